@@ -1,0 +1,113 @@
+package ansibletest
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/tidwall/gjson"
+)
+
+// Commands are testscript commands for the module of this name:
+//
+//	call '{"option": "value"}'     calls it as Ansible does, and wants success
+//	! call '{"option": "value"}'   the same, and wants failure
+//	answer PATH REGEXP             the last answer's value at the gjson path matches
+//	! answer PATH REGEXP           it does not match
+//	! answer PATH                  the last answer has no such path
+//
+// Whatever a call does, it must print one line of ASCII JSON and nothing on
+// standard error, and its exit status and "failed" must agree.
+func Commands(module string) map[string]func(*testscript.TestScript, bool, []string) {
+	return map[string]func(*testscript.TestScript, bool, []string){
+		"call":   func(ts *testscript.TestScript, neg bool, args []string) { call(ts, module, neg, args) },
+		"answer": answer,
+	}
+}
+
+func call(ts *testscript.TestScript, module string, wantFailure bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: call ARGUMENTS_JSON")
+	}
+	file := ts.MkAbs("arguments.json")
+	ts.Check(os.WriteFile(file, []byte(args[0]), 0o600))
+	path, err := exec.LookPath(filepath.Join(strings.SplitN(ts.Getenv("PATH"), string(os.PathListSeparator), 2)[0], module))
+	ts.Check(err)
+	var stdout, stderr bytes.Buffer
+	command := exec.Command(path, file)
+	command.Dir, command.Stdout, command.Stderr = ts.MkAbs("."), &stdout, &stderr
+	command.Env = environment(ts)
+	err = command.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		ts.Fatalf("run %s: %v", module, err)
+	}
+	ts.Logf("%s", stdout.String())
+	ts.Check(os.WriteFile(ts.MkAbs("answer.json"), stdout.Bytes(), 0o600))
+	if stderr.Len() > 0 {
+		ts.Fatalf("standard error is not empty: %s", stderr.String())
+	}
+	if problem := wellFormed(stdout.Bytes()); problem != "" {
+		ts.Fatalf("%s", problem)
+	}
+	failed := gjson.GetBytes(stdout.Bytes(), "failed").Bool()
+	if code := command.ProcessState.ExitCode(); failed != (code == 1) || !failed && code != 0 {
+		ts.Fatalf("failed is %v and the exit status %d", failed, code)
+	}
+	if failed != wantFailure {
+		ts.Fatalf("failed is %v: %s", failed, gjson.GetBytes(stdout.Bytes(), "msg"))
+	}
+}
+
+// environment is what a testscript has set up, which it keeps to itself but for
+// the names that it is asked for.
+func environment(ts *testscript.TestScript) []string {
+	var env []string
+	for _, name := range strings.Fields(ts.Getenv("CALL_ENVIRONMENT") + " HOME PATH TMPDIR GOCOVERDIR") {
+		if value := ts.Getenv(name); value != "" {
+			env = append(env, name+"="+value)
+		}
+	}
+	return env
+}
+
+func wellFormed(stdout []byte) string {
+	line, rest, found := bytes.Cut(stdout, []byte("\n"))
+	var object map[string]any
+	switch {
+	case !found || len(rest) > 0:
+		return "standard output is not one line"
+	case json.Unmarshal(line, &object) != nil:
+		return "standard output is not one JSON object"
+	case bytes.ContainsFunc(line, func(r rune) bool { return r >= 0x7f }):
+		return "standard output is not ASCII"
+	}
+	return ""
+}
+
+func answer(ts *testscript.TestScript, neg bool, args []string) {
+	value := gjson.Get(ts.ReadFile("answer.json"), args[0])
+	if len(args) == 1 {
+		if !neg {
+			ts.Fatalf("usage: answer PATH REGEXP, or ! answer PATH")
+		}
+		if value.Exists() {
+			ts.Fatalf("%s is %s", args[0], value)
+		}
+		return
+	}
+	if len(args) != 2 {
+		ts.Fatalf("usage: answer PATH REGEXP")
+	}
+	pattern, err := regexp.Compile("(?s)^(?:" + args[1] + ")$")
+	ts.Check(err)
+	if pattern.MatchString(value.String()) == neg {
+		ts.Fatalf("%s is %q", args[0], value.String())
+	}
+}

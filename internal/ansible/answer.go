@@ -1,0 +1,77 @@
+package ansible
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"unicode/utf16"
+)
+
+// Result is what every module answers. A module embeds it in its own answer,
+// whose fields stand beside these in the JSON object.
+type Result struct {
+	Changed bool `json:"changed"`
+	// Failed is set by Main when the module returns an error.
+	Failed   bool     `json:"failed,omitempty"`
+	Msg      string   `json:"msg,omitempty"`
+	Diff     *Diff    `json:"diff,omitempty"`
+	Warnings []string `json:"warnings,omitempty"`
+	// Verdict and Reasons say what the evidence proves (package orphan's words).
+	Verdict string   `json:"verdict,omitempty"`
+	Reasons []string `json:"reasons,omitempty"`
+	// Plan is what the module does, or would do in check mode, a step a line.
+	Plan       []string `json:"plan,omitempty"`
+	BackupFile string   `json:"backup_file,omitempty"`
+	Exception  string   `json:"exception,omitempty"`
+}
+
+func (r *Result) result() *Result { return r }
+
+// Answer is a Result or a struct that embeds one, as a pointer.
+type Answer interface{ result() *Result }
+
+// Diff is the state before and after, shown with --diff. Both sides are
+// mappings: Ansible's callback renders those sorted, and breaks on lists.
+type Diff struct {
+	BeforeHeader string         `json:"before_header,omitempty"`
+	AfterHeader  string         `json:"after_header,omitempty"`
+	Before       map[string]any `json:"before"`
+	After        map[string]any `json:"after"`
+}
+
+// write prints the answer as one line of ASCII JSON. Anything else breaks some
+// release of Ansible: U+0085 cuts the line in all of them, bytes that are not
+// UTF-8 fail the task from 2.19 on.
+func write(stdout io.Writer, answer Answer, secrets *secrets) error {
+	raw, err := json.Marshal(answer)
+	if err != nil {
+		return fmt.Errorf("encode the answer: %w", err)
+	}
+	var value any
+	if err := decodeJSON(raw, &value); err != nil {
+		return fmt.Errorf("encode the answer: %w", err)
+	}
+	raw, err = json.Marshal(secrets.mask(value))
+	if err != nil {
+		return fmt.Errorf("encode the answer: %w", err)
+	}
+	_, err = io.WriteString(stdout, ascii(string(raw))+"\n")
+	return err
+}
+
+func ascii(text string) string {
+	var out strings.Builder
+	for _, r := range text {
+		switch {
+		case r < 0x7f:
+			out.WriteRune(r)
+		case r > 0xffff:
+			high, low := utf16.EncodeRune(r)
+			fmt.Fprintf(&out, `\u%04x\u%04x`, high, low)
+		default:
+			fmt.Fprintf(&out, `\u%04x`, r)
+		}
+	}
+	return out.String()
+}

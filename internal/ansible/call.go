@@ -1,0 +1,211 @@
+package ansible
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-viper/mapstructure/v2"
+)
+
+// Call is one call of a module: its options, decoded and checked, and what
+// Ansible says about how to run.
+type Call struct {
+	Check bool // --check: judge and plan, but change nothing
+	Diff  bool // --diff
+
+	values   map[string]any
+	timeout  time.Duration
+	facility string
+	noLog    bool
+	secrets  *secrets
+	module   string
+}
+
+// Decode puts the options into a struct whose fields carry `option:"name"`
+// tags. An option that was not given and has no default leaves its field as it is.
+func (c *Call) Decode(into any) error {
+	decoder, err := mapstructure.NewDecoder(&mapstructure.DecoderConfig{
+		Result:      into,
+		TagName:     "option",
+		ErrorUnused: true,
+		Squash:      true,
+		MatchName:   func(key, field string) bool { return key == field },
+	})
+	if err != nil {
+		return fmt.Errorf("decode options: %w", err)
+	}
+	if err := decoder.Decode(c.values); err != nil {
+		return fmt.Errorf("decode options: %w", err)
+	}
+	return nil
+}
+
+// Secret registers values (passwords, tokens) that must appear in no output.
+func (c *Call) Secret(values ...string) { c.secrets.add(values...) }
+
+// Steadfast is the context for writes: a lost controller (SIGHUP) or a Ctrl-C
+// does not cut a step off in the middle, the deadline still does.
+func (c *Call) Steadfast(ctx context.Context) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		deadline = time.Now().Add(c.timeout)
+	}
+	return context.WithDeadline(context.WithoutCancel(ctx), deadline)
+}
+
+// readCall reads and checks the arguments file that Ansible names in argv[1].
+func (m Module) readCall(argv []string) (*Call, error) {
+	call := &Call{module: m.Name, secrets: &secrets{}, values: map[string]any{}, timeout: time.Minute}
+	if len(argv) != 2 {
+		return call, fmt.Errorf("usage: %s ARGUMENTS_FILE: this is an Ansible module, try: ansible HOST -m %s -a 'option=value'", m.Name, m.Name)
+	}
+	data, err := os.ReadFile(argv[1])
+	if err != nil {
+		return call, fmt.Errorf("read the arguments file: %w", err)
+	}
+	arguments := map[string]any{}
+	if err := decodeJSON(data, &arguments); err != nil {
+		return call, errors.New("read the arguments file: it is not one JSON object")
+	}
+	return call, m.fill(call, arguments)
+}
+
+func (m Module) fill(call *Call, arguments map[string]any) error {
+	ignoreUnknown := false
+	given := map[string]any{}
+	for key, value := range arguments {
+		// Every release adds keys under this prefix; the ones not used here are nobody's mistake.
+		if !strings.HasPrefix(key, "_ansible_") {
+			given[key] = value
+			continue
+		}
+		switch key {
+		case "_ansible_check_mode":
+			call.Check = value == true
+		case "_ansible_diff":
+			call.Diff = value == true
+		case "_ansible_no_log":
+			call.noLog = value == true
+		case "_ansible_ignore_unknown_opts":
+			ignoreUnknown = value == true
+		case "_ansible_syslog_facility":
+			call.facility, _ = value.(string)
+		}
+	}
+	m.collectSecrets(call, given)
+	named, err := m.canonical(given, ignoreUnknown)
+	if err != nil {
+		return err
+	}
+	if err := m.coerce(call, named); err != nil {
+		return err
+	}
+	for _, rule := range m.Rules {
+		if err := rule(call.values); err != nil {
+			return err
+		}
+	}
+	if seconds, ok := call.values[Timeout.Name].(int); ok {
+		call.timeout = time.Duration(seconds) * time.Second
+		delete(call.values, Timeout.Name)
+	}
+	return nil
+}
+
+// canonical maps aliases to their options and refuses what no option is called.
+func (m Module) canonical(given map[string]any, ignoreUnknown bool) (map[string]any, error) {
+	named := map[string]any{}
+	known := map[string]bool{}
+	for _, option := range m.Options {
+		for _, name := range append([]string{option.Name}, option.Aliases...) {
+			known[name] = true
+			value, ok := given[name]
+			if !ok || value == nil {
+				continue
+			}
+			if _, twice := named[option.Name]; twice {
+				return nil, fmt.Errorf("argument '%s' and its alias '%s' are both set: give one of them", option.Name, name)
+			}
+			named[option.Name] = value
+		}
+	}
+	var unknown []string
+	for name := range given {
+		if !known[name] {
+			unknown = append(unknown, name)
+		}
+	}
+	if len(unknown) > 0 && !ignoreUnknown {
+		slices.Sort(unknown)
+		return nil, fmt.Errorf("Unsupported parameters for (%s) module: %s. Supported parameters include: %s.", //nolint:staticcheck // AnsibleModule's own words
+			m.Name, strings.Join(unknown, ", "), m.supported())
+	}
+	return named, nil
+}
+
+func (m Module) supported() string {
+	var names []string
+	for _, option := range m.Options {
+		name := option.Name
+		if len(option.Aliases) > 0 {
+			name += " (" + strings.Join(option.Aliases, ", ") + ")"
+		}
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return strings.Join(names, ", ")
+}
+
+func (m Module) coerce(call *Call, named map[string]any) error {
+	var missing []string
+	for _, option := range m.Options {
+		value, given := named[option.Name]
+		switch {
+		case given:
+			coerced, err := option.coerce(value)
+			if err != nil {
+				return err
+			}
+			call.values[option.Name] = coerced
+		case option.Default != nil:
+			call.values[option.Name] = option.Default
+		case option.Required:
+			missing = append(missing, option.Name)
+		}
+	}
+	if len(missing) > 0 {
+		slices.Sort(missing)
+		return fmt.Errorf("missing required arguments: %s", strings.Join(missing, ", "))
+	}
+	return nil
+}
+
+// collectSecrets runs before anything is checked, so that no error text can
+// carry a secret, not even one under a mistyped neighbour.
+func (m Module) collectSecrets(call *Call, given map[string]any) {
+	for _, option := range m.Options {
+		if !option.NoLog {
+			continue
+		}
+		for _, name := range append([]string{option.Name}, option.Aliases...) {
+			value, ok := given[name]
+			if !ok {
+				continue
+			}
+			if option.Type == Dict {
+				dict, err := toDict(value)
+				if err != nil {
+					continue
+				}
+				call.secrets.addNamed(dict.(map[string]any))
+			} else if text, err := toStr(value); err == nil {
+				call.secrets.add(text.(string))
+			}
+		}
+	}
+}

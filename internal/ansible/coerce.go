@@ -1,0 +1,237 @@
+package ansible
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/big"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// coerce converts an argument to the option's type as AnsibleModule does, and
+// checks it. Numbers arrive as json.Number.
+func (o Option) coerce(value any) (any, error) {
+	converted, err := convert(o.Type, value)
+	if err != nil {
+		return nil, fmt.Errorf("argument '%s' is of type %s and we were unable to convert to %s: %w", o.Name, pythonType(value), o.Type, err)
+	}
+	if text, ok := converted.(string); ok && text == "" && !o.AllowEmpty {
+		return nil, fmt.Errorf("argument '%s' must not be empty: leave it out, or give it a value", o.Name)
+	}
+	if len(o.Choices) > 0 && !slices.Contains(o.Choices, converted.(string)) {
+		return nil, fmt.Errorf("value of %s must be one of: %s, got: %v", o.Name, strings.Join(o.Choices, ", "), converted)
+	}
+	if o.Type == List {
+		return o.coerceElements(converted.([]any))
+	}
+	return o.check(converted)
+}
+
+func (o Option) coerceElements(elements []any) (any, error) {
+	if len(elements) == 0 && !o.AllowEmpty {
+		return nil, fmt.Errorf("argument '%s' must not be empty: leave it out, or list at least one value", o.Name)
+	}
+	for i, element := range elements {
+		converted, err := convert(o.Elements, element)
+		if err != nil {
+			return nil, fmt.Errorf("Elements value for option '%s' is of type %s and we were unable to convert to %s: %w", //nolint:staticcheck // AnsibleModule's own words
+				o.Name, pythonType(element), o.Elements, err)
+		}
+		if elements[i], err = o.check(converted); err != nil {
+			return nil, err
+		}
+	}
+	return elements, nil
+}
+
+func (o Option) check(value any) (any, error) {
+	if o.Check == nil {
+		return value, nil
+	}
+	checked, err := o.Check(value)
+	if err != nil {
+		return nil, fmt.Errorf("argument '%s' %w", o.Name, err)
+	}
+	return checked, nil
+}
+
+func convert(to Type, value any) (any, error) {
+	switch to {
+	case Int:
+		return toInt(value)
+	case Bool:
+		return toBool(value)
+	case List:
+		return toList(value)
+	case Dict:
+		return toDict(value)
+	case Path:
+		return toPath(value)
+	default:
+		return toStr(value)
+	}
+}
+
+func toStr(value any) (any, error) {
+	switch v := value.(type) {
+	case string:
+		return v, nil
+	case json.Number:
+		return v.String(), nil
+	case bool:
+		// As Python's str() writes it, since that is what a Python module would see.
+		if v {
+			return "True", nil
+		}
+		return "False", nil
+	default:
+		return nil, errors.New("it takes a text")
+	}
+}
+
+func toInt(value any) (any, error) {
+	var text string
+	switch v := value.(type) {
+	case string:
+		text = strings.TrimSpace(v)
+	case json.Number:
+		text = v.String()
+	default:
+		return nil, errors.New("it takes a whole number")
+	}
+	// AnsibleModule takes a decimal without a fraction ("5.0") for the integer. The
+	// length is bounded because "1e999999999" would be a very long one.
+	number, ok := new(big.Rat).SetString(text)
+	if len(text) > 20 || strings.ContainsAny(text, "eE/") || !ok || !number.IsInt() || !number.Num().IsInt64() {
+		return nil, fmt.Errorf("it takes a whole number, got: %q", text)
+	}
+	return int(number.Num().Int64()), nil
+}
+
+func toBool(value any) (any, error) {
+	switch v := value.(type) {
+	case bool:
+		return v, nil
+	case json.Number:
+		return toBool(strings.TrimSuffix(v.String(), ".0"))
+	case string:
+		switch strings.ToLower(strings.TrimSpace(v)) {
+		case "y", "yes", "on", "1", "true", "t":
+			return true, nil
+		case "n", "no", "off", "0", "false", "f":
+			return false, nil
+		}
+		return nil, fmt.Errorf("it takes yes or no (true or false, on or off, 1 or 0), got: %q", v)
+	default:
+		return nil, errors.New("it takes yes or no")
+	}
+}
+
+func toList(value any) (any, error) {
+	switch v := value.(type) {
+	case []any:
+		return v, nil
+	case string:
+		// ansible-core up to 2.18 may hand over a templated list as its text.
+		if strings.HasPrefix(v, "[") {
+			var list []any
+			if decodeJSON([]byte(v), &list) == nil {
+				return list, nil
+			}
+		}
+		if v == "" {
+			return []any{}, nil
+		}
+		list := []any{}
+		for _, part := range strings.Split(v, ",") {
+			list = append(list, part)
+		}
+		return list, nil
+	case json.Number, bool:
+		return []any{v}, nil
+	default:
+		return nil, errors.New("it takes a list")
+	}
+}
+
+func toDict(value any) (any, error) {
+	switch v := value.(type) {
+	case map[string]any:
+		return v, nil
+	case string:
+		if strings.HasPrefix(strings.TrimSpace(v), "{") {
+			dict := map[string]any{}
+			if err := decodeJSON([]byte(v), &dict); err != nil {
+				return nil, errors.New("it takes a JSON object or key=value pairs")
+			}
+			return dict, nil
+		}
+		return pairs(v)
+	default:
+		return nil, errors.New("it takes a dictionary")
+	}
+}
+
+var pairSeparator = regexp.MustCompile(`[,\s]+`)
+
+func pairs(text string) (any, error) {
+	dict := map[string]any{}
+	for _, pair := range pairSeparator.Split(strings.TrimSpace(text), -1) {
+		key, value, found := strings.Cut(pair, "=")
+		if !found || key == "" {
+			return nil, errors.New("it takes a JSON object or key=value pairs")
+		}
+		dict[key] = value
+	}
+	return dict, nil
+}
+
+func toPath(value any) (any, error) {
+	text, err := toStr(value)
+	if err != nil {
+		return nil, err
+	}
+	path := os.ExpandEnv(text.(string))
+	if rest, found := strings.CutPrefix(path, "~/"); found {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return nil, fmt.Errorf("expand ~: %w", err)
+		}
+		path = filepath.Join(home, rest)
+	}
+	return path, nil
+}
+
+// pythonType names a value's type as Python does, for AnsibleModule's texts.
+func pythonType(value any) string {
+	name := "str"
+	switch value.(type) {
+	case bool:
+		name = "bool"
+	case json.Number:
+		name = "int"
+	case []any:
+		name = "list"
+	case map[string]any:
+		name = "dict"
+	}
+	return "<class '" + name + "'>"
+}
+
+// decodeJSON keeps numbers as they were written, and wants nothing after the value.
+func decodeJSON(data []byte, into any) error {
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.UseNumber()
+	if err := decoder.Decode(into); err != nil {
+		return err
+	}
+	if decoder.More() {
+		return errors.New("more than one JSON value")
+	}
+	return nil
+}

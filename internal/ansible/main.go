@@ -1,0 +1,119 @@
+package ansible
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+	"time"
+)
+
+// Module is an Ansible module: its options, and what it does with them.
+type Module struct {
+	Name    string
+	Options []Option
+	Rules   []Rule
+	// Run reads, judges and applies. Its context ends with the deadline, or when
+	// Ansible goes away. With an error the answer, if any, still goes out beside it.
+	Run func(context.Context, *Call) (Answer, error)
+}
+
+// grace is how long a module may take to come back after its deadline. A call
+// into a hung libvirtd cannot be cancelled, so that Main then answers in its place.
+const grace = 5 * time.Second
+
+// Main runs the module and returns the process's exit status: 0, or 1 with
+// "failed" in the answer. It is never 255, which Ansible takes for a lost
+// connection and may answer with a second run.
+func Main(argv []string, stdout io.Writer, module Module) int {
+	// Over SSH standard error is the same terminal as standard output, and a log
+	// line that begins with a brace would be taken for the answer.
+	log.SetOutput(io.Discard)
+	// A reader that goes away must not kill a module between two steps.
+	signal.Ignore(syscall.SIGPIPE)
+
+	call, err := module.readCall(argv)
+	var answer Answer
+	if err == nil {
+		answer, err = module.bounded(call)
+	}
+	if answer == nil {
+		answer = &Result{}
+	}
+	result := answer.result()
+	if err != nil {
+		result.Failed, result.Msg = true, err.Error()
+		var crash *panicError
+		if errors.As(err, &crash) {
+			result.Exception = crash.stack
+		}
+	}
+	if !call.Diff {
+		result.Diff = nil
+	}
+	if writeErr := write(stdout, answer, call.secrets); writeErr != nil || result.Failed {
+		return 1
+	}
+	return 0
+}
+
+// bounded runs the module within its deadline and survives a panic, whose text
+// Ansible would otherwise print with all that it holds.
+func (m Module) bounded(call *Call) (Answer, error) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	ctx, cancel := context.WithTimeoutCause(ctx, call.timeout,
+		fmt.Errorf("not finished within the timeout of %s: %w", call.timeout, context.DeadlineExceeded))
+	defer cancel()
+
+	type outcome struct {
+		answer Answer
+		err    error
+	}
+	done := make(chan outcome, 1)
+	go func() {
+		var o outcome
+		defer func() {
+			if cause := recover(); cause != nil {
+				o = outcome{err: &panicError{cause: cause, stack: string(debug.Stack())}}
+			}
+			done <- o
+		}()
+		o.answer, o.err = m.Run(ctx, call)
+	}()
+
+	hung := time.NewTimer(call.timeout + grace)
+	defer hung.Stop()
+	select {
+	case o := <-done:
+		return o.answer, explain(ctx, o.err)
+	case <-hung.C:
+		return nil, fmt.Errorf("no answer within the timeout of %s: what was asked of the service may still happen, run the module again to see", call.timeout)
+	}
+}
+
+// explain names the deadline or the signal where the error only says that the
+// context ended.
+func explain(ctx context.Context, err error) error {
+	if err == nil || ctx.Err() == nil {
+		return err
+	}
+	if cause := context.Cause(ctx); errors.Is(err, ctx.Err()) && !errors.Is(err, cause) {
+		return fmt.Errorf("%w (%w)", err, cause)
+	}
+	return err
+}
+
+type panicError struct {
+	cause any
+	stack string
+}
+
+func (e *panicError) Error() string {
+	return fmt.Sprintf("internal error, please report it: %v", e.cause)
+}

@@ -1,0 +1,140 @@
+package ansible
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// Type is an option's type, by the name that Ansible's documentation gives it.
+type Type string
+
+// The option types. A value that comes as text (k=v, or an ad-hoc call) is
+// converted as AnsibleModule does (module_utils/common/validation.py).
+const (
+	Str  Type = "str"
+	Int  Type = "int"
+	Bool Type = "bool"
+	List Type = "list"
+	Dict Type = "dict"
+	Path Type = "path"
+)
+
+// Option declares one option of a module. Its documentation in the module's
+// sidecar file is tested against this declaration (package ansibletest).
+type Option struct {
+	Name     string
+	Aliases  []string
+	Type     Type
+	Elements Type // of a List
+	Required bool
+	Default  any // of the option's type; nil is "unset"
+	Choices  []string
+	// NoLog marks a value that must appear in no output. In a Dict it is the
+	// values of the keys that name a secret (password, token, ...).
+	NoLog bool
+	// AllowEmpty accepts "". Elsewhere an empty text is refused rather than taken
+	// for "unset": a template that renders to nothing must not widen a deletion.
+	AllowEmpty bool
+	// Check validates a value of the option's type (a list's elements one by one)
+	// and returns it in its final form. Its error completes the sentence
+	// "argument 'NAME' ...".
+	Check func(value any) (any, error)
+}
+
+var uuidForm = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
+
+// UUID is a Check for a UUID in its usual form. It returns it in lower case, as
+// Nova, Placement and libvirt write it.
+func UUID(value any) (any, error) {
+	text, _ := value.(string)
+	if !uuidForm.MatchString(text) {
+		return nil, fmt.Errorf("takes a UUID like 6695eb01-f6a4-8304-79aa-97f2502e193f, got: %q", text)
+	}
+	return strings.ToLower(text), nil
+}
+
+// AtLeast is a Check for a whole number that is not below minimum.
+func AtLeast(minimum int) func(any) (any, error) {
+	return func(value any) (any, error) {
+		if number, _ := value.(int); number < minimum {
+			return nil, fmt.Errorf("takes a whole number of at least %d, got: %d", minimum, value)
+		}
+		return value, nil
+	}
+}
+
+// Timeout is the option that bounds a whole module call, in seconds. Main gives
+// the module's context that deadline.
+var Timeout = Option{Name: "timeout", Type: Int, Default: 60, Check: AtLeast(1)}
+
+// A Rule relates options to each other; it returns an error in AnsibleModule's
+// words. Given says whether an option was given, or has a default.
+type Rule func(values map[string]any) error
+
+// MutuallyExclusive allows at most one of the options.
+func MutuallyExclusive(names ...string) Rule {
+	return func(values map[string]any) error {
+		if given, _ := split(values, names); len(given) > 1 {
+			return fmt.Errorf("parameters are mutually exclusive: %s", strings.Join(names, "|"))
+		}
+		return nil
+	}
+}
+
+// RequiredTogether wants all of the options or none.
+func RequiredTogether(names ...string) Rule {
+	return func(values map[string]any) error {
+		if given, missing := split(values, names); len(given) > 0 && len(missing) > 0 {
+			return fmt.Errorf("parameters are required together: %s", strings.Join(names, ", "))
+		}
+		return nil
+	}
+}
+
+// RequiredOneOf wants at least one of the options.
+func RequiredOneOf(names ...string) Rule {
+	return func(values map[string]any) error {
+		if given, _ := split(values, names); len(given) == 0 {
+			return fmt.Errorf("one of the following is required: %s", strings.Join(names, ", "))
+		}
+		return nil
+	}
+}
+
+// RequiredIf wants all of names when the option name has this value.
+func RequiredIf(name string, value any, names ...string) Rule {
+	return func(values map[string]any) error {
+		if values[name] != value {
+			return nil
+		}
+		if _, missing := split(values, names); len(missing) > 0 {
+			return fmt.Errorf("%s is %v but all of the following are missing: %s", name, value, strings.Join(missing, ", "))
+		}
+		return nil
+	}
+}
+
+// RequiredBy wants all of names when the option name is given.
+func RequiredBy(name string, names ...string) Rule {
+	return func(values map[string]any) error {
+		if _, given := values[name]; !given {
+			return nil
+		}
+		if _, missing := split(values, names); len(missing) > 0 {
+			return fmt.Errorf("missing parameter(s) required by '%s': %s", name, strings.Join(missing, ", "))
+		}
+		return nil
+	}
+}
+
+func split(values map[string]any, names []string) (given, missing []string) {
+	for _, name := range names {
+		if _, ok := values[name]; ok {
+			given = append(given, name)
+		} else {
+			missing = append(missing, name)
+		}
+	}
+	return given, missing
+}
