@@ -1,0 +1,103 @@
+package ansible_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"nova-orphan/internal/ansible"
+	"nova-orphan/internal/ansible/ansibletest"
+)
+
+// probe is a module that does what its option says.
+var probe = ansible.Module{
+	Name: "probe",
+	Options: []ansible.Option{
+		{Name: "text", Aliases: []string{"words"}, Type: ansible.Str},
+		{Name: "number", Type: ansible.Int, Check: ansible.AtLeast(3)},
+		{Name: "flag", Type: ansible.Bool, Default: false},
+		{Name: "ids", Type: ansible.List, Elements: ansible.Str, Check: ansible.UUID},
+		{Name: "map", Type: ansible.Dict},
+		{Name: "file", Type: ansible.Path},
+		{Name: "color", Type: ansible.Str, Choices: []string{"red", "green"}},
+		{Name: "password", Type: ansible.Str, NoLog: true, AllowEmpty: true},
+		{Name: "auth", Type: ansible.Dict, NoLog: true},
+		{Name: "do", Type: ansible.Str, Required: true},
+		ansible.Timeout,
+	},
+	Rules: []ansible.Rule{
+		ansible.MutuallyExclusive("text", "number"),
+		ansible.RequiredIf("color", "red", "text"),
+		ansible.RequiredBy("file", "color"),
+	},
+	Run: runProbe,
+}
+
+type probeAnswer struct {
+	ansible.Result
+	Echo map[string]any `json:"echo,omitempty"`
+}
+
+func runProbe(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
+	var options struct {
+		Text     string         `option:"text"`
+		Number   int            `option:"number"`
+		Flag     bool           `option:"flag"`
+		IDs      []string       `option:"ids"`
+		Map      map[string]any `option:"map"`
+		File     string         `option:"file"`
+		Color    string         `option:"color"`
+		Password string         `option:"password"`
+		Auth     map[string]any `option:"auth"`
+		Do       string         `option:"do"`
+	}
+	if err := call.Decode(&options); err != nil {
+		return nil, err
+	}
+	answer := &probeAnswer{Echo: map[string]any{
+		"text": options.Text, "number": options.Number, "flag": options.Flag, "ids": options.IDs, "map": options.Map,
+		"file": options.File, "check": call.Check,
+	}}
+	answer.Diff = &ansible.Diff{Before: map[string]any{"a": 1}, After: map[string]any{}}
+	switch options.Do {
+	case "echo":
+		return answer, nil
+	case "fail":
+		return answer, fmt.Errorf("connect with %s and %v", options.Password, options.Auth["password"])
+	case "panic":
+		panic("at the disco with " + options.Password)
+	case "wait":
+		<-ctx.Done()
+		return nil, fmt.Errorf("wait: %w", ctx.Err())
+	case "hang":
+		select {}
+	case "terminate":
+		process, err := os.FindProcess(os.Getpid())
+		if err != nil {
+			return nil, err
+		}
+		if err := process.Signal(os.Interrupt); err != nil {
+			return nil, err
+		}
+		<-ctx.Done()
+		steadfast, cancel := call.Steadfast(ctx)
+		defer cancel()
+		return answer, errors.Join(steadfast.Err(), errors.New("stopped"))
+	default:
+		return nil, errors.New("do takes echo, fail, panic, wait, hang or terminate")
+	}
+}
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"probe": func() { os.Exit(ansible.Main(os.Args, os.Stdout, probe)) },
+	})
+}
+
+func TestTheProtocolAsAnsibleSeesIt(t *testing.T) {
+	testscript.Run(t, testscript.Params{Dir: "testdata", Cmds: ansibletest.Commands("probe")})
+}

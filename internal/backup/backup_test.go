@@ -1,0 +1,78 @@
+package backup
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+const uuid = "6695eb01-f6a4-8304-79aa-97f2502e193f"
+
+func TestABackupIsCompleteAndPrivate(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "not", "there", "yet")
+	path, err := Write(dir, uuid, "probe", map[string]any{"deleted": 0})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if filepath.Dir(path) != filepath.Join(dir, uuid) {
+		t.Errorf("got %s", path)
+	}
+	for name, want := range map[string]os.FileMode{path: 0o600, filepath.Dir(path): 0o700} {
+		info, err := os.Stat(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := info.Mode().Perm(); got != want {
+			t.Errorf("%s: mode %o, want %o", name, got, want)
+		}
+	}
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got Backup
+	if err := json.Unmarshal(content, &got); err != nil {
+		t.Fatal(err)
+	}
+	if got.Module != "probe" || got.UUID != uuid || got.Format != 1 || got.Data.(map[string]any)["deleted"] != 0.0 {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestABackupThatCannotBeWrittenIsAnErrorAndLeavesNoPart(t *testing.T) {
+	for name, prepare := range map[string]func(dir string) error{
+		"a file stands where the folder should": func(dir string) error { return os.WriteFile(filepath.Join(dir, uuid), nil, 0o600) },
+		"the folder is a dangling link":         func(dir string) error { return os.Symlink("/nowhere/at/all", filepath.Join(dir, uuid)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			if err := prepare(dir); err != nil {
+				t.Fatal(err)
+			}
+			if path, err := Write(dir, uuid, "probe", nil); err == nil {
+				t.Errorf("wrote %s", path)
+			}
+		})
+	}
+	dir := t.TempDir()
+	if path, err := Write(dir, uuid, "probe", func() {}); err == nil {
+		t.Errorf("wrote what cannot be encoded to %s", path)
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
+		t.Errorf("left %v, %v", entries, err)
+	}
+}
+
+func TestTwoBackupsOfOneInstanceStandBesideEachOther(t *testing.T) {
+	dir := t.TempDir()
+	for range 2 {
+		if _, err := Write(dir, uuid, "probe", nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	entries, err := os.ReadDir(filepath.Join(dir, uuid))
+	if err != nil || len(entries) != 2 {
+		t.Errorf("got %v, %v", entries, err)
+	}
+}
