@@ -1,0 +1,31 @@
+package hypervisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// await runs a call into libvirt, which takes no context, until ctx ends. The
+// call itself then goes on in the background; the module is about to exit.
+func await[T any](ctx context.Context, op string, call func() (T, error)) (T, error) {
+	type outcome struct {
+		value T
+		err   error
+	}
+	done := make(chan outcome, 1)
+	go func() {
+		value, err := call()
+		done <- outcome{value, err}
+	}()
+	select {
+	case o := <-done:
+		return o.value, o.err
+	case <-ctx.Done():
+		var none T
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			return none, fmt.Errorf("%s: libvirt has not answered, its daemon hangs or waits for a disk; what was asked may still happen: %w", op, ctx.Err())
+		}
+		return none, fmt.Errorf("%s: %w", op, ctx.Err())
+	}
+}

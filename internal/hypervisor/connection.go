@@ -1,0 +1,148 @@
+//go:build cgo && libvirt_dlopen
+
+package hypervisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"libvirt.org/go/libvirt"
+)
+
+// Connection is a connection to one libvirt daemon.
+type Connection struct {
+	uri      string
+	conn     *libvirt.Connect
+	readOnly bool
+}
+
+// Open connects to the libvirt daemon that uri names, trying again for a moment
+// where its socket is not there, as while the daemon restarts.
+func Open(ctx context.Context, uri string) (*Connection, error) {
+	return open(ctx, &Connection{uri: uri}, libvirt.NewConnect)
+}
+
+// OpenReadOnly is Open for a connection on which libvirt refuses all that changes anything.
+func OpenReadOnly(ctx context.Context, uri string) (*Connection, error) {
+	return open(ctx, &Connection{uri: uri, readOnly: true}, libvirt.NewConnectReadOnly)
+}
+
+func open(ctx context.Context, c *Connection, connect func(string) (*libvirt.Connect, error)) (*Connection, error) {
+	const attempts = 3
+	for attempt := 1; ; attempt++ {
+		conn, err := await(ctx, connecting, func() (*libvirt.Connect, error) { return connect(c.uri) })
+		if err == nil {
+			c.conn = conn
+			return c, nil
+		}
+		err = c.explain(connecting, err)
+		if !errors.Is(err, ErrUnreachable) || attempt == attempts {
+			return nil, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(time.Duration(attempt) * 500 * time.Millisecond):
+		}
+	}
+}
+
+// Close releases the connection. It does not wait for a daemon that hangs.
+func (c *Connection) Close() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_, _ = await(ctx, "close the connection", c.conn.Close)
+}
+
+// Domain reads the domain with this uuid, or returns ErrNoDomain.
+func (c *Connection) Domain(ctx context.Context, uuid string) (Domain, error) {
+	op := "read domain " + uuid
+	return await(ctx, op, func() (Domain, error) {
+		handle, err := c.conn.LookupDomainByUUIDString(uuid)
+		if err != nil {
+			return Domain{}, c.explain(op, err)
+		}
+		defer func() { _ = handle.Free() }()
+		domain, err := c.read(uuid, handle)
+		return domain, c.explain(op, err)
+	})
+}
+
+// Destroy powers the domain off at once, as nova-compute does. The domain must
+// still be in the run that id names, else it returns ErrRestarted; one that is
+// off already is left alone.
+func (c *Connection) Destroy(ctx context.Context, uuid string, id int) error {
+	return c.change(ctx, "power off domain "+uuid, uuid, func(handle *libvirt.Domain, active bool) error {
+		if !active {
+			return nil
+		}
+		now, err := handle.GetID()
+		if err != nil {
+			return err
+		}
+		if int(now) != id {
+			return ErrRestarted
+		}
+		return handle.DestroyFlags(libvirt.DOMAIN_DESTROY_DEFAULT)
+	})
+}
+
+// Undefine removes an inactive domain's definition and what flags say, in one
+// call, which is not atomic: qemu removes snapshot metadata and the managed save
+// before it may refuse on account of NVRAM (qemu_driver.c
+// qemuDomainUndefineFlags). An active domain is ErrActive: libvirt would make it
+// transient instead, and so invisible to those who look for definitions.
+func (c *Connection) Undefine(ctx context.Context, uuid string, flags Flags) error {
+	return c.change(ctx, "undefine domain "+uuid, uuid, func(handle *libvirt.Domain, active bool) error {
+		if active {
+			return ErrActive
+		}
+		return handle.UndefineFlags(libvirt.DomainUndefineFlagsValues(flags))
+	})
+}
+
+// Define stores a definition; a domain that runs without one becomes persistent again.
+func (c *Connection) Define(ctx context.Context, xml string) error {
+	const op = "define a domain"
+	_, err := await(ctx, op, func() (struct{}, error) {
+		handle, err := c.conn.DomainDefineXML(xml)
+		if err != nil {
+			return struct{}{}, c.explain(op, err)
+		}
+		return struct{}{}, handle.Free()
+	})
+	return err
+}
+
+func (c *Connection) change(ctx context.Context, op, uuid string, do func(handle *libvirt.Domain, active bool) error) error {
+	_, err := await(ctx, op, func() (struct{}, error) {
+		handle, err := c.conn.LookupDomainByUUIDString(uuid)
+		if err != nil {
+			return struct{}{}, err
+		}
+		defer func() { _ = handle.Free() }()
+		active, err := handle.IsActive()
+		if err != nil {
+			return struct{}{}, err
+		}
+		return struct{}{}, do(handle, active)
+	})
+	return c.explain(op, err)
+}
+
+// explain turns the binding's error into an Error and says what was asked.
+func (c *Connection) explain(op string, err error) error {
+	var cause libvirt.Error
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &cause):
+		return NewError(op, c.uri, int(cause.Code), int(cause.Domain), cause.Message)
+	case errors.Is(err, ErrActive), errors.Is(err, ErrRestarted):
+		return fmt.Errorf("%s: %w", op, err)
+	default:
+		return err
+	}
+}

@@ -1,0 +1,198 @@
+package hypervisor
+
+import (
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Definition is what a domain's XML tells of it.
+type Definition struct {
+	Nova *Nova `json:"nova,omitempty"` // nil: the definition is not Nova's
+	UEFI *UEFI `json:"uefi,omitempty"`
+	TPM  *VTPM `json:"tpm,omitempty"`
+	// Disks are what undefining leaves behind.
+	Disks []Disk `json:"disks,omitempty"`
+}
+
+// Nova is the metadata that Nova writes into each of its domains when it
+// defines them (nova/virt/libvirt/config.py, LibvirtConfigGuestMetaNovaInstance).
+type Nova struct {
+	Name         string `json:"name"` // the instance's display name
+	Flavor       string `json:"flavor,omitempty"`
+	CreationTime string `json:"creation_time,omitempty"` // of this metadata, UTC
+	// ProjectID and UserID are empty where Nova knew only half of the owner; that
+	// proves nothing about whose instance it is.
+	ProjectID string `json:"project_id,omitempty"`
+	UserID    string `json:"user_id,omitempty"`
+	Version   string `json:"version,omitempty"` // of the nova-compute that wrote it
+}
+
+// UEFI is the evidence that the domain has, or may have, a file of UEFI variables.
+type UEFI struct {
+	// Path is the file, or empty where the definition leaves it to libvirt or
+	// keeps it on no local disk.
+	Path string `json:"path,omitempty"`
+}
+
+// VTPM is an emulated TPM, whose state libvirt keeps in a folder of its own.
+type VTPM struct {
+	// PersistentState is true where the state outlives an undefine without the TPM flag.
+	PersistentState bool `json:"persistent_state"`
+}
+
+// Disk is a disk and where its data is.
+type Disk struct {
+	Target string `json:"target"`
+	Source string `json:"source"` // a path, protocol:name (rbd:volumes/volume-1) or pool/volume
+}
+
+type domainXML struct {
+	XMLName  xml.Name `xml:"domain"`
+	UUID     string   `xml:"uuid"`
+	Metadata struct {
+		// 1.0 up to Victoria, 1.1 from Wallaby (nova commit 838370a490).
+		Nova11 *novaXML `xml:"http://openstack.org/xmlns/libvirt/nova/1.1 instance"`
+		Nova10 *novaXML `xml:"http://openstack.org/xmlns/libvirt/nova/1.0 instance"`
+	} `xml:"metadata"`
+	OS struct {
+		Firmware string `xml:"firmware,attr"`
+		Loader   struct {
+			Type string `xml:"type,attr"`
+		} `xml:"loader"`
+		NVRAM *struct {
+			Path   string    `xml:",chardata"`
+			Source sourceXML `xml:"source"`
+		} `xml:"nvram"`
+		// libvirt 12.1 calls the variables of uefi-vars devices a varstore; the
+		// NVRAM flags mean it too.
+		Varstore *struct {
+			Path string `xml:"path,attr"`
+		} `xml:"varstore"`
+	} `xml:"os"`
+	Disks []struct {
+		Source sourceXML `xml:"source"`
+		Target struct {
+			Dev string `xml:"dev,attr"`
+		} `xml:"target"`
+	} `xml:"devices>disk"`
+	TPMs []struct {
+		Backend struct {
+			Type            string `xml:"type,attr"`
+			PersistentState string `xml:"persistent_state,attr"`
+		} `xml:"backend"`
+	} `xml:"devices>tpm"`
+}
+
+type novaXML struct {
+	Name         string `xml:"name"`
+	CreationTime string `xml:"creationTime"`
+	Flavor       struct {
+		Name string `xml:"name,attr"`
+	} `xml:"flavor"`
+	Package struct {
+		Version string `xml:"version,attr"`
+	} `xml:"package"`
+	Owner struct {
+		User    idXML `xml:"user"`
+		Project idXML `xml:"project"`
+	} `xml:"owner"`
+}
+
+type idXML struct {
+	UUID string `xml:"uuid,attr"`
+}
+
+type sourceXML struct {
+	File     string `xml:"file,attr"`
+	Dev      string `xml:"dev,attr"`
+	Dir      string `xml:"dir,attr"`
+	Protocol string `xml:"protocol,attr"`
+	Name     string `xml:"name,attr"`
+	Pool     string `xml:"pool,attr"`
+	Volume   string `xml:"volume,attr"`
+}
+
+// ParseDefinition reads a domain's XML, which must be that of the domain uuid.
+func ParseDefinition(uuid, text string) (Definition, error) {
+	var domain domainXML
+	if err := xml.Unmarshal([]byte(text), &domain); err != nil {
+		return Definition{}, fmt.Errorf("read the definition of domain %s: %w", uuid, err)
+	}
+	if domain.UUID != uuid {
+		return Definition{}, fmt.Errorf("read the definition of domain %s: it names the uuid %q", uuid, domain.UUID)
+	}
+	tpm, err := domain.tpm()
+	if err != nil {
+		return Definition{}, fmt.Errorf("read the definition of domain %s: %w", uuid, err)
+	}
+	return Definition{Nova: domain.nova(), UEFI: domain.uefi(), TPM: tpm, Disks: domain.disks()}, nil
+}
+
+func (d domainXML) nova() *Nova {
+	found := d.Metadata.Nova11
+	if found == nil {
+		found = d.Metadata.Nova10
+	}
+	if found == nil {
+		return nil
+	}
+	return &Nova{
+		Name: found.Name, Flavor: found.Flavor.Name, CreationTime: found.CreationTime, Version: found.Package.Version,
+		ProjectID: found.Owner.Project.UUID, UserID: found.Owner.User.UUID,
+	}
+}
+
+// uefi looks for any of the four signs of UEFI variables: libvirt refuses to
+// undefine such a domain without a word on its file, and 9.0 also where the
+// definition names none (qemu_driver.c qemuDomainUndefineFlags).
+func (d domainXML) uefi() *UEFI {
+	switch {
+	case d.OS.NVRAM != nil:
+		if source := d.OS.NVRAM.Source; source != (sourceXML{}) {
+			return &UEFI{Path: source.File + source.Dev}
+		}
+		return &UEFI{Path: strings.TrimSpace(d.OS.NVRAM.Path)}
+	case d.OS.Varstore != nil:
+		return &UEFI{Path: d.OS.Varstore.Path}
+	case d.OS.Firmware == "efi" || d.OS.Loader.Type == "pflash":
+		return &UEFI{}
+	}
+	return nil
+}
+
+// tpm ignores a TPM that is passed through: it has no state of the domain's own.
+func (d domainXML) tpm() (*VTPM, error) {
+	var found *VTPM
+	for _, tpm := range d.TPMs {
+		if tpm.Backend.Type != "emulator" {
+			continue
+		}
+		if found != nil {
+			return nil, errors.New("it has two emulated TPMs")
+		}
+		found = &VTPM{PersistentState: tpm.Backend.PersistentState == "yes"}
+	}
+	return found, nil
+}
+
+func (d domainXML) disks() (disks []Disk) {
+	for _, disk := range d.Disks {
+		if source := disk.Source.String(); source != "" {
+			disks = append(disks, Disk{Target: disk.Target.Dev, Source: source})
+		}
+	}
+	return disks
+}
+
+func (s sourceXML) String() string {
+	switch {
+	case s.Protocol != "":
+		return s.Protocol + ":" + s.Name
+	case s.Volume != "":
+		return s.Pool + "/" + s.Volume
+	default:
+		return s.File + s.Dev + s.Dir
+	}
+}

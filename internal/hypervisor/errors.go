@@ -1,0 +1,94 @@
+package hypervisor
+
+import (
+	"errors"
+	"fmt"
+)
+
+// What a caller can do something about. An Error is one of these by errors.Is.
+var (
+	ErrNoDomain    = errors.New("no such domain")
+	ErrBusy        = errors.New("another job holds the domain")
+	ErrActive      = errors.New("the domain is running")
+	ErrRestarted   = errors.New("the domain was started anew since it was looked at")
+	ErrUnreachable = errors.New("libvirt cannot be reached")
+	ErrDenied      = errors.New("libvirt denies it")
+	ErrNoLibrary   = errors.New("libvirt is not installed")
+)
+
+// Error is what libvirt said to one request.
+type Error struct {
+	Op      string // what was asked, with the domain's uuid
+	URI     string
+	Code    int    // virErrorNumber (virterror.h)
+	Message string // libvirt's own words
+	class   error
+}
+
+// Numbers of virterror.h: virErrorNumber and, for whom it speaks, virErrorDomain.
+const (
+	codeInternal        = 1
+	codeNoSupport       = 3
+	codeNoConnect       = 5
+	codeOperationDenied = 29
+	codeSystem          = 38
+	codeRPC             = 39
+	codeNoDomain        = 42
+	codeAuthFailed      = 45
+	codeTimeout         = 68
+	codeUnsupported     = 84
+	codeAccessDenied    = 88
+
+	fromNone = 0
+	fromRPC  = 7
+)
+
+const connecting = "connect to libvirt"
+
+// NewError sorts what libvirt said by its numbers: code is the error's, domain
+// that of the part of libvirt which speaks.
+func NewError(op, uri string, code, domain int, message string) *Error {
+	err := &Error{Op: op, URI: uri, Code: code, Message: message}
+	switch {
+	case code == codeNoDomain:
+		err.class = ErrNoDomain
+	case code == codeTimeout:
+		err.class = ErrBusy
+	// 38 is any failed system call; a QEMU that survives SIGKILL has it too.
+	case (code == codeSystem || code == codeRPC) && (domain == fromRPC || op == connecting):
+		err.class = ErrUnreachable
+	case code == codeOperationDenied, code == codeAuthFailed, code == codeAccessDenied:
+		err.class = ErrDenied
+	case op == connecting && code == codeInternal && domain == fromNone:
+		err.class = ErrNoLibrary
+	}
+	return err
+}
+
+func (e *Error) Error() string {
+	text := fmt.Sprintf("%s: %s (libvirt error %d at %s)", e.Op, e.Message, e.Code, e.URI)
+	if advice := e.advice(); advice != "" {
+		text += ": " + advice
+	}
+	return text
+}
+
+// Is tells errors.Is the error's class.
+func (e *Error) Is(target error) bool { return e.class != nil && target == e.class }
+
+func (e *Error) advice() string {
+	switch {
+	case e.class == ErrUnreachable:
+		return "is libvirtd or virtqemud running here (systemctl status libvirtd virtqemud)? " +
+			"Where it runs in a container, name its socket: uri: qemu+unix:///system?socket=PATH"
+	case e.class == ErrDenied:
+		return "run it as root (become: true), or as a member of the group libvirt; where libvirt's access control is on, the user needs the domain's delete permission"
+	case e.class == ErrNoLibrary:
+		return "the library libvirt.so.0 comes with the package libvirt0 or libvirt-libs; is this host a hypervisor at all?"
+	case e.class == ErrBusy:
+		return "another job (a migration, a backup, a hung disk) holds the domain: see virsh domjobinfo"
+	case e.Code == codeNoConnect:
+		return "this libvirt has no driver for that uri"
+	}
+	return ""
+}

@@ -1,0 +1,204 @@
+package hypervisortest
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+
+	"nova-orphan/internal/hypervisor"
+)
+
+// Fake is a libvirt with a qemu driver in memory. It refuses, and destroys in
+// part, in the order of qemu_driver.c qemuDomainUndefineFlags.
+type Fake struct {
+	Version hypervisor.Version
+	// Before is called before each request, with its name ("undefine") and the
+	// uuid, without the lock; the error that it returns is the request's.
+	Before func(request, uuid string) error
+	// Between is called between the adapter's look at a domain and libvirt's
+	// undefine: the instant that no client can close.
+	Between func(uuid string)
+	// Writes are the requests that would change something, in order.
+	Writes []string
+
+	mu     sync.Mutex
+	guests map[string]*guest
+	lastID int
+}
+
+type guest struct {
+	Guest
+	id int
+}
+
+// NewFake has no domains and the version 9.0.0.
+func NewFake() *Fake {
+	return &Fake{Version: 9_000_000, guests: map[string]*guest{}}
+}
+
+// Make adds a domain.
+func (f *Fake) Make(_ testing.TB, g Guest) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.guests[g.UUID] = &guest{Guest: g, id: -1}
+	if g.Running {
+		f.start(g.UUID)
+	}
+}
+
+// Start starts a domain, as others than the module under test do.
+func (f *Fake) Start(uuid string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.start(uuid)
+}
+
+func (f *Fake) start(uuid string) {
+	f.lastID++
+	f.guests[uuid].id, f.guests[uuid].Running = f.lastID, true
+}
+
+// Remove takes a domain away, as others than the module under test do.
+func (f *Fake) Remove(uuid string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.guests, uuid)
+}
+
+func (f *Fake) request(name, uuid string) (*guest, func(), error) {
+	if f.Before != nil {
+		if err := f.Before(name, uuid); err != nil {
+			return nil, nil, err
+		}
+	}
+	f.mu.Lock()
+	if name != "read" {
+		f.Writes = append(f.Writes, name)
+	}
+	found, ok := f.guests[uuid]
+	if !ok && name != "define" {
+		f.mu.Unlock()
+		return nil, nil, Said(42, "Domain not found: no domain with matching uuid '"+uuid+"'")
+	}
+	return found, f.mu.Unlock, nil
+}
+
+// Domain is as hypervisor.Connection's.
+func (f *Fake) Domain(_ context.Context, uuid string) (hypervisor.Domain, error) {
+	g, unlock, err := f.request("read", uuid)
+	if err != nil {
+		return hypervisor.Domain{}, err
+	}
+	defer unlock()
+	domain := hypervisor.Domain{
+		UUID: uuid, Name: g.Name, ID: g.id, State: "shutoff", Active: g.Running, Persistent: !g.Transient,
+		Driver: "QEMU", LibvirtVersion: f.Version, ManagedSave: g.ManagedSave, XML: g.XML(),
+	}
+	if g.Running {
+		domain.State = "running"
+	}
+	if g.Snapshot != "" {
+		domain.Snapshots = []hypervisor.Record{{Name: g.Snapshot, XML: "<domainsnapshot><name>" + g.Snapshot + "</name></domainsnapshot>"}}
+	}
+	if g.Checkpoint != "" {
+		domain.Checkpoints = []hypervisor.Record{{Name: g.Checkpoint, XML: "<domaincheckpoint><name>" + g.Checkpoint + "</name></domaincheckpoint>"}}
+	}
+	domain.Definition, err = hypervisor.ParseDefinition(uuid, domain.XML)
+	return domain, err
+}
+
+// Destroy is as hypervisor.Connection's.
+func (f *Fake) Destroy(_ context.Context, uuid string, id int) error {
+	g, unlock, err := f.request("destroy", uuid)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	switch {
+	case !g.Running:
+		return nil
+	case g.id != id:
+		return fmt.Errorf("power off domain %s: %w", uuid, hypervisor.ErrRestarted)
+	case g.Transient:
+		delete(f.guests, uuid)
+	}
+	g.Running, g.id = false, -1
+	return nil
+}
+
+// Undefine is as hypervisor.Connection's.
+func (f *Fake) Undefine(_ context.Context, uuid string, flags hypervisor.Flags) error {
+	g, unlock, err := f.request("undefine", uuid)
+	if err != nil {
+		return err
+	}
+	if g.Running {
+		unlock()
+		return fmt.Errorf("undefine domain %s: %w", uuid, hypervisor.ErrActive)
+	}
+	unlock()
+	if f.Between != nil {
+		f.Between(uuid)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.undefine(g, flags)
+}
+
+func (f *Fake) undefine(g *guest, flags hypervisor.Flags) error {
+	const tpmFlags = hypervisor.TPM | hypervisor.KeepTPM
+	switch {
+	case flags&tpmFlags != 0 && f.Version < hypervisor.WithTPMFlags:
+		return Said(8, "unsupported flags in function qemuDomainUndefineFlags")
+	case g.Running: // succeeds, and leaves a transient domain
+		g.Transient = true
+		return nil
+	case g.Snapshot != "" && flags&hypervisor.SnapshotsMetadata == 0:
+		return Said(55, "cannot delete inactive domain with 1 snapshots")
+	}
+	g.Snapshot = ""
+	if g.Checkpoint != "" && flags&hypervisor.CheckpointsMetadata == 0 {
+		return Said(55, "cannot delete inactive domain with 1 checkpoints")
+	}
+	g.Checkpoint = ""
+	if g.ManagedSave && flags&hypervisor.ManagedSave == 0 {
+		return Said(55, "Refusing to undefine while domain managed save image exists")
+	}
+	g.ManagedSave = false
+	if _, err := os.Stat(g.NVRAM); g.NVRAM != "" && err == nil {
+		if flags&(hypervisor.NVRAM|hypervisor.KeepNVRAM) == 0 {
+			return Said(55, "cannot undefine domain with nvram")
+		}
+		if flags&hypervisor.NVRAM != 0 {
+			if err := os.Remove(g.NVRAM); err != nil {
+				return Said(38, err.Error())
+			}
+		}
+	}
+	delete(f.guests, g.UUID)
+	return nil
+}
+
+// Define is as hypervisor.Connection's, for a domain that is there already.
+func (f *Fake) Define(_ context.Context, xml string) error {
+	_, unlock, err := f.request("define", "")
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	for uuid, g := range f.guests {
+		if strings.Contains(xml, uuid) {
+			g.Transient = false
+		}
+	}
+	return nil
+}
+
+// Said is an error of libvirt's qemu driver.
+func Said(code int, message string) error {
+	const qemu = 10
+	return hypervisor.NewError("ask the fake", "fake:///system", code, qemu, message)
+}

@@ -1,0 +1,34 @@
+//go:build !cgo || !libvirt_dlopen
+
+package hypervisor
+
+import (
+	"context"
+	"errors"
+)
+
+// Connection stands for libvirt in a build without it.
+type Connection struct{}
+
+var errWithout = errors.New("connect to libvirt: this binary was built without it: build with CGO_ENABLED=1 and -tags libvirt_dlopen")
+
+// Open always fails.
+func Open(context.Context, string) (*Connection, error) { return nil, errWithout }
+
+// OpenReadOnly always fails.
+func OpenReadOnly(context.Context, string) (*Connection, error) { return nil, errWithout }
+
+// Domain always fails.
+func (*Connection) Domain(context.Context, string) (Domain, error) { return Domain{}, errWithout }
+
+// Destroy always fails.
+func (*Connection) Destroy(context.Context, string, int) error { return errWithout }
+
+// Undefine always fails.
+func (*Connection) Undefine(context.Context, string, Flags) error { return errWithout }
+
+// Define always fails.
+func (*Connection) Define(context.Context, string) error { return errWithout }
+
+// Close does nothing.
+func (*Connection) Close() {}

@@ -1,0 +1,216 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"nova-orphan/internal/hypervisor"
+)
+
+// plan is what is done to a domain, decided as a whole before anything is done:
+// libvirt removes part of what the flags say before it may refuse the rest.
+type plan struct {
+	PowerOff   bool
+	Undefine   bool // false for a transient domain, which is gone once it is off
+	Flags      hypervisor.Flags
+	Removed    []string // what goes, in the words of the options
+	LeftBehind []string // disks and files that stay
+	BackedUp   []stateFile
+	Warnings   []string
+}
+
+// judge decides what to do with a domain, or returns every reason against it.
+// Each reason names the option that overrides it, where there is one.
+func judge(found evidence, p parameters) (plan, []string) {
+	j := judgement{evidence: found, p: p}
+	j.plan.Undefine = found.Domain.Persistent
+	j.plan.Removed = []string{"domain"}
+	j.plan.LeftBehind = []string{}
+	j.identity()
+	j.power()
+	j.saved()
+	j.nvram()
+	j.tpm()
+	for _, disk := range found.Domain.Disks {
+		j.plan.LeftBehind = append(j.plan.LeftBehind, disk.Source)
+	}
+	if len(j.reasons) > 0 {
+		return plan{}, j.reasons
+	}
+	return j.plan, nil
+}
+
+type judgement struct {
+	evidence
+	p       parameters
+	plan    plan
+	reasons []string
+}
+
+func (j *judgement) refuse(format string, values ...any) {
+	j.reasons = append(j.reasons, fmt.Sprintf(format, values...))
+}
+
+func (j *judgement) warn(format string, values ...any) {
+	j.plan.Warnings = append(j.plan.Warnings, fmt.Sprintf(format, values...))
+}
+
+func (j *judgement) removes(flag hypervisor.Flags, what string) {
+	j.plan.Removed = append(j.plan.Removed, what)
+	if j.plan.Undefine {
+		j.plan.Flags |= flag
+	}
+}
+
+// identity wants the domain to be the one that is meant, and Nova's.
+func (j *judgement) identity() {
+	if j.p.Name != "" && j.p.Name != j.Domain.Name {
+		j.refuse("its name is %s, not %s: is it the domain you mean? Give its own as name, or leave name out", j.Domain.Name, j.p.Name)
+	}
+	nova := j.Domain.Nova
+	switch {
+	case nova == nil && !j.p.AllowForeign:
+		j.refuse("it has no Nova metadata, so it is not Nova's domain: allow_foreign: true together with its name overrides this")
+	case nova == nil && j.p.ProjectID != "":
+		j.refuse("it has no Nova metadata that could prove project_id %s: leave project_id out", j.p.ProjectID)
+	case nova == nil || j.p.ProjectID == "":
+	case nova.ProjectID == "":
+		j.refuse("its Nova metadata names no project, so that it cannot be told whether it belongs to project_id %s: leave project_id out if other evidence says so", j.p.ProjectID)
+	case nova.ProjectID != j.p.ProjectID:
+		j.refuse("it belongs to project %s, not to %s: give the right project_id", nova.ProjectID, j.p.ProjectID)
+	}
+}
+
+// power never undefines a running domain: libvirt would do it, and leave behind
+// a guest that no definition tells of.
+func (j *judgement) power() {
+	j.plan.PowerOff = j.Domain.Active
+	if j.Domain.Active && !j.p.Destroy {
+		j.refuse("it is active (%s): destroy: true powers it off first", j.Domain.State)
+	}
+}
+
+func (j *judgement) saved() {
+	isQEMU := j.Domain.Driver == "QEMU"
+	switch {
+	case j.Domain.ManagedSave && j.p.ManagedSave != remove:
+		j.refuse("it has a managed save, the memory of a suspended guest, which is too large to back up: managed_save: remove deletes it")
+	case j.Domain.ManagedSave:
+		j.removes(hypervisor.ManagedSave, "managed_save")
+	case isQEMU && j.p.ManagedSave == remove && j.plan.Undefine:
+		// libvirtd remembers whether there is one, but undefine looks at the disk.
+		j.plan.Flags |= hypervisor.ManagedSave
+	}
+	if names := recordNames(j.Domain.Snapshots); names != "" {
+		if j.p.SnapshotsMetadata != remove {
+			j.refuse("libvirt knows snapshots of it (%s): snapshots_metadata: remove deletes the records, which go into the backup", names)
+		}
+		j.removes(hypervisor.SnapshotsMetadata, "snapshots_metadata")
+	}
+	if names := recordNames(j.Domain.Checkpoints); names != "" {
+		if j.p.CheckpointsMetadata != remove {
+			j.refuse("libvirt knows checkpoints of it (%s): checkpoints_metadata: remove deletes the records, which go into the backup", names)
+		}
+		j.removes(hypervisor.CheckpointsMetadata, "checkpoints_metadata")
+	}
+}
+
+// nvram: only qemu domains have it, and libvirt wants to be told of each what
+// becomes of it. A file that cannot be seen from here is kept rather than lost.
+func (j *judgement) nvram() {
+	if j.Domain.UEFI == nil || j.Domain.Driver != "QEMU" {
+		return
+	}
+	switch {
+	case !j.plan.Undefine: // powering off a transient domain leaves it
+		j.leave(j.NVRAM)
+	case j.p.NVRAM == keep:
+		j.plan.Flags |= hypervisor.KeepNVRAM
+		j.leave(j.NVRAM)
+	case j.p.NVRAM == discard:
+		j.removes(hypervisor.NVRAM, "nvram")
+	case j.NVRAM.Problem != "":
+		j.refuse("its UEFI variables cannot be backed up: %s: nvram: keep leaves the file, nvram: discard removes it without a copy", j.NVRAM.Problem)
+	case j.NVRAM.missing():
+		j.plan.Flags |= hypervisor.KeepNVRAM
+		if path := j.Domain.UEFI.Path; path != "" {
+			j.warn("its UEFI variables %s are not to be seen from here: if they exist, they stay", path)
+		}
+	default:
+		j.removes(hypervisor.NVRAM, "nvram")
+		j.plan.BackedUp = append(j.plan.BackedUp, j.NVRAM.Files...)
+	}
+}
+
+// tpm follows qemu_tpm.c qemuTPMEmulatorCleanupHost: without flags the state goes
+// with the domain unless it is persistent; the flags exist since libvirt 8.9.0.
+func (j *judgement) tpm() {
+	tpm := j.Domain.TPM
+	if tpm == nil {
+		return
+	}
+	flags := j.Domain.LibvirtVersion >= hypervisor.WithTPMFlags && j.plan.Undefine
+	unseen := j.p.TPM == remove && j.TPM.missing()
+	switch {
+	case unseen && flags:
+		j.plan.Flags |= hypervisor.KeepTPM
+		j.warn("the state of its TPM is not to be seen in %s: if there is any elsewhere, it stays", swtpmFolder)
+	case j.p.TPM == keep && flags:
+		j.plan.Flags |= hypervisor.KeepTPM
+		j.leave(j.TPM)
+	case tpm.PersistentState && !flags:
+		if j.p.TPM != keep {
+			j.warn("the persistent state of its TPM stays: only an undefine by libvirt 8.9.0 or newer removes it")
+		}
+		j.leave(j.TPM)
+	case j.p.TPM == keep && !j.plan.Undefine:
+		j.refuse("it is transient, so that its TPM state goes when it is powered off: tpm: remove backs it up first")
+	case j.p.TPM == keep:
+		j.refuse("libvirt %s cannot keep the TPM state (8.9.0 can): tpm: remove backs it up first", j.Domain.LibvirtVersion)
+	case unseen:
+		j.refuse("the state of its TPM is not to be seen in %s, and libvirt would remove it: tpm: discard overrides this", swtpmFolder)
+	case j.p.TPM == remove && j.TPM.Problem != "":
+		j.refuse("the state of its TPM cannot be backed up: %s: tpm: discard removes it without a copy", j.TPM.Problem)
+	default:
+		if j.p.TPM == remove {
+			j.plan.BackedUp = append(j.plan.BackedUp, j.TPM.Files...)
+		}
+		if flags {
+			j.plan.Flags |= hypervisor.TPM
+		}
+		j.plan.Removed = append(j.plan.Removed, "tpm")
+	}
+}
+
+func (j *judgement) leave(kept state) {
+	for _, file := range kept.Files {
+		j.plan.LeftBehind = append(j.plan.LeftBehind, file.Path)
+	}
+}
+
+func recordNames(records []hypervisor.Record) string {
+	var names []string
+	for _, record := range records {
+		names = append(names, record.Name)
+	}
+	return strings.Join(names, ", ")
+}
+
+// steps tells the plan, a step a line.
+func (p plan) steps(domain hypervisor.Domain, backupDir string) []string {
+	steps := []string{fmt.Sprintf("write the definition and what goes with it into a backup under %s", backupDir)}
+	for _, file := range p.BackedUp {
+		steps = append(steps, "copy "+file.Path+" into the backup")
+	}
+	if p.PowerOff {
+		steps = append(steps, fmt.Sprintf("power off domain %s (%s), which is %s with id %d", domain.Name, domain.UUID, domain.State, domain.ID))
+	}
+	if p.Undefine {
+		step := fmt.Sprintf("undefine domain %s (%s)", domain.Name, domain.UUID)
+		if names := p.Flags.Names(); len(names) > 0 {
+			step += " with " + strings.Join(names, ", ")
+		}
+		steps = append(steps, step)
+	}
+	return steps
+}

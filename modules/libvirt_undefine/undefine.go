@@ -1,0 +1,100 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"nova-orphan/internal/ansible"
+	"nova-orphan/internal/hypervisor"
+)
+
+// What the evidence proves of a domain.
+const (
+	absent    = "absent"
+	removable = "removable"
+	refused   = "refused"
+	unknown   = "unknown"
+)
+
+type answer struct {
+	ansible.Result
+	Found       bool               `json:"found"`
+	Domain      *hypervisor.Domain `json:"domain,omitempty"`
+	Flags       []string           `json:"flags,omitempty"`
+	Removed     []string           `json:"removed,omitempty"`
+	LeftBehind  []string           `json:"left_behind,omitempty"`
+	LibvirtCode int                `json:"libvirt_code,omitempty"`
+}
+
+// undefine reads, judges and, but in check mode, applies.
+func undefine(ctx context.Context, call *ansible.Call, libvirt domains, p parameters) (ansible.Answer, error) {
+	found, err := readEvidence(ctx, libvirt, p)
+	if errors.Is(err, hypervisor.ErrNoDomain) {
+		return &answer{Result: ansible.Result{
+			Verdict: absent,
+			Msg:     fmt.Sprintf("no domain %s at %s", p.UUID, p.URI),
+		}}, nil
+	}
+	if err != nil {
+		return failure(p, err)
+	}
+	result := &answer{Found: true, Domain: &found.Domain}
+	planned, reasons := judge(found, p)
+	if len(reasons) > 0 {
+		result.Verdict, result.Reasons = refused, reasons
+		return result, refusal(found.Domain, reasons)
+	}
+	result.describe(planned, found.Domain, p)
+	if call.Check {
+		return result, nil
+	}
+	writes, cancel := call.Steadfast(ctx)
+	defer cancel()
+	s := step{libvirt: libvirt, p: p, audit: call.Audit}
+	err = s.apply(writes, found, planned)
+	result.Changed, result.BackupFile = s.changed, s.backupFile
+	if err != nil {
+		result.Diff, result.Removed, result.LeftBehind = nil, nil, nil
+		result.LibvirtCode = libvirtCode(err)
+		return result, err
+	}
+	if !s.changed {
+		result.Msg = fmt.Sprintf("domain %s (%s) was gone before it could be undefined", found.Domain.Name, p.UUID)
+		result.Diff, result.Removed, result.LeftBehind = nil, nil, nil
+	}
+	return result, nil
+}
+
+// describe fills in what a real run and --check both say.
+func (a *answer) describe(planned plan, domain hypervisor.Domain, p parameters) {
+	a.Changed, a.Verdict, a.Warnings = true, removable, planned.Warnings
+	a.Plan = planned.steps(domain, p.BackupDir)
+	a.Flags, a.Removed, a.LeftBehind = planned.Flags.Names(), planned.Removed, planned.LeftBehind
+	a.Msg = fmt.Sprintf("domain %s (%s): removed %s", domain.Name, domain.UUID, strings.Join(planned.Removed, ", "))
+	a.Diff = &ansible.Diff{
+		BeforeHeader: "domain " + domain.UUID, AfterHeader: "domain " + domain.UUID,
+		Before: map[string]any{"domain": domain}, After: map[string]any{},
+	}
+}
+
+func refusal(domain hypervisor.Domain, reasons []string) error {
+	return fmt.Errorf("refused to undefine domain %s (%s): %s", domain.Name, domain.UUID, strings.Join(reasons, "; "))
+}
+
+// failure is the answer where the domain could not be looked at.
+func failure(p parameters, err error) (ansible.Answer, error) {
+	return &answer{
+		Result:      ansible.Result{Verdict: unknown, Reasons: []string{"domain " + p.UUID + " could not be read"}},
+		LibvirtCode: libvirtCode(err),
+	}, err
+}
+
+func libvirtCode(err error) int {
+	var said *hypervisor.Error
+	if errors.As(err, &said) {
+		return said.Code
+	}
+	return 0
+}
