@@ -1,0 +1,95 @@
+# nova-orphan: `make help` lists the targets.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+export PATH := $(CURDIR)/.cache/newest/bin:$(PATH)
+# A project whose folder is world-writable would have its ansible.cfg ignored.
+export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+
+MODULES   := $(notdir $(wildcard modules/*))
+LIBVIRT   := libvirt_dlopen,libvirt_without_qemu,libvirt_without_lxc
+GOFLAGS_  := -trimpath -ldflags='-s -w'
+GOLANGCI  := 2.15.0
+NEWEST    := .cache/newest/.done
+OLDEST    := .cache/oldest/.done
+SCENARIOS := $(notdir $(patsubst %/molecule.yml,%,$(wildcard molecule/*/molecule.yml)))
+
+.PHONY: help setup build test demo bench lint unit contract molecule oldest clean lab-image lab-up lab-down lab-status lab-ssh
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: ## install what is missing on this machine
+	@mkdir -p .cache
+	@tools/setup
+
+build: ## the modules, with their documentation, into playbooks/library
+	@mkdir -p playbooks/library
+	@for module in $(MODULES); do \
+	  cgo=0; [[ $$module != libvirt_* ]] || cgo=1; \
+	  CGO_ENABLED=$$cgo go build -tags=$(LIBVIRT) $(GOFLAGS_) -o playbooks/library/$$module ./modules/$$module; \
+	  cp --update modules/$$module/$$module.yml playbooks/library/; \
+	done
+
+test: ## everything: unit and contract tests, linters, molecule scenarios
+	@mkdir -p .cache && : > .cache/times
+	@tools/timed 'set-up' $(MAKE) --no-print-directory setup $(NEWEST) $(OLDEST) .cache/bin/golangci-lint
+	@tools/timed 'build' $(MAKE) --no-print-directory build
+	@tools/timed 'unit tests' $(MAKE) --no-print-directory unit
+	@tools/timed 'linters' $(MAKE) --no-print-directory lint
+	@tools/timed 'lab image' lab/lab image
+	@tools/timed 'lab boot' lab/lab up
+	@tools/timed 'contract tests' $(MAKE) --no-print-directory contract
+	@tools/timed 'molecule' $(MAKE) --no-print-directory molecule
+	@tools/timed 'oldest ansible-core' $(MAKE) --no-print-directory oldest
+	@printf '\n==== time\n'; cat .cache/times
+
+unit: ## tests that need no service
+	go vet -tags=$(LIBVIRT) ./...
+	go test -shuffle=on -tags=$(LIBVIRT) ./...
+
+contract: ## tests against the lab's real services, run on its hosts
+	go test -count=1 -tags=lab,$(LIBVIRT) -exec='$(CURDIR)/tools/lab-exec controller' \
+	  ./internal/placement ./internal/nova ./modules/placement_allocation ./modules/nova_instance_purge
+	go test -count=1 -tags=lab,$(LIBVIRT) -exec='$(CURDIR)/tools/lab-exec compute2' \
+	  ./internal/hypervisor ./modules/libvirt_undefine
+
+lint: $(NEWEST) .cache/bin/golangci-lint build ## golangci-lint, ansible-lint, yamllint
+	.cache/bin/golangci-lint run
+	yamllint --strict .
+	ansible-lint --offline --strict --profile=production
+
+molecule: $(NEWEST) build ## the scenarios, with the newest ansible-core
+	@for scenario in $(SCENARIOS); do tools/timed "molecule $$scenario" molecule test --scenario-name $$scenario; done
+
+oldest: $(OLDEST) build ## the default scenario's playbooks, with the oldest ansible-core and without molecule
+	PATH="$(CURDIR)/.cache/oldest/bin:$$PATH" molecule/run default
+
+demo: ## purge a real orphan on a real cloud, and show it
+	@$(MAKE) --no-print-directory setup $(NEWEST) build
+	@lab/lab image
+	@lab/lab up
+	@ansible-playbook --inventory=lab/inventory.yml lab/demo.yml
+
+bench: $(NEWEST) build ## what a module call costs beside the command it replaces
+	@ansible-playbook --inventory=lab/inventory.yml lab/bench.yml
+
+lab-image lab-up lab-down lab-status: lab-%: ## build, start, end, show the lab
+	@lab/lab $*
+
+lab-ssh: ## log in to a host of the lab: make lab-ssh HOST=compute1
+	@lab/lab ssh $(or $(HOST),$(error which HOST?))
+
+clean: ## remove what was built (not the lab's image)
+	rm -rf .cache playbooks/library dist
+
+$(NEWEST) $(OLDEST): .cache/%/.done: tools/requirements-%.txt
+	rm -rf .cache/$*
+	python3 -m venv .cache/$*
+	.cache/$*/bin/pip install --quiet --disable-pip-version-check --requirement=$<
+	touch $@
+
+.cache/bin/golangci-lint: Makefile
+	GOBIN=$(CURDIR)/.cache/bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v$(GOLANGCI)
+	touch $@
