@@ -1,0 +1,119 @@
+package openstack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+
+	"github.com/gophercloud/gophercloud/v2"
+	"github.com/gophercloud/gophercloud/v2/openstack"
+	"github.com/gophercloud/gophercloud/v2/openstack/identity/v3/tokens"
+)
+
+// Cloud is one OpenStack cloud, as one authenticated user sees it.
+type Cloud struct {
+	provider   *gophercloud.ProviderClient
+	catalog    *tokens.ServiceCatalog
+	region     string
+	interfaces []gophercloud.Availability
+	origin     string
+	// services names the service behind an endpoint, for error texts.
+	services map[string]string
+}
+
+// Connect authenticates, in one request. Every secret that it reads goes to secret.
+func Connect(ctx context.Context, auth Auth, secret func(...string)) (*Cloud, error) {
+	from, err := find(auth, os.Getenv)
+	if err != nil {
+		return nil, err
+	}
+	found, err := read(from, auth)
+	if err != nil {
+		return nil, err
+	}
+	secret(found.auth.Password, found.auth.TokenID, found.auth.ApplicationCredentialSecret)
+	cloud, err := authenticate(ctx, found)
+	if err != nil {
+		return nil, fmt.Errorf("authenticate with the credentials of %s: %w", found.origin, err)
+	}
+	secret(cloud.provider.Token())
+	return cloud, nil
+}
+
+func authenticate(ctx context.Context, found credentials) (*Cloud, error) {
+	provider, err := openstack.NewClient(found.auth.IdentityEndpoint)
+	if err != nil || !strings.HasPrefix(provider.IdentityBase, "http") {
+		return nil, errors.New("auth_url is not a URL like https://HOST:5000/v3")
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.TLSClientConfig = found.tls
+	provider.HTTPClient = http.Client{Transport: jsonOnly{transport}}
+	provider.UserAgent.Prepend("nova-orphan")
+	cloud := &Cloud{
+		provider: provider, region: found.region, interfaces: found.interfaces, origin: found.origin,
+		services: map[string]string{provider.IdentityBase: "keystone"},
+	}
+	provider.RetryFunc = cloud.afterFailure
+	// Not Authenticate, which would first ask which versions there are: v2 is long gone.
+	if err := openstack.AuthenticateV3(ctx, provider, &found.auth, gophercloud.EndpointOpts{}); err != nil {
+		return nil, err
+	}
+	result, ok := provider.GetAuthResult().(interface {
+		ExtractServiceCatalog() (*tokens.ServiceCatalog, error)
+	})
+	if !ok {
+		return nil, errors.New("keystone's answer has no service catalog")
+	}
+	if cloud.catalog, err = result.ExtractServiceCatalog(); err != nil {
+		return nil, fmt.Errorf("read keystone's service catalog: %w", err)
+	}
+	// gophercloud's own locator asks each endpoint for its versions, outside the context.
+	provider.EndpointLocator = cloud.locate
+	return cloud, nil
+}
+
+// Placement is a client for Placement at PlacementMicroversion.
+func (c *Cloud) Placement() (*gophercloud.ServiceClient, error) {
+	return c.client(openstack.NewPlacementV1, "placement", PlacementMicroversion)
+}
+
+// Compute is a client for Nova at ComputeMicroversion.
+func (c *Cloud) Compute() (*gophercloud.ServiceClient, error) {
+	return c.client(openstack.NewComputeV2, "nova", ComputeMicroversion)
+}
+
+type factory func(*gophercloud.ProviderClient, gophercloud.EndpointOpts) (*gophercloud.ServiceClient, error)
+
+func (c *Cloud) client(make factory, name, microversion string) (*gophercloud.ServiceClient, error) {
+	client, err := make(c.provider, gophercloud.EndpointOpts{Region: c.region})
+	if err != nil {
+		return nil, fmt.Errorf("find %s: %w", name, err)
+	}
+	c.services[client.Endpoint] = name
+	client.Microversion = microversion
+	return client, nil
+}
+
+func (c *Cloud) locate(wanted gophercloud.EndpointOpts) (string, error) {
+	for _, availability := range c.interfaces {
+		for _, entry := range c.catalog.Entries {
+			if entry.Type != wanted.Type {
+				continue
+			}
+			for _, endpoint := range entry.Endpoints {
+				inRegion := wanted.Region == "" || endpoint.RegionID == wanted.Region || endpoint.Region == wanted.Region
+				if inRegion && gophercloud.Availability(endpoint.Interface) == availability {
+					return gophercloud.NormalizeURL(endpoint.URL), nil
+				}
+			}
+		}
+	}
+	region := "any region"
+	if wanted.Region != "" {
+		region = "region " + wanted.Region
+	}
+	return "", fmt.Errorf("keystone's catalog has no endpoint for %s with interface %v in %s: check region_name and interface", wanted.Type, c.interfaces, region)
+}

@@ -1,0 +1,190 @@
+package openstack
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/gophercloud/gophercloud/v2"
+	"github.com/tidwall/gjson"
+)
+
+// Failure is a request that a service refused or did not answer. It wraps
+// gophercloud's error, so that gophercloud.ResponseCodeIs sees through it.
+type Failure struct {
+	Service string // keystone, placement, nova
+	Method  string
+	URL     string // without credentials
+	Status  int    // 0: no answer
+	Detail  string // the service's own words, in one line
+	hint    string
+	cause   error
+}
+
+func (f *Failure) Error() string {
+	request := f.Method + " " + f.URL
+	text := fmt.Sprintf("%s answered %d %s to %s", f.Service, f.Status, http.StatusText(f.Status), request)
+	if f.Status == 0 {
+		text = fmt.Sprintf("%s gave no usable answer to %s", f.Service, request)
+	}
+	for _, more := range []string{f.Detail, f.hint} {
+		if more != "" {
+			text += ": " + more
+		}
+	}
+	return text
+}
+
+// Unwrap returns gophercloud's error.
+func (f *Failure) Unwrap() error { return f.cause }
+
+// Uncertain says that the request may have been carried out all the same: its
+// answer was lost, or comes from a proxy that gave up.
+func (f *Failure) Uncertain() bool {
+	return f.Status == 0 && !errors.Is(f.cause, syscall.ECONNREFUSED) || f.Status >= 500
+}
+
+// transient says that the same request may succeed a moment later.
+func (f *Failure) transient() bool {
+	switch f.Status {
+	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true
+	case 0:
+		return slices.ContainsFunc([]error{syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.EPIPE, io.EOF, io.ErrUnexpectedEOF},
+			func(passing error) bool { return errors.Is(f.cause, passing) })
+	}
+	return false
+}
+
+const maxTries = 4
+
+// afterFailure is gophercloud's RetryFunc: nil means "try again".
+func (c *Cloud) afterFailure(ctx context.Context, method, url string, _ *gophercloud.RequestOpts, err error, failures uint) error {
+	failure := c.failure(method, url, err)
+	// Asking for a token is a POST that can be repeated.
+	reads := method == http.MethodGet || strings.HasSuffix(url, "/auth/tokens")
+	if !reads || !failure.transient() || failures >= maxTries || Pause(ctx, failures) != nil {
+		return failure
+	}
+	return nil
+}
+
+// Pause waits before another try: 0.2 s after the first failure, then twice as
+// long each time. It does not wait for what lies beyond the context's deadline.
+func Pause(ctx context.Context, failures uint) error {
+	wait := 200 * time.Millisecond << (failures - 1)
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < wait {
+		return context.DeadlineExceeded
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+func (c *Cloud) failure(method, address string, err error) *Failure {
+	failure := &Failure{Service: c.service(address), Method: method, URL: plain(address), cause: err}
+	var code gophercloud.ErrUnexpectedResponseCode
+	var transport *url.Error
+	switch {
+	case errors.As(err, &code):
+		failure.Status, failure.Detail = code.Actual, detail(code.Body)
+	case errors.As(err, &transport):
+		failure.Detail = transport.Err.Error()
+	default:
+		failure.Detail = err.Error()
+	}
+	failure.hint = c.hint(failure)
+	return failure
+}
+
+func (c *Cloud) service(address string) string {
+	for endpoint, name := range c.services {
+		if strings.HasPrefix(address, endpoint) {
+			return name
+		}
+	}
+	return "keystone"
+}
+
+func (c *Cloud) hint(f *Failure) string {
+	var certificate *tls.CertificateVerificationError
+	switch {
+	case errors.As(f.cause, &certificate):
+		return "give the authority's certificate as ca_cert, and check the host name in the URL"
+	case errors.Is(f.cause, syscall.ECONNREFUSED):
+		return "does it run, and is its endpoint reachable from this host? see interface and region_name"
+	case f.Status == http.StatusUnauthorized && f.Service == "keystone":
+		return "check user, password, project and their domains in " + c.origin
+	case f.Status == http.StatusUnauthorized:
+		return "it does not accept keystone's token: check its own [keystone_authtoken]"
+	case f.Status == http.StatusForbidden:
+		return "the user of " + c.origin + " lacks the role for it: use an admin"
+	case f.Status == http.StatusNotFound:
+		return "is that the service's endpoint? see interface and region_name"
+	case f.Status == http.StatusNotAcceptable:
+		return "it does not speak the microversion that was asked for"
+	case f.Status >= 500:
+		return "see the log of " + f.Service + ", or of the proxy before it"
+	}
+	return ""
+}
+
+// detail finds the service's words: Placement's errors[0].detail, Keystone's
+// error.message, Nova's KIND.message. The body of a proxy's page says nothing.
+func detail(body []byte) string {
+	if !gjson.ValidBytes(body) {
+		return ""
+	}
+	text := gjson.GetBytes(body, "errors.0.detail").String()
+	if text == "" {
+		gjson.ParseBytes(body).ForEach(func(_, value gjson.Result) bool {
+			text = value.Get("message").String()
+			return text == ""
+		})
+	}
+	text = strings.Join(strings.Fields(text), " ")
+	if runes := []rune(text); len(runes) > 300 {
+		text = string(runes[:300]) + "..."
+	}
+	return text
+}
+
+func plain(address string) string {
+	parsed, err := url.Parse(address)
+	if err != nil {
+		return "(a URL that is none)"
+	}
+	parsed.User = nil
+	return parsed.String()
+}
+
+// jsonOnly refuses what a proxy or a web server answers in a service's place.
+type jsonOnly struct{ next http.RoundTripper }
+
+// RoundTrip implements http.RoundTripper.
+func (j jsonOnly) RoundTrip(request *http.Request) (*http.Response, error) {
+	response, err := j.next.RoundTrip(request)
+	if err != nil || response.StatusCode >= 300 || response.StatusCode == http.StatusNoContent || response.ContentLength == 0 {
+		return response, err
+	}
+	kind, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type"))
+	if kind != "application/json" {
+		response.Body.Close()
+		return nil, fmt.Errorf("status %d with %q instead of JSON, which no OpenStack API sends: check the URL, and proxies", response.StatusCode, kind)
+	}
+	return response, nil
+}

@@ -1,0 +1,13 @@
+package openstack
+
+const (
+	// PlacementMicroversion is the first that guards a consumer's allocation by a
+	// generation (1.28, Rocky). From 1.38 on a consumer that Nova made reads as type
+	// "unknown", which Placement then refuses to take back, so later is not better.
+	// It includes 1.14 (provider trees) and 1.23 (error codes).
+	PlacementMicroversion = "1.28"
+	// ComputeMicroversion is the first that shows the UUIDs of migrations and pages
+	// through them (2.59, Queens). From 2.69 on a server of a cell that is down is shown
+	// in part instead of as an error.
+	ComputeMicroversion = "2.59"
+)

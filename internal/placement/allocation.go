@@ -1,0 +1,51 @@
+package placement
+
+import (
+	"maps"
+	"slices"
+)
+
+// Resources are amounts by resource class, in the class's unit (MEMORY_MB: MiB, DISK_GB: GiB).
+type Resources map[string]int
+
+// Allocation is all that one consumer (an instance's or a migration's uuid) holds.
+type Allocation struct {
+	Consumer  string
+	ProjectID string
+	UserID    string
+	// Generation guards a write against others; nil when the consumer holds nothing.
+	Generation *int
+	// Providers maps the UUIDs of resource providers to what is held there.
+	Providers map[string]Resources
+}
+
+// Empty says that the consumer holds nothing.
+func (a Allocation) Empty() bool { return len(a.Providers) == 0 }
+
+// Without is the allocation without these providers.
+func (a Allocation) Without(providers []string) Allocation {
+	a.Providers = maps.Clone(a.Providers)
+	maps.DeleteFunc(a.Providers, func(uuid string, _ Resources) bool { return slices.Contains(providers, uuid) })
+	return a
+}
+
+// With is the allocation with exactly these resources on this provider, and the
+// other providers as they are.
+func (a Allocation) With(provider string, resources Resources) Allocation {
+	providers := map[string]Resources{}
+	maps.Copy(providers, a.Providers)
+	providers[provider] = resources
+	a.Providers = providers
+	return a
+}
+
+// Equal says that both hold the same for the same project and user; a consumer
+// that holds nothing has neither.
+func (a Allocation) Equal(b Allocation) bool {
+	sameOwner := a.ProjectID == b.ProjectID && a.UserID == b.UserID
+	return a.Consumer == b.Consumer && a.sameResources(b) && (sameOwner || a.Empty())
+}
+
+func (a Allocation) sameResources(b Allocation) bool {
+	return maps.EqualFunc(a.Providers, b.Providers, func(x, y Resources) bool { return maps.Equal(x, y) })
+}
