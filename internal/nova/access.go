@@ -1,0 +1,69 @@
+package nova
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/go-sql-driver/mysql"
+
+	"nova-orphan/internal/osloconf"
+)
+
+// DefaultConf is where Nova's configuration usually is on a controller.
+const DefaultConf = "/etc/nova/nova.conf"
+
+// Access is how to reach the API database, and from its cell mappings the cells.
+type Access struct {
+	api *mysql.Config
+	// base is [database]connection, which cell mappings that are templates refer to.
+	base string
+	// login replaces the account of the cell mappings; nil leaves it.
+	login *mysql.Config
+	// secret learns every password that is read.
+	secret func(...string)
+}
+
+// FromConf reads the access from a nova.conf and its conf.d folder. secret is
+// called with every password found there, and later in the cell mappings.
+func FromConf(path string, secret func(...string)) (Access, error) {
+	conf, err := osloconf.Load(path)
+	if err != nil {
+		return Access{}, err
+	}
+	access := Access{base: conf.Get("database", "connection"), secret: secret}
+	connection := conf.Get("api_database", "connection")
+	if connection == "" {
+		return Access{}, fmt.Errorf("find Nova's databases: %s has no [api_database]connection: a controller's configuration has one, a compute host's has not", path)
+	}
+	if access.api, err = parseURL(connection, secret); err != nil {
+		return Access{}, fmt.Errorf("read [api_database]connection of %s: %w", path, err)
+	}
+	return access, nil
+}
+
+// cell returns how to reach the database of a cell mapping.
+func (a Access) cell(connection string) (*mysql.Config, error) {
+	if strings.Contains(connection, "{") {
+		if a.base == "" {
+			return nil, errors.New("its database_connection is a template, and there is no [database]connection to fill it from")
+		}
+		var err error
+		if connection, err = fillTemplate(connection, a.base); err != nil {
+			return nil, err
+		}
+	}
+	config, err := parseURL(connection, a.secret)
+	if err != nil {
+		return nil, err
+	}
+	if a.login == nil {
+		return config, nil
+	}
+	config.User, config.Passwd, config.TLS = a.login.User, a.login.Passwd, nil
+	if a.login.TLS != nil && config.Net == "tcp" {
+		config.TLS = a.login.TLS.Clone()
+		config.TLS.ServerName = hostOf(config.Addr)
+	}
+	return config, nil
+}

@@ -1,0 +1,51 @@
+package nova
+
+import (
+	"time"
+
+	"nova-orphan/internal/orphan"
+)
+
+// Evidence is the finding in the judge's terms.
+func (f Finding) Evidence(minAge time.Duration) orphan.Evidence {
+	evidence := orphan.Evidence{UUID: f.UUID, MinAge: minAge, BuildRequest: len(f.API["build_requests"].Rows) > 0}
+	if rows := f.API["instance_mappings"].Rows; len(rows) > 0 {
+		evidence.Mapping = &orphan.Mapping{HasCell: !f.MappedCell.Null, QueuedForDelete: rows[0].flag("queued_for_delete")}
+	}
+	for _, cell := range f.Cells {
+		if evidence.Mapping != nil && cell.ID == f.MappedCell.Text {
+			evidence.Mapping.CellKnown = true
+		}
+		evidence.Cells = append(evidence.Cells, cell.evidence())
+	}
+	return evidence
+}
+
+func (c Cell) evidence() orphan.Cell {
+	evidence := orphan.Cell{Name: c.String(), Now: c.Now, Archived: c.Archived}
+	if c.Failure != nil {
+		evidence.Failure = c.Failure.Error()
+	}
+	row := c.row()
+	if row == nil || c.Archived {
+		return evidence
+	}
+	evidence.Row = &orphan.Row{
+		ID: row.number("id"), Deleted: row.number("deleted"),
+		Host: row.text("host"), VMState: row.text("vm_state"), TaskState: row.text("task_state"),
+		Hidden: row.flag("hidden"), Locked: row.flag("locked"), DisableTerminate: row.flag("disable_terminate"),
+		CreatedAt: row.time("created_at"), UpdatedAt: row.time("updated_at"), DeletedAt: row.time("deleted_at"),
+	}
+	for _, migration := range c.Record["migrations"].Rows {
+		evidence.Migrations = append(evidence.Migrations, judged(migration))
+	}
+	evidence.Leftovers = c.Record.unfinished()
+	return evidence
+}
+
+func judged(migration Row) orphan.Migration {
+	return orphan.Migration{
+		UUID: migration.text("uuid"), Status: migration.text("status"),
+		ID: migration.number("id"), Deleted: migration.number("deleted"), UpdatedAt: migration.time("updated_at"),
+	}
+}

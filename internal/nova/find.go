@@ -1,0 +1,248 @@
+package nova
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// Databases are Nova's databases: the API database, and the cells' as its
+// cell_mappings name them.
+type Databases struct {
+	access   Access
+	readOnly bool
+	api      *sql.DB
+	cells    []Cell
+}
+
+// Open prepares the access; it does not connect yet. With readOnly no
+// connection can write.
+func Open(access Access, readOnly bool) (*Databases, error) {
+	api, err := open(access.api, readOnly)
+	if err != nil {
+		return nil, fmt.Errorf("open the API database: %w", err)
+	}
+	return &Databases{access: access, readOnly: readOnly, api: api}, nil
+}
+
+// Close closes all connections.
+func (d *Databases) Close() error {
+	err := d.api.Close()
+	for _, cell := range d.cells {
+		if cell.db != nil {
+			err = errors.Join(err, cell.db.Close())
+		}
+	}
+	return err
+}
+
+// Finding is what all of Nova's databases say about one instance.
+type Finding struct {
+	UUID string
+	// API has the rows of instance_mappings and build_requests.
+	API Record
+	// MappedCell is the cell_id of the mapping, as text.
+	MappedCell Value
+	Cells      []Cell
+	// RequestSpec says whether request_specs has a row, which only archiving removes.
+	RequestSpec bool
+}
+
+// Cell is a cell, and what its database says about the instance.
+type Cell struct {
+	ID, UUID, Name string
+	// Failure is why the cell could not be read.
+	Failure error
+	Now     time.Time // the database's clock, UTC
+	// Record is nil where the cell does not know the instance.
+	Record Record
+	// Archived says that Record is from the shadow tables.
+	Archived bool
+	// Around is what surrounds the instance on its host.
+	Around Around
+
+	db *sql.DB
+}
+
+// Around is what a cell knows about an instance's host.
+type Around struct {
+	// ComputeNode is the row of compute_nodes for the instance's host and node, nil
+	// if there is none. A deleted one counts where no live one is left: Placement may
+	// still have its resource provider.
+	ComputeNode Row
+	// Service is the row of services for the host's nova-compute, nil if there is none.
+	Service Row
+	// WithTask are the other instances on the host that have a task_state. They
+	// would be put into ERROR by a restart of nova-compute.
+	WithTask []string
+}
+
+func (c Cell) String() string {
+	if c.Name == "" {
+		return "cell " + c.UUID
+	}
+	return c.Name
+}
+
+// Find reads everything about an instance. A cell that cannot be read is part
+// of the finding; an error means that the API database could not be read.
+func (d *Databases) Find(ctx context.Context, uuid string) (Finding, error) {
+	finding := Finding{UUID: uuid, API: Record{}}
+	err := reading(ctx, d.api, func(tx *sql.Tx) error {
+		if err := d.readCells(ctx, tx); err != nil {
+			return err
+		}
+		for _, table := range []string{"instance_mappings", "build_requests"} {
+			rows, err := readTable(ctx, tx, "SELECT * FROM "+table+" WHERE instance_uuid = ?", uuid)
+			if err != nil {
+				return fmt.Errorf("%s: %w", table, err)
+			}
+			finding.API[table] = rows
+		}
+		specs, err := readTable(ctx, tx, "SELECT id FROM request_specs WHERE instance_uuid = ?", uuid)
+		finding.RequestSpec = len(specs.Rows) > 0
+		return err
+	})
+	if err != nil {
+		return finding, fmt.Errorf("read nova's API database about instance %s: %w", uuid, err)
+	}
+	finding.MappedCell = Value{Null: true}
+	if rows := finding.API["instance_mappings"].Rows; len(rows) > 0 {
+		finding.MappedCell = rows[0]["cell_id"]
+	}
+	finding.Cells = d.inAllCells(func(cell *Cell) error { return cell.read(ctx, uuid) })
+	for _, cell := range finding.Cells {
+		if cell.Record != nil || cell.Failure != nil {
+			return finding, nil
+		}
+	}
+	// Shadow tables have no index on the uuid, so that they are searched only when they must be.
+	finding.Cells = d.inAllCells(func(cell *Cell) error { return cell.readArchive(ctx, uuid) })
+	return finding, nil
+}
+
+// readCells reads the cell mappings, once.
+func (d *Databases) readCells(ctx context.Context, tx *sql.Tx) error {
+	if d.cells != nil {
+		return nil
+	}
+	mappings, err := readTable(ctx, tx, "SELECT id, uuid, name, database_connection FROM cell_mappings")
+	if err != nil {
+		return fmt.Errorf("cell_mappings: %w", err)
+	}
+	for _, row := range mappings.Rows {
+		cell := Cell{UUID: row.text("uuid"), Name: row.text("name"), ID: row.text("id")}
+		config, err := d.access.cell(row.text("database_connection"))
+		if err == nil {
+			cell.db, err = open(config, d.readOnly)
+		}
+		cell.Failure = err
+		d.cells = append(d.cells, cell)
+	}
+	return nil
+}
+
+// maxCells bounds the cells that are read at the same time.
+const maxCells = 8
+
+// inAllCells returns the cells as read leaves them.
+func (d *Databases) inAllCells(read func(*Cell) error) []Cell {
+	cells := append([]Cell(nil), d.cells...)
+	var group sync.WaitGroup
+	slots := make(chan struct{}, maxCells)
+	for i := range cells {
+		cell := &cells[i]
+		if cell.Failure != nil {
+			continue
+		}
+		group.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			cell.Failure = read(cell)
+		})
+	}
+	group.Wait()
+	return cells
+}
+
+func (c *Cell) read(ctx context.Context, uuid string) error {
+	return reading(ctx, c.db, func(tx *sql.Tx) error {
+		found, err := c.look(ctx, tx, "instances", uuid)
+		if err != nil || !found {
+			return err
+		}
+		if c.Record, err = readRecord(ctx, tx, "", uuid); err != nil {
+			return err
+		}
+		return c.lookAround(ctx, tx)
+	})
+}
+
+func (c *Cell) readArchive(ctx context.Context, uuid string) error {
+	return reading(ctx, c.db, func(tx *sql.Tx) (err error) {
+		if c.Archived, err = c.look(ctx, tx, "shadow_instances", uuid); err != nil || !c.Archived {
+			return err
+		}
+		if c.Record, err = readRecord(ctx, tx, "shadow_", uuid); err != nil {
+			return err
+		}
+		return c.lookAround(ctx, tx)
+	})
+}
+
+// look asks whether a table has the instance, and for the database's clock.
+func (c *Cell) look(ctx context.Context, tx *sql.Tx, table, uuid string) (bool, error) {
+	answer, err := readTable(ctx, tx, "SELECT UTC_TIMESTAMP() AS now, EXISTS(SELECT 1 FROM "+table+" WHERE uuid = ?) AS found", uuid)
+	if err != nil {
+		return false, fmt.Errorf("look for instance %s in %s: %w", uuid, table, err)
+	}
+	if len(answer.Rows) != 1 || answer.Rows[0].time("now").IsZero() {
+		return false, errors.New("the database did not tell its time")
+	}
+	c.Now = answer.Rows[0].time("now")
+	return answer.Rows[0].flag("found"), nil
+}
+
+func (c *Cell) lookAround(ctx context.Context, tx *sql.Tx) error {
+	row := c.row()
+	host := row.text("host")
+	if host == "" {
+		return nil
+	}
+	nodes, err := readTable(ctx, tx, "SELECT uuid, host, hypervisor_hostname, deleted FROM compute_nodes"+
+		" WHERE host = ? AND hypervisor_hostname = ? ORDER BY deleted <> 0, id DESC LIMIT 1", host, row.text("node"))
+	if err != nil {
+		return fmt.Errorf("read compute_nodes of host %s: %w", host, err)
+	}
+	services, err := readTable(ctx, tx, "SELECT host, disabled, forced_down, last_seen_up FROM services"+
+		" WHERE host = ? AND `binary` = 'nova-compute' AND deleted = 0 LIMIT 1", host)
+	if err != nil {
+		return fmt.Errorf("read services of host %s: %w", host, err)
+	}
+	others, err := readTable(ctx, tx, "SELECT uuid FROM instances"+
+		" WHERE host = ? AND deleted = 0 AND task_state IS NOT NULL AND uuid <> ? ORDER BY id", host, row.text("uuid"))
+	if err != nil {
+		return fmt.Errorf("read instances of host %s: %w", host, err)
+	}
+	if len(nodes.Rows) > 0 {
+		c.Around.ComputeNode = nodes.Rows[0]
+	}
+	if len(services.Rows) > 0 {
+		c.Around.Service = services.Rows[0]
+	}
+	for _, other := range others.Rows {
+		c.Around.WithTask = append(c.Around.WithTask, other.text("uuid"))
+	}
+	return nil
+}
+
+// row is the instance's own row, nil if the cell does not have it.
+func (c Cell) row() Row {
+	if rows := c.Record["instances"].Rows; len(rows) > 0 {
+		return rows[0]
+	}
+	return nil
+}

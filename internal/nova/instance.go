@@ -1,0 +1,215 @@
+package nova
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tidwall/gjson"
+
+	"nova-orphan/internal/orphan"
+)
+
+// Instance is an instance's record as a module answers it. Times are UTC in
+// ISO 8601; what is NULL or not known is empty.
+type Instance struct {
+	UUID      string `json:"uuid"`
+	ID        int64  `json:"id"`
+	Name      string `json:"name"`
+	ProjectID string `json:"project_id"`
+	UserID    string `json:"user_id"`
+	Host      string `json:"host"`
+	Node      string `json:"node"`
+	// HypervisorHostname and ResourceProvider are the compute node's name and uuid,
+	// which are those of its resource provider in Placement.
+	HypervisorHostname string   `json:"hypervisor_hostname"`
+	ResourceProvider   string   `json:"resource_provider"`
+	Cell               CellName `json:"cell"`
+	VMState            string   `json:"vm_state"`
+	TaskState          string   `json:"task_state"`
+	Deleted            int64    `json:"deleted"`
+	Locked             bool     `json:"locked"`
+	CreatedAt          string   `json:"created_at"`
+	UpdatedAt          string   `json:"updated_at"`
+	DeletedAt          string   `json:"deleted_at"`
+	VCPUs              int64    `json:"vcpus"`
+	MemoryMB           int64    `json:"memory_mb"`
+	RootGB             int64    `json:"root_gb"`
+	EphemeralGB        int64    `json:"ephemeral_gb"`
+	SwapMB             int64    `json:"swap_mb"`
+	Flavor             string   `json:"flavor"`
+	// DomainName is what libvirt calls the domain by default (instance_name_template):
+	// a hint only, since ids repeat in every cell.
+	DomainName string      `json:"domain_name"`
+	Volumes    []Volume    `json:"volumes"`
+	Ports      []Port      `json:"ports"`
+	Migrations []Migration `json:"migrations"`
+	// DeadMigrationUUIDs may still be consumers in Placement.
+	DeadMigrationUUIDs []string `json:"dead_migration_uuids"`
+	// ComputeService is nil if the host has none, or the instance has no host.
+	ComputeService *ComputeService `json:"compute_service"`
+	OtherInstances OtherInstances  `json:"other_instances_with_task_state"`
+}
+
+// CellName identifies a cell.
+type CellName struct {
+	UUID string `json:"uuid"`
+	Name string `json:"name"`
+}
+
+// Volume is a Cinder volume of the instance.
+type Volume struct {
+	VolumeID     string `json:"volume_id"`
+	AttachmentID string `json:"attachment_id"`
+	Device       string `json:"device"`
+	// DeleteOnTermination says that nova-compute deletes the volume when it reaps the instance.
+	DeleteOnTermination bool `json:"delete_on_termination"`
+}
+
+// Port is a Neutron port of the instance.
+type Port struct {
+	ID         string `json:"id"`
+	MACAddress string `json:"mac_address"`
+}
+
+// Migration is a move of the instance.
+type Migration struct {
+	UUID          string `json:"uuid"`
+	Status        string `json:"status"`
+	MigrationType string `json:"migration_type"`
+	SourceCompute string `json:"source_compute"`
+	DestCompute   string `json:"dest_compute"`
+	Dead          bool   `json:"dead"`
+}
+
+// ComputeService is the nova-compute of the instance's host.
+type ComputeService struct {
+	Host       string `json:"host"`
+	ForcedDown bool   `json:"forced_down"`
+	Disabled   bool   `json:"disabled"`
+	LastSeenUp string `json:"last_seen_up"`
+}
+
+// OtherInstances are instances on the same host that are in the middle of something.
+type OtherInstances struct {
+	Count int      `json:"count"`
+	UUIDs []string `json:"uuids"`
+}
+
+// Instance gives the instance's record, or nil if no cell knows it. With rows in
+// several cells it is the one that is not hidden.
+func (f Finding) Instance(verdict orphan.Verdict) *Instance {
+	var chosen *Cell
+	for i := range f.Cells {
+		if row := f.Cells[i].row(); row != nil && (chosen == nil || chosen.row().flag("hidden")) {
+			chosen = &f.Cells[i]
+		}
+	}
+	if chosen == nil {
+		return nil
+	}
+	return chosen.instance(verdict)
+}
+
+func (c Cell) instance(verdict orphan.Verdict) *Instance {
+	row := c.row()
+	instance := &Instance{
+		UUID: row.text("uuid"), ID: row.number("id"), Name: row.text("display_name"),
+		ProjectID: row.text("project_id"), UserID: row.text("user_id"),
+		Host: row.text("host"), Node: row.text("node"),
+		HypervisorHostname: c.Around.ComputeNode.text("hypervisor_hostname"), ResourceProvider: c.Around.ComputeNode.text("uuid"),
+		Cell:    CellName{c.UUID, c.Name},
+		VMState: row.text("vm_state"), TaskState: row.text("task_state"), Deleted: row.number("deleted"), Locked: row.flag("locked"),
+		CreatedAt: row.iso("created_at"), UpdatedAt: row.iso("updated_at"), DeletedAt: row.iso("deleted_at"),
+		DomainName: fmt.Sprintf("instance-%08x", row.number("id")),
+		Volumes:    c.volumes(), Ports: c.ports(),
+		Migrations: []Migration{}, DeadMigrationUUIDs: []string{},
+		OtherInstances: OtherInstances{len(c.Around.WithTask), append([]string{}, c.Around.WithTask...)},
+	}
+	c.flavor(instance)
+	for _, migration := range c.Record["migrations"].Rows {
+		// What is gone for Nova moves no more, whatever its migrations say.
+		dead := judged(migration).Dead() || verdict.Gone()
+		instance.Migrations = append(instance.Migrations, Migration{
+			UUID: migration.text("uuid"), Status: migration.text("status"), MigrationType: migration.text("migration_type"),
+			SourceCompute: migration.text("source_compute"), DestCompute: migration.text("dest_compute"), Dead: dead,
+		})
+		if dead && migration.text("uuid") != "" {
+			instance.DeadMigrationUUIDs = append(instance.DeadMigrationUUIDs, migration.text("uuid"))
+		}
+	}
+	if service := c.Around.Service; service != nil {
+		instance.ComputeService = &ComputeService{
+			Host: service.text("host"), ForcedDown: service.flag("forced_down"),
+			Disabled: service.flag("disabled"), LastSeenUp: service.iso("last_seen_up"),
+		}
+	}
+	return instance
+}
+
+// flavor takes the resources from the flavor that instance_extra keeps, which is
+// what Placement was asked for, and else from the columns of instances.
+func (c Cell) flavor(instance *Instance) {
+	row := c.row()
+	instance.VCPUs, instance.MemoryMB = row.number("vcpus"), row.number("memory_mb")
+	instance.RootGB, instance.EphemeralGB = row.number("root_gb"), row.number("ephemeral_gb")
+	for _, extra := range c.Record["instance_extra"].Rows {
+		flavor := gjson.Get(extra.text("flavor"), `cur.nova_object\.data`)
+		if !flavor.Exists() {
+			continue
+		}
+		instance.VCPUs, instance.MemoryMB = flavor.Get("vcpus").Int(), flavor.Get("memory_mb").Int()
+		instance.RootGB, instance.EphemeralGB = flavor.Get("root_gb").Int(), flavor.Get("ephemeral_gb").Int()
+		instance.SwapMB, instance.Flavor = flavor.Get("swap").Int(), flavor.Get("name").String()
+	}
+}
+
+// volumes leaves out what a living instance has given back, but not what a
+// deleted one had: its attachments may be left over.
+func (c Cell) volumes() []Volume {
+	volumes := []Volume{}
+	for _, mapping := range c.Record["block_device_mapping"].Rows {
+		if mapping.text("volume_id") == "" || mapping.number("deleted") != 0 && c.row().number("deleted") == 0 {
+			continue
+		}
+		volumes = append(volumes, Volume{
+			VolumeID: mapping.text("volume_id"), AttachmentID: mapping.text("attachment_id"),
+			Device: mapping.text("device_name"), DeleteOnTermination: mapping.flag("delete_on_termination"),
+		})
+	}
+	return volumes
+}
+
+// ports come from the info cache, and from virtual_interfaces where somebody
+// emptied that: their address is "MAC/PORT" (nova/network/neutron.py).
+func (c Cell) ports() []Port {
+	ports := []Port{}
+	add := func(port Port) {
+		if port.ID != "" && !slices.ContainsFunc(ports, func(known Port) bool { return known.ID == port.ID }) {
+			ports = append(ports, port)
+		}
+	}
+	for _, cache := range c.Record["instance_info_caches"].Rows {
+		for _, vif := range gjson.Parse(cache.text("network_info")).Array() {
+			add(Port{vif.Get("id").String(), vif.Get("address").String()})
+		}
+	}
+	for _, vif := range c.Record["virtual_interfaces"].Rows {
+		if vif.number("deleted") != 0 && c.row().number("deleted") == 0 {
+			continue
+		}
+		mac, id, _ := strings.Cut(vif.text("address"), "/")
+		add(Port{id, mac})
+	}
+	return ports
+}
+
+// iso writes a time as Nova's API does.
+func (r Row) iso(column string) string {
+	at := r.time(column)
+	if at.IsZero() {
+		return ""
+	}
+	return at.Format(time.RFC3339)
+}

@@ -1,0 +1,194 @@
+package nova
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+	"unicode/utf8"
+)
+
+// Value is a column's value as the database writes it.
+type Value struct {
+	Text string
+	Null bool
+}
+
+// MarshalJSON writes null, the text, or {"hex": ...} where the text is no UTF-8.
+func (v Value) MarshalJSON() ([]byte, error) {
+	switch {
+	case v.Null:
+		return []byte("null"), nil
+	case !utf8.ValidString(v.Text):
+		return json.Marshal(map[string]string{"hex": hex.EncodeToString([]byte(v.Text))})
+	}
+	return json.Marshal(v.Text)
+}
+
+// Row is a row by column.
+type Row map[string]Value
+
+// Table is what a table says about an instance.
+type Table struct {
+	Types map[string]string `json:"types"` // the columns' types
+	Rows  []Row             `json:"rows"`
+}
+
+// Record is an instance's rows by table.
+type Record map[string]Table
+
+func (r Row) text(column string) string { return r[column].Text }
+
+func (r Row) flag(column string) bool { return r.number(column) != 0 }
+
+func (r Row) number(column string) int64 {
+	number, err := strconv.ParseInt(r[column].Text, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return number
+}
+
+// time is zero for NULL and for what is no date, such as 0000-00-00.
+func (r Row) time(column string) time.Time {
+	at, err := time.Parse(time.DateTime, r[column].Text)
+	if err != nil {
+		return time.Time{}
+	}
+	return at
+}
+
+// fate is what a deletion makes of a table's rows.
+type fate int
+
+const (
+	softDelete fate = iota // deleted = id
+	remove                 // the table has no column "deleted"
+	keep
+)
+
+type part struct {
+	table, key string
+	fate       fate
+	// since is the release that brought the table, where not all supported ones have it.
+	since string
+}
+
+// parts are the tables of an instance's record beside instances, in the order
+// and with the fates of instance_destroy (nova/db/main/api.py). Two are this
+// project's: leftover share_mapping rows would make db archive_deleted_rows fail
+// on their foreign key, and what is kept is read to notice a change.
+func parts() []part {
+	return []part{
+		{table: "security_group_instance_association", key: "instance_uuid"},
+		{table: "instance_info_caches", key: "instance_uuid"},
+		{table: "instance_metadata", key: "instance_uuid"},
+		{table: "instance_faults", key: "instance_uuid"},
+		{table: "instance_extra", key: "instance_uuid"},
+		{table: "instance_system_metadata", key: "instance_uuid"},
+		{table: "block_device_mapping", key: "instance_uuid"},
+		{table: "migrations", key: "instance_uuid"},
+		{table: "virtual_interfaces", key: "instance_uuid"},
+		{table: "instance_id_mappings", key: "uuid"},
+		{table: "tags", key: "resource_id", fate: remove},
+		{table: "console_auth_tokens", key: "instance_uuid", fate: remove},
+		{table: "share_mapping", key: "instance_uuid", fate: remove, since: "2024.1"},
+		{table: "instance_actions", key: "instance_uuid", fate: keep},
+		{table: "pci_devices", key: "instance_uuid", fate: keep},
+	}
+}
+
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+// readRecord reads all rows of an instance, with prefix "shadow_" the archived ones.
+func readRecord(ctx context.Context, q querier, prefix, uuid string) (Record, error) {
+	record := Record{}
+	for _, part := range append([]part{{table: "instances", key: "uuid"}}, parts()...) {
+		// Archiving deletes what it has no shadow table for, or leaves it (manage.py archive_deleted_rows).
+		optional := part.since != "" || prefix != "" && part.fate != softDelete
+		table, err := readTable(ctx, q, "SELECT * FROM "+prefix+part.table+" WHERE "+part.key+" = ?", uuid)
+		switch {
+		case err == nil:
+			record[part.table] = table
+		case !optional || !hasNumber(err, errNoSuchTable):
+			return nil, fmt.Errorf("read %s of instance %s: %w", prefix+part.table, uuid, err)
+		}
+	}
+	return record, nil
+}
+
+func readTable(ctx context.Context, q querier, query string, args ...any) (Table, error) {
+	rows, err := q.QueryContext(ctx, query, args...)
+	if err != nil {
+		return Table{}, err
+	}
+	defer rows.Close()
+	types, err := rows.ColumnTypes()
+	if err != nil {
+		return Table{}, err
+	}
+	table := Table{Types: map[string]string{}, Rows: []Row{}}
+	for _, column := range types {
+		table.Types[column.Name()] = column.DatabaseTypeName()
+	}
+	for rows.Next() {
+		values := make([]sql.NullString, len(types))
+		into := make([]any, len(types))
+		for i := range values {
+			into[i] = &values[i]
+		}
+		if err := rows.Scan(into...); err != nil {
+			return Table{}, err
+		}
+		row := Row{}
+		for i, value := range values {
+			row[types[i].Name()] = Value{Text: value.String, Null: !value.Valid}
+		}
+		table.Rows = append(table.Rows, row)
+	}
+	// One order for every reading, so that two of them can be compared.
+	slices.SortStableFunc(table.Rows, func(a, b Row) int { return cmp.Compare(a.number("id"), b.number("id")) })
+	return table, rows.Err()
+}
+
+// differences names what is not the same in two records of an instance, as
+// table.column where one row can be compared with the other.
+func differences(before, after Record) (different []string) {
+	for _, table := range slices.Sorted(maps.Keys(before)) {
+		old, current := before[table].Rows, after[table].Rows
+		if len(old) != len(current) {
+			different = append(different, fmt.Sprintf("%s has %d rows instead of %d", table, len(current), len(old)))
+			continue
+		}
+		for i := range old {
+			for _, column := range slices.Sorted(maps.Keys(old[i])) {
+				if was, is := old[i][column], current[i][column]; was != is {
+					different = append(different, fmt.Sprintf("%s.%s", table, column))
+				}
+			}
+		}
+	}
+	return different
+}
+
+// unfinished counts the rows that a deletion still has to change, by table; the
+// instance's own row is not among them.
+func (r Record) unfinished() map[string]int {
+	counts := map[string]int{}
+	for _, part := range parts() {
+		for _, row := range r[part.table].Rows {
+			if part.fate == remove || part.fate == softDelete && row.number("deleted") != row.number("id") {
+				counts[part.table]++
+			}
+		}
+	}
+	return counts
+}

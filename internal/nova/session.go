@@ -1,0 +1,102 @@
+package nova
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+)
+
+// The server's error numbers that decide anything here.
+const (
+	errNoSuchTable     = 1146
+	errLockWaitTimeout = 1205
+	errDeadlock        = 1213 // also what Galera answers when another node's commit won
+	errUnknownVariable = 1193
+)
+
+// Retriable says whether the database asks for the whole transaction again.
+func Retriable(err error) bool {
+	return hasNumber(err, errDeadlock) || hasNumber(err, errLockWaitTimeout)
+}
+
+func hasNumber(err error, number uint16) bool {
+	var answer *mysql.MySQLError
+	return errors.As(err, &answer) && answer.Number == number
+}
+
+// dialTimeout is short, since a cell that is down must be told within the
+// module's own deadline.
+const dialTimeout = 10 * time.Second
+
+// open prepares the connections to a database, without connecting. A read-only
+// one cannot write, whatever is asked of it.
+func open(config *mysql.Config, readOnly bool) (*sql.DB, error) {
+	config = config.Clone()
+	config.Timeout = dialTimeout
+	// The driver's own logger writes to standard error, which belongs to Ansible.
+	config.Logger = &mysql.NopLogger{}
+	// One round trip a query instead of three.
+	config.InterpolateParams = true
+	config.Params = map[string]string{
+		"time_zone":                "'+00:00'",
+		"innodb_lock_wait_timeout": "5",
+		"sql_mode":                 "'TRADITIONAL'", // as oslo.db does
+	}
+	if err := config.Apply(mysql.Charset("utf8mb4", "")); err != nil {
+		return nil, err
+	}
+	connector, err := mysql.NewConnector(config)
+	if err != nil {
+		return nil, err
+	}
+	db := sql.OpenDB(session{connector, readOnly})
+	db.SetMaxOpenConns(1)
+	return db, nil
+}
+
+// session sets up every connection, a second one after a loss as well.
+type session struct {
+	driver.Connector
+	readOnly bool
+}
+
+func (s session) Connect(ctx context.Context) (driver.Conn, error) {
+	conn, err := s.Connector.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.prepare(ctx, conn.(driver.ExecerContext)); err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
+func (s session) prepare(ctx context.Context, conn driver.ExecerContext) error {
+	// On a Galera cluster behind a balancer, see what was committed on the other nodes.
+	if _, err := conn.ExecContext(ctx, "SET SESSION wsrep_sync_wait = 7", nil); err != nil && !hasNumber(err, errUnknownVariable) {
+		return fmt.Errorf("set up the session: %w", err)
+	}
+	if !s.readOnly {
+		return nil
+	}
+	if _, err := conn.ExecContext(ctx, "SET SESSION TRANSACTION READ ONLY", nil); err != nil {
+		return fmt.Errorf("make the session read-only: %w", err)
+	}
+	return nil
+}
+
+// reading runs read in one consistent, read-only transaction.
+func reading(ctx context.Context, db *sql.DB, read func(*sql.Tx) error) error {
+	tx, err := db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true, Isolation: sql.LevelRepeatableRead})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }()
+	return read(tx)
+}

@@ -1,0 +1,244 @@
+package orphan
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Judge says what the evidence proves. It collects all the reasons for a
+// refusal rather than the first, and it reads a missing fact as "cannot tell".
+func Judge(e Evidence) Judgement {
+	if reasons := unread(e); len(reasons) > 0 {
+		return Judgement{Unknown, reasons}
+	}
+	var found []Cell
+	for _, cell := range e.Cells {
+		if cell.Row != nil {
+			found = append(found, cell)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return judgeTraces(e)
+	case 1:
+		judgement := judgeRow(e, found[0])
+		judgement.Reasons = append(judgement.Reasons, remarks(e, found[0])...)
+		return judgement
+	}
+	reasons := make([]string, len(found))
+	for i, cell := range found {
+		// A cross-cell resize copies the row (conductor/tasks/cross_cell_migrate.py).
+		reasons[i] = fmt.Sprintf("%s: instances.id = %d, hidden = %t: the instance has a row in %d cells, as during a move between cells",
+			cell.Name, cell.Row.ID, cell.Row.Hidden, len(found))
+	}
+	return Judgement{Busy, reasons}
+}
+
+func unread(e Evidence) (reasons []string) {
+	if len(e.Cells) == 0 {
+		reasons = append(reasons, "nova_api: cell_mappings has no rows: without a cell there is nothing to read")
+	}
+	for _, cell := range e.Cells {
+		if cell.Failure != "" {
+			reasons = append(reasons, fmt.Sprintf("%s: the cell could not be read: %s", cell.Name, cell.Failure))
+		}
+	}
+	if e.Mapping != nil && e.Mapping.HasCell && !e.Mapping.CellKnown {
+		reasons = append(reasons, "nova_api: instance_mappings.cell_id names a cell that cell_mappings does not have")
+	}
+	return reasons
+}
+
+// judgeTraces judges an instance that has no row in any cell.
+func judgeTraces(e Evidence) Judgement {
+	for _, cell := range e.Cells {
+		if cell.Archived {
+			return Judgement{Archived, []string{fmt.Sprintf("%s: shadow_instances has the row, instances has none", cell.Name)}}
+		}
+	}
+	if e.BuildRequest {
+		return Judgement{Busy, []string{"nova_api: build_requests has a row and no cell has the instance: it is about to be built"}}
+	}
+	reasons := []string{fmt.Sprintf("instances and shadow_instances have no row in any of %d cells", len(e.Cells))}
+	if e.Mapping != nil {
+		reasons = append(reasons, "nova_api: instance_mappings still has a row")
+	}
+	return Judgement{Absent, reasons}
+}
+
+func judgeRow(e Evidence, cell Cell) Judgement {
+	row := cell.Row
+	if row.Hidden {
+		return Judgement{Busy, []string{cell.fact("hidden", true, "it is the copy of a move between cells")}}
+	}
+	switch row.Deleted {
+	case 0:
+		return judgeLiveRow(e, cell)
+	case row.ID:
+		return Judgement{Deleted, []string{cell.fact("deleted", row.Deleted, "it is the row's id, as Nova deletes")}}
+	}
+	// Nova no longer sees the row, so that a migration in flight only counts if
+	// something still works on it.
+	var moving []string
+	for _, migration := range cell.Migrations {
+		if idle, known := age(cell.Now, migration.UpdatedAt); !migration.Dead() && (!known || idle < e.MinAge) {
+			moving = append(moving, migrating(cell, migration))
+		}
+	}
+	if len(moving) > 0 {
+		return Judgement{Busy, moving}
+	}
+	return Judgement{Zombie, []string{cell.fact("deleted", row.Deleted,
+		fmt.Sprintf("neither 0 nor the row's id %d: Nova sees the instance neither alive nor deleted", row.ID))}}
+}
+
+// judgeLiveRow judges a row with deleted = 0.
+func judgeLiveRow(e Evidence, cell Cell) Judgement {
+	if busy := underWay(e, cell); len(busy) > 0 {
+		return Judgement{Busy, busy}
+	}
+	row := cell.Row
+	var stuck []string
+	if row.VMState == "error" {
+		stuck = append(stuck, cell.fact("vm_state", row.VMState, "deleted is 0, and Nova gave the instance up"))
+	}
+	if row.VMState == "deleted" {
+		stuck = append(stuck, cell.fact("vm_state", row.VMState, "deleted is 0: the deletion was not finished"))
+	}
+	if deleting(row.TaskState) {
+		stuck = append(stuck, cell.fact("task_state", row.TaskState, "the deletion was not finished"))
+	}
+	if len(stuck) > 0 {
+		return Judgement{Stuck, stuck}
+	}
+	reason := "deleted is 0: Nova looks after the instance"
+	if row.VMState == "soft-delete" {
+		reason = "deleted is 0: the owner can still restore the instance"
+	}
+	return Judgement{Live, []string{cell.fact("vm_state", row.VMState, reason)}}
+}
+
+// underWay collects what must come to its end before a live row is judged.
+func underWay(e Evidence, cell Cell) (reasons []string) {
+	row := cell.Row
+	idle, known := age(cell.Now, latest(row.UpdatedAt, row.CreatedAt))
+	fresh := !known || idle < e.MinAge
+	if row.VMState == "building" {
+		reasons = append(reasons, cell.fact("vm_state", row.VMState, "the instance is being built"))
+	}
+	// Conductor writes the failed instance before it removes the request
+	// (conductor/manager.py _bury_in_cell0): an old ERROR row keeps it by accident only.
+	if e.BuildRequest && row.Host == "" && (row.VMState != "error" || fresh) {
+		reasons = append(reasons, "nova_api: build_requests has a row and instances.host is empty: the instance is being built")
+	}
+	if row.TaskState != "" && !deleting(row.TaskState) {
+		reasons = append(reasons, cell.fact("task_state", row.TaskState,
+			"an operation is under way; if it is not, reset it with: openstack server set --state error"))
+	}
+	if fresh && (deleting(row.TaskState) || row.VMState == "deleted") {
+		reasons = append(reasons, fmt.Sprintf("%s: instances.updated_at = %s: the deletion is younger than min_age (%s)",
+			cell.Name, written(row.UpdatedAt), e.MinAge))
+	}
+	for _, migration := range cell.Migrations {
+		if !migration.Dead() {
+			reasons = append(reasons, migrating(cell, migration))
+		}
+	}
+	return reasons
+}
+
+// remarks are facts that decide nothing, but that an operator wants to know.
+func remarks(e Evidence, cell Cell) (remarks []string) {
+	if cell.Row.Locked {
+		remarks = append(remarks, cell.fact("locked", true, "somebody locked the instance; as in Nova, that does not stop an administrator"))
+	}
+	if cell.Row.DisableTerminate {
+		remarks = append(remarks, cell.fact("disable_terminate", true, "Nova's API answers 204 to a delete and ignores it"))
+	}
+	switch {
+	case e.Mapping == nil:
+		remarks = append(remarks, "nova_api: instance_mappings has no row: the API cannot find the instance (nova-manage cell_v2 map_instances repairs that)")
+	case !e.Mapping.HasCell:
+		remarks = append(remarks, "nova_api: instance_mappings.cell_id = NULL: the API cannot find the instance, though it is in "+cell.Name)
+	}
+	if cell.Row.Deleted == 0 {
+		return remarks
+	}
+	if cell.Row.Undated(cell.Now) {
+		remarks = append(remarks, cell.fact("deleted_at", written(cell.Row.DeletedAt), "no time in the past"))
+	}
+	for _, table := range sortedKeys(cell.Leftovers) {
+		remarks = append(remarks, fmt.Sprintf("%s: %s has %d rows that a deletion by Nova would not have left", cell.Name, table, cell.Leftovers[table]))
+	}
+	if e.Mapping != nil && !e.Mapping.QueuedForDelete {
+		remarks = append(remarks, "nova_api: instance_mappings.queued_for_delete = 0")
+	}
+	return remarks
+}
+
+// Finished says whether a deleted instance has nothing left to delete in the databases.
+func Finished(e Evidence) bool {
+	for _, cell := range e.Cells {
+		if len(cell.Leftovers) > 0 || cell.Row != nil && cell.Row.Undated(cell.Now) {
+			return false
+		}
+	}
+	return !e.BuildRequest && (e.Mapping == nil || e.Mapping.QueuedForDelete)
+}
+
+// deleting says whether the task is one of those that end in a deletion
+// (nova/compute/task_states.py).
+func deleting(task string) bool {
+	return task == "deleting" || task == "soft-deleting"
+}
+
+func migrating(cell Cell, migration Migration) string {
+	meaning := "a move is under way"
+	if migration.Status == "finished" {
+		meaning = "a resize waits for its confirmation"
+	}
+	return fmt.Sprintf("%s: migrations.status = %s (%s): %s", cell.Name, orNull(migration.Status), migration.UUID, meaning)
+}
+
+func (c Cell) fact(column string, value any, meaning string) string {
+	if text, ok := value.(string); ok {
+		value = orNull(text)
+	}
+	return fmt.Sprintf("%s: instances.%s = %v: %s", c.Name, column, value, meaning)
+}
+
+func orNull(text string) string {
+	if text == "" {
+		return "NULL"
+	}
+	return text
+}
+
+func written(at time.Time) string {
+	if at.IsZero() {
+		return "NULL"
+	}
+	return at.UTC().Format(time.DateTime)
+}
+
+// age is how long ago something was; it is not known for a time that is missing.
+func age(now, at time.Time) (idle time.Duration, known bool) {
+	return now.Sub(at), !at.IsZero() && !now.IsZero()
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+func sortedKeys(counts map[string]int) []string {
+	keys := make([]string, 0, len(counts))
+	for key := range counts {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	return keys
+}

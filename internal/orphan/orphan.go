@@ -1,0 +1,113 @@
+// Package orphan judges an instance: evidence in, verdict out. It does no I/O
+// and knows no client library, so that every decision that could harm a live
+// instance is one row of a table in its tests.
+package orphan
+
+import "time"
+
+// Verdict is what the evidence proves about an instance.
+type Verdict string
+
+// The verdicts. Live, Busy and Unknown are refusals: nothing may be changed.
+const (
+	Live     Verdict = "live"     // Nova looks after it
+	Busy     Verdict = "busy"     // something is under way, or was a moment ago
+	Stuck    Verdict = "stuck"    // the row is live, but the instance is broken or half deleted
+	Zombie   Verdict = "zombie"   // deleted is neither 0 nor the row's id: Nova sees it neither alive nor deleted
+	Deleted  Verdict = "deleted"  // soft-deleted as Nova does it; remains may exist
+	Archived Verdict = "archived" // only rows in shadow tables
+	Absent   Verdict = "absent"   // no trace in any cell, and every cell was read
+	Unknown  Verdict = "unknown"  // a source could not be read in full
+)
+
+// Refuses says whether a step must leave such an instance alone.
+func (v Verdict) Refuses() bool { return v == Live || v == Busy || v == Unknown }
+
+// Gone says whether Nova no longer has the instance among the living, so that
+// whatever its migrations hold is left over, too.
+func (v Verdict) Gone() bool { return v == Zombie || v == Deleted || v == Archived }
+
+// Judgement is a verdict with the facts that prove it, each with its source.
+type Judgement struct {
+	Verdict Verdict
+	Reasons []string
+}
+
+// Evidence is what was read about one instance.
+type Evidence struct {
+	UUID string
+	// Cells are all cells of nova_api.cell_mappings, whether or not they could be read.
+	Cells []Cell
+	// Mapping is the row of nova_api.instance_mappings, nil if there is none.
+	Mapping *Mapping
+	// BuildRequest says whether nova_api.build_requests has a row.
+	BuildRequest bool
+	// MinAge is how long a row in the middle of a deletion must have been left
+	// alone before that deletion counts as abandoned.
+	MinAge time.Duration
+}
+
+// Cell is what one cell's database knows.
+type Cell struct {
+	Name string
+	// Failure says why the cell could not be read; "" if it was read in full.
+	Failure string
+	// Row is the row of instances, nil if there is none.
+	Row *Row
+	// Archived says whether shadow_instances has a row.
+	Archived   bool
+	Migrations []Migration
+	// Leftovers counts the rows beside the instance's own that a deletion as Nova
+	// does it would still change, by table.
+	Leftovers map[string]int
+	// Now is the database's own clock in UTC, which is what Nova's times are compared with.
+	Now time.Time
+}
+
+// Mapping is a row of nova_api.instance_mappings.
+type Mapping struct {
+	// HasCell is false while cell_id is NULL.
+	HasCell bool
+	// CellKnown is false when cell_mappings has no row for cell_id.
+	CellKnown       bool
+	QueuedForDelete bool
+}
+
+// Row is a row of a cell's instances table. A time that is NULL or no date is zero.
+type Row struct {
+	ID, Deleted                     int64
+	Host, VMState, TaskState        string
+	Hidden                          bool
+	Locked, DisableTerminate        bool
+	CreatedAt, UpdatedAt, DeletedAt time.Time
+}
+
+// clockSkew is how far Nova's hosts may be ahead of the database, since it is
+// their clocks that deleted_at comes from.
+const clockSkew = time.Minute
+
+// Undated says whether a deleted row needs another deleted_at: without one,
+// db purge --before never removes it, and until one in the future is past,
+// nova-compute does not reap the domain (manager.py _deleted_old_enough).
+func (r Row) Undated(now time.Time) bool {
+	return r.DeletedAt.IsZero() || r.DeletedAt.After(now.Add(clockSkew))
+}
+
+// Migration is a row of a cell's migrations table.
+type Migration struct {
+	UUID, Status string
+	ID, Deleted  int64
+	UpdatedAt    time.Time
+}
+
+// Dead says whether the migration is over and holds nothing any more. "finished"
+// is not over: it waits for its confirmation (VERIFY_RESIZE).
+// The states are those that migration_get_in_progress_and_error_by_host_and_node
+// and its siblings leave out (nova/db/main/api.py), and "error".
+func (m Migration) Dead() bool {
+	switch m.Status {
+	case "error", "failed", "cancelled", "completed", "done", "confirmed", "reverted":
+		return true
+	}
+	return m.Deleted != 0 && m.Deleted == m.ID
+}
