@@ -37,9 +37,6 @@ func TestContract(t *testing.T, open func(t *testing.T) (libvirt Libvirt, host H
 			guest.UUID, guest.Name = someUUID, someName
 			if guest.NVRAM != "" {
 				guest.NVRAM = folder + "/" + guest.NVRAM
-				if err := os.WriteFile(guest.NVRAM, make([]byte, 540672), 0o666); err != nil {
-					t.Fatal(err)
-				}
 			}
 			if guest.Disk != "" {
 				guest.Disk = folder + "/" + guest.Disk
@@ -130,15 +127,20 @@ func TestContract(t *testing.T, open func(t *testing.T) (libvirt Libvirt, host H
 			wantCode(t, libvirt.Undefine(t.Context(), someUUID, 0), 55)
 			undefine(t, libvirt, hypervisor.CheckpointsMetadata)
 		})
-	run("NVRAM is kept or removed, and to say neither costs the snapshots", Guest{NVRAM: "contract_VARS.fd", Snapshot: "s1"},
+	run("what may go is gone before the rest is refused", Guest{Snapshot: "s1", ManagedSave: true, Disk: "contract.qcow2"},
+		func(t *testing.T, libvirt Libvirt, _ hypervisor.Domain, _ string) {
+			wantCode(t, libvirt.Undefine(t.Context(), someUUID, hypervisor.SnapshotsMetadata), 55)
+			if after := read(t, libvirt); len(after.Snapshots) != 0 || !after.ManagedSave {
+				t.Errorf("got %+v: is undefine atomic now?", after)
+			}
+			undefine(t, libvirt, hypervisor.ManagedSave)
+		})
+	run("NVRAM must be kept or given up", Guest{NVRAM: "contract_VARS.fd"},
 		func(t *testing.T, libvirt Libvirt, before hypervisor.Domain, folder string) {
 			if before.UEFI == nil || before.UEFI.Path != folder+"/contract_VARS.fd" {
 				t.Errorf("got %+v", before.UEFI)
 			}
-			wantCode(t, libvirt.Undefine(t.Context(), someUUID, hypervisor.SnapshotsMetadata), 55)
-			if after := read(t, libvirt); len(after.Snapshots) != 0 {
-				t.Errorf("got %+v: is undefine atomic now?", after.Snapshots)
-			}
+			wantCode(t, libvirt.Undefine(t.Context(), someUUID, 0), 55)
 			undefine(t, libvirt, hypervisor.NVRAM)
 			if _, err := os.Stat(before.UEFI.Path); !errors.Is(err, os.ErrNotExist) {
 				t.Errorf("the file is still there: %v", err)

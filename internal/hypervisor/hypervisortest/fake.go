@@ -40,7 +40,9 @@ func NewFake() *Fake {
 }
 
 // Make adds a domain.
-func (f *Fake) Make(_ testing.TB, g Guest) {
+func (f *Fake) Make(t testing.TB, g Guest) {
+	t.Helper()
+	g.makeNVRAM(t)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.guests[g.UUID] = &guest{Guest: g, id: -1}

@@ -4,7 +4,9 @@ package hypervisortest
 
 import (
 	"fmt"
+	"os"
 	"strings"
+	"testing"
 )
 
 // Guest describes a domain that a test wants to find. It needs 32 MiB, no
@@ -53,4 +55,15 @@ func (g Guest) metadata() string {
 	}
 	return `<metadata><nova:instance xmlns:nova='http://openstack.org/xmlns/libvirt/nova/1.1'><nova:package version='26.2.2'/>` +
 		`<nova:name>web</nova:name><nova:creationTime>2026-11-01 08:00:00</nova:creationTime><nova:flavor name='m1.nano'/>` + owner + `</nova:instance></metadata>`
+}
+
+// makeNVRAM makes the file as large as OVMF's.
+func (g Guest) makeNVRAM(t testing.TB) {
+	t.Helper()
+	if g.NVRAM == "" {
+		return
+	}
+	if err := os.WriteFile(g.NVRAM, make([]byte, 540672), 0o600); err != nil {
+		t.Fatal(err)
+	}
 }
