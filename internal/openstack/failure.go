@@ -125,6 +125,8 @@ func (c *Cloud) hint(f *Failure) string {
 	switch {
 	case errors.As(f.cause, &certificate):
 		return "give the authority's certificate as ca_cert, and check the host name in the URL"
+	case errors.Is(f.cause, syscall.ECONNREFUSED) && f.Service == "keystone":
+		return "does it run, and is auth_url the one for this host?"
 	case errors.Is(f.cause, syscall.ECONNREFUSED):
 		return "does it run, and is its endpoint reachable from this host? see interface and region_name"
 	case f.Status == http.StatusUnauthorized && f.Service == "keystone":

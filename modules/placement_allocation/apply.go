@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"nova-orphan/internal/backup"
+	"nova-orphan/internal/openstack"
+	"nova-orphan/internal/placement"
+)
+
+// maxWrites bounds the writes for one consumer, each judged anew. Nova itself
+// tries four times (nova/scheduler/client/report.py retries).
+const maxWrites = 5
+
+// apply carries the steps out, and keeps the answer true after each.
+func (t *task) apply(ctx context.Context, reply *answer, steps []step, w wanted) error {
+	ctx, cancel := t.call.Steadfast(ctx)
+	defer cancel()
+	for i, step := range steps {
+		done, err := t.carryOut(ctx, reply, step, w)
+		reply.Allocations[i] = t.listed(done)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// carryOut writes one step, reads it back and judges again: to be done is to
+// have nothing left to do. It returns what the consumer then holds.
+func (t *task) carryOut(ctx context.Context, reply *answer, next step, w wanted) (placement.Allocation, error) {
+	var saved *placement.Allocation
+	var last error
+	for writes := uint(0); next.changes(); writes++ {
+		if writes == maxWrites {
+			if last == nil {
+				last = errors.New("what was written did not stay")
+			}
+			return next.before, fmt.Errorf("change the allocation of %s: given up after %d tries: %w", next.before.Consumer, maxWrites, last)
+		}
+		if writes > 0 {
+			if err := t.verify(ctx, reply, []step{next}); err != nil {
+				return next.before, err
+			}
+		}
+		if saved == nil || !saved.Equal(next.before) {
+			if err := t.save(reply, next.before); err != nil {
+				return next.before, err
+			}
+			saved = &next.before
+		}
+		last = t.placement.Replace(ctx, next.after)
+		if last == nil {
+			reply.Changed = true
+			t.call.Audit("%s; backups: %s", strings.Join(t.describe(next), "; "), strings.Join(reply.BackupFiles, " "))
+		} else if !again(last) {
+			return next.before, t.explain(last, next, w)
+		} else if err := openstack.Pause(ctx, writes+1); err != nil {
+			return next.before, fmt.Errorf("%w (no time left for another try)", last)
+		}
+		now, err := t.read(ctx, next.before.Consumer)
+		if err != nil {
+			return next.before, fmt.Errorf("read back: %w", errors.Join(err, last))
+		}
+		written := next.after
+		if next, err = plan(now, w); err != nil {
+			return now, err
+		}
+		if uncertain(last) && now.Equal(written) {
+			reply.Changed = true // only the answer was lost
+		}
+	}
+	return next.before, nil
+}
+
+// again says that after this failure it makes sense to read and judge again.
+func again(err error) bool {
+	var conflict *placement.ConflictError
+	return errors.As(err, &conflict) && conflict.Concurrent || uncertain(err)
+}
+
+// uncertain says that the write may have arrived all the same.
+func uncertain(err error) bool {
+	var failure *openstack.Failure
+	return errors.As(err, &failure) && failure.Uncertain()
+}
+
+// explain adds what Placement's own words leave out.
+func (t *task) explain(err error, s step, w wanted) error {
+	var conflict *placement.ConflictError
+	if !errors.As(err, &conflict) || conflict.Concurrent {
+		return err
+	}
+	if t.State == present {
+		return fmt.Errorf("%w: see the inventory of %s: total, reserved, allocation_ratio, min_unit, max_unit, step_size", err, t.nameOf(w.provider))
+	}
+	var kept []string
+	for _, uuid := range sortedKeys(s.after.Providers) {
+		kept = append(kept, t.nameOf(uuid))
+	}
+	return fmt.Errorf("%w: placement before 14.0 (2025.2) also checks the capacity of the providers that stay: one of %s is over-committed. Raise its allocation_ratio for the moment, or leave resource_provider out to remove the whole allocation",
+		err, strings.Join(kept, ", "))
+}
+
+// save writes down what the consumer holds. A consumer that holds nothing has
+// nothing to lose.
+func (t *task) save(reply *answer, before placement.Allocation) error {
+	if before.Empty() {
+		return nil
+	}
+	path, err := backup.Write(t.BackupDir, before.Consumer, "placement_allocation", t.listed(before))
+	if err != nil {
+		return err
+	}
+	reply.BackupFiles = append(reply.BackupFiles, path)
+	reply.BackupFile = ""
+	if len(reply.BackupFiles) == 1 {
+		reply.BackupFile = path
+	}
+	return nil
+}

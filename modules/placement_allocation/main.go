@@ -1,0 +1,210 @@
+// Placement_allocation is an Ansible module that shows, removes or sets what a
+// consumer holds in Placement.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+
+	"nova-orphan/internal/ansible"
+	"nova-orphan/internal/backup"
+	"nova-orphan/internal/openstack"
+	"nova-orphan/internal/placement"
+)
+
+func main() { os.Exit(ansible.Main(os.Args, os.Stdout, module())) }
+
+func module() ansible.Module {
+	return ansible.Module{
+		Name: "placement_allocation",
+		Options: append([]ansible.Option{
+			{Name: "consumer", Aliases: []string{"consumers"}, Type: ansible.List, Elements: ansible.Str, Check: ansible.UUID},
+			{Name: "resource_provider", Type: ansible.Str},
+			{Name: "state", Type: ansible.Str, Choices: []string{absent, present}},
+			{Name: "resources", Type: ansible.Dict, Check: checkResources},
+			{Name: "project_id", Type: ansible.Str},
+			{Name: "user_id", Type: ansible.Str},
+			{Name: "verify_consumer", Type: ansible.Bool, Default: true},
+			{Name: "backup_dir", Type: ansible.Path, Default: backup.DefaultDir},
+			ansible.Timeout,
+		}, openstack.AuthOptions()...),
+		Rules: append([]ansible.Rule{
+			ansible.RequiredOneOf("consumer", "resource_provider"),
+			ansible.RequiredIf("state", absent, "consumer"),
+			ansible.RequiredIf("state", present, "consumer", "resource_provider", "resources"),
+			onlyWithPresent("resources", "project_id", "user_id"),
+			oneConsumerWithPresent,
+		}, openstack.AuthRules()...),
+		Run: run,
+	}
+}
+
+const (
+	absent  = "absent"
+	present = "present"
+)
+
+type parameters struct {
+	openstack.Auth
+	Consumers      []string            `option:"consumer"`
+	Provider       string              `option:"resource_provider"`
+	State          string              `option:"state"`
+	Resources      placement.Resources `option:"resources"`
+	ProjectID      string              `option:"project_id"`
+	UserID         string              `option:"user_id"`
+	VerifyConsumer bool                `option:"verify_consumer"`
+	BackupDir      string              `option:"backup_dir"`
+}
+
+// allocations is the Placement that this module needs.
+type allocations interface {
+	Allocation(ctx context.Context, consumer string) (placement.Allocation, error)
+	Provider(ctx context.Context, uuidOrName string, isUUID bool) (placement.Provider, error)
+	Tree(ctx context.Context, provider string) ([]placement.Provider, error)
+	Consumers(ctx context.Context, provider string) (map[string]placement.Resources, error)
+	Replace(ctx context.Context, allocation placement.Allocation) error
+}
+
+// task is one call of the module.
+type task struct {
+	parameters
+	call      *ansible.Call
+	placement allocations
+	witness   witness
+	// names are those of the resource providers met, by their UUIDs.
+	names map[string]string
+}
+
+func run(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
+	t := &task{call: call, names: map[string]string{}}
+	if err := call.Decode(&t.parameters); err != nil {
+		return nil, err
+	}
+	t.Consumers = withoutRepetition(t.Consumers)
+	cloud, err := openstack.Connect(ctx, t.Auth, call.Secret)
+	if err != nil {
+		return nil, err
+	}
+	service, err := cloud.Placement()
+	if err != nil {
+		return nil, err
+	}
+	t.placement, t.witness = placement.New(service), &novaAPI{cloud: cloud}
+	if t.State == "" {
+		return t.show(ctx)
+	}
+	return t.change(ctx)
+}
+
+func withoutRepetition(consumers []string) (once []string) {
+	for _, consumer := range consumers {
+		if !slices.Contains(once, consumer) {
+			once = append(once, consumer)
+		}
+	}
+	return once
+}
+
+// change reads and judges all consumers before it writes to the first.
+func (t *task) change(ctx context.Context) (ansible.Answer, error) {
+	reply := newAnswer()
+	wanted, err := t.wanted(ctx, reply)
+	if err != nil {
+		return reply, err
+	}
+	var steps []step
+	for _, consumer := range t.Consumers {
+		now, err := t.read(ctx, consumer)
+		if err != nil {
+			return reply, err
+		}
+		reply.AllocationsBefore = append(reply.AllocationsBefore, t.listed(now))
+		step, err := plan(now, wanted)
+		if err != nil {
+			reply.Allocations = reply.AllocationsBefore
+			return reply, err
+		}
+		steps = append(steps, step)
+	}
+	reply.Allocations = slices.Clone(reply.AllocationsBefore)
+	t.tell(reply, steps)
+	err = t.verify(ctx, reply, steps)
+	if err == nil && (t.call.Check || !reply.Changed) {
+		return reply, nil
+	}
+	reply.Changed = false // until something was written
+	if err != nil {
+		return reply, err
+	}
+	return reply, t.apply(ctx, reply, steps, wanted)
+}
+
+// wanted is what the options ask for, with the provider tree that they name.
+func (t *task) wanted(ctx context.Context, reply *answer) (wanted, error) {
+	w := wanted{state: t.State, resources: t.Resources, projectID: t.ProjectID, userID: t.UserID, named: t.Provider}
+	if t.Provider == "" {
+		return w, nil
+	}
+	provider, err := t.findProvider(ctx)
+	if errors.Is(err, placement.ErrNoProvider) && t.State == absent {
+		return w, nil // nothing can be held there; whether that is a typing error, plan judges
+	}
+	if err != nil {
+		return w, err
+	}
+	reply.ResourceProvider, w.provider = &provider, provider.UUID
+	if t.State == present {
+		return w, nil
+	}
+	tree, err := t.placement.Tree(ctx, provider.UUID)
+	if err != nil {
+		return w, err
+	}
+	for _, member := range tree {
+		t.names[member.UUID] = member.Name
+		w.tree = append(w.tree, member.UUID)
+	}
+	if !slices.Contains(w.tree, provider.UUID) {
+		return w, fmt.Errorf("read the provider tree of %s: the provider itself is not in it", provider.UUID)
+	}
+	return w, nil
+}
+
+func (t *task) findProvider(ctx context.Context) (placement.Provider, error) {
+	uuid, err := ansible.UUID(t.Provider)
+	name := t.Provider
+	if err == nil {
+		name = uuid.(string)
+	}
+	provider, err := t.placement.Provider(ctx, name, err == nil)
+	if errors.Is(err, placement.ErrNoProvider) {
+		return provider, fmt.Errorf("%w: resource_provider takes the UUID or the name, which for a compute host is the hypervisor's host name, not nova's host", err)
+	}
+	t.names[provider.UUID] = provider.Name
+	return provider, err
+}
+
+// read reads what a consumer holds, and the names of the providers: one request
+// for each tree of which nothing is known yet.
+func (t *task) read(ctx context.Context, consumer string) (placement.Allocation, error) {
+	now, err := t.placement.Allocation(ctx, consumer)
+	if err != nil {
+		return now, err
+	}
+	for _, uuid := range sortedKeys(now.Providers) {
+		if _, known := t.names[uuid]; known {
+			continue
+		}
+		tree, err := t.placement.Tree(ctx, uuid)
+		if err != nil {
+			return now, err
+		}
+		for _, member := range tree {
+			t.names[member.UUID] = member.Name
+		}
+	}
+	return now, nil
+}

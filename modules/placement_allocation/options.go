@@ -1,0 +1,80 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"nova-orphan/internal/ansible"
+	"nova-orphan/internal/placement"
+)
+
+var className = regexp.MustCompile(`^[A-Z0-9_]{1,255}$`)
+
+// checkResources holds the option to Placement's schema
+// (placement/schemas/allocation.py), whose own answer would only be a 400.
+func checkResources(value any) (any, error) {
+	given, _ := value.(map[string]any)
+	if len(given) == 0 {
+		return nil, errors.New("must name at least one resource class: to take the provider out of the allocation, use state: absent")
+	}
+	resources := placement.Resources{}
+	for _, class := range sortedKeys(given) {
+		if !className.MatchString(class) {
+			return nil, fmt.Errorf("takes resource classes in capitals, digits and underscores, like VCPU, MEMORY_MB, DISK_GB or CUSTOM_GOLD, got: %q", class)
+		}
+		amount, err := amountOf(given[class])
+		if err != nil {
+			return nil, fmt.Errorf("takes a whole number of at least 1 for %s, got: %v", class, given[class])
+		}
+		resources[class] = amount
+	}
+	return resources, nil
+}
+
+func amountOf(value any) (int, error) {
+	var text string
+	switch v := value.(type) {
+	case string:
+		text = strings.TrimSpace(v)
+	case json.Number:
+		text = v.String()
+	}
+	// Placement's column is a 32 bit integer.
+	amount, err := strconv.ParseInt(text, 10, 32)
+	if err == nil && amount < 1 {
+		err = errors.New("below 1")
+	}
+	return int(amount), err
+}
+
+func onlyWithPresent(names ...string) ansible.Rule {
+	return func(values map[string]any) error {
+		for _, name := range names {
+			if _, given := values[name]; given && values["state"] != present {
+				return fmt.Errorf("argument '%s' belongs to state: present", name)
+			}
+		}
+		return nil
+	}
+}
+
+func oneConsumerWithPresent(values map[string]any) error {
+	if consumers, _ := values["consumer"].([]any); values["state"] == present && len(consumers) != 1 {
+		return fmt.Errorf("argument 'consumer' takes exactly one UUID with state: present, got: %d", len(consumers))
+	}
+	return nil
+}
+
+func sortedKeys[V any](of map[string]V) []string {
+	keys := make([]string, 0, len(of))
+	for key := range of {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	return keys
+}
