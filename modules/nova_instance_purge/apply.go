@@ -1,0 +1,222 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"time"
+
+	"nova-orphan/internal/ansible"
+	"nova-orphan/internal/backup"
+	"nova-orphan/internal/nova"
+	"nova-orphan/internal/orphan"
+)
+
+// databases is what this module needs of Nova's databases.
+type databases interface {
+	Find(ctx context.Context, uuid string) (nova.Finding, error)
+	SoftDelete(ctx context.Context, finding nova.Finding, before func() error) (map[string]int64, error)
+	FinishMapping(ctx context.Context, uuid string) (map[string]int64, error)
+}
+
+type answer struct {
+	ansible.Result
+	Instance        *nova.Instance   `json:"instance"`
+	QueuedForDelete bool             `json:"queued_for_delete"`
+	RequestSpec     bool             `json:"request_spec"`
+	RowsChanged     map[string]int64 `json:"rows_changed"`
+}
+
+// maxTries is how often Nova repeats instance_destroy on a deadlock (wrap_db_retry).
+const maxTries = 5
+
+// purge reads, judges and writes until nothing is left to do. Whatever makes a
+// write uncertain leads back to the reading: the next try does what is still missing.
+func purge(ctx context.Context, call *ansible.Call, db databases, p parameters) (ansible.Answer, error) {
+	run := &purging{call: call, db: db, p: p, answer: &answer{RowsChanged: map[string]int64{}}}
+	err := run.try(ctx)
+	for tries := 1; again(err) && tries < maxTries; tries++ {
+		if err := pause(ctx, time.Duration(tries)*100*time.Millisecond); err != nil {
+			return run.answer, err
+		}
+		err = run.try(ctx)
+	}
+	if errors.Is(err, nova.ErrChanged) {
+		run.answer.Verdict, run.answer.Reasons = string(orphan.Busy), []string{err.Error()}
+		err = fmt.Errorf("refused: instance %s is busy: %w", p.InstanceUUID, err)
+	}
+	return run.answer, err
+}
+
+func again(err error) bool { return nova.Retriable(err) || errors.Is(err, nova.ErrOutcome) }
+
+func pause(ctx context.Context, length time.Duration) error {
+	timer := time.NewTimer(length)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait for another try: %w", ctx.Err())
+	}
+}
+
+// purging is one run of the module.
+type purging struct {
+	call   *ansible.Call
+	db     databases
+	p      parameters
+	answer *answer
+	// uncertain is what a commit was to finish whose outcome is not known.
+	uncertain *orphan.Evidence
+}
+
+func (r *purging) try(ctx context.Context) error {
+	uuid := r.p.InstanceUUID
+	finding, err := r.db.Find(ctx, uuid)
+	if err != nil {
+		if !r.answer.Changed {
+			r.answer.Verdict = string(orphan.Unknown)
+		}
+		return err
+	}
+	evidence := finding.Evidence(r.p.minAge())
+	judgement := orphan.Judge(evidence)
+	r.settle(evidence, judgement)
+	work, refused := decide(evidence, judgement, finding.Instance(judgement.Verdict), r.p.Host)
+	r.describe(finding, evidence, judgement, work)
+	if refused != nil {
+		return refused
+	}
+	if !work.cell && !work.api {
+		r.conclude(evidence, judgement)
+		return nil
+	}
+	if r.call.Check {
+		r.answer.Changed = true
+		r.answer.Msg = fmt.Sprintf("would finish the deletion of instance %s, which is %s", uuid, judgement.Verdict)
+		return nil
+	}
+	steady, cancel := r.call.Steadfast(ctx)
+	defer cancel()
+	if err := r.write(steady, finding, evidence, judgement, work); err != nil {
+		return err
+	}
+	return r.readBack(steady)
+}
+
+// describe fills the answer with what was found, until something was changed:
+// from then on it tells of the state before.
+func (r *purging) describe(finding nova.Finding, evidence orphan.Evidence, judgement orphan.Judgement, work plan) {
+	if r.answer.Changed {
+		return
+	}
+	r.answer.Verdict, r.answer.Reasons = string(judgement.Verdict), judgement.Reasons
+	r.answer.Instance = finding.Instance(judgement.Verdict)
+	r.answer.QueuedForDelete = evidence.Mapping != nil && evidence.Mapping.QueuedForDelete
+	r.answer.RequestSpec = finding.RequestSpec
+	r.answer.Plan = work.steps
+	r.answer.Diff = &ansible.Diff{BeforeHeader: r.p.InstanceUUID, AfterHeader: r.p.InstanceUUID, Before: work.before, After: work.after}
+}
+
+func (r *purging) conclude(evidence orphan.Evidence, judgement orphan.Judgement) {
+	switch {
+	case r.answer.Changed:
+		r.done()
+	case judgement.Verdict == orphan.Absent:
+		r.answer.Msg = fmt.Sprintf("instance %s: found nothing in %d cells", r.p.InstanceUUID, len(evidence.Cells))
+	default:
+		r.answer.Msg = fmt.Sprintf("instance %s is %s already: nothing to do", r.p.InstanceUUID, judgement.Verdict)
+	}
+}
+
+func (r *purging) done() {
+	r.answer.Msg = fmt.Sprintf("finished the deletion of instance %s, which was %s", r.p.InstanceUUID, r.answer.Verdict)
+}
+
+func (r *purging) write(ctx context.Context, finding nova.Finding, evidence orphan.Evidence, judgement orphan.Judgement, work plan) error {
+	save := func() error { return r.save(finding, judgement, work) }
+	if work.cell {
+		rows, err := r.db.SoftDelete(ctx, finding, save)
+		if errors.Is(err, nova.ErrOutcome) {
+			r.uncertain = &evidence
+		}
+		if err != nil {
+			return err
+		}
+		r.changed(rows)
+	}
+	if !work.api {
+		return nil
+	}
+	if err := save(); err != nil {
+		return err
+	}
+	rows, err := r.db.FinishMapping(ctx, r.p.InstanceUUID)
+	if err != nil {
+		return fmt.Errorf("the cell is done, the API database is not, run the module again: %w", err)
+	}
+	r.changed(rows)
+	return nil
+}
+
+// save writes the backup, once.
+func (r *purging) save(finding nova.Finding, judgement orphan.Judgement, work plan) (err error) {
+	if r.answer.BackupFile != "" {
+		return nil
+	}
+	r.answer.BackupFile, err = backup.Write(r.p.BackupDir, r.p.InstanceUUID, name, saved(finding, judgement, work))
+	return err
+}
+
+func saved(finding nova.Finding, judgement orphan.Judgement, work plan) map[string]any {
+	data := map[string]any{
+		"verdict": judgement.Verdict, "reasons": judgement.Reasons, "plan": work.steps, "api_tables": finding.API,
+	}
+	if cell := finding.Cell(); cell != nil {
+		data["cell"] = nova.CellName{UUID: cell.UUID, Name: cell.Name}
+		data["cell_tables"] = cell.Record
+	}
+	return data
+}
+
+func (r *purging) changed(rows map[string]int64) {
+	r.answer.Changed = true
+	maps.Copy(r.answer.RowsChanged, rows)
+	r.call.Audit("instance %s was %s: changed rows %v, backup in %s", r.p.InstanceUUID, r.answer.Verdict, rows, r.answer.BackupFile)
+}
+
+// settle finds out whether a commit happened whose connection was lost.
+func (r *purging) settle(evidence orphan.Evidence, judgement orphan.Judgement) {
+	if r.uncertain == nil {
+		return
+	}
+	if judgement.Verdict == orphan.Deleted && !draw(evidence, judgement, nil).cell {
+		rows := map[string]int64{"instances": 1}
+		for _, cell := range r.uncertain.Cells {
+			for table, count := range cell.Leftovers {
+				rows[table] = int64(count)
+			}
+		}
+		r.changed(rows)
+		r.answer.Warnings = append(r.answer.Warnings, "the connection was lost at the commit; read back, it had happened")
+	}
+	r.uncertain = nil
+}
+
+// readBack makes sure from the databases that the deletion is finished.
+func (r *purging) readBack(ctx context.Context) error {
+	finding, err := r.db.Find(ctx, r.p.InstanceUUID)
+	if err != nil {
+		return fmt.Errorf("read back: %w", err)
+	}
+	evidence := finding.Evidence(r.p.minAge())
+	judgement := orphan.Judge(evidence)
+	if judgement.Verdict != orphan.Deleted || !orphan.Finished(evidence) {
+		return fmt.Errorf("read back: instance %s is %s after the deletion: %v", r.p.InstanceUUID, judgement.Verdict, judgement.Reasons)
+	}
+	r.answer.QueuedForDelete = evidence.Mapping != nil
+	r.done()
+	return nil
+}

@@ -1,0 +1,96 @@
+// Command nova_instance_purge is the Ansible module that finishes the deletion
+// of an instance in Nova's databases, as Nova itself would have done it.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"nova-orphan/internal/ansible"
+	"nova-orphan/internal/backup"
+	"nova-orphan/internal/nova"
+)
+
+func main() { os.Exit(ansible.Main(os.Args, os.Stdout, module)) }
+
+const name = "nova_instance_purge"
+
+var module = ansible.Module{
+	Name: name,
+	Options: []ansible.Option{
+		{Name: "instance_uuid", Aliases: []string{"uuid", "server"}, Type: ansible.Str, Required: true, Check: ansible.UUID},
+		{Name: "host", Type: ansible.Str},
+		{Name: "nova_conf", Type: ansible.Path},
+		{Name: "login_host", Type: ansible.Str},
+		{Name: "login_port", Type: ansible.Int, Check: ansible.AtLeast(1)},
+		{Name: "login_user", Type: ansible.Str},
+		{Name: "login_password", Type: ansible.Str, NoLog: true, AllowEmpty: true},
+		{Name: "login_unix_socket", Type: ansible.Path},
+		{Name: "config_file", Type: ansible.Path},
+		{Name: "ca_cert", Aliases: []string{"ssl_ca"}, Type: ansible.Path},
+		{Name: "login_db", Type: ansible.Str},
+		{Name: "min_age", Type: ansible.Int, Default: 300, Check: ansible.AtLeast(0)},
+		{Name: "backup_dir", Type: ansible.Path, Default: backup.DefaultDir},
+		ansible.Timeout,
+	},
+	Rules: []ansible.Rule{
+		ansible.MutuallyExclusive("nova_conf", "login_host"),
+		ansible.MutuallyExclusive("nova_conf", "login_port"),
+		ansible.MutuallyExclusive("nova_conf", "login_user"),
+		ansible.MutuallyExclusive("nova_conf", "login_password"),
+		ansible.MutuallyExclusive("nova_conf", "login_unix_socket"),
+		ansible.MutuallyExclusive("nova_conf", "config_file"),
+		ansible.MutuallyExclusive("nova_conf", "ca_cert"),
+		ansible.MutuallyExclusive("nova_conf", "login_db"),
+	},
+	Run: run,
+}
+
+type parameters struct {
+	InstanceUUID string     `option:"instance_uuid"`
+	Host         string     `option:"host"`
+	NovaConf     string     `option:"nova_conf"`
+	Login        nova.Login `option:",squash"`
+	MinAge       int        `option:"min_age"`
+	BackupDir    string     `option:"backup_dir"`
+}
+
+func (p parameters) minAge() time.Duration { return time.Duration(p.MinAge) * time.Second }
+
+func run(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
+	var p parameters
+	if err := call.Decode(&p); err != nil {
+		return nil, err
+	}
+	access, err := p.access(nova.DefaultConf, call.Secret)
+	if err != nil {
+		return nil, err
+	}
+	// In check mode the sessions themselves are read-only.
+	databases, err := nova.Open(access, call.Check)
+	if err != nil {
+		return nil, err
+	}
+	defer databases.Close()
+	return purge(ctx, call, databases, p)
+}
+
+// access is through nova_conf, or through login_*, or through the default
+// configuration, if there is one.
+func (p parameters) access(defaultConf string, secret func(...string)) (nova.Access, error) {
+	if p.Login != (nova.Login{}) {
+		return nova.FromLogin(p.Login, secret)
+	}
+	if p.NovaConf != "" {
+		return nova.FromConf(p.NovaConf, secret)
+	}
+	access, err := nova.FromConf(defaultConf, secret)
+	if errors.Is(err, fs.ErrNotExist) {
+		return access, fmt.Errorf("one of the following is required: nova_conf, login_host, login_unix_socket, config_file: this host has no %s", defaultConf)
+	}
+	return access, err
+}

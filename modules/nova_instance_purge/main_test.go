@@ -1,0 +1,21 @@
+package main
+
+import (
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"nova-orphan/internal/ansible/ansibletest"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){name: main})
+}
+
+func TestWrongArgumentsAreAnswers(t *testing.T) {
+	testscript.Run(t, testscript.Params{Dir: "testdata", Cmds: ansibletest.Commands(name)})
+}
+
+func TestTheDocumentationIsThatOfTheOptions(t *testing.T) {
+	ansibletest.CheckDocumentation(t, module, name+".yml")
+}
