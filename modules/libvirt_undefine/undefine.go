@@ -48,6 +48,7 @@ func undefine(ctx context.Context, call *ansible.Call, libvirt domains, p parame
 	}
 	result.describe(planned, found.Domain, p)
 	if call.Check {
+		result.Msg = strings.Replace(result.Msg, "removed", "would remove", 1)
 		return result, nil
 	}
 	writes, cancel := call.Steadfast(ctx)
