@@ -73,7 +73,7 @@ func readEvidence(ctx context.Context, libvirt domains, p parameters) (evidence,
 // domain with firmware='efi' (qemu_domain.c qemuDomainNVRAMPathFormat).
 func nvramPath(domain hypervisor.Domain, uri string) string {
 	switch {
-	case domain.UEFI == nil:
+	case domain.UEFI == nil || isRemote(uri):
 		return ""
 	case domain.UEFI.Path == "" && isSystem(uri):
 		return filepath.Join(nvramFolder, domain.Name+"_VARS.fd")
@@ -84,7 +84,13 @@ func nvramPath(domain hypervisor.Domain, uri string) string {
 
 func isSystem(uri string) bool {
 	parsed, err := url.Parse(uri)
-	return err == nil && parsed.Path == "/system" && parsed.Host == ""
+	return err == nil && parsed.Path == "/system" && !isRemote(uri)
+}
+
+// isRemote: the files that libvirt tells of are then not those of this host.
+func isRemote(uri string) bool {
+	parsed, err := url.Parse(uri)
+	return err != nil || parsed.Host != ""
 }
 
 // readState reads the file or all files of the folder at path.

@@ -42,7 +42,9 @@ func NewFake() *Fake {
 // Make adds a domain.
 func (f *Fake) Make(t testing.TB, g Guest) {
 	t.Helper()
-	g.makeNVRAM(t)
+	if err := g.makeNVRAM(); err != nil {
+		t.Fatal(err)
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.guests[g.UUID] = &guest{Guest: g, id: -1}

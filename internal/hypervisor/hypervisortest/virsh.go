@@ -3,6 +3,8 @@
 package hypervisortest
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -33,38 +35,60 @@ func (v Virsh) Try(args ...string) (string, error) {
 // Make adds the domain, which is removed again after the test.
 func (v Virsh) Make(t testing.TB, g Guest) {
 	t.Helper()
-	v.Clean(g)
 	t.Cleanup(func() { v.Clean(g) })
-	g.makeNVRAM(t)
-	file := filepath.Join(t.TempDir(), "domain.xml")
-	if err := os.WriteFile(file, []byte(g.XML()), 0o600); err != nil {
+	if err := v.Add(g); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Add is Make without a test that cleans up; one of that uuid is removed first.
+func (v Virsh) Add(g Guest) error {
+	v.Clean(g)
+	folder, err := os.MkdirTemp("", "guest")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(folder) }()
+	file := filepath.Join(folder, "domain.xml")
+	if err := errors.Join(g.makeNVRAM(), os.WriteFile(file, []byte(g.XML()), 0o600)); err != nil {
+		return err
 	}
 	if g.Disk != "" {
 		if out, err := exec.Command("qemu-img", "create", "-q", "-f", "qcow2", g.Disk, "16M").CombinedOutput(); err != nil {
-			t.Fatalf("qemu-img: %v: %s", err, out)
+			return fmt.Errorf("qemu-img: %w: %s", err, out)
 		}
 	}
-	if g.Transient {
-		v.Run(t, "create", file)
-		return
+	for _, command := range commands(g, file) {
+		if out, err := v.Try(command...); err != nil {
+			return fmt.Errorf("virsh %s: %w: %s", strings.Join(command, " "), err, out)
+		}
 	}
-	v.Run(t, "define", file)
-	if g.Running || g.Checkpoint != "" || g.ManagedSave || g.TPM {
-		v.Run(t, "start", g.Name)
+	return nil
+}
+
+func commands(g Guest, file string) (list [][]string) {
+	if g.Transient {
+		return [][]string{{"create", file}}
+	}
+	list = [][]string{{"define", file}}
+	// QEMU makes checkpoints and a TPM's state only while the domain runs.
+	started := g.Running || g.Checkpoint != "" || g.ManagedSave || g.TPM
+	if started {
+		list = append(list, []string{"start", g.Name})
 	}
 	if g.Checkpoint != "" {
-		v.Run(t, "checkpoint-create-as", g.Name, g.Checkpoint)
+		list = append(list, []string{"checkpoint-create-as", g.Name, g.Checkpoint})
 	}
 	if g.Snapshot != "" {
-		v.Run(t, "snapshot-create-as", g.Name, g.Snapshot)
+		list = append(list, []string{"snapshot-create-as", g.Name, g.Snapshot})
 	}
-	if g.ManagedSave {
-		v.Run(t, "managedsave", g.Name)
+	switch {
+	case g.ManagedSave:
+		list = append(list, []string{"managedsave", g.Name})
+	case started && !g.Running:
+		list = append(list, []string{"destroy", g.Name})
 	}
-	if !g.Running && !g.ManagedSave {
-		_, _ = v.Try("destroy", g.Name)
-	}
+	return list
 }
 
 // Clean removes the domain with all that belongs to it.

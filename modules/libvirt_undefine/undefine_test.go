@@ -1,0 +1,325 @@
+package main
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/tidwall/gjson"
+
+	"nova-orphan/internal/ansible"
+	"nova-orphan/internal/hypervisor/hypervisortest"
+)
+
+var plain = hypervisortest.Guest{UUID: uuid, Name: name, ProjectID: "p1", Disk: "/i/disk"}
+
+// answerOf calls the module as Ansible does, but against this libvirt.
+func answerOf(t *testing.T, libvirt domains, arguments map[string]any) gjson.Result {
+	t.Helper()
+	all := map[string]any{"uuid": uuid, "_ansible_no_log": true, "_ansible_diff": true}
+	for key, value := range arguments {
+		all[key] = value
+	}
+	content, err := json.Marshal(all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "arguments.json")
+	if err := os.WriteFile(file, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	faked := module
+	faked.Run = func(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
+		var p parameters
+		if err := call.Decode(&p); err != nil {
+			return nil, err
+		}
+		return undefine(ctx, call, libvirt, p)
+	}
+	var out bytes.Buffer
+	status := ansible.Main([]string{"libvirt_undefine", file}, &out, faked)
+	answer := gjson.ParseBytes(out.Bytes())
+	if (status == 1) != answer.Get("failed").Bool() {
+		t.Fatalf("status %d, answer %s", status, out.String())
+	}
+	return answer
+}
+
+func wantAnswer(t *testing.T, answer gjson.Result, want map[string]string) {
+	t.Helper()
+	for path, part := range want {
+		got := answer.Get(path)
+		if path == "msg" && !strings.Contains(got.String(), part) || path != "msg" && got.String() != part {
+			t.Errorf("%s: got %q, want %q", path, got.String(), part)
+		}
+	}
+}
+
+func TestACheckTellsWhatARunDoes(t *testing.T) {
+	fake, dir := hypervisortest.NewFake(), t.TempDir()
+	guest := plain
+	guest.Snapshot, guest.NVRAM = "s1", filepath.Join(t.TempDir(), "v.fd")
+	fake.Make(t, guest)
+	check := answerOf(t, fake, map[string]any{"backup_dir": dir, "_ansible_check_mode": true})
+	entries, err := os.ReadDir(dir)
+	if err != nil || len(entries) > 0 || len(fake.Writes) > 0 {
+		t.Fatalf("check mode wrote %v, asked %v, %v", entries, fake.Writes, err)
+	}
+	run := answerOf(t, fake, map[string]any{"backup_dir": dir})
+	for _, path := range []string{"changed", "plan", "diff", "flags", "removed", "left_behind", "domain", "verdict"} {
+		if check.Get(path).Raw == "" || check.Get(path).Raw != run.Get(path).Raw {
+			t.Errorf("%s: check %s, run %s", path, check.Get(path), run.Get(path))
+		}
+	}
+	wantAnswer(t, check, map[string]string{"msg": "would remove domain, snapshots_metadata, nvram", "changed": "true"})
+	wantAnswer(t, run, map[string]string{"msg": ": removed domain", "flags": `["nvram","snapshots_metadata"]`, "left_behind": `["/i/disk"]`, "verdict": removable})
+	if !slices.Equal(fake.Writes, []string{"undefine"}) {
+		t.Errorf("asked %v", fake.Writes)
+	}
+	wantBackup(t, run.Get("backup_file").String(), guest)
+
+	again := answerOf(t, fake, map[string]any{"backup_dir": dir})
+	wantAnswer(t, again, map[string]string{"changed": "false", "found": "false", "verdict": absent, "backup_file": "", "msg": "no domain " + uuid})
+}
+
+// wantBackup checks that the backup defines the guest again.
+func wantBackup(t *testing.T, path string, guest hypervisortest.Guest) {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var written struct {
+		Data struct {
+			XML       string
+			Snapshots []string `json:"snapshots_xml"`
+			Files     []storedFile
+		}
+	}
+	if err := json.Unmarshal(content, &written); err != nil {
+		t.Fatal(err)
+	}
+	data := written.Data
+	if data.XML != guest.XML() || len(data.Snapshots) != 1 || len(data.Files) != 1 || data.Files[0].Path != guest.NVRAM || data.Files[0].Mode != 0o600 {
+		t.Fatalf("got %+v", data)
+	}
+	reader, err := gzip.NewReader(bytes.NewReader(data.Files[0].Gzip))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if stored, err := io.ReadAll(reader); err != nil || len(stored) != 540672 {
+		t.Errorf("got %d bytes, %v", len(stored), err)
+	}
+}
+
+func TestARefusalChangesNothing(t *testing.T) {
+	fake, dir := hypervisortest.NewFake(), t.TempDir()
+	guest := plain
+	guest.Running, guest.Foreign = true, true
+	fake.Make(t, guest)
+	answer := answerOf(t, fake, map[string]any{"backup_dir": dir, "name": "instance-00000001"})
+	wantAnswer(t, answer, map[string]string{"failed": "true", "verdict": refused, "reasons.#": "3", "changed": "false", "found": "true", "domain.name": name, "backup_file": "", "plan": "", "diff": ""})
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 || len(fake.Writes) > 0 {
+		t.Errorf("wrote %v, asked %v, %v", entries, fake.Writes, err)
+	}
+}
+
+func TestNothingIsDoneWithoutABackup(t *testing.T) {
+	fake := hypervisortest.NewFake()
+	guest := plain
+	guest.Running = true
+	fake.Make(t, guest)
+	answer := answerOf(t, fake, map[string]any{"backup_dir": "/dev/null", "destroy": true})
+	wantAnswer(t, answer, map[string]string{"failed": "true", "changed": "false", "msg": "so nothing was changed"})
+	if len(fake.Writes) > 0 {
+		t.Errorf("asked %v", fake.Writes)
+	}
+}
+
+// Each row is something that others do, or libvirt says, while the module works.
+func TestWhatHappensMeanwhileIsNoticed(t *testing.T) {
+	once := func(request string, do func()) func(string, string) error {
+		done := false
+		return func(got, _ string) error {
+			if got == request && !done {
+				done = true
+				do()
+			}
+			return nil
+		}
+	}
+	fails := func(request string, times int, err error) func(string, string) error {
+		return func(got, _ string) error {
+			if got == request && times > 0 {
+				times--
+				return err
+			}
+			return nil
+		}
+	}
+	busy := hypervisortest.Said(68, "cannot acquire state change lock")
+	for title, c := range map[string]struct {
+		guest   func(*hypervisortest.Guest)
+		prepare func(*hypervisortest.Fake)
+		writes  []string
+		want    map[string]string
+	}{
+		"gone before undefine": {
+			prepare: func(f *hypervisortest.Fake) { f.Before = once("undefine", func() { f.Remove(uuid) }) },
+			writes:  []string{"undefine"},
+			want:    map[string]string{"failed": "", "changed": "false", "diff": "", "removed": "", "msg": "was gone before"},
+		},
+		"gone before destroy": {
+			guest:   func(g *hypervisortest.Guest) { g.Running = true },
+			prepare: func(f *hypervisortest.Fake) { f.Before = once("destroy", func() { f.Remove(uuid) }) },
+			writes:  []string{"destroy"},
+			want:    map[string]string{"failed": "", "changed": "false"},
+		},
+		"started before undefine": {
+			prepare: func(f *hypervisortest.Fake) { f.Before = once("undefine", func() { f.Start(uuid) }) },
+			writes:  []string{"undefine"},
+			want:    map[string]string{"failed": "true", "changed": "false", "msg": "it was started meanwhile, so it was left as it is"},
+		},
+		"started in the very instant: the definition is put back": {
+			prepare: func(f *hypervisortest.Fake) { f.Between = f.Start },
+			writes:  []string{"undefine", "define"},
+			want:    map[string]string{"failed": "true", "changed": "true", "msg": "got its definition back", "removed": ""},
+		},
+		"started in the very instant, and the definition cannot be put back": {
+			prepare: func(f *hypervisortest.Fake) {
+				f.Between, f.Before = f.Start, fails("define", 1, hypervisortest.Said(38, "no space left"))
+			},
+			writes: []string{"undefine"},
+			want:   map[string]string{"failed": "true", "changed": "true", "msg": "now runs without a definition", "libvirt_code": "38"},
+		},
+		"defined again at once": {
+			prepare: func(f *hypervisortest.Fake) {
+				f.Before = func(request, _ string) error {
+					if request == "read" && slices.Contains(f.Writes, "undefine") {
+						f.Make(t, plain)
+					}
+					return nil
+				}
+			},
+			writes: []string{"undefine"},
+			want:   map[string]string{"failed": "true", "changed": "false", "msg": "it was defined again meanwhile"},
+		},
+		"restarted before destroy": {
+			guest:   func(g *hypervisortest.Guest) { g.Running = true },
+			prepare: func(f *hypervisortest.Fake) { f.Before = once("destroy", func() { f.Start(uuid) }) },
+			writes:  []string{"destroy"},
+			want:    map[string]string{"failed": "true", "changed": "false", "msg": "started anew since it was looked at"},
+		},
+		"started again after destroy": {
+			guest: func(g *hypervisortest.Guest) { g.Running = true },
+			prepare: func(f *hypervisortest.Fake) {
+				started := false
+				f.Before = func(request, _ string) error {
+					if request == "read" && slices.Contains(f.Writes, "destroy") && !started {
+						started = true
+						f.Start(uuid)
+					}
+					return nil
+				}
+			},
+			writes: []string{"destroy"},
+			want:   map[string]string{"failed": "true", "changed": "true", "msg": "started again after it had been powered off"},
+		},
+		"destroy fails on a process that does not die": {
+			guest: func(g *hypervisortest.Guest) { g.Running = true },
+			prepare: func(f *hypervisortest.Fake) {
+				f.Before = fails("destroy", 9, hypervisortest.Said(38, "Failed to terminate process 7 with SIGKILL: Device or resource busy"))
+			},
+			want: map[string]string{"failed": "true", "changed": "false", "msg": "with SIGKILL", "libvirt_code": "38"},
+		},
+		"another job holds it for a while": {
+			prepare: func(f *hypervisortest.Fake) { f.Before = fails("undefine", 2, busy) },
+			writes:  []string{"undefine"},
+			want:    map[string]string{"failed": "", "changed": "true"},
+		},
+		"another job holds it for good": {
+			prepare: func(f *hypervisortest.Fake) { f.Before = fails("undefine", 9, busy) },
+			want:    map[string]string{"failed": "true", "changed": "false", "libvirt_code": "68", "msg": "virsh domjobinfo"},
+		},
+		"started while another job held it": {
+			prepare: func(f *hypervisortest.Fake) {
+				f.Before = func(request, _ string) error {
+					if request == "undefine" {
+						f.Start(uuid)
+						return busy
+					}
+					return nil
+				}
+			},
+			// Judged anew it is powered off, as destroy: true allows.
+			writes: []string{"destroy"},
+			want:   map[string]string{"failed": "true", "changed": "true", "libvirt_code": "68"},
+		},
+		"a managed save that libvirtd does not know of": {
+			prepare: func(f *hypervisortest.Fake) {
+				f.Before = fails("undefine", 1, hypervisortest.Said(55, "Refusing to undefine while domain managed save image exists"))
+			},
+			want: map[string]string{"failed": "true", "libvirt_code": "55", "msg": "managed save image exists"},
+		},
+		"libvirt goes away": {
+			prepare: func(f *hypervisortest.Fake) {
+				f.Before = fails("read", 1, hypervisortest.Said(38, "client socket is closed"))
+			},
+			want: map[string]string{"failed": "true", "verdict": unknown, "found": "false", "libvirt_code": "38"},
+		},
+		"libvirt goes away after undefine": {
+			prepare: func(f *hypervisortest.Fake) {
+				f.Before = func(request, _ string) error {
+					if request == "read" && slices.Contains(f.Writes, "undefine") {
+						return hypervisortest.Said(38, "client socket is closed")
+					}
+					return nil
+				}
+			},
+			writes: []string{"undefine"},
+			want:   map[string]string{"failed": "true", "changed": "true", "msg": "looking for it afterwards failed"},
+		},
+	} {
+		t.Run(title, func(t *testing.T) {
+			fake, guest := hypervisortest.NewFake(), plain
+			if c.guest != nil {
+				c.guest(&guest)
+			}
+			fake.Make(t, guest)
+			c.prepare(fake)
+			answer := answerOf(t, fake, map[string]any{"backup_dir": t.TempDir(), "destroy": true})
+			wantAnswer(t, answer, c.want)
+			if !slices.Equal(fake.Writes, c.writes) {
+				t.Errorf("asked %v, want %v", fake.Writes, c.writes)
+			}
+		})
+	}
+}
+
+func TestPoweringOffAndUndefiningIsOneRun(t *testing.T) {
+	for title, c := range map[string]struct {
+		transient bool
+		writes    []string
+	}{
+		"a persistent domain":                       {false, []string{"destroy", "undefine"}},
+		"a transient domain is gone when it is off": {true, []string{"destroy"}},
+	} {
+		t.Run(title, func(t *testing.T) {
+			fake, guest := hypervisortest.NewFake(), plain
+			guest.Running, guest.Transient = true, c.transient
+			fake.Make(t, guest)
+			answer := answerOf(t, fake, map[string]any{"backup_dir": t.TempDir(), "destroy": true})
+			wantAnswer(t, answer, map[string]string{"failed": "", "changed": "true", "domain.state": "running", "diff.after": "{}"})
+			if !slices.Equal(fake.Writes, c.writes) {
+				t.Errorf("asked %v", fake.Writes)
+			}
+		})
+	}
+}
