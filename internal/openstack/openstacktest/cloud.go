@@ -1,0 +1,192 @@
+// Package openstacktest is a small cloud in memory: Keystone, Nova and Placement
+// as far as the modules ask them. It counts requests, and can be told to fail.
+//
+// Placement behaves as release 8.0 (Zed) was seen to; the contract suite of package
+// placement holds it to the real service.
+package openstacktest
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// Token is the one that the fake Keystone issues, Password the one it wants.
+const (
+	Token    = "token-of-the-fake-cloud"
+	Password = "password-of-the-fake-cloud"
+)
+
+// Cloud is the fake cloud. Change it only within Do.
+type Cloud struct {
+	Placement
+	Nova
+	server *httptest.Server
+
+	mu       sync.Mutex
+	requests []string
+	failures []*Failure
+}
+
+// Failure is what goes wrong with the next requests of a method and path prefix.
+type Failure struct {
+	Method, Path string
+	Status       int    // 0: the connection is cut
+	Body         string // JSON, else it is served as HTML
+	Times        int    // how many requests it befalls
+	// Lost: the service has carried the request out, only its answer is lost.
+	Lost bool
+	// Meanwhile, if set, is all that happens: it runs, and then the service answers.
+	Meanwhile func()
+}
+
+// New starts a cloud; Close ends it.
+func New() *Cloud {
+	cloud := &Cloud{}
+	cloud.Placement.init()
+	cloud.Nova.init()
+	cloud.server = httptest.NewServer(http.HandlerFunc(cloud.serve))
+	return cloud
+}
+
+// Close ends the cloud.
+func (c *Cloud) Close() { c.server.Close() }
+
+// AuthURL is Keystone's.
+func (c *Cloud) AuthURL() string { return c.server.URL + "/identity/v3" }
+
+// Environment is what an openrc file of this cloud would set.
+func (c *Cloud) Environment() map[string]string {
+	return map[string]string{
+		"OS_AUTH_URL": c.AuthURL(), "OS_USERNAME": "admin", "OS_PASSWORD": Password, "OS_PROJECT_NAME": "admin",
+		"OS_USER_DOMAIN_NAME": "Default", "OS_PROJECT_DOMAIN_ID": "default", "OS_REGION_NAME": "RegionOne",
+	}
+}
+
+// Do changes the cloud between two requests.
+func (c *Cloud) Do(change func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	change()
+}
+
+// Fail arranges a failure.
+func (c *Cloud) Fail(failure Failure) {
+	c.Do(func() { c.failures = append(c.failures, &failure) })
+}
+
+// Requests are the requests since the last call, as "METHOD /path".
+func (c *Cloud) Requests() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	requests := c.requests
+	c.requests = nil
+	return requests
+}
+
+// Writes are those of the requests that change something.
+func Writes(requests []string) []string {
+	return slices.DeleteFunc(slices.Clone(requests), func(request string) bool {
+		return strings.HasPrefix(request, "GET ") || strings.HasSuffix(request, "/auth/tokens")
+	})
+}
+
+func (c *Cloud) serve(w http.ResponseWriter, r *http.Request) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.requests = append(c.requests, r.Method+" "+r.URL.RequestURI())
+	for _, failure := range c.failures {
+		if failure.Times == 0 || failure.Method != r.Method || !strings.HasPrefix(r.URL.RequestURI(), failure.Path) {
+			continue
+		}
+		failure.Times--
+		if failure.Meanwhile != nil {
+			failure.Meanwhile()
+			break
+		}
+		if failure.Lost {
+			c.route(httptest.NewRecorder(), r)
+		}
+		failure.answer(w)
+		return
+	}
+	c.route(w, r)
+}
+
+func (f *Failure) answer(w http.ResponseWriter) {
+	if f.Status == 0 {
+		panic(http.ErrAbortHandler)
+	}
+	kind := "text/html"
+	if strings.HasPrefix(f.Body, "{") {
+		kind = "application/json"
+	}
+	w.Header().Set("Content-Type", kind)
+	w.WriteHeader(f.Status)
+	fmt.Fprint(w, f.Body)
+}
+
+func (c *Cloud) route(w http.ResponseWriter, r *http.Request) {
+	if r.Method+r.URL.Path == "POST/identity/v3/auth/tokens" {
+		c.issueToken(w, r)
+		return
+	}
+	if r.Header.Get("X-Auth-Token") != Token {
+		reply(w, http.StatusUnauthorized, map[string]any{"error": map[string]any{"message": "no valid token"}})
+		return
+	}
+	service, path, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	parts := strings.Split(path, "/")
+	switch service {
+	case "placement":
+		c.Placement.serve(w, r, parts)
+	case "compute":
+		c.Nova.serve(w, r, parts[1:])
+	default:
+		reply(w, http.StatusNotFound, nil)
+	}
+}
+
+func (c *Cloud) issueToken(w http.ResponseWriter, r *http.Request) {
+	var request struct {
+		Auth struct {
+			Identity struct {
+				Password struct {
+					User struct{ Password string }
+				}
+			}
+		}
+	}
+	if json.NewDecoder(r.Body).Decode(&request) != nil || request.Auth.Identity.Password.User.Password != Password {
+		reply(w, http.StatusUnauthorized, map[string]any{"error": map[string]any{"message": "The request you have made requires authentication."}})
+		return
+	}
+	catalog := []any{c.service("placement", "/placement")}
+	if !c.Nova.Missing {
+		catalog = append(catalog, c.service("compute", "/compute/v2.1"))
+	}
+	w.Header().Set("X-Subject-Token", Token)
+	reply(w, http.StatusCreated, map[string]any{"token": map[string]any{"expires_at": "2099-01-01T00:00:00.000000Z", "catalog": catalog}})
+}
+
+func (c *Cloud) service(kind, path string) map[string]any {
+	var endpoints []any
+	for _, name := range []string{"public", "internal", "admin"} {
+		endpoints = append(endpoints, map[string]any{"id": kind + name, "interface": name, "region_id": "RegionOne", "region": "RegionOne", "url": c.server.URL + path})
+	}
+	return map[string]any{"id": kind, "type": kind, "name": kind, "endpoints": endpoints}
+}
+
+func reply(w http.ResponseWriter, status int, body any) {
+	if body == nil {
+		w.WriteHeader(status)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body)
+}

@@ -1,0 +1,306 @@
+package placement_test
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/gophercloud/gophercloud/v2"
+	"github.com/gophercloud/gophercloud/v2/openstack/placement/v1/resourceproviders"
+
+	"nova-orphan/internal/openstack"
+	"nova-orphan/internal/openstack/openstacktest"
+	"nova-orphan/internal/placement"
+)
+
+func TestTheFakePlacementKeepsTheContract(t *testing.T) {
+	cloud := openstacktest.New()
+	t.Cleanup(cloud.Close)
+	for name, value := range cloud.Environment() {
+		t.Setenv(name, value)
+	}
+	testContract(t)
+}
+
+// world is a tree of providers (a root, a child), a sharing provider and a
+// second root, made for one test in the Placement of the OS_* environment.
+type world struct {
+	*placement.Client
+	service                      *gophercloud.ServiceClient
+	root, child, sharing, second string
+	consumer                     string
+}
+
+func testContract(t *testing.T) {
+	for name, test := range map[string]func(*testing.T, *world){
+		"a consumer that holds nothing reads as empty":          readsAsEmpty,
+		"what is written is read back":                          isReadBack,
+		"a tree is a root and its children":                     isATree,
+		"a provider is found by uuid and by name":               isFound,
+		"a provider lists its consumers":                        listsConsumers,
+		"one tree is taken out and the rest stays":              takesOneTree,
+		"a removal leaves nothing, and can be made good":        removes,
+		"a wrong consumer generation is a concurrent conflict":  refusesGeneration,
+		"more than the capacity is a conflict, not a race":      refusesCapacity,
+		"an unknown resource class is refused, not a conflict":  refusesClass,
+		"to remove what is not there is an error, not a write":  refusesEmpty,
+		"an unknown provider has no consumers, which is no gap": refusesProvider,
+	} {
+		t.Run(name, func(t *testing.T) { test(t, newWorld(t)) })
+	}
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	ctx := testContext(t)
+	cloud, err := openstack.Connect(ctx, openstack.Auth{}, func(...string) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	service, err := cloud.Placement()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{Client: placement.New(service), service: service, consumer: newUUID()}
+	t.Cleanup(func() { w.remove(t) })
+	w.root = w.newProvider(t, "root", "", "VCPU", "MEMORY_MB")
+	w.child = w.newProvider(t, "child", w.root, "VGPU")
+	w.sharing = w.newProvider(t, "sharing", "", "DISK_GB")
+	w.second = w.newProvider(t, "second", "", "VCPU", "MEMORY_MB")
+	return w
+}
+
+func testContext(t *testing.T) context.Context {
+	t.Helper()
+	// Not t.Context(), which has ended when the clean-up runs.
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func newUUID() string {
+	b := make([]byte, 16)
+	_, _ = rand.Read(b)
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80 // version 4
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
+func (w *world) newProvider(t *testing.T, kind, parent string, classes ...string) string {
+	t.Helper()
+	uuid := newUUID()
+	made := resourceproviders.Create(testContext(t), w.service, resourceproviders.CreateOpts{Name: name(kind, uuid), UUID: uuid, ParentProviderUUID: parent})
+	if made.Err != nil {
+		t.Fatal(made.Err)
+	}
+	inventories := map[string]resourceproviders.Inventory{}
+	for _, class := range classes {
+		inventories[class] = resourceproviders.Inventory{Total: 8, MaxUnit: 8, MinUnit: 1, StepSize: 1, AllocationRatio: 1}
+	}
+	if err := resourceproviders.UpdateInventories(testContext(t), w.service, uuid, resourceproviders.UpdateInventoriesOpts{Inventories: inventories}).Err; err != nil {
+		t.Fatal(err)
+	}
+	return uuid
+}
+
+func name(kind, uuid string) string { return "test-" + kind + "-" + uuid }
+
+func (w *world) remove(t *testing.T) {
+	now, err := w.Allocation(testContext(t), w.consumer)
+	if err != nil {
+		t.Error(err)
+	}
+	if !now.Empty() {
+		now.Providers = nil
+		if err := w.Replace(testContext(t), now); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, uuid := range []string{w.child, w.root, w.sharing, w.second} {
+		if uuid == "" {
+			continue
+		}
+		if err := resourceproviders.Delete(testContext(t), w.service, uuid).ExtractErr(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// holding gives the consumer something on the root, the child, the sharing and
+// the second provider: a doubled allocation, as an evacuation leaves it.
+func (w *world) holding(t *testing.T) placement.Allocation {
+	t.Helper()
+	err := w.Replace(testContext(t), placement.Allocation{Consumer: w.consumer, ProjectID: "project", UserID: "user", Providers: map[string]placement.Resources{
+		w.root: {"VCPU": 2, "MEMORY_MB": 4}, w.child: {"VGPU": 1}, w.sharing: {"DISK_GB": 3}, w.second: {"VCPU": 2, "MEMORY_MB": 4},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w.now(t)
+}
+
+func (w *world) now(t *testing.T) placement.Allocation {
+	t.Helper()
+	now, err := w.Allocation(testContext(t), w.consumer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return now
+}
+
+func readsAsEmpty(t *testing.T, w *world) {
+	now := w.now(t)
+	if !now.Empty() || now.Generation != nil || now.ProjectID != "" || now.Consumer != w.consumer {
+		t.Errorf("got %+v", now)
+	}
+}
+
+func isReadBack(t *testing.T, w *world) {
+	now := w.holding(t)
+	want := placement.Allocation{Consumer: w.consumer, ProjectID: "project", UserID: "user", Generation: now.Generation, Providers: map[string]placement.Resources{
+		w.root: {"VCPU": 2, "MEMORY_MB": 4}, w.child: {"VGPU": 1}, w.sharing: {"DISK_GB": 3}, w.second: {"VCPU": 2, "MEMORY_MB": 4},
+	}}
+	if diff := cmp.Diff(want, now); diff != "" || now.Generation == nil {
+		t.Errorf("generation %v, %s", now.Generation, diff)
+	}
+}
+
+func isATree(t *testing.T, w *world) {
+	for _, of := range []string{w.root, w.child} {
+		tree, err := w.Tree(testContext(t), of)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := map[string]string{}
+		for _, provider := range tree {
+			got[provider.UUID] = provider.Name
+		}
+		want := map[string]string{w.root: name("root", w.root), w.child: name("child", w.child)}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Error(diff)
+		}
+	}
+	if tree, err := w.Tree(testContext(t), newUUID()); err != nil || len(tree) > 0 {
+		t.Errorf("an unknown provider: got %v, %v", tree, err)
+	}
+}
+
+func isFound(t *testing.T, w *world) {
+	for _, asked := range []struct {
+		text   string
+		isUUID bool
+	}{{w.child, true}, {name("child", w.child), false}} {
+		found, err := w.Provider(testContext(t), asked.text, asked.isUUID)
+		if err != nil || found.UUID != w.child || found.Name != name("child", w.child) {
+			t.Errorf("%s: got %+v, %v", asked.text, found, err)
+		}
+	}
+	for _, asked := range []string{"no-such-provider", name("child", w.child) + "x"} {
+		if found, err := w.Provider(testContext(t), asked, false); !errors.Is(err, placement.ErrNoProvider) {
+			t.Errorf("%s: got %+v, %v", asked, found, err)
+		}
+	}
+	if found, err := w.Provider(testContext(t), newUUID(), true); !errors.Is(err, placement.ErrNoProvider) {
+		t.Errorf("an unknown uuid: got %+v, %v", found, err)
+	}
+}
+
+func listsConsumers(t *testing.T, w *world) {
+	w.holding(t)
+	got, err := w.Consumers(testContext(t), w.child)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[string]placement.Resources{w.consumer: {"VGPU": 1}}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func takesOneTree(t *testing.T, w *world) {
+	before := w.holding(t)
+	if err := w.Replace(testContext(t), before.Without([]string{w.root, w.child})); err != nil {
+		t.Fatal(err)
+	}
+	now := w.now(t)
+	want := map[string]placement.Resources{w.sharing: {"DISK_GB": 3}, w.second: {"VCPU": 2, "MEMORY_MB": 4}}
+	if diff := cmp.Diff(want, now.Providers); diff != "" {
+		t.Error(diff)
+	}
+	if now.Generation == nil || *now.Generation <= *before.Generation {
+		t.Errorf("the generation went from %d to %v", *before.Generation, now.Generation)
+	}
+}
+
+func removes(t *testing.T, w *world) {
+	before := w.holding(t)
+	gone := before
+	gone.Providers = nil
+	if err := w.Replace(testContext(t), gone); err != nil {
+		t.Fatal(err)
+	}
+	readsAsEmpty(t, w)
+	before.Generation = nil
+	if err := w.Replace(testContext(t), before); err != nil {
+		t.Fatal(err)
+	}
+	if now := w.now(t); !now.Equal(before) {
+		t.Errorf("got %+v", now)
+	}
+}
+
+func refusesGeneration(t *testing.T, w *world) {
+	now := w.holding(t)
+	wrong := *now.Generation + 7
+	for name, generation := range map[string]*int{"wrong": &wrong, "none": nil} {
+		now.Generation = generation
+		assertConflict(t, name, w.Replace(testContext(t), now), true)
+	}
+	now.Consumer, now.Generation = newUUID(), &wrong
+	assertConflict(t, "a consumer that is gone", w.Replace(testContext(t), now), true)
+}
+
+func refusesCapacity(t *testing.T, w *world) {
+	before := w.holding(t)
+	assertConflict(t, "capacity", w.Replace(testContext(t), before.With(w.root, placement.Resources{"VCPU": 9})), false)
+	assertConflict(t, "no inventory", w.Replace(testContext(t), before.With(w.root, placement.Resources{"PCPU": 1})), false)
+	if now := w.now(t); !now.Equal(before) {
+		t.Errorf("changed all the same: %+v", now)
+	}
+}
+
+func assertConflict(t *testing.T, name string, err error, concurrent bool) {
+	t.Helper()
+	var conflict *placement.ConflictError
+	if !errors.As(err, &conflict) {
+		t.Errorf("%s: got %v", name, err)
+		return
+	}
+	if conflict.Concurrent != concurrent || conflict.Detail == "" {
+		t.Errorf("%s: got %+v", name, conflict)
+	}
+}
+
+func refusesClass(t *testing.T, w *world) {
+	err := w.Replace(testContext(t), w.holding(t).With(w.root, placement.Resources{"CUSTOM_TEST_NOT_THERE": 1}))
+	var failure *openstack.Failure
+	if !errors.As(err, &failure) || failure.Status != 400 || failure.Uncertain() {
+		t.Errorf("got %v", err)
+	}
+}
+
+func refusesEmpty(t *testing.T, w *world) {
+	if err := w.Replace(testContext(t), w.now(t)); err == nil {
+		t.Error("wrote an empty allocation for a consumer that holds nothing")
+	}
+	// Had it left an empty consumer behind, this one would meet its generation.
+	w.holding(t)
+}
+
+func refusesProvider(t *testing.T, w *world) {
+	if consumers, err := w.Consumers(testContext(t), newUUID()); !errors.Is(err, placement.ErrNoProvider) {
+		t.Errorf("got %v, %v", consumers, err)
+	}
+}
