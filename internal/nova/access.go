@@ -46,7 +46,7 @@ func FromConf(path string, secret func(...string)) (Access, error) {
 func (a Access) cell(connection string) (*mysql.Config, error) {
 	if strings.Contains(connection, "{") {
 		if a.base == "" {
-			return nil, errors.New("its database_connection is a template, and there is no [database]connection to fill it from")
+			return nil, errors.New("its database_connection is a template, and there is no [database]connection to fill it from (option nova_conf reads one)")
 		}
 		var err error
 		if connection, err = fillTemplate(connection, a.base); err != nil {

@@ -1,0 +1,212 @@
+package orphan
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+var now = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+// base is an instance in ERROR that has been left alone for an hour: stuck.
+func base() Evidence {
+	return Evidence{
+		UUID: "6695eb01-f6a4-8304-79aa-97f2502e193f", MinAge: 5 * time.Minute,
+		Mapping: &Mapping{HasCell: true, CellKnown: true},
+		Cells: []Cell{{Name: "cell0", Now: now}, {Name: "cell1", Now: now, Row: &Row{
+			ID: 43, Host: "compute1", VMState: "error", CreatedAt: now.Add(-48 * time.Hour), UpdatedAt: now.Add(-time.Hour),
+		}}},
+	}
+}
+
+// The helpers below each change one fact.
+func row(change func(*Row)) func(*Evidence) { return func(e *Evidence) { change(e.Cells[1].Row) } }
+
+func vmState(state string) func(*Evidence) { return row(func(r *Row) { r.VMState = state }) }
+
+func task(state string) func(*Evidence) { return row(func(r *Row) { r.TaskState = state }) }
+
+func updated(ago time.Duration) func(*Evidence) {
+	return row(func(r *Row) { r.UpdatedAt = now.Add(-ago) })
+}
+
+func deleted(value int64) func(*Evidence) {
+	return row(func(r *Row) { r.Deleted, r.DeletedAt = value, now.Add(-time.Hour) })
+}
+
+func migration(status string, ago time.Duration) func(*Evidence) {
+	return func(e *Evidence) {
+		e.Cells[1].Migrations = append(e.Cells[1].Migrations, Migration{UUID: "m", ID: 1, Status: status, UpdatedAt: now.Add(-ago)})
+	}
+}
+
+func noRow(e *Evidence) { e.Cells[1].Row = nil }
+
+func archived(e *Evidence) { e.Cells[1].Row, e.Cells[1].Archived = nil, true }
+
+func buildRequest(e *Evidence) { e.BuildRequest = true }
+
+func noHost(e *Evidence) { e.Cells[1].Row.Host = "" }
+
+func TestTheVerdict(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		facts   []func(*Evidence)
+		want    Verdict
+		reasons string // matches the reasons, joined by line breaks
+	}{
+		{"vm_state error", nil, Stuck, `^cell1: instances\.vm_state = error: .*`},
+		{"vm_state error a moment ago", []func(*Evidence){updated(time.Second)}, Stuck, `error`},
+		{"deleting for an hour, which the API ignores", []func(*Evidence){vmState("active"), task("deleting")}, Stuck, `instances\.task_state = deleting`},
+		{"deleting for an hour and in error: both are said", []func(*Evidence){task("deleting")}, Stuck, `vm_state = error.*\n.*task_state = deleting`},
+		{"soft-deleting for an hour", []func(*Evidence){vmState("active"), task("soft-deleting")}, Stuck, `soft-deleting`},
+		{"deleted as a state only", []func(*Evidence){vmState("deleted")}, Stuck, `vm_state = deleted: deleted is 0`},
+		{"exactly min_age old", []func(*Evidence){task("deleting"), updated(5 * time.Minute)}, Stuck, `deleting`},
+		{"never updated, but created long ago", []func(*Evidence){task("deleting"), row(func(r *Row) { r.UpdatedAt = time.Time{} })}, Stuck, `deleting`},
+		{"min_age 0", []func(*Evidence){task("deleting"), updated(0), func(e *Evidence) { e.MinAge = 0 }}, Stuck, `deleting`},
+		{"failed to be scheduled, in cell0", []func(*Evidence){noHost}, Stuck, `error`},
+		{"a build request forgotten by a failed build", []func(*Evidence){noHost, buildRequest}, Stuck, `error`},
+		{"a build request of an instance that has a host", []func(*Evidence){buildRequest}, Stuck, `error`},
+		{"a failed migration", []func(*Evidence){migration("error", 0)}, Stuck, `error`},
+
+		{"D4 active", []func(*Evidence){vmState("active")}, Live, `vm_state = active`},
+		{"D4 stopped", []func(*Evidence){vmState("stopped")}, Live, `stopped`},
+		{"D4 paused", []func(*Evidence){vmState("paused")}, Live, `paused`},
+		{"D4 suspended", []func(*Evidence){vmState("suspended")}, Live, `suspended`},
+		{"D4 rescued", []func(*Evidence){vmState("rescued")}, Live, `rescued`},
+		{"D4 resized", []func(*Evidence){vmState("resized")}, Live, `resized`},
+		{"D4 shelved", []func(*Evidence){vmState("shelved")}, Live, `shelved`},
+		{"D4 shelved and offloaded", []func(*Evidence){vmState("shelved_offloaded"), noHost}, Live, `shelved_offloaded`},
+		{"D4 soft-deleted, so that its owner can restore it", []func(*Evidence){vmState("soft-delete")}, Live, `restore`},
+		{"D4 locked", []func(*Evidence){vmState("active"), row(func(r *Row) { r.Locked = true })}, Live, `active.*\n.*locked = true`},
+		{"D4 a state that no release has yet", []func(*Evidence){vmState("levitating")}, Live, `levitating`},
+		{"D4 no state at all", []func(*Evidence){vmState("")}, Live, `vm_state = NULL`},
+
+		{"D4 a task on an active instance", []func(*Evidence){vmState("active"), task("rebooting")}, Busy, `task_state = rebooting`},
+		{"D4 a task on one in error", []func(*Evidence){task("rebuilding")}, Busy, `rebuilding.*openstack server set --state error`},
+		{"D4 a task that no release has yet", []func(*Evidence){task("levitating")}, Busy, `levitating`},
+		{"D4 restoring", []func(*Evidence){vmState("soft-delete"), task("restoring")}, Busy, `restoring`},
+		{"D5 deleting since a minute", []func(*Evidence){task("deleting"), updated(time.Minute)}, Busy, `updated_at = 2026-01-02 03:03:05: .*min_age \(5m0s\)`},
+		{"D5 deleted as a state since a second: destroy comes next", []func(*Evidence){vmState("deleted"), updated(time.Second)}, Busy, `min_age`},
+		{"D10 deleting since the future", []func(*Evidence){task("deleting"), updated(-3 * time.Hour)}, Busy, `min_age`},
+		{"D10 deleting, without any time", []func(*Evidence){task("deleting"), row(func(r *Row) { r.UpdatedAt, r.CreatedAt = time.Time{}, time.Time{} })}, Busy, `updated_at = NULL`},
+		{"P2 being built", []func(*Evidence){vmState("building"), task("spawning")}, Busy, `vm_state = building.*\n.*spawning`},
+		{"P2 being built, with its request", []func(*Evidence){vmState("building"), noHost, buildRequest}, Busy, `building.*\n.*build_requests`},
+		{"P2 failed a moment ago, the request still there", []func(*Evidence){noHost, buildRequest, updated(time.Second)}, Busy, `build_requests`},
+		{"P2 not in any cell yet", []func(*Evidence){noRow, buildRequest}, Busy, `about to be built`},
+		{"P3 a migration under way", []func(*Evidence){migration("migrating", time.Hour)}, Busy, `migrations\.status = migrating \(m\): a move`},
+		{"P3 VERIFY_RESIZE", []func(*Evidence){vmState("resized"), migration("finished", 48*time.Hour)}, Busy, `status = finished .*confirmation`},
+		{"P3 a dead and a living migration", []func(*Evidence){migration("error", 0), migration("queued", 0)}, Busy, `queued`},
+		{"P3 a status that no release has yet", []func(*Evidence){migration("levitating", 0)}, Busy, `levitating`},
+		{"P3 no status at all", []func(*Evidence){migration("", 0)}, Busy, `status = NULL`},
+		{"P8 hidden", []func(*Evidence){row(func(r *Row) { r.Hidden = true })}, Busy, `hidden = true`},
+		{"P8 hidden and deleted", []func(*Evidence){deleted(43), row(func(r *Row) { r.Hidden = true })}, Busy, `hidden`},
+		{"P8 in two cells", []func(*Evidence){func(e *Evidence) { e.Cells[0].Row = &Row{ID: 7, Hidden: true} }}, Busy, `cell0: instances\.id = 7.*\ncell1: instances\.id = 43`},
+		{"two reasons to wait", []func(*Evidence){task("rebuilding"), migration("running", 0)}, Busy, `rebuilding.*\n.*running`},
+
+		{"D1 deleted = 1", []func(*Evidence){deleted(1), vmState("deleted")}, Zombie, `instances\.deleted = 1: neither 0 nor the row's id 43`},
+		{"D1 deleted = 1 on an active row", []func(*Evidence){deleted(1), vmState("active")}, Zombie, `deleted = 1`},
+		{"D1 deleted = -1", []func(*Evidence){deleted(-1)}, Zombie, `deleted = -1`},
+		{"D1 with a task", []func(*Evidence){deleted(1), task("deleting"), updated(0)}, Zombie, `deleted = 1`},
+		{"D1 with a migration from long ago", []func(*Evidence){deleted(1), migration("migrating", time.Hour)}, Zombie, `deleted = 1`},
+		{"D1 P3 with a migration that goes on", []func(*Evidence){deleted(1), migration("migrating", time.Second)}, Busy, `migrating`},
+		{"D1 another id's value", []func(*Evidence){deleted(42)}, Zombie, `deleted = 42`},
+
+		{"deleted = id", []func(*Evidence){deleted(43), vmState("deleted")}, Deleted, `deleted = 43: it is the row's id`},
+		{"D1 the row with id 1", []func(*Evidence){row(func(r *Row) { r.ID = 1 }), deleted(1)}, Deleted, `deleted = 1`},
+		{"D2 with living children", []func(*Evidence){deleted(43), func(e *Evidence) { e.Cells[1].Leftovers = map[string]int{"tags": 1, "migrations": 2} }}, Deleted, `migrations has 2 rows.*\n.*tags has 1 rows`},
+		{"D6 not queued for delete", []func(*Evidence){deleted(43)}, Deleted, `queued_for_delete = 0`},
+		{"D10 in the future", []func(*Evidence){deleted(43), row(func(r *Row) { r.DeletedAt = now.Add(time.Hour) })}, Deleted, `deleted_at = 2026-01-02 04:04:05`},
+
+		{"archived", []func(*Evidence){archived}, Archived, `shadow_instances has the row`},
+		{"archived, the mapping forgotten", []func(*Evidence){archived, func(e *Evidence) { e.Mapping = nil }}, Archived, `shadow_instances`},
+		{"absent", []func(*Evidence){noRow, func(e *Evidence) { e.Mapping = nil }}, Absent, `any of 2 cells$`},
+		{"absent, the mapping is left", []func(*Evidence){noRow}, Absent, `instance_mappings still has a row`},
+
+		{"D7 no mapping", []func(*Evidence){func(e *Evidence) { e.Mapping = nil }}, Stuck, `instance_mappings has no row`},
+		{"D7 a mapping without a cell", []func(*Evidence){func(e *Evidence) { e.Mapping = &Mapping{} }}, Stuck, `cell_id = NULL.*cell1`},
+		{"D7 an active one without a mapping", []func(*Evidence){vmState("active"), func(e *Evidence) { e.Mapping = nil }}, Live, `active.*\n.*map_instances`},
+		{"locked and stuck", []func(*Evidence){row(func(r *Row) { r.Locked = true })}, Stuck, `locked = true: .*administrator`},
+		{"protected and stuck", []func(*Evidence){row(func(r *Row) { r.DisableTerminate = true })}, Stuck, `disable_terminate = true`},
+
+		{"P1 a cell is down", []func(*Evidence){func(e *Evidence) { e.Cells[0].Failure = "connection refused" }}, Unknown, `cell0: the cell could not be read: connection refused`},
+		{"P1 the instance's own cell is down", []func(*Evidence){noRow, func(e *Evidence) { e.Cells[1].Failure = "timeout" }}, Unknown, `cell1.*timeout`},
+		{"P1 both are down: both are said", []func(*Evidence){noRow, func(e *Evidence) { e.Cells[0].Failure, e.Cells[1].Failure = "a", "b" }}, Unknown, `cell0.*a\ncell1.*b`},
+		{"P1 T7 there are no cells", []func(*Evidence){func(e *Evidence) { e.Cells = nil }}, Unknown, `cell_mappings has no rows`},
+		{"the mapping's cell does not exist", []func(*Evidence){noRow, func(e *Evidence) { e.Mapping.CellKnown = false }}, Unknown, `cell_id names a cell`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			evidence := base()
+			for _, fact := range test.facts {
+				fact(&evidence)
+			}
+			got := Judge(evidence)
+			if got.Verdict != test.want {
+				t.Errorf("got %s, want %s: %v", got.Verdict, test.want, got.Reasons)
+			}
+			if reasons := strings.Join(got.Reasons, "\n"); !regexp.MustCompile(test.reasons).MatchString(reasons) {
+				t.Errorf("reasons %q do not match %q", reasons, test.reasons)
+			}
+		})
+	}
+}
+
+func TestAMigrationIsDeadOnlyInItsLastStates(t *testing.T) {
+	dead := map[string]bool{"error": true, "failed": true, "cancelled": true, "completed": true, "done": true, "confirmed": true, "reverted": true}
+	for _, status := range []string{"error", "failed", "cancelled", "completed", "done", "confirmed", "reverted",
+		"finished", "accepted", "queued", "preparing", "running", "pre-migrating", "migrating", "post-migrating", "confirming", "reverting", "Error", ""} {
+		if got := (Migration{ID: 5, Status: status}).Dead(); got != dead[status] {
+			t.Errorf("%q: got %v", status, got)
+		}
+	}
+	for value, want := range map[int64]bool{0: false, 1: false, 5: true} {
+		if got := (Migration{ID: 5, Deleted: value, Status: "migrating"}).Dead(); got != want {
+			t.Errorf("deleted = %d: got %v", value, got)
+		}
+	}
+}
+
+func TestOnlyWhatIsFinishedIsFinished(t *testing.T) {
+	finished := func() Evidence {
+		e := base()
+		deleted(43)(&e)
+		e.Mapping.QueuedForDelete = true
+		return e
+	}
+	if !Finished(finished()) {
+		t.Fatal("a finished deletion is not")
+	}
+	for name, change := range map[string]func(*Evidence){
+		"children":          func(e *Evidence) { e.Cells[1].Leftovers = map[string]int{"tags": 1} },
+		"queued_for_delete": func(e *Evidence) { e.Mapping.QueuedForDelete = false },
+		"a build request":   buildRequest,
+		"no deleted_at":     row(func(r *Row) { r.DeletedAt = time.Time{} }),
+		"a future":          row(func(r *Row) { r.DeletedAt = now.Add(2 * time.Minute) }),
+	} {
+		e := finished()
+		if change(&e); Finished(e) {
+			t.Errorf("%s: finished", name)
+		}
+	}
+	e := finished()
+	if e.Mapping = nil; !Finished(e) {
+		t.Error("without a mapping there is nothing to queue")
+	}
+	e = finished()
+	if e.Cells[1].Row.DeletedAt = now.Add(time.Second); !Finished(e) {
+		t.Error("a host's clock may be a second ahead")
+	}
+}
+
+func TestWhichVerdictsRefuse(t *testing.T) {
+	for verdict, want := range map[Verdict]string{
+		Live: "true false", Busy: "true false", Unknown: "true false", Stuck: "false false", Absent: "false false",
+		Zombie: "false true", Deleted: "false true", Archived: "false true",
+	} {
+		if got := fmt.Sprint(verdict.Refuses(), verdict.Gone()); got != want {
+			t.Errorf("%s: refuses and gone are %s, want %s", verdict, got, want)
+		}
+	}
+}
