@@ -70,10 +70,10 @@ demo: ## purge a real orphan on a real cloud, and show it
 	@$(MAKE) --no-print-directory setup $(NEWEST) build
 	@lab/lab image
 	@lab/lab up
-	@ansible-playbook --inventory=lab/inventory.yml lab/demo.yml
+	@lab/demo
 
 bench: $(NEWEST) build ## what a module call costs beside the command it replaces
-	@ansible-playbook --inventory=lab/inventory.yml lab/bench.yml
+	@lab/bench
 
 lab-image lab-up lab-down lab-status: lab-%: ## build, start, end, show the lab
 	@lab/lab $*
