@@ -99,8 +99,8 @@ func readState(path string) (found state) {
 		if err != nil {
 			return err
 		}
-		// swtpm's lock and sockets are no state.
-		if !entry.Type().IsRegular() {
+		// swtpm's lock is no state.
+		if !entry.Type().IsRegular() || entry.Name() == ".lock" {
 			return nil
 		}
 		file, err := readFile(name)

@@ -13,7 +13,7 @@ func TestStateIsReadWholeOrNotAtAll(t *testing.T) {
 	dir := t.TempDir()
 	tpm := filepath.Join(dir, "tpm2")
 	large := filepath.Join(dir, "large.fd")
-	for path, size := range map[string]int64{filepath.Join(tpm, "tpm2-00.permall"): 7, filepath.Join(dir, "v.fd"): 9, large: largestState + 1} {
+	for path, size := range map[string]int64{filepath.Join(tpm, "tpm2-00.permall"): 7, filepath.Join(tpm, ".lock"): 0, filepath.Join(dir, "v.fd"): 9, large: largestState + 1} {
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 			t.Fatal(err)
 		}
