@@ -1,0 +1,203 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+	"github.com/tidwall/gjson"
+
+	"nova-orphan/internal/ansible"
+	"nova-orphan/internal/nova"
+)
+
+const uuid = "6695eb01-f6a4-8304-79aa-97f2502e193f"
+
+// fake is databases with one stuck instance.
+type fake struct {
+	deleted, queued bool
+	// answers are what SoftDelete says, one after the other; nil deletes.
+	answers []func(*fake) error
+	// findErr and mappingErr are what Find and FinishMapping say.
+	findErr, mappingErr error
+	writes              int
+}
+
+func (f *fake) Find(context.Context, string) (nova.Finding, error) {
+	if f.findErr != nil {
+		return nova.Finding{UUID: uuid}, f.findErr
+	}
+	now := time.Now().UTC().Truncate(time.Second)
+	row := nova.Row{"uuid": {Text: uuid}, "id": {Text: "43"}, "deleted": {Text: "0"}, "vm_state": {Text: "error"}, "host": {Text: "compute1"},
+		"updated_at": {Text: now.Add(-time.Hour).Format(time.DateTime)}, "deleted_at": {Null: true}}
+	tag := []nova.Row{{"tag": {Text: "x"}}}
+	if f.deleted {
+		row["deleted"], row["vm_state"], row["deleted_at"] = nova.Value{Text: "43"}, nova.Value{Text: "deleted"}, nova.Value{Text: now.Format(time.DateTime)}
+		tag = nil
+	}
+	queued := map[bool]string{true: "1", false: "0"}[f.queued]
+	return nova.Finding{
+		UUID:       uuid,
+		MappedCell: nova.Value{Text: "2"},
+		API:        nova.Record{"instance_mappings": {Rows: []nova.Row{{"cell_id": {Text: "2"}, "queued_for_delete": {Text: queued}}}}},
+		Cells:      []nova.Cell{{ID: "2", Name: "cell1", Now: now, Record: nova.Record{"instances": {Rows: []nova.Row{row}}, "tags": {Rows: tag}}}},
+	}, nil
+}
+
+func (f *fake) SoftDelete(_ context.Context, _ nova.Finding, before func() error) (map[string]int64, error) {
+	if err := before(); err != nil {
+		return nil, err
+	}
+	f.writes++
+	if len(f.answers) > 0 {
+		answer := f.answers[0]
+		f.answers = f.answers[1:]
+		if err := answer(f); err != nil {
+			return nil, err
+		}
+	}
+	f.deleted = true
+	return map[string]int64{"instances": 1, "tags": 1}, nil
+}
+
+func (f *fake) FinishMapping(context.Context, string) (map[string]int64, error) {
+	if f.mappingErr != nil {
+		return nil, f.mappingErr
+	}
+	f.writes++
+	f.queued = true
+	return map[string]int64{"instance_mappings": 1}, nil
+}
+
+// callFake runs the module's purge on the fake, from the arguments to the answer.
+func callFake(t *testing.T, f *fake, arguments map[string]any) gjson.Result {
+	t.Helper()
+	all := map[string]any{"instance_uuid": uuid, "backup_dir": t.TempDir()}
+	maps.Copy(all, arguments)
+	content, err := json.Marshal(all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "arguments.json")
+	if err := os.WriteFile(file, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	faked := module
+	faked.Run = func(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
+		var p parameters
+		if err := call.Decode(&p); err != nil {
+			return nil, err
+		}
+		return purge(ctx, call, f, p)
+	}
+	var stdout bytes.Buffer
+	ansible.Main([]string{name, file}, &stdout, faked)
+	return gjson.ParseBytes(stdout.Bytes())
+}
+
+func says(err error) func(*fake) error { return func(*fake) error { return err } }
+
+func TestWhatTheDatabasesAnswerDecidesWhatIsTold(t *testing.T) {
+	deadlock := &mysql.MySQLError{Number: 1213, Message: "Deadlock found"}
+	lost := errors.Join(nova.ErrOutcome, mysql.ErrInvalidConn)
+	for _, test := range []struct {
+		name            string
+		fake            fake
+		changed, failed bool
+		verdict, msg    string
+		writes          int
+	}{
+		{"all is well", fake{}, true, false, "stuck", "finished the deletion", 2},
+		{"a deadlock, then not", fake{answers: []func(*fake) error{says(deadlock)}}, true, false, "stuck", "finished the deletion", 3},
+		{"nothing but deadlocks", fake{answers: slices.Repeat([]func(*fake) error{says(deadlock)}, 5)}, false, true, "stuck", "Deadlock found", 5},
+		{"the commit was lost and had happened", fake{answers: []func(*fake) error{func(f *fake) error { f.deleted = true; return lost }}},
+			true, false, "stuck", "finished the deletion", 2},
+		{"the commit was lost and had not happened", fake{answers: []func(*fake) error{says(lost)}}, true, false, "stuck", "finished the deletion", 3},
+		{"the commit was lost every time", fake{answers: slices.Repeat([]func(*fake) error{says(lost)}, 5)}, false, true, "stuck", "outcome of the commit is not known", 5},
+		{"the instance changed meanwhile", fake{answers: []func(*fake) error{says(nova.ErrChanged)}}, false, true, "busy", "changed since it was judged", 1},
+		{"the cell refuses", fake{answers: []func(*fake) error{says(&mysql.MySQLError{Number: 1142, Message: "denied"})}}, false, true, "stuck", "denied", 1},
+		{"the API database cannot be read", fake{findErr: errors.New("no route")}, false, true, "unknown", "no route", 0},
+		{"the API database cannot be written", fake{mappingErr: errors.New("read only")}, true, true, "stuck", "run the module again: read only", 1},
+		{"only the mapping is left", fake{deleted: true}, true, false, "deleted", "finished the deletion", 1},
+		{"nothing is left", fake{deleted: true, queued: true}, false, false, "deleted", "nothing to do", 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got := callFake(t, &test.fake, nil)
+			if got.Get("changed").Bool() != test.changed || got.Get("failed").Bool() != test.failed || got.Get("verdict").String() != test.verdict ||
+				!strings.Contains(got.Get("msg").String(), test.msg) {
+				t.Errorf("want changed %v, failed %v, %s, %q: %s", test.changed, test.failed, test.verdict, test.msg, got)
+			}
+			if test.fake.writes != test.writes {
+				t.Errorf("%d writes, want %d", test.fake.writes, test.writes)
+			}
+			if hasBackup := got.Get("backup_file").String() != ""; hasBackup != (test.writes > 0) {
+				t.Errorf("backup_file is %s", got.Get("backup_file"))
+			}
+		})
+	}
+}
+
+func TestALostCommitThatHappenedIsCountedAndTold(t *testing.T) {
+	f := &fake{answers: []func(*fake) error{func(f *fake) error { f.deleted = true; return nova.ErrOutcome }}}
+	got := callFake(t, f, nil)
+	if got.Get("rows_changed.instances").Int() != 1 || got.Get("rows_changed.tags").Int() != 1 || !strings.Contains(got.Get("warnings").String(), "lost at the commit") {
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestWithoutABackupNothingIsWritten(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range []*fake{{}, {deleted: true}} {
+		got := callFake(t, f, map[string]any{"backup_dir": file})
+		if !got.Get("failed").Bool() || got.Get("changed").Bool() || f.writes > 0 || !strings.Contains(got.Get("msg").String(), "write the backup") {
+			t.Errorf("%d writes: %s", f.writes, got)
+		}
+	}
+}
+
+func TestCheckModeAndRefusalsWriteNothing(t *testing.T) {
+	for name, arguments := range map[string]map[string]any{
+		"check": {"_ansible_check_mode": true},
+		"host":  {"host": "compute1.example.com"},
+	} {
+		f := &fake{}
+		got := callFake(t, f, arguments)
+		if f.writes > 0 || got.Get("instance.host").String() != "compute1" || got.Get("backup_file").Exists() {
+			t.Errorf("%s: %d writes: %s", name, f.writes, got)
+		}
+	}
+}
+
+func TestTheConfigurationIsFound(t *testing.T) {
+	conf := filepath.Join(t.TempDir(), "nova.conf")
+	if err := os.WriteFile(conf, []byte("[api_database]\nconnection = mysql://nova@db/nova_api\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		name, standard string
+		p              parameters
+		want           string
+	}{
+		{"the default", conf, parameters{}, ""},
+		{"nova_conf", "/no/nova.conf", parameters{NovaConf: conf}, ""},
+		{"login", "/no/nova.conf", parameters{Login: nova.Login{Host: "db"}}, ""},
+		{"none", "/no/nova.conf", parameters{}, "one of the following is required: nova_conf, login_host"},
+	} {
+		_, err := test.p.access(test.standard, func(...string) {})
+		if (err != nil) != (test.want != "") || err != nil && !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: got %v", test.name, err)
+		}
+	}
+}
