@@ -78,24 +78,26 @@ func (t *task) show(ctx context.Context) (ansible.Answer, error) {
 	return reply, nil
 }
 
-// tell puts the plan and the diff into the answer.
-func (t *task) tell(reply *answer, steps []step) {
+// tell puts the plan and the diff into the answer, and says whether there is
+// anything to do.
+func (t *task) tell(reply *answer, steps []step) bool {
 	diff := ansible.Diff{Before: map[string]any{}, After: map[string]any{}}
+	reply.Plan, reply.AllocationsBefore = nil, nil
 	for _, step := range steps {
+		reply.AllocationsBefore = append(reply.AllocationsBefore, t.listed(step.before))
 		if !step.changes() {
 			continue
 		}
-		reply.Changed = true
 		reply.Plan = append(reply.Plan, t.describe(step)...)
 		diff.Before[step.before.Consumer] = t.sideOf(step.before)
 		diff.After[step.after.Consumer] = t.sideOf(step.after)
 	}
 	reply.Diff = &diff
-	if !reply.Changed {
-		reply.Msg = "nothing to change"
-		return
-	}
 	reply.Msg = strings.Join(reply.Plan, "; ")
+	if len(reply.Plan) == 0 {
+		reply.Msg = "nothing to change"
+	}
+	return len(reply.Plan) > 0
 }
 
 func (t *task) describe(s step) (lines []string) {

@@ -19,9 +19,9 @@ const maxWrites = 5
 func (t *task) apply(ctx context.Context, reply *answer, steps []step, w wanted) error {
 	ctx, cancel := t.call.Steadfast(ctx)
 	defer cancel()
-	for i, step := range steps {
-		done, err := t.carryOut(ctx, reply, step, w)
-		reply.Allocations[i] = t.listed(done)
+	for i := range steps {
+		now, err := t.carryOut(ctx, reply, steps, i, w)
+		reply.Allocations[i] = t.listed(now)
 		if err != nil {
 			return err
 		}
@@ -29,51 +29,63 @@ func (t *task) apply(ctx context.Context, reply *answer, steps []step, w wanted)
 	return nil
 }
 
-// carryOut writes one step, reads it back and judges again: to be done is to
-// have nothing left to do. It returns what the consumer then holds.
-func (t *task) carryOut(ctx context.Context, reply *answer, next step, w wanted) (placement.Allocation, error) {
+// carryOut writes step i, reads it back and judges again: to be done is to have
+// nothing left to do. It returns what the consumer then holds.
+func (t *task) carryOut(ctx context.Context, reply *answer, steps []step, i int, w wanted) (placement.Allocation, error) {
 	var saved *placement.Allocation
-	var last error
-	for writes := uint(0); next.changes(); writes++ {
-		if writes == maxWrites {
-			if last == nil {
-				last = errors.New("what was written did not stay")
-			}
-			return next.before, fmt.Errorf("change the allocation of %s: given up after %d tries: %w", next.before.Consumer, maxWrites, last)
-		}
-		if writes > 0 {
+	next := steps[i]
+	for writes := uint(1); next.changes(); writes++ {
+		if writes > 1 {
+			steps[i] = next
+			t.tell(reply, steps)
 			if err := t.verify(ctx, reply, []step{next}); err != nil {
 				return next.before, err
 			}
 		}
-		if saved == nil || !saved.Equal(next.before) {
-			if err := t.save(reply, next.before); err != nil {
-				return next.before, err
+		if before := next.before; saved == nil || !saved.Equal(before) {
+			if err := t.save(reply, before); err != nil {
+				return before, err
 			}
-			saved = &next.before
+			saved = &before
 		}
-		last = t.placement.Replace(ctx, next.after)
-		if last == nil {
-			reply.Changed = true
-			t.call.Audit("%s; backups: %s", strings.Join(t.describe(next), "; "), strings.Join(reply.BackupFiles, " "))
-		} else if !again(last) {
-			return next.before, t.explain(last, next, w)
-		} else if err := openstack.Pause(ctx, writes+1); err != nil {
-			return next.before, fmt.Errorf("%w (no time left for another try)", last)
+		failure := t.write(ctx, reply, next)
+		if failure != nil && !again(failure) {
+			return next.before, t.explain(failure, next, w)
+		}
+		if failure != nil && writes < maxWrites && openstack.Pause(ctx, writes) != nil {
+			return next.before, fmt.Errorf("%w (no time left for another try)", failure)
 		}
 		now, err := t.read(ctx, next.before.Consumer)
 		if err != nil {
-			return next.before, fmt.Errorf("read back: %w", errors.Join(err, last))
+			return next.before, fmt.Errorf("read back: %w", errors.Join(err, failure))
 		}
-		written := next.after
+		if uncertain(failure) && now.Equal(next.after) {
+			reply.Changed = true // only the answer was lost
+		}
 		if next, err = plan(now, w); err != nil {
 			return now, err
 		}
-		if uncertain(last) && now.Equal(written) {
-			reply.Changed = true // only the answer was lost
+		if writes == maxWrites && next.changes() {
+			return now, givenUp(now.Consumer, failure)
 		}
 	}
 	return next.before, nil
+}
+
+func (t *task) write(ctx context.Context, reply *answer, s step) error {
+	if err := t.placement.Replace(ctx, s.after); err != nil {
+		return err
+	}
+	reply.Changed = true
+	t.call.Audit("%s; backups: %s", strings.Join(t.describe(s), "; "), strings.Join(reply.BackupFiles, " "))
+	return nil
+}
+
+func givenUp(consumer string, last error) error {
+	if last == nil {
+		last = errors.New("what was written did not stay")
+	}
+	return fmt.Errorf("change the allocation of %s: given up after %d tries: %w", consumer, maxWrites, last)
 }
 
 // again says that after this failure it makes sense to read and judge again.

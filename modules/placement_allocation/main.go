@@ -121,23 +121,22 @@ func (t *task) change(ctx context.Context) (ansible.Answer, error) {
 		if err != nil {
 			return reply, err
 		}
-		reply.AllocationsBefore = append(reply.AllocationsBefore, t.listed(now))
+		reply.Allocations = append(reply.Allocations, t.listed(now))
 		step, err := plan(now, wanted)
 		if err != nil {
-			reply.Allocations = reply.AllocationsBefore
 			return reply, err
 		}
 		steps = append(steps, step)
 	}
-	reply.Allocations = slices.Clone(reply.AllocationsBefore)
-	t.tell(reply, steps)
-	err = t.verify(ctx, reply, steps)
-	if err == nil && (t.call.Check || !reply.Changed) {
+	if !t.tell(reply, steps) {
 		return reply, nil
 	}
-	reply.Changed = false // until something was written
-	if err != nil {
+	if err := t.verify(ctx, reply, steps); err != nil {
 		return reply, err
+	}
+	if t.call.Check {
+		reply.Changed = true
+		return reply, nil
 	}
 	return reply, t.apply(ctx, reply, steps, wanted)
 }

@@ -1,0 +1,183 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"nova-orphan/internal/ansible/ansibletest"
+	"nova-orphan/internal/openstack/openstacktest"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"placement_allocation": main})
+}
+
+func TestTheDocumentationSaysWhatTheModuleDeclares(t *testing.T) {
+	ansibletest.CheckDocumentation(t, module(), "placement_allocation.yml")
+}
+
+// The providers of the fake cloud: compute1 has a VGPU as its child, storage is
+// shared by both hosts, compute2 is small.
+const (
+	compute1 = "11111111-0000-4000-8000-000000000001"
+	vgpu     = "11111111-0000-4000-8000-000000000002"
+	compute2 = "22222222-0000-4000-8000-000000000001"
+	storage  = "33333333-0000-4000-8000-000000000001"
+)
+
+func TestTheModuleAsAnsibleCallsIt(t *testing.T) {
+	commands := ansibletest.Commands("placement_allocation")
+	for name, command := range map[string]func(*testscript.TestScript, *openstacktest.Cloud, []string){
+		"hold": hold, "capacity": capacity, "server": addServer, "migration": addMigration, "nova": nova,
+		"boots": boots, "dies": dies, "fail": failNext, "meanwhile": meanwhile, "requests": requests, "writes": writes,
+	} {
+		commands[name] = func(ts *testscript.TestScript, _ bool, args []string) {
+			command(ts, ts.Value(cloudKey{}).(*openstacktest.Cloud), args)
+		}
+	}
+	testscript.Run(t, testscript.Params{Dir: "testdata", Cmds: commands, Setup: setup})
+}
+
+type cloudKey struct{}
+
+func setup(env *testscript.Env) error {
+	cloud := openstacktest.New()
+	env.Defer(cloud.Close)
+	cloud.AddProvider("compute1", compute1, "", map[string]int{"VCPU": 8, "MEMORY_MB": 1024, "DISK_GB": 100})
+	cloud.AddProvider("compute1_pci_0000_84_00_0", vgpu, compute1, map[string]int{"VGPU": 4})
+	cloud.AddProvider("compute2", compute2, "", map[string]int{"VCPU": 4, "MEMORY_MB": 512})
+	cloud.AddProvider("storage", storage, "", map[string]int{"DISK_GB": 100})
+	env.Values[cloudKey{}] = cloud
+	names := []string{"OS_CLOUD", "OS_CLIENT_CONFIG_FILE"}
+	for name, value := range cloud.Environment() {
+		env.Setenv(name, value)
+		names = append(names, name)
+	}
+	env.Setenv("CALL_ENVIRONMENT", strings.Join(names, " "))
+	env.Setenv("HOME", env.WorkDir)
+	conf := fmt.Sprintf("[placement]\nauth_type = password\nauth_url = %s\nusername = placement\npassword = %s\nproject_name = service\n"+
+		"project_domain_name = Default\nuser_domain_name = Default\nregion_name = RegionOne\n", cloud.AuthURL(), openstacktest.Password)
+	return os.WriteFile(env.WorkDir+"/nova.conf", []byte(conf), 0o600)
+}
+
+var providers = map[string]string{"compute1": compute1, "vgpu": vgpu, "compute2": compute2, "storage": storage}
+
+// hold CONSUMER PROVIDER CLASS=N,...
+func hold(ts *testscript.TestScript, cloud *openstacktest.Cloud, args []string) {
+	wantArgs(ts, args, 3, "hold CONSUMER PROVIDER CLASS=N,...")
+	cloud.Do(func() { cloud.Allocate(args[0], providers[args[1]], amounts(ts, args[2])) })
+}
+
+func amounts(ts *testscript.TestScript, text string) map[string]int {
+	found := map[string]int{}
+	for _, pair := range strings.Split(text, ",") {
+		class, amount, _ := strings.Cut(pair, "=")
+		n, err := strconv.Atoi(amount)
+		ts.Check(err)
+		found[class] = n
+	}
+	return found
+}
+
+// capacity PROVIDER CLASS=N
+func capacity(ts *testscript.TestScript, cloud *openstacktest.Cloud, args []string) {
+	wantArgs(ts, args, 2, "capacity PROVIDER CLASS=N")
+	for class, amount := range amounts(ts, args[1]) {
+		cloud.Do(func() { cloud.SetCapacity(providers[args[0]], class, amount) })
+	}
+}
+
+// server UUID STATUS HOST
+func addServer(ts *testscript.TestScript, cloud *openstacktest.Cloud, args []string) {
+	wantArgs(ts, args, 3, "server UUID STATUS HOST")
+	cloud.Do(func() { cloud.Servers[args[0]] = openstacktest.Server{Status: args[1], Host: args[2]} })
+}
+
+// migration UUID STATUS
+func addMigration(ts *testscript.TestScript, cloud *openstacktest.Cloud, args []string) {
+	wantArgs(ts, args, 2, "migration UUID STATUS")
+	cloud.Do(func() {
+		cloud.Migrations = append(cloud.Migrations, openstacktest.Migration{UUID: args[0], Status: args[1], Instance: "the-instance"})
+	})
+}
+
+// nova missing|not-admin
+func nova(ts *testscript.TestScript, cloud *openstacktest.Cloud, args []string) {
+	wantArgs(ts, args, 1, "nova missing|not-admin")
+	cloud.Do(func() { cloud.Missing, cloud.NotAdmin = args[0] == "missing", args[0] == "not-admin" })
+}
+
+// fail METHOD PATH STATUS|cut TIMES [lost|BODY]
+func failNext(ts *testscript.TestScript, cloud *openstacktest.Cloud, args []string) {
+	failure := openstacktest.Failure{Method: args[0], Path: args[1], Body: "<html>Bad Gateway</html>"}
+	failure.Status, _ = strconv.Atoi(args[2])
+	var err error
+	failure.Times, err = strconv.Atoi(args[3])
+	ts.Check(err)
+	switch {
+	case len(args) == 5 && args[4] == "lost":
+		failure.Lost = true
+	case len(args) == 5:
+		failure.Body = args[4]
+	}
+	cloud.Fail(failure)
+}
+
+// meanwhile METHOD PATH TIMES hold CONSUMER PROVIDER CLASS=N,...
+func meanwhile(ts *testscript.TestScript, cloud *openstacktest.Cloud, args []string) {
+	wantArgs(ts, args, 7, "meanwhile METHOD PATH TIMES hold CONSUMER PROVIDER CLASS=N,...")
+	times, err := strconv.Atoi(args[2])
+	ts.Check(err)
+	resources := amounts(ts, args[6])
+	cloud.Fail(openstacktest.Failure{Method: args[0], Path: args[1], Times: times, Meanwhile: func() {
+		cloud.Allocate(args[4], providers[args[5]], resources)
+	}})
+}
+
+// boots METHOD PATH UUID: before the next such request, someone boots this server on compute2
+func boots(ts *testscript.TestScript, cloud *openstacktest.Cloud, args []string) {
+	wantArgs(ts, args, 3, "boots METHOD PATH UUID")
+	cloud.Fail(openstacktest.Failure{Method: args[0], Path: args[1], Times: 1, Meanwhile: func() {
+		cloud.Servers[args[2]] = openstacktest.Server{Status: "BUILD"}
+		cloud.Allocate(args[2], compute2, map[string]int{"VCPU": 1})
+	}})
+}
+
+// dies UUID
+func dies(ts *testscript.TestScript, cloud *openstacktest.Cloud, args []string) {
+	wantArgs(ts, args, 1, "dies UUID")
+	cloud.Do(func() { delete(cloud.Servers, args[0]) })
+}
+
+// requests N [REGEXP]: so many requests since the last such command, the last of them like this
+func requests(ts *testscript.TestScript, cloud *openstacktest.Cloud, args []string) {
+	checkRequests(ts, cloud.Requests(), args)
+}
+
+// writes N [REGEXP]: so many of them would change something
+func writes(ts *testscript.TestScript, cloud *openstacktest.Cloud, args []string) {
+	checkRequests(ts, openstacktest.Writes(cloud.Requests()), args)
+}
+
+func checkRequests(ts *testscript.TestScript, got, args []string) {
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	if len(got) != want {
+		ts.Fatalf("%d requests: %s", len(got), strings.Join(got, ", "))
+	}
+	if len(args) == 2 && !regexp.MustCompile(args[1]).MatchString(got[len(got)-1]) {
+		ts.Fatalf("the last request is %s", got[len(got)-1])
+	}
+}
+
+func wantArgs(ts *testscript.TestScript, args []string, n int, usage string) {
+	if len(args) != n {
+		ts.Fatalf("usage: %s", usage)
+	}
+}
