@@ -78,14 +78,14 @@ func (e *Error) Is(target error) bool { return e.class != nil && target == e.cla
 
 func (e *Error) advice() string {
 	switch {
-	case e.class == ErrUnreachable:
+	case errors.Is(e, ErrUnreachable):
 		return "is libvirtd or virtqemud running here (systemctl status libvirtd virtqemud)? " +
 			"Where it runs in a container, name its socket: uri: qemu+unix:///system?socket=PATH"
-	case e.class == ErrDenied:
+	case errors.Is(e, ErrDenied):
 		return "run it as root (become: true), or as a member of the group libvirt; where libvirt's access control is on, the user needs the domain's delete permission"
-	case e.class == ErrNoLibrary:
+	case errors.Is(e, ErrNoLibrary):
 		return "the library libvirt.so.0 comes with the package libvirt0 or libvirt-libs; is this host a hypervisor at all?"
-	case e.class == ErrBusy:
+	case errors.Is(e, ErrBusy):
 		return "another job (a migration, a backup, a hung disk) holds the domain: see virsh domjobinfo"
 	case e.Code == codeNoConnect:
 		return "this libvirt has no driver for that uri"

@@ -20,7 +20,7 @@ func (c *Connection) read(uuid string, handle *libvirt.Domain) (Domain, error) {
 	if domain.Driver, err = c.conn.GetType(); err != nil {
 		return domain, err
 	}
-	if err := readState(handle, &domain); err != nil {
+	if err = readState(handle, &domain); err != nil {
 		return domain, err
 	}
 	domain.XML, err = c.describe(func(secure bool) (string, error) {
@@ -58,8 +58,8 @@ func readState(handle *libvirt.Domain, domain *Domain) (err error) {
 		return err
 	}
 	if domain.Active {
-		id, err := handle.GetID()
-		if err != nil {
+		var id uint
+		if id, err = handle.GetID(); err != nil {
 			return err
 		}
 		domain.ID = int(id)

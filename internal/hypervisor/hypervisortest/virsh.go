@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
+	"os/exec" //nolint:depguard // a second opinion on what the module did needs another program
 	"path/filepath"
 	"strings"
 	"testing"
