@@ -1,0 +1,194 @@
+//go:build lab
+
+package main
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/tidwall/gjson"
+
+	"nova-orphan/internal/nova/novalab"
+)
+
+// account makes a database user with these privileges on the databases named after them.
+func account(t *testing.T, lab *novalab.Databases, grants map[string]string) (user, password string) {
+	t.Helper()
+	user, password = fmt.Sprintf("test_%d", os.Getpid()), "s3cret@pass/word"
+	novalab.Exec(t, lab.API, "CREATE USER "+user+"@localhost IDENTIFIED BY '"+password+"'")
+	t.Cleanup(func() { novalab.Exec(t, lab.API, "DROP USER "+user+"@localhost") })
+	for database, privileges := range grants {
+		novalab.Exec(t, lab.API, "GRANT "+privileges+" ON "+lab.Prefix+database+".* TO "+user+"@localhost")
+	}
+	return user, password
+}
+
+func TestCheckModeNeedsNoMoreThanSelectAndTellsNoPassword(t *testing.T) {
+	lab := novalab.New(t)
+	const uuid = "77777777-0000-4000-8000-000000000000"
+	lab.NewInstance(t, uuid)
+	user, password := account(t, lab, map[string]string{"api": "SELECT", "cell0": "SELECT", "cell1": "SELECT"})
+	novalab.Exec(t, lab.API, "UPDATE cell_mappings SET database_connection = ? WHERE id = 1", lab.URL("nobody", "wrong", "cell0"))
+	novalab.Exec(t, lab.API, "UPDATE cell_mappings SET database_connection = ? WHERE id = 2", lab.URL("nobody", "wrong", "cell1"))
+	login := map[string]any{"nova_conf": nil, "login_unix_socket": novalab.Socket, "login_user": user, "login_password": password, "login_db": lab.Prefix + "api"}
+	before := lab.Dump(t, uuid, true)
+
+	check := call(t, "", t.TempDir(), uuid, true, login)
+	if check.Get("failed").Bool() || !check.Get("changed").Bool() || check.Get("verdict").String() != "stuck" {
+		t.Errorf("check: %s", check)
+	}
+	denied := call(t, "", t.TempDir(), uuid, false, login)
+	if !denied.Get("failed").Bool() || denied.Get("changed").Bool() || !strings.Contains(denied.Get("msg").String(), "command denied") {
+		t.Errorf("real: %s", denied)
+	}
+	if diff := cmp.Diff(before, lab.Dump(t, uuid, true)); diff != "" {
+		t.Errorf("rows were changed: %s", diff)
+	}
+	login["login_password"] = password + "x"
+	refused := call(t, "", t.TempDir(), uuid, true, login)
+	if refused.Get("verdict").String() != "unknown" || !refused.Get("failed").Bool() {
+		t.Errorf("wrong password: %s", refused)
+	}
+	for _, answer := range []gjson.Result{check, denied, refused} {
+		if strings.Contains(answer.Raw, "s3cret") {
+			t.Errorf("the password was told: %s", answer)
+		}
+	}
+}
+
+func TestARunCutOffBetweenTheDatabasesIsFinishedByTheNext(t *testing.T) {
+	lab := novalab.New(t)
+	const uuid = "88888888-0000-4000-8000-000000000000"
+	instance := lab.NewInstance(t, uuid)
+	user, _ := account(t, lab, map[string]string{"api": "SELECT"})
+	conf := lab.WriteConf(t, lab.URL(user, "s3cret%40pass%2Fword", "api"))
+	cut := call(t, conf, t.TempDir(), uuid, false, nil)
+	if !cut.Get("failed").Bool() || !cut.Get("changed").Bool() || !strings.Contains(cut.Get("msg").String(), "run the module again") {
+		t.Errorf("cut off: %s", cut)
+	}
+	if got := novalab.Text(t, lab.API, "SELECT queued_for_delete FROM instance_mappings WHERE instance_uuid = ?", uuid); got != "0" {
+		t.Errorf("queued_for_delete is %s", got)
+	}
+	again := call(t, lab.Conf, t.TempDir(), uuid, false, nil)
+	if again.Get("failed").Bool() || !again.Get("changed").Bool() || again.Get("verdict").String() != "deleted" || again.Get("rows_changed").Raw != `{"instance_mappings":1}` {
+		t.Errorf("again: %s", again)
+	}
+	expectFinished(t, lab, instance)
+}
+
+func TestWhatIsNotInACellIsToldApart(t *testing.T) {
+	lab := novalab.New(t)
+	const absent, archived, twice, down = "99999991-0000-4000-8000-000000000000", "99999992-0000-4000-8000-000000000000",
+		"99999993-0000-4000-8000-000000000000", "99999994-0000-4000-8000-000000000000"
+	expect := func(uuid, verdict, message string, failed bool) gjson.Result {
+		t.Helper()
+		got := call(t, lab.Conf, t.TempDir(), uuid, false, nil)
+		if got.Get("verdict").String() != verdict || got.Get("changed").Bool() || got.Get("failed").Bool() != failed || !strings.Contains(got.Get("msg").String(), message) {
+			t.Errorf("want %s, %q: %s", verdict, message, got)
+		}
+		return got
+	}
+	got := expect(absent, "absent", "found nothing in 2 cells", false)
+	if got.Get("instance").Type != gjson.Null {
+		t.Errorf("an absent instance has a record: %s", got)
+	}
+
+	lab.NewInstance(t, archived)
+	for table, key := range map[string]string{"instances": "uuid", "migrations": "instance_uuid", "instance_extra": "instance_uuid"} {
+		novalab.Exec(t, lab.Cell1, "INSERT INTO shadow_"+table+" SELECT * FROM "+table+" WHERE "+key+" = ?", archived)
+	}
+	novalab.Exec(t, lab.Cell1, "SET STATEMENT foreign_key_checks = 0 FOR DELETE FROM instances WHERE uuid = ?", archived)
+	got = expect(archived, "archived", "nothing to do", false)
+	if got.Get("instance.flavor").String() != "m1.nano" || got.Get("instance.dead_migration_uuids.#").Int() != 1 {
+		t.Errorf("the archived rows are not told: %s", got)
+	}
+
+	lab.NewInstance(t, twice)
+	novalab.Insert(t, lab.Cell0, "instances", map[string]any{"uuid": twice, "deleted": 0, "vm_state": "error", "hidden": 1})
+	got = expect(twice, "busy", "2 cells", true)
+	if got.Get("instance.cell.name").String() != "cell1" {
+		t.Errorf("the hidden row is told: %s", got)
+	}
+
+	lab.NewInstance(t, down)
+	lab.Map(t, 3, "33333333-3333-4333-8333-333333333333", "cell3", "mysql+pymysql://root@localhost/nova?unix_socket=/no/mysqld.sock")
+	expect(down, "unknown", "cell3: the cell could not be read", true)
+	expect(absent, "unknown", "/no/mysqld.sock", true)
+	novalab.Exec(t, lab.API, "UPDATE cell_mappings SET database_connection = 'postgresql://nova@db/nova' WHERE id = 3")
+	expect(down, "unknown", "postgresql is not supported", true)
+}
+
+func TestADeadlockIsTriedAgain(t *testing.T) {
+	lab := novalab.New(t)
+	const uuid = "aaaaaaaa-0000-4000-8000-000000000000"
+	instance := lab.NewInstance(t, uuid)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	rival := lab.Rival(ctx, t, uuid)
+	answers := make(chan gjson.Result, 1)
+	backups := t.TempDir()
+	go func() { answers <- call(t, lab.Conf, backups, uuid, false, nil) }()
+	rival.Collide(ctx, t)
+	rival.GiveUp(t)
+	if got := <-answers; got.Get("failed").Bool() || !got.Get("changed").Bool() || got.Get("verdict").String() != "stuck" {
+		t.Errorf("got %s", got)
+	}
+	expectFinished(t, lab, instance)
+	expectFiles(t, backups, 1)
+}
+
+func TestABackupHasAllThatWasChanged(t *testing.T) {
+	lab := novalab.New(t)
+	const uuid = "bbbbbbbb-0000-4000-8000-000000000000"
+	lab.NewInstance(t, uuid)
+	novalab.Exec(t, lab.Cell1, "UPDATE instances SET deleted = 1, deleted_at = '2038-01-19 03:14:07' WHERE uuid = ?", uuid)
+	before := lab.Dump(t, uuid, true)
+	answer := call(t, lab.Conf, t.TempDir(), uuid, false, nil)
+	content, err := os.ReadFile(answer.Get("backup_file").String())
+	if err != nil {
+		t.Fatalf("%v: %s", err, answer)
+	}
+	// Put every row back as an operator would have to, and compare.
+	for table, rows := range gjson.GetBytes(content, "data.cell_tables").Map() {
+		for _, row := range rows.Get("rows").Array() {
+			restore(t, lab, table, row)
+		}
+	}
+	if diff := cmp.Diff(before, lab.Dump(t, uuid, true)); diff != "" {
+		t.Errorf("restored: %s", diff)
+	}
+	if got := gjson.GetBytes(content, "data.api_tables.instance_mappings.rows.0.queued_for_delete").String(); got != "0" {
+		t.Errorf("the mapping's row is not in the backup: %s", got)
+	}
+}
+
+func restore(t *testing.T, lab *novalab.Databases, table string, row gjson.Result) {
+	t.Helper()
+	values := map[string]any{}
+	if err := json.Unmarshal([]byte(row.Raw), &values); err != nil {
+		t.Fatal(err)
+	}
+	columns := slices.Sorted(maps.Keys(values))
+	arguments := make([]any, len(columns))
+	for i, column := range columns {
+		arguments[i] = values[column]
+		if encoded, ok := values[column].(map[string]any); ok {
+			raw, err := hex.DecodeString(encoded["hex"].(string))
+			if err != nil {
+				t.Fatal(err)
+			}
+			arguments[i] = raw
+		}
+	}
+	novalab.Exec(t, lab.Cell1, "SET STATEMENT foreign_key_checks = 0 FOR REPLACE INTO "+table+" (`"+strings.Join(columns, "`, `")+"`) VALUES ("+
+		strings.TrimSuffix(strings.Repeat("?, ", len(columns)), ", ")+")", arguments...)
+}
