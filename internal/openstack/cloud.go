@@ -58,7 +58,7 @@ func authenticate(ctx context.Context, found credentials) (*Cloud, error) {
 	}
 	provider.RetryFunc = cloud.afterFailure
 	// Not Authenticate, which would first ask which versions there are: v2 is long gone.
-	if err := openstack.AuthenticateV3(ctx, provider, &found.auth, gophercloud.EndpointOpts{}); err != nil {
+	if err = openstack.AuthenticateV3(ctx, provider, &found.auth, gophercloud.EndpointOpts{}); err != nil {
 		return nil, err
 	}
 	result, ok := provider.GetAuthResult().(interface {

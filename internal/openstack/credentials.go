@@ -109,8 +109,8 @@ func parse(from source, auth Auth) (parsed gophercloud.AuthOptions, endpoint gop
 		options = append(options, clouds.WithInsecure(!*auth.ValidateCerts))
 	}
 	if from.entry != nil {
-		text, err := yaml.Marshal(clouds.Clouds{Clouds: map[string]clouds.Cloud{"task": *from.entry}})
-		if err != nil {
+		var text []byte
+		if text, err = yaml.Marshal(clouds.Clouds{Clouds: map[string]clouds.Cloud{"task": *from.entry}}); err != nil {
 			return parsed, endpoint, nil, err
 		}
 		options = append(options, clouds.WithCloudName("task"), clouds.WithCloudsYAML(bytes.NewReader(text)))

@@ -47,5 +47,5 @@ func (a Allocation) Equal(b Allocation) bool {
 }
 
 func (a Allocation) sameResources(b Allocation) bool {
-	return maps.EqualFunc(a.Providers, b.Providers, func(x, y Resources) bool { return maps.Equal(x, y) })
+	return maps.EqualFunc(a.Providers, b.Providers, maps.Equal[Resources, Resources])
 }

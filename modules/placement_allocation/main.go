@@ -111,7 +111,7 @@ func withoutRepetition(consumers []string) (once []string) {
 // change reads and judges all consumers before it writes to the first.
 func (t *task) change(ctx context.Context) (ansible.Answer, error) {
 	reply := newAnswer()
-	wanted, err := t.wanted(ctx, reply)
+	w, err := t.wanted(ctx, reply)
 	if err != nil {
 		return reply, err
 	}
@@ -122,11 +122,11 @@ func (t *task) change(ctx context.Context) (ansible.Answer, error) {
 			return reply, err
 		}
 		reply.Allocations = append(reply.Allocations, t.listed(now))
-		step, err := plan(now, wanted)
+		next, err := plan(now, w)
 		if err != nil {
 			return reply, err
 		}
-		steps = append(steps, step)
+		steps = append(steps, next)
 	}
 	if !t.tell(reply, steps) {
 		return reply, nil
@@ -138,7 +138,7 @@ func (t *task) change(ctx context.Context) (ansible.Answer, error) {
 		reply.Changed = true
 		return reply, nil
 	}
-	return reply, t.apply(ctx, reply, steps, wanted)
+	return reply, t.apply(ctx, reply, steps, w)
 }
 
 // wanted is what the options ask for, with the provider tree that they name.

@@ -127,7 +127,7 @@ func (f *Failure) answer(w http.ResponseWriter) {
 	}
 	w.Header().Set("Content-Type", kind)
 	w.WriteHeader(f.Status)
-	fmt.Fprint(w, f.Body)
+	_, _ = fmt.Fprint(w, f.Body)
 }
 
 func (c *Cloud) route(w http.ResponseWriter, r *http.Request) {
@@ -166,7 +166,7 @@ func (c *Cloud) issueToken(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	catalog := []any{c.service("placement", "/placement")}
-	if !c.Nova.Missing {
+	if !c.Missing {
 		catalog = append(catalog, c.service("compute", "/compute/v2.1"))
 	}
 	w.Header().Set("X-Subject-Token", Token)
