@@ -158,7 +158,7 @@ func detail(body []byte) string {
 			return text == ""
 		})
 	}
-	text = strings.Join(strings.Fields(text), " ")
+	text = strings.TrimSuffix(strings.Join(strings.Fields(text), " "), ".")
 	if runes := []rune(text); len(runes) > 300 {
 		text = string(runes[:300]) + "..."
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -278,7 +279,7 @@ func assertConflict(t *testing.T, name string, err error, concurrent bool) {
 		t.Errorf("%s: got %v", name, err)
 		return
 	}
-	if conflict.Concurrent != concurrent || conflict.Detail == "" {
+	if conflict.Concurrent != concurrent || conflict.Detail == "" || strings.Contains(conflict.Detail, "\n") {
 		t.Errorf("%s: got %+v", name, conflict)
 	}
 }

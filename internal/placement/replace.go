@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/gophercloud/gophercloud/v2"
 	"github.com/gophercloud/gophercloud/v2/openstack/placement/v1/allocations"
@@ -19,7 +20,7 @@ type ConflictError struct {
 	// allocation again sees by its generation which of the two it was, and may try
 	// again. Otherwise capacity or a constraint forbids the write, and would again.
 	Concurrent bool
-	Detail     string // Placement's own words
+	Detail     string // Placement's own words, in one line
 	cause      error
 }
 
@@ -56,9 +57,13 @@ func (c *Client) Replace(ctx context.Context, allocation Allocation) error {
 	if errors.As(err, &code) && code.Actual == http.StatusConflict {
 		err = &ConflictError{
 			Concurrent: gjson.GetBytes(code.Body, "errors.0.code").String() == "placement.concurrent_update",
-			Detail:     gjson.GetBytes(code.Body, "errors.0.detail").String(),
+			Detail:     oneLine(gjson.GetBytes(code.Body, "errors.0.detail").String()),
 			cause:      err,
 		}
 	}
 	return fmt.Errorf("replace the allocation of %s: %w", allocation.Consumer, err)
+}
+
+func oneLine(text string) string {
+	return strings.TrimSuffix(strings.Join(strings.Fields(text), " "), ".")
 }

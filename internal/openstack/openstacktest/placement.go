@@ -60,6 +60,9 @@ func refuse(w http.ResponseWriter, status int, code, detail string) {
 	if code == "" {
 		code = "placement.undefined_code"
 	}
+	if status == http.StatusConflict {
+		detail = "There was a conflict when trying to complete your request.\n\n " + detail + "  "
+	}
 	reply(w, status, map[string]any{"errors": []any{map[string]any{"status": status, "title": http.StatusText(status), "code": code, "detail": detail}}})
 }
 
