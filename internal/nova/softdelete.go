@@ -52,7 +52,7 @@ func (c Cell) softDelete(ctx context.Context, before func() error) (map[string]i
 	}
 	defer func() { _ = tx.Rollback() }()
 	// Whatever Nova does with an instance, it writes this row.
-	if _, err := readTable(ctx, tx, "SELECT id FROM instances WHERE uuid = ? FOR UPDATE", uuid); err != nil {
+	if _, err = readTable(ctx, tx, "SELECT id FROM instances WHERE uuid = ? FOR UPDATE", uuid); err != nil {
 		return nil, fmt.Errorf("lock instance %s in %s: %w", uuid, c, err)
 	}
 	current, err := readRecord(ctx, tx, "", uuid)
@@ -62,7 +62,7 @@ func (c Cell) softDelete(ctx context.Context, before func() error) (map[string]i
 	if different := differences(c.Record, current); len(different) > 0 {
 		return nil, fmt.Errorf("%w: %s: %s", ErrChanged, c, strings.Join(different, ", "))
 	}
-	if err := before(); err != nil {
+	if err = before(); err != nil {
 		return nil, err
 	}
 	changed, err := c.write(ctx, tx)

@@ -3,6 +3,7 @@ package orphan
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -168,8 +169,8 @@ func remarks(e Evidence, cell Cell) (remarks []string) {
 	if cell.Row.Undated(cell.Now) {
 		remarks = append(remarks, cell.fact("deleted_at", written(cell.Row.DeletedAt), "no time in the past"))
 	}
-	for _, table := range sortedKeys(cell.Leftovers) {
-		remarks = append(remarks, fmt.Sprintf("%s: %s has %d rows that a deletion by Nova would not have left", cell.Name, table, cell.Leftovers[table]))
+	if len(cell.Leftovers) > 0 {
+		remarks = append(remarks, cell.Name+": rows that Nova would have deleted with it are left: "+counted(cell.Leftovers))
 	}
 	if e.Mapping != nil && !e.Mapping.QueuedForDelete {
 		remarks = append(remarks, "nova_api: instance_mappings.queued_for_delete = 0")
@@ -234,11 +235,12 @@ func latest(a, b time.Time) time.Time {
 	return b
 }
 
-func sortedKeys(counts map[string]int) []string {
-	keys := make([]string, 0, len(counts))
-	for key := range counts {
-		keys = append(keys, key)
+// counted lists counts by name, as "migrations 2, tags 1".
+func counted(counts map[string]int) string {
+	list := make([]string, 0, len(counts))
+	for name, count := range counts {
+		list = append(list, fmt.Sprintf("%s %d", name, count))
 	}
-	slices.Sort(keys)
-	return keys
+	slices.Sort(list)
+	return strings.Join(list, ", ")
 }

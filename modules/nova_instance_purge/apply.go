@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"time"
 
 	"nova-orphan/internal/ansible"
@@ -34,19 +35,23 @@ const maxTries = 5
 // purge reads, judges and writes until nothing is left to do. Whatever makes a
 // write uncertain leads back to the reading: the next try does what is still missing.
 func purge(ctx context.Context, call *ansible.Call, db databases, p parameters) (ansible.Answer, error) {
-	run := &purging{call: call, db: db, p: p, answer: &answer{RowsChanged: map[string]int64{}}}
-	err := run.try(ctx)
+	r := &purging{call: call, db: db, p: p, answer: &answer{RowsChanged: map[string]int64{}}}
+	// A write has begun when it comes to another try: what became of it is to be
+	// found out even if Ansible is gone by then.
+	steady, cancel := call.Steadfast(ctx)
+	defer cancel()
+	err := r.try(ctx)
 	for tries := 1; again(err) && tries < maxTries; tries++ {
-		if err := pause(ctx, time.Duration(tries)*100*time.Millisecond); err != nil {
-			return run.answer, err
+		if waitErr := pause(steady, time.Duration(tries)*100*time.Millisecond); waitErr != nil {
+			return r.answer, fmt.Errorf("%w; %w", err, waitErr)
 		}
-		err = run.try(ctx)
+		err = r.try(steady)
 	}
 	if errors.Is(err, nova.ErrChanged) {
-		run.answer.Verdict, run.answer.Reasons = string(orphan.Busy), []string{err.Error()}
+		r.answer.Verdict, r.answer.Reasons = string(orphan.Busy), []string{err.Error()}
 		err = fmt.Errorf("refused: instance %s is busy: %w", p.InstanceUUID, err)
 	}
-	return run.answer, err
+	return r.answer, err
 }
 
 func again(err error) bool { return nova.Retriable(err) || errors.Is(err, nova.ErrOutcome) }
@@ -70,6 +75,8 @@ type purging struct {
 	answer *answer
 	// uncertain is what a commit was to finish whose outcome is not known.
 	uncertain *orphan.Evidence
+	// saved is what is in the backup.
+	saved map[string]any
 }
 
 func (r *purging) try(ctx context.Context) error {
@@ -117,6 +124,10 @@ func (r *purging) describe(finding nova.Finding, evidence orphan.Evidence, judge
 	r.answer.QueuedForDelete = evidence.Mapping != nil && evidence.Mapping.QueuedForDelete
 	r.answer.RequestSpec = finding.RequestSpec
 	r.answer.Plan = work.steps
+	if work.before == nil {
+		r.answer.Diff = nil
+		return
+	}
 	r.answer.Diff = &ansible.Diff{BeforeHeader: r.p.InstanceUUID, AfterHeader: r.p.InstanceUUID, Before: work.before, After: work.after}
 }
 
@@ -161,16 +172,22 @@ func (r *purging) write(ctx context.Context, finding nova.Finding, evidence orph
 	return nil
 }
 
-// save writes the backup, once.
-func (r *purging) save(finding nova.Finding, judgement orphan.Judgement, work plan) (err error) {
-	if r.answer.BackupFile != "" {
+// save writes the backup of what is there before the first change. Another try
+// writes another one only if it found something else.
+func (r *purging) save(finding nova.Finding, judgement orphan.Judgement, work plan) error {
+	data := backupOf(finding, judgement, work)
+	if r.answer.Changed && r.saved != nil || reflect.DeepEqual(r.saved, data) {
 		return nil
 	}
-	r.answer.BackupFile, err = backup.Write(r.p.BackupDir, r.p.InstanceUUID, name, saved(finding, judgement, work))
-	return err
+	path, err := backup.Write(r.p.BackupDir, r.p.InstanceUUID, name, data)
+	if err != nil {
+		return err
+	}
+	r.answer.BackupFile, r.saved = path, data
+	return nil
 }
 
-func saved(finding nova.Finding, judgement orphan.Judgement, work plan) map[string]any {
+func backupOf(finding nova.Finding, judgement orphan.Judgement, work plan) map[string]any {
 	data := map[string]any{
 		"verdict": judgement.Verdict, "reasons": judgement.Reasons, "plan": work.steps, "api_tables": finding.API,
 	}

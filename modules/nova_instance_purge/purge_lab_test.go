@@ -30,7 +30,7 @@ func call(t *testing.T, conf, backups, uuid string, check bool, options map[stri
 		t.Fatal(err)
 	}
 	file := filepath.Join(t.TempDir(), "arguments.json")
-	if err := os.WriteFile(file, content, 0o600); err != nil {
+	if err = os.WriteFile(file, content, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	output, err := exec.Command(name, file).Output()

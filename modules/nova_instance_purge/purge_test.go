@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -25,6 +26,7 @@ const uuid = "6695eb01-f6a4-8304-79aa-97f2502e193f"
 // fake is databases with one stuck instance.
 type fake struct {
 	deleted, queued bool
+	host            string // "" is compute1
 	// answers are what SoftDelete says, one after the other; nil deletes.
 	answers []func(*fake) error
 	// findErr and mappingErr are what Find and FinishMapping say.
@@ -36,8 +38,8 @@ func (f *fake) Find(context.Context, string) (nova.Finding, error) {
 	if f.findErr != nil {
 		return nova.Finding{UUID: uuid}, f.findErr
 	}
-	now := time.Now().UTC().Truncate(time.Second)
-	row := nova.Row{"uuid": {Text: uuid}, "id": {Text: "43"}, "deleted": {Text: "0"}, "vm_state": {Text: "error"}, "host": {Text: "compute1"},
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	row := nova.Row{"uuid": {Text: uuid}, "id": {Text: "43"}, "deleted": {Text: "0"}, "vm_state": {Text: "error"}, "host": {Text: cmp.Or(f.host, "compute1")},
 		"updated_at": {Text: now.Add(-time.Hour).Format(time.DateTime)}, "deleted_at": {Null: true}}
 	tag := []nova.Row{{"tag": {Text: "x"}}}
 	if f.deleted {
@@ -151,6 +153,23 @@ func TestALostCommitThatHappenedIsCountedAndTold(t *testing.T) {
 	got := callFake(t, f, nil)
 	if got.Get("rows_changed.instances").Int() != 1 || got.Get("rows_changed.tags").Int() != 1 || !strings.Contains(got.Get("warnings").String(), "lost at the commit") {
 		t.Errorf("got %s", got)
+	}
+}
+
+func TestAnotherTryBacksUpAgainOnlyWhatIsNotTheSame(t *testing.T) {
+	deadlock := &mysql.MySQLError{Number: 1213}
+	for want, host := range map[int]string{1: "compute1", 2: "compute2"} {
+		dir := t.TempDir()
+		f := &fake{answers: []func(*fake) error{func(f *fake) error { f.host = host; return deadlock }}}
+		got := callFake(t, f, map[string]any{"backup_dir": dir})
+		files, err := filepath.Glob(filepath.Join(dir, uuid, "*.json"))
+		if err != nil || len(files) != want {
+			t.Fatalf("%s: %d backups, want %d: %s", host, len(files), want, got)
+		}
+		content, err := os.ReadFile(got.Get("backup_file").String())
+		if err != nil || gjson.GetBytes(content, "data.cell_tables.instances.rows.0.host").String() != host {
+			t.Errorf("the backup is not of what was changed: %s (%v)", content, err)
+		}
 	}
 }
 
