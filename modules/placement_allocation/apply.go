@@ -53,7 +53,7 @@ func (t *task) carryOut(ctx context.Context, reply *answer, steps []step, i int,
 			return next.before, t.explain(failure, next, w)
 		}
 		if failure != nil && writes < maxWrites && openstack.Pause(ctx, writes) != nil {
-			return next.before, fmt.Errorf("%w (no time left for another try)", failure)
+			return next.before, fmt.Errorf("%w (no time left to look whether it arrived, or to try again: run the module again)", failure)
 		}
 		now, err := t.read(ctx, next.before.Consumer)
 		if err != nil {
