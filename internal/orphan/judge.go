@@ -157,14 +157,8 @@ func remarks(e Evidence, cell Cell) (remarks []string) {
 	if cell.Row.DisableTerminate {
 		remarks = append(remarks, cell.fact("disable_terminate", true, "Nova's API answers 204 to a delete and ignores it"))
 	}
-	switch {
-	case e.Mapping == nil:
-		remarks = append(remarks, "nova_api: instance_mappings has no row: the API cannot find the instance (nova-manage cell_v2 map_instances repairs that)")
-	case !e.Mapping.HasCell:
-		remarks = append(remarks, "nova_api: instance_mappings.cell_id = NULL: the API cannot find the instance, though it is in "+cell.Name)
-	}
 	if cell.Row.Deleted == 0 {
-		return remarks
+		return append(remarks, unmapped(e, cell)...)
 	}
 	if cell.Row.Undated(cell.Now) {
 		remarks = append(remarks, cell.fact("deleted_at", written(cell.Row.DeletedAt), "no time in the past"))
@@ -176,6 +170,17 @@ func remarks(e Evidence, cell Cell) (remarks []string) {
 		remarks = append(remarks, "nova_api: instance_mappings.queued_for_delete = 0")
 	}
 	return remarks
+}
+
+// unmapped says why the API does not find an instance that is not deleted.
+func unmapped(e Evidence, cell Cell) []string {
+	switch {
+	case e.Mapping == nil:
+		return []string{"nova_api: instance_mappings has no row: the API cannot find the instance (nova-manage cell_v2 map_instances repairs that)"}
+	case !e.Mapping.HasCell:
+		return []string{"nova_api: instance_mappings.cell_id = NULL: the API cannot find the instance, though it is in " + cell.Name}
+	}
+	return nil
 }
 
 // Finished says whether a deleted instance has nothing left to delete in the databases.
