@@ -52,7 +52,7 @@ unit: ## tests that need no service
 contract: ## tests against the lab's real services, run on its hosts
 	go test -count=1 -tags=lab,$(LIBVIRT) -exec='$(CURDIR)/tools/lab-exec controller' \
 	  ./internal/placement ./internal/nova ./modules/placement_allocation ./modules/nova_instance_purge
-	go test -count=1 -tags=lab,$(LIBVIRT) -exec='$(CURDIR)/tools/lab-exec compute2' \
+	go test -count=1 -p=1 -tags=lab,$(LIBVIRT) -exec='$(CURDIR)/tools/lab-exec compute2' \
 	  ./internal/hypervisor ./modules/libvirt_undefine
 
 lint: $(NEWEST) .cache/bin/golangci-lint build ## golangci-lint, ansible-lint, yamllint
