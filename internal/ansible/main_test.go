@@ -22,7 +22,7 @@ var probe = ansible.Module{
 		{Name: "flag", Type: ansible.Bool, Default: false},
 		{Name: "ids", Type: ansible.List, Elements: ansible.Str, Check: ansible.UUID},
 		{Name: "map", Type: ansible.Dict},
-		{Name: "file", Type: ansible.Path},
+		{Name: "file", Type: ansible.Path, Check: ansible.Absolute},
 		{Name: "color", Type: ansible.Str, Choices: []string{"red", "green"}},
 		{Name: "password", Type: ansible.Str, NoLog: true, AllowEmpty: true},
 		{Name: "auth", Type: ansible.Dict, NoLog: true},

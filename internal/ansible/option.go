@@ -2,6 +2,7 @@ package ansible
 
 import (
 	"fmt"
+	"path/filepath"
 	"regexp"
 	"strings"
 )
@@ -62,6 +63,16 @@ func AtLeast(minimum int) func(any) (any, error) {
 		}
 		return value, nil
 	}
+}
+
+// Absolute is a Check for a path that means the same from any folder: Ansible
+// starts a module in the playbook's folder or in the user's home, as it connects.
+func Absolute(value any) (any, error) {
+	path, _ := value.(string)
+	if !filepath.IsAbs(path) {
+		return nil, fmt.Errorf("takes an absolute path, got: %q", path)
+	}
+	return path, nil
 }
 
 // Timeout is the option that bounds a whole module call, in seconds. Main gives

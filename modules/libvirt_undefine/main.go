@@ -27,7 +27,7 @@ var module = ansible.Module{
 		{Name: "nvram", Type: ansible.Str, Default: remove, Choices: []string{remove, keep, discard}},
 		{Name: "tpm", Type: ansible.Str, Default: remove, Choices: []string{remove, keep, discard}},
 		{Name: "uri", Type: ansible.Str, Default: systemURI},
-		{Name: "backup_dir", Type: ansible.Path, Default: backup.DefaultDir},
+		{Name: "backup_dir", Type: ansible.Path, Default: backup.DefaultDir, Check: ansible.Absolute},
 		ansible.Timeout,
 	},
 	// A domain without Nova's metadata is named twice, by uuid and by name.

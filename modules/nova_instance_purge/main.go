@@ -34,7 +34,7 @@ var module = ansible.Module{
 		{Name: "ca_cert", Aliases: []string{"ssl_ca"}, Type: ansible.Path},
 		{Name: "login_db", Type: ansible.Str},
 		{Name: "min_age", Type: ansible.Int, Default: 300, Check: ansible.AtLeast(0)},
-		{Name: "backup_dir", Type: ansible.Path, Default: backup.DefaultDir},
+		{Name: "backup_dir", Type: ansible.Path, Default: backup.DefaultDir, Check: ansible.Absolute},
 		ansible.Timeout,
 	},
 	Rules: []ansible.Rule{

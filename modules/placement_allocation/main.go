@@ -28,7 +28,7 @@ func module() ansible.Module {
 			{Name: "project_id", Type: ansible.Str},
 			{Name: "user_id", Type: ansible.Str},
 			{Name: "verify_consumer", Type: ansible.Bool, Default: true},
-			{Name: "backup_dir", Type: ansible.Path, Default: backup.DefaultDir},
+			{Name: "backup_dir", Type: ansible.Path, Default: backup.DefaultDir, Check: ansible.Absolute},
 			ansible.Timeout,
 		}, openstack.AuthOptions()...),
 		Rules: append([]ansible.Rule{

@@ -16,7 +16,8 @@ import (
 
 // Commands are testscript commands for the module of this name:
 //
-//	call '{"option": "value"}'     calls it as Ansible does, and wants success
+//	call '{"option": "value"}'     calls it as Ansible does, and wants success; $WORK is
+//	                               the script's folder there too
 //	! call '{"option": "value"}'   the same, and wants failure
 //	answer PATH REGEXP             the last answer's value at the gjson path matches
 //	! answer PATH REGEXP           it does not match
@@ -36,7 +37,7 @@ func call(ts *testscript.TestScript, module string, wantFailure bool, args []str
 		ts.Fatalf("usage: call ARGUMENTS_JSON")
 	}
 	file := ts.MkAbs("arguments.json")
-	ts.Check(os.WriteFile(file, []byte(args[0]), 0o600))
+	ts.Check(os.WriteFile(file, []byte(strings.ReplaceAll(args[0], "$WORK", ts.Getenv("WORK"))), 0o600))
 	path, err := exec.LookPath(filepath.Join(strings.SplitN(ts.Getenv("PATH"), string(os.PathListSeparator), 2)[0], module))
 	ts.Check(err)
 	var stdout, stderr bytes.Buffer
