@@ -17,8 +17,10 @@ import (
 // databases is what this module needs of Nova's databases.
 type databases interface {
 	Find(ctx context.Context, uuid string) (nova.Finding, error)
-	SoftDelete(ctx context.Context, finding nova.Finding, before func() error) (map[string]int64, error)
+	SoftDelete(ctx context.Context, finding nova.Finding, at time.Time, before func() error) (map[string]int64, error)
 	FinishMapping(ctx context.Context, uuid string) (map[string]int64, error)
+	Restore(ctx context.Context, finding nova.Finding, restoration nova.Restoration, before func() error) (map[string]int64, error)
+	RestoreMapping(ctx context.Context, finding nova.Finding, restoration nova.Restoration, before func() error) (map[string]int64, error)
 }
 
 type answer struct {
@@ -32,26 +34,66 @@ type answer struct {
 // maxTries is how often Nova repeats instance_destroy on a deadlock (wrap_db_retry).
 const maxTries = 5
 
-// purge reads, judges and writes until nothing is left to do. Whatever makes a
-// write uncertain leads back to the reading: the next try does what is still missing.
-func purge(ctx context.Context, call *ansible.Call, db databases, p parameters) (ansible.Answer, error) {
-	r := &purging{call: call, db: db, p: p, answer: &answer{RowsChanged: map[string]int64{}}}
+// run is what deleting and restoring have in common.
+type run struct {
+	call   *ansible.Call
+	db     databases
+	p      parameters
+	answer *answer
+	// saved is what is in the backup.
+	saved any
+}
+
+// insist tries until nothing is left to do. Whatever makes a write uncertain
+// leads back to the reading: the next try does what is still missing.
+func (r *run) insist(ctx context.Context, try func(context.Context) error) error {
 	// A write has begun when it comes to another try: what became of it is to be
 	// found out even if Ansible is gone by then.
-	steady, cancel := call.Steadfast(ctx)
+	steady, cancel := r.call.Steadfast(ctx)
 	defer cancel()
-	err := r.try(ctx)
+	err := try(ctx)
 	for tries := 1; again(err) && tries < maxTries; tries++ {
 		if waitErr := pause(steady, time.Duration(tries)*100*time.Millisecond); waitErr != nil {
-			return r.answer, fmt.Errorf("%w; %w", err, waitErr)
+			return fmt.Errorf("%w; %w", err, waitErr)
 		}
-		err = r.try(steady)
+		err = try(steady)
 	}
 	if errors.Is(err, nova.ErrChanged) {
 		r.answer.Verdict, r.answer.Reasons = string(orphan.Busy), []string{err.Error()}
-		err = fmt.Errorf("refused: instance %s is busy: %w", p.InstanceUUID, err)
+		err = fmt.Errorf("refused: instance %s is busy: %w", r.p.InstanceUUID, err)
 	}
+	return err
+}
+
+// save writes the backup of what is there before the first change. Another try
+// writes another one only if it found something else.
+func (r *run) save(data map[string]any) error {
+	if r.answer.Changed && r.saved != nil || reflect.DeepEqual(r.saved, data) {
+		return nil
+	}
+	path, err := backup.Write(r.p.BackupDir, r.p.InstanceUUID, name, data)
+	if err != nil {
+		return err
+	}
+	r.answer.BackupFile, r.saved = path, data
+	return nil
+}
+
+func (r *run) changed(rows map[string]int64, what string) {
+	r.answer.Changed = true
+	maps.Copy(r.answer.RowsChanged, rows)
+	r.call.Audit("%s: changed rows %v, backup in %s", what, rows, r.answer.BackupFile)
+}
+
+// purge finishes the deletion.
+func purge(ctx context.Context, call *ansible.Call, db databases, p parameters) (ansible.Answer, error) {
+	r := &purging{run: newRun(call, db, p)}
+	err := r.insist(ctx, r.try)
 	return r.answer, err
+}
+
+func newRun(call *ansible.Call, db databases, p parameters) run {
+	return run{call: call, db: db, p: p, answer: &answer{RowsChanged: map[string]int64{}}}
 }
 
 func again(err error) bool { return nova.Retriable(err) || errors.Is(err, nova.ErrOutcome) }
@@ -67,16 +109,13 @@ func pause(ctx context.Context, length time.Duration) error {
 	}
 }
 
-// purging is one run of the module.
+// purging is a run that deletes.
 type purging struct {
-	call   *ansible.Call
-	db     databases
-	p      parameters
-	answer *answer
+	run
+	// at is the time that is written: one for all tries, so that the backup tells it.
+	at time.Time
 	// uncertain is what a commit was to finish whose outcome is not known.
 	uncertain *orphan.Evidence
-	// saved is what is in the backup.
-	saved map[string]any
 }
 
 func (r *purging) try(ctx context.Context) error {
@@ -147,16 +186,23 @@ func (r *purging) done() {
 }
 
 func (r *purging) write(ctx context.Context, finding nova.Finding, evidence orphan.Evidence, judgement orphan.Judgement, work plan) error {
-	save := func() error { return r.save(finding, judgement, work) }
+	if cell := finding.Cell(); cell != nil && r.at.IsZero() {
+		r.at = cell.Now
+	}
+	save := func() error {
+		data := backupOf(finding, judgement, work.steps)
+		data["state"], data["at"] = stateAbsent, r.at
+		return r.save(data)
+	}
 	if work.cell {
-		rows, err := r.db.SoftDelete(ctx, finding, save)
+		rows, err := r.db.SoftDelete(ctx, finding, r.at, save)
 		if errors.Is(err, nova.ErrOutcome) {
 			r.uncertain = &evidence
 		}
 		if err != nil {
 			return err
 		}
-		r.changed(rows)
+		r.tell(rows)
 	}
 	if !work.api {
 		return nil
@@ -168,28 +214,14 @@ func (r *purging) write(ctx context.Context, finding nova.Finding, evidence orph
 	if err != nil {
 		return fmt.Errorf("the cell is done, the API database is not, run the module again: %w", err)
 	}
-	r.changed(rows)
+	r.tell(rows)
 	return nil
 }
 
-// save writes the backup of what is there before the first change. Another try
-// writes another one only if it found something else.
-func (r *purging) save(finding nova.Finding, judgement orphan.Judgement, work plan) error {
-	data := backupOf(finding, judgement, work)
-	if r.answer.Changed && r.saved != nil || reflect.DeepEqual(r.saved, data) {
-		return nil
-	}
-	path, err := backup.Write(r.p.BackupDir, r.p.InstanceUUID, name, data)
-	if err != nil {
-		return err
-	}
-	r.answer.BackupFile, r.saved = path, data
-	return nil
-}
-
-func backupOf(finding nova.Finding, judgement orphan.Judgement, work plan) map[string]any {
+// backupOf is what nova.Saved reads again, and what an operator wants to see of it.
+func backupOf(finding nova.Finding, judgement orphan.Judgement, steps []string) map[string]any {
 	data := map[string]any{
-		"verdict": judgement.Verdict, "reasons": judgement.Reasons, "plan": work.steps, "api_tables": finding.API,
+		"verdict": judgement.Verdict, "reasons": judgement.Reasons, "plan": steps, "api_tables": finding.API,
 	}
 	if cell := finding.Cell(); cell != nil {
 		data["cell"] = nova.CellName{UUID: cell.UUID, Name: cell.Name}
@@ -198,11 +230,11 @@ func backupOf(finding nova.Finding, judgement orphan.Judgement, work plan) map[s
 	return data
 }
 
-func (r *purging) changed(rows map[string]int64) {
-	r.answer.Changed = true
-	maps.Copy(r.answer.RowsChanged, rows)
-	r.call.Audit("instance %s was %s: changed rows %v, backup in %s", r.p.InstanceUUID, r.answer.Verdict, rows, r.answer.BackupFile)
+func (r *purging) tell(rows map[string]int64) {
+	r.changed(rows, fmt.Sprintf("instance %s was %s and is deleted", r.p.InstanceUUID, r.answer.Verdict))
 }
+
+const lostAtCommit = "the connection was lost at the commit; read back, it had happened"
 
 // settle finds out whether a commit happened whose connection was lost.
 func (r *purging) settle(evidence orphan.Evidence, judgement orphan.Judgement) {
@@ -216,8 +248,8 @@ func (r *purging) settle(evidence orphan.Evidence, judgement orphan.Judgement) {
 				rows[table] = int64(count)
 			}
 		}
-		r.changed(rows)
-		r.answer.Warnings = append(r.answer.Warnings, "the connection was lost at the commit; read back, it had happened")
+		r.tell(rows)
+		r.answer.Warnings = append(r.answer.Warnings, lostAtCommit)
 	}
 	r.uncertain = nil
 }

@@ -27,8 +27,7 @@ func decide(evidence orphan.Evidence, judgement orphan.Judgement, instance *nova
 		}
 	}
 	if host != "" && instance != nil && instance.Host != host {
-		refusals = append(refusals, fmt.Errorf("host is %q, but instances.host of instance %s is %q: "+
-			"names are compared exactly, since a short name and a full one are two hosts to Nova", host, evidence.UUID, instance.Host))
+		refusals = append(refusals, errors.New(otherHost(host, instance)))
 	}
 	if len(refusals) > 0 {
 		return plan{}, &refusal{refusals}
@@ -38,6 +37,11 @@ func decide(evidence orphan.Evidence, judgement orphan.Judgement, instance *nova
 		return draw(evidence, judgement, instance), nil
 	}
 	return plan{}, nil
+}
+
+func otherHost(host string, instance *nova.Instance) string {
+	return fmt.Sprintf("host is %q, but instances.host of instance %s is %q: "+
+		"names are compared exactly, since a short name and a full one are two hosts to Nova", host, instance.UUID, instance.Host)
 }
 
 func draw(evidence orphan.Evidence, judgement orphan.Judgement, instance *nova.Instance) plan {

@@ -55,7 +55,7 @@ func (f *fake) Find(context.Context, string) (nova.Finding, error) {
 	}, nil
 }
 
-func (f *fake) SoftDelete(_ context.Context, _ nova.Finding, before func() error) (map[string]int64, error) {
+func (f *fake) SoftDelete(_ context.Context, _ nova.Finding, _ time.Time, before func() error) (map[string]int64, error) {
 	if err := before(); err != nil {
 		return nil, err
 	}
@@ -78,6 +78,14 @@ func (f *fake) FinishMapping(context.Context, string) (map[string]int64, error) 
 	f.writes++
 	f.queued = true
 	return map[string]int64{"instance_mappings": 1}, nil
+}
+
+func (f *fake) Restore(context.Context, nova.Finding, nova.Restoration, func() error) (map[string]int64, error) {
+	return nil, errors.New("the fake restores nothing")
+}
+
+func (f *fake) RestoreMapping(context.Context, nova.Finding, nova.Restoration, func() error) (map[string]int64, error) {
+	return nil, errors.New("the fake restores nothing")
 }
 
 // callFake runs the module's purge on the fake, from the arguments to the answer.

@@ -231,9 +231,22 @@ func tables() map[string]string {
 // they are of the last minute, and without what is each instance's own.
 func (d *Databases) Dump(t *testing.T, uuid string, raw bool) map[string][]string {
 	t.Helper()
+	return dump(t, d.Cell1, tables(), uuid, raw)
+}
+
+// Everything is all that both databases have about an instance, as it is.
+func (d *Databases) Everything(t *testing.T, uuid string) map[string][]string {
+	t.Helper()
+	all := d.Dump(t, uuid, true)
+	maps.Copy(all, dump(t, d.API, map[string]string{"instance_mappings": "instance_uuid", "build_requests": "instance_uuid", "request_specs": "instance_uuid"}, uuid, true))
+	return all
+}
+
+func dump(t *testing.T, db *sql.DB, tables map[string]string, uuid string, raw bool) map[string][]string {
+	t.Helper()
 	dump := map[string][]string{}
-	for table, key := range tables() {
-		rows, err := d.Cell1.Query("SELECT * FROM "+table+" WHERE "+key+" = ?", uuid)
+	for table, key := range tables {
+		rows, err := db.Query("SELECT * FROM "+table+" WHERE "+key+" = ?", uuid)
 		if err != nil {
 			t.Fatal(err)
 		}
