@@ -90,19 +90,20 @@ func unequal(from, to Row) (columns []string) {
 func rewrite(ctx context.Context, tx *sql.Tx, current, target Record) (map[string]int64, error) {
 	changed := map[string]int64{}
 	list := changes(current, target)
+	crossed := map[string]bool{}
+	for _, step := range list {
+		crossed[step.table] = crossed[step.table] || step.crosses()
+	}
 	for i, step := range list {
-		if !step.outOfTheWay() {
+		if !crossed[step.table] || !slices.Contains(step.columns, "deleted") {
 			continue
 		}
-		// Another row's value may still stand in the way of this one's:
-		// virtual_interfaces is UNIQUE (address, deleted).
 		parked := Value{Text: "-" + step.from.text("id")}
 		to := Row{"id": step.from["id"], "deleted": parked}
 		if err := (change{step.table, step.from, to, []string{"deleted"}}).write(ctx, tx, current); err != nil {
 			return nil, err
 		}
-		list[i].from = maps.Clone(step.from)
-		list[i].from["deleted"] = parked
+		list[i].from = step.from.with(Row{"deleted": parked})
 	}
 	for _, step := range list {
 		if err := step.write(ctx, tx, current); err != nil {
@@ -113,10 +114,12 @@ func rewrite(ctx context.Context, tx *sql.Tx, current, target Record) (map[strin
 	return changed, nil
 }
 
-// outOfTheWay says whether "deleted" takes or leaves a value that may be another row's.
-func (c change) outOfTheWay() bool {
+// crosses says whether "deleted" takes or leaves a value that may be another
+// row's, so that all of the table have to make way first: virtual_interfaces is
+// UNIQUE (address, deleted).
+func (c change) crosses() bool {
 	own := func(row Row) bool { return row.number("deleted") == 0 || row.deleted() }
-	return slices.Contains(c.columns, "deleted") && c.table != "instances" && !(own(c.from) && own(c.to))
+	return slices.Contains(c.columns, "deleted") && !(own(c.from) && own(c.to))
 }
 
 func (c change) write(ctx context.Context, tx *sql.Tx, current Record) error {
