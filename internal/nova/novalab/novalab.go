@@ -91,8 +91,14 @@ func clone(t *testing.T, schema, name string) {
 // WriteConf writes a nova.conf with this connection to the API database.
 func (d *Databases) WriteConf(t *testing.T, api string) string {
 	t.Helper()
+	return d.writeConf(t, api, d.URL("root", "", "cell0"))
+}
+
+// writeConf has also the connection that cell1's mapping is filled from.
+func (d *Databases) writeConf(t *testing.T, api, base string) string {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "nova.conf")
-	content := "[api_database]\nconnection = " + api + "\n[database]\nconnection = " + d.URL("root", "", "cell0") + "\n"
+	content := "[api_database]\nconnection = " + api + "\n[database]\nconnection = " + base + "\n"
 	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 		t.Fatal(err)
 	}
