@@ -29,8 +29,8 @@ type Restoration struct {
 	Notes []string
 	// Before and After are the rows that are going to change, by table and key.
 	Before, After map[string]any
-	// Counts is how many rows of the cell change, by table.
-	Counts map[string]int64
+	// CellRows and APIRows are how many rows change, by table.
+	CellRows, APIRows map[string]int64
 
 	rows, mapping Record // the rows to be
 }
@@ -43,7 +43,7 @@ const exactDates = "STRICT_ALL_TABLES,ALLOW_INVALID_DATES"
 // A row that is neither is a conflict, but for what nova-compute itself does to a
 // deleted instance when it reaps it.
 func (f Finding) Restoration(saved Saved) Restoration {
-	r := Restoration{Before: map[string]any{}, After: map[string]any{}, Counts: map[string]int64{}}
+	r := Restoration{Before: map[string]any{}, After: map[string]any{}, CellRows: map[string]int64{}, APIRows: map[string]int64{}}
 	cell := f.Cell()
 	switch {
 	case len(saved.Rows["instances"].Rows) != 1 || saved.At.IsZero():
@@ -94,7 +94,7 @@ func (r *Restoration) compareCell(cell Cell, saved Saved) {
 		r.Notes = append(r.Notes, fmt.Sprintf("%s: instances.cleaned = 1: nova-compute has reaped the instance since: its domain and its local disks are gone,"+
 			" and so are its ports and the volumes with delete_on_termination that Nova made; only its rows come back", cell))
 	}
-	r.draw(cell.String(), cell.Record, r.rows, &r.Cell, r.Counts)
+	r.draw(cell.String(), cell.Record, r.rows, &r.Cell, r.CellRows)
 }
 
 func (r *Restoration) compareMapping(f Finding, saved Saved) {
@@ -111,7 +111,7 @@ func (r *Restoration) compareMapping(f Finding, saved Saved) {
 		r.mapping[table] = c.target(rows, left, f.API[table])
 		r.Conflicts = append(r.Conflicts, c.conflicts...)
 	}
-	r.draw("nova_api", f.API, r.mapping, &r.API, map[string]int64{})
+	r.draw("nova_api", f.API, r.mapping, &r.API, r.APIRows)
 }
 
 // reapColumns are what nova-compute writes into a deleted row when it reaps the
@@ -300,8 +300,8 @@ func (d *Databases) RestoreMapping(ctx context.Context, finding Finding, r Resto
 	if err != nil {
 		return fail(err)
 	}
-	if err := tx.Commit(); err != nil {
-		return fail(committing(err))
+	if err := commit(ctx, tx); err != nil {
+		return fail(err)
 	}
 	return changed, nil
 }

@@ -15,8 +15,8 @@ import (
 // ErrChanged says that an instance is not any more as it was judged.
 var ErrChanged = errors.New("the instance changed since it was judged")
 
-// ErrOutcome says that the connection was lost at the commit: whether it
-// happened must be read back.
+// ErrOutcome says that a commit was not answered, or not with a clear no: whether
+// it happened must be read back.
 var ErrOutcome = errors.New("the outcome of the commit is not known")
 
 // Cell returns the cell whose instances table has the instance, nil if there is
@@ -88,19 +88,10 @@ func (c Cell) become(ctx context.Context, target Record, sqlMode, verb string, b
 		return nil, fmt.Errorf("read back instance %s in %s, so nothing was changed: %d rows are not as written, the first in %s: %v",
 			uuid, c, len(left), left[0].table, left[0].columns)
 	}
-	if err := tx.Commit(); err != nil {
-		return nil, fmt.Errorf("%s instance %s in %s: %w", verb, uuid, c, committing(err))
+	if err := commit(ctx, tx); err != nil {
+		return nil, fmt.Errorf("%s instance %s in %s: %w", verb, uuid, c, err)
 	}
 	return changed, nil
-}
-
-// committing says of a failed commit whether its outcome is known: at a deadlock,
-// which is how Galera rejects a commit, nothing was written.
-func committing(err error) error {
-	if Retriable(err) {
-		return fmt.Errorf("commit: %w", err)
-	}
-	return fmt.Errorf("%w: commit: %w", ErrOutcome, err)
 }
 
 // purged is the record as a deletion leaves it, which is how
@@ -198,8 +189,8 @@ func (d *Databases) FinishMapping(ctx context.Context, uuid string) (map[string]
 			changed[step.table] = count
 		}
 	}
-	if err := tx.Commit(); err != nil {
-		return nil, fmt.Errorf("delete instance %s in the API database: %w", uuid, committing(err))
+	if err := commit(ctx, tx); err != nil {
+		return nil, fmt.Errorf("delete instance %s in the API database: %w", uuid, err)
 	}
 	return changed, nil
 }

@@ -42,27 +42,69 @@ type run struct {
 	answer *answer
 	// saved is what is in the backup.
 	saved any
+	// moved says what changed between judging and acting, nil if nothing did.
+	moved error
+	// doubted is a commit whose outcome is not known, nil if there is none.
+	doubted *commit
+}
+
+// commit is what a transaction was to change.
+type commit struct {
+	api  bool // in the API database, not in the cell
+	rows map[string]int64
+}
+
+// doubt remembers a commit whose outcome is to be found out by the next try.
+func (r *run) doubt(err error, api bool, rows map[string]int64) {
+	r.doubted = nil
+	if errors.Is(err, nova.ErrOutcome) {
+		r.doubted = &commit{api, rows}
+	}
+}
+
+// settle takes a commit for done if the next try finds nothing of it left to do.
+func (r *run) settle(cellLeft, apiLeft bool) {
+	if d := r.doubted; d != nil && !(d.api && apiLeft) && !(!d.api && cellLeft) {
+		r.changed(d.rows)
+		r.answer.Warnings = append(r.answer.Warnings, "the connection was lost at the commit; read back, it had happened")
+	}
+	r.doubted = nil
 }
 
 // insist tries until nothing is left to do. Whatever makes a write uncertain
 // leads back to the reading: the next try does what is still missing.
 func (r *run) insist(ctx context.Context, try func(context.Context) error) error {
-	// A write has begun when it comes to another try: what became of it is to be
-	// found out even if Ansible is gone by then.
+	// A write may have begun when it comes to another try: what became of it is to
+	// be found out even if Ansible is gone by then.
 	steady, cancel := r.call.Steadfast(ctx)
 	defer cancel()
 	err := try(ctx)
 	for tries := 1; again(err) && tries < maxTries; tries++ {
+		if errors.Is(err, nova.ErrChanged) {
+			r.moved = err
+		}
 		if waitErr := pause(steady, time.Duration(tries)*100*time.Millisecond); waitErr != nil {
 			return fmt.Errorf("%w; %w", err, waitErr)
 		}
 		err = try(steady)
 	}
-	if errors.Is(err, nova.ErrChanged) {
-		r.answer.Verdict, r.answer.Reasons = string(orphan.Busy), []string{err.Error()}
-		err = fmt.Errorf("refused: instance %s is busy: %w", r.p.InstanceUUID, err)
+	if again(err) {
+		err = fmt.Errorf("not done after %d tries, run the module again: %w", maxTries, err)
+	}
+	if advice := nova.Advice(err); advice != "" {
+		err = fmt.Errorf("%w: %s", err, advice)
 	}
 	return err
+}
+
+// stepAside refuses to change a cell's rows that somebody else is changing. It
+// was read once more before, since the other may have done what was to be done.
+func (r *run) stepAside() error {
+	if r.moved == nil {
+		return nil
+	}
+	r.answer.Verdict, r.answer.Reasons = string(orphan.Busy), []string{r.moved.Error()}
+	return fmt.Errorf("refused: instance %s is busy: %s", r.p.InstanceUUID, r.moved)
 }
 
 // save writes the backup of what is there before the first change. Another try
@@ -79,10 +121,10 @@ func (r *run) save(data map[string]any) error {
 	return nil
 }
 
-func (r *run) changed(rows map[string]int64, what string) {
+func (r *run) changed(rows map[string]int64) {
 	r.answer.Changed = true
 	maps.Copy(r.answer.RowsChanged, rows)
-	r.call.Audit("%s: changed rows %v, backup in %s", what, rows, r.answer.BackupFile)
+	r.call.Audit("instance %s was %s: state: %s changed rows %v, backup in %s", r.p.InstanceUUID, r.answer.Verdict, r.p.State, rows, r.answer.BackupFile)
 }
 
 // purge finishes the deletion.
@@ -96,7 +138,9 @@ func newRun(call *ansible.Call, db databases, p parameters) run {
 	return run{call: call, db: db, p: p, answer: &answer{RowsChanged: map[string]int64{}}}
 }
 
-func again(err error) bool { return nova.Retriable(err) || errors.Is(err, nova.ErrOutcome) }
+func again(err error) bool {
+	return nova.Retriable(err) || errors.Is(err, nova.ErrOutcome) || errors.Is(err, nova.ErrChanged)
+}
 
 func pause(ctx context.Context, length time.Duration) error {
 	timer := time.NewTimer(length)
@@ -114,8 +158,6 @@ type purging struct {
 	run
 	// at is the time that is written: one for all tries, so that the backup tells it.
 	at time.Time
-	// uncertain is what a commit was to finish whose outcome is not known.
-	uncertain *orphan.Evidence
 }
 
 func (r *purging) try(ctx context.Context) error {
@@ -129,7 +171,9 @@ func (r *purging) try(ctx context.Context) error {
 	}
 	evidence := finding.Evidence(r.p.minAge())
 	judgement := orphan.Judge(evidence)
-	r.settle(evidence, judgement)
+	if left := draw(evidence, judgement, nil); judgement.Verdict == orphan.Deleted {
+		r.settle(left.cell, left.api)
+	}
 	work, refused := decide(evidence, judgement, finding.Instance(judgement.Verdict), r.p.Host)
 	r.describe(finding, evidence, judgement, work)
 	if refused != nil {
@@ -146,7 +190,7 @@ func (r *purging) try(ctx context.Context) error {
 	}
 	steady, cancel := r.call.Steadfast(ctx)
 	defer cancel()
-	if err := r.write(steady, finding, evidence, judgement, work); err != nil {
+	if err := r.write(steady, finding, judgement, work); err != nil {
 		return err
 	}
 	return r.readBack(steady)
@@ -185,7 +229,7 @@ func (r *purging) done() {
 	r.answer.Msg = fmt.Sprintf("finished the deletion of instance %s, which was %s", r.p.InstanceUUID, r.answer.Verdict)
 }
 
-func (r *purging) write(ctx context.Context, finding nova.Finding, evidence orphan.Evidence, judgement orphan.Judgement, work plan) error {
+func (r *purging) write(ctx context.Context, finding nova.Finding, judgement orphan.Judgement, work plan) error {
 	if cell := finding.Cell(); cell != nil && r.at.IsZero() {
 		r.at = cell.Now
 	}
@@ -195,14 +239,15 @@ func (r *purging) write(ctx context.Context, finding nova.Finding, evidence orph
 		return r.save(data)
 	}
 	if work.cell {
-		rows, err := r.db.SoftDelete(ctx, finding, r.at, save)
-		if errors.Is(err, nova.ErrOutcome) {
-			r.uncertain = &evidence
+		if err := r.stepAside(); err != nil {
+			return err
 		}
+		rows, err := r.db.SoftDelete(ctx, finding, r.at, save)
+		r.doubt(err, false, work.cellRows)
 		if err != nil {
 			return err
 		}
-		r.tell(rows)
+		r.changed(rows)
 	}
 	if !work.api {
 		return nil
@@ -211,10 +256,11 @@ func (r *purging) write(ctx context.Context, finding nova.Finding, evidence orph
 		return err
 	}
 	rows, err := r.db.FinishMapping(ctx, r.p.InstanceUUID)
+	r.doubt(err, true, work.apiRows)
 	if err != nil {
 		return fmt.Errorf("the cell is done, the API database is not, run the module again: %w", err)
 	}
-	r.tell(rows)
+	r.changed(rows)
 	return nil
 }
 
@@ -228,30 +274,6 @@ func backupOf(finding nova.Finding, judgement orphan.Judgement, steps []string) 
 		data["cell_tables"] = cell.Record
 	}
 	return data
-}
-
-func (r *purging) tell(rows map[string]int64) {
-	r.changed(rows, fmt.Sprintf("instance %s was %s and is deleted", r.p.InstanceUUID, r.answer.Verdict))
-}
-
-const lostAtCommit = "the connection was lost at the commit; read back, it had happened"
-
-// settle finds out whether a commit happened whose connection was lost.
-func (r *purging) settle(evidence orphan.Evidence, judgement orphan.Judgement) {
-	if r.uncertain == nil {
-		return
-	}
-	if judgement.Verdict == orphan.Deleted && !draw(evidence, judgement, nil).cell {
-		rows := map[string]int64{"instances": 1}
-		for _, cell := range r.uncertain.Cells {
-			for table, count := range cell.Leftovers {
-				rows[table] = int64(count)
-			}
-		}
-		r.tell(rows)
-		r.answer.Warnings = append(r.answer.Warnings, lostAtCommit)
-	}
-	r.uncertain = nil
 }
 
 // readBack makes sure from the databases that the deletion is finished.

@@ -12,9 +12,11 @@ import (
 
 // plan is what there is to do in the databases.
 type plan struct {
-	cell, api     bool // whether each of them has to be written
-	steps         []string
-	before, after map[string]any
+	cell, api bool // whether each of them has to be written
+	steps     []string
+	// cellRows and apiRows are how many rows change, by table.
+	cellRows, apiRows map[string]int64
+	before, after     map[string]any
 }
 
 // decide gives the plan, or the refusal with all its reasons.
@@ -45,7 +47,7 @@ func otherHost(host string, instance *nova.Instance) string {
 }
 
 func draw(evidence orphan.Evidence, judgement orphan.Judgement, instance *nova.Instance) plan {
-	p := plan{before: map[string]any{}, after: map[string]any{}}
+	p := plan{before: map[string]any{}, after: map[string]any{}, cellRows: map[string]int64{}, apiRows: map[string]int64{}}
 	for _, cell := range evidence.Cells {
 		if cell.Row != nil {
 			p.drawCell(cell, judgement)
@@ -56,11 +58,13 @@ func draw(evidence orphan.Evidence, judgement orphan.Judgement, instance *nova.I
 		p.after["instance_mappings"] = map[string]any{"queued_for_delete": true}
 		if !mapping.QueuedForDelete {
 			p.api = true
+			p.apiRows["instance_mappings"] = 1
 			p.steps = append(p.steps, "nova_api: instance_mappings: set queued_for_delete = 1")
 		}
 	}
 	if evidence.BuildRequest {
 		p.api = true
+		p.apiRows["build_requests"] = 1
 		p.before["build_requests"], p.after["build_requests"] = 1, 0
 		p.steps = append(p.steps, "nova_api: build_requests: remove 1 row")
 	}
@@ -76,21 +80,21 @@ func (p *plan) drawCell(cell orphan.Cell, judgement orphan.Judgement) {
 	after := maps.Clone(before)
 	switch {
 	case judgement.Verdict != orphan.Deleted:
-		p.cell = true
+		p.cell, p.cellRows["instances"] = true, 1
 		p.steps = append(p.steps, fmt.Sprintf("%s: instances: set deleted = %d (the row's id), vm_state = deleted, task_state = NULL", cell.Name, row.ID))
 		after["deleted"], after["vm_state"], after["task_state"] = row.ID, "deleted", ""
 		if row.Undated(cell.Now) {
 			after["deleted_at"] = now
 		}
 	case row.Undated(cell.Now):
-		p.cell = true
+		p.cell, p.cellRows["instances"] = true, 1
 		p.steps = append(p.steps, cell.Name+": instances: set deleted_at to the current time")
 		after["deleted_at"] = now
 	}
 	p.before["instances"], p.after["instances"] = before, after
 	left := map[string]any{}
 	for _, table := range slices.Sorted(maps.Keys(cell.Leftovers)) {
-		p.cell = true
+		p.cell, p.cellRows[table] = true, int64(cell.Leftovers[table])
 		left[table] = cell.Leftovers[table]
 		p.steps = append(p.steps, fmt.Sprintf("%s: %s: delete %s as Nova does", cell.Name, table, rows(cell.Leftovers[table])))
 	}

@@ -35,8 +35,6 @@ func restore(ctx context.Context, call *ansible.Call, db databases, p parameters
 type restoring struct {
 	run
 	from saved
-	// uncertain is what a commit was to change whose outcome is not known.
-	uncertain map[string]int64
 }
 
 func (r *restoring) try(ctx context.Context) error {
@@ -49,7 +47,9 @@ func (r *restoring) try(ctx context.Context) error {
 	}
 	judgement := orphan.Judge(finding.Evidence(r.p.minAge()))
 	restoration := finding.Restoration(r.from.Saved)
-	r.settle(judgement, restoration)
+	if judgement.Verdict != orphan.Unknown && len(restoration.Conflicts) == 0 {
+		r.settle(len(restoration.Cell) > 0, len(restoration.API) > 0)
+	}
 	refused := refuseRestore(judgement, restoration, finding, r.p)
 	r.describe(finding, judgement, restoration, refused)
 	if refused != nil {
@@ -130,40 +130,29 @@ func (r *restoring) write(ctx context.Context, finding nova.Finding, judgement o
 		return r.save(data)
 	}
 	if len(restoration.Cell) > 0 {
-		rows, err := r.db.Restore(ctx, finding, restoration, save)
-		if errors.Is(err, nova.ErrOutcome) {
-			r.uncertain = restoration.Counts
+		if err := r.stepAside(); err != nil {
+			return err
 		}
+		rows, err := r.db.Restore(ctx, finding, restoration, save)
+		r.doubt(err, false, restoration.CellRows)
 		if err != nil {
 			return err
 		}
-		r.tell(rows)
+		r.changed(rows)
 	}
 	if len(restoration.API) == 0 {
 		return nil
 	}
 	rows, err := r.db.RestoreMapping(ctx, finding, restoration, save)
+	r.doubt(err, true, restoration.APIRows)
 	if err != nil && r.answer.Changed {
 		return fmt.Errorf("the cell is done, the API database is not, run the module again: %w", err)
 	}
 	if err != nil {
 		return err
 	}
-	r.tell(rows)
+	r.changed(rows)
 	return nil
-}
-
-func (r *restoring) tell(rows map[string]int64) {
-	r.changed(rows, fmt.Sprintf("instance %s is put back from %s", r.p.InstanceUUID, r.p.BackupFile))
-}
-
-// settle finds out whether a commit happened whose connection was lost.
-func (r *restoring) settle(judgement orphan.Judgement, restoration nova.Restoration) {
-	if r.uncertain != nil && judgement.Verdict != orphan.Unknown && len(restoration.Conflicts)+len(restoration.Cell) == 0 {
-		r.tell(r.uncertain)
-		r.answer.Warnings = append(r.answer.Warnings, lostAtCommit)
-	}
-	r.uncertain = nil
 }
 
 // readBack makes sure from the databases that all rows are as they were saved.
