@@ -119,7 +119,7 @@ func rewrite(ctx context.Context, tx *sql.Tx, current, target Record) (map[strin
 // UNIQUE (address, deleted).
 func (c change) crosses() bool {
 	own := func(row Row) bool { return row.number("deleted") == 0 || row.deleted() }
-	return slices.Contains(c.columns, "deleted") && !(own(c.from) && own(c.to))
+	return slices.Contains(c.columns, "deleted") && (!own(c.from) || !own(c.to))
 }
 
 func (c change) write(ctx context.Context, tx *sql.Tx, current Record) error {

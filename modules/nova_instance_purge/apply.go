@@ -64,7 +64,7 @@ func (r *run) doubt(err error, api bool, rows map[string]int64) {
 
 // settle takes a commit for done if the next try finds nothing of it left to do.
 func (r *run) settle(cellLeft, apiLeft bool) {
-	if d := r.doubted; d != nil && !(d.api && apiLeft) && !(!d.api && cellLeft) {
+	if d := r.doubted; d != nil && (d.api && !apiLeft || !d.api && !cellLeft) {
 		r.changed(d.rows)
 		r.answer.Warnings = append(r.answer.Warnings, "the connection was lost at the commit; read back, it had happened")
 	}
@@ -104,7 +104,8 @@ func (r *run) stepAside() error {
 		return nil
 	}
 	r.answer.Verdict, r.answer.Reasons = string(orphan.Busy), []string{r.moved.Error()}
-	return fmt.Errorf("refused: instance %s is busy: %s", r.p.InstanceUUID, r.moved)
+	// Not wrapped: it is not to be tried again.
+	return errors.New("refused: instance " + r.p.InstanceUUID + " is busy: " + r.moved.Error())
 }
 
 // save writes the backup of what is there before the first change. Another try

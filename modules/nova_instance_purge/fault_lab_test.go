@@ -5,11 +5,13 @@ package main
 import (
 	"fmt"
 	"maps"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/tidwall/gjson"
@@ -138,6 +140,38 @@ func TestADatabaseThatIsGoneIsNotAnAbsentInstance(t *testing.T) {
 	answer := call(t, proxy.Conf, t.TempDir(), uuid, false, nil)
 	if !answer.Get("failed").Bool() || answer.Get("verdict").String() != "unknown" || !strings.Contains(answer.Get("msg").String(), "read nova's API database") {
 		t.Errorf("got %s", answer)
+	}
+}
+
+func TestACellThatHangsMakesTheVerdictUnknownWithinTheTimeout(t *testing.T) {
+	lab := novalab.New(t)
+	const uuid = "eeeeeee3-0000-4000-8000-000000000000"
+	lab.NewInstance(t, uuid)
+	file := purged(t, lab, uuid, nil)
+	before := lab.Everything(t, uuid)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close() // the kernel accepts, nobody answers
+	lab.Map(t, 3, "33333333-3333-4333-8333-333333333333", "cell3", "mysql+pymysql://nova:pw@"+listener.Addr().String()+"/nova")
+	for name, options := range map[string]map[string]any{
+		"absent": {"timeout": 4}, "present": {"timeout": 4, "state": "present", "backup_file": file},
+	} {
+		began := time.Now()
+		answer := call(t, lab.Conf, t.TempDir(), uuid, false, options)
+		if took := time.Since(began); took > 4*time.Second {
+			t.Errorf("%s: it took %s", name, took)
+		}
+		if answer.Get("verdict").String() != "unknown" || !answer.Get("failed").Bool() || !strings.Contains(answer.Get("msg").String(), "cell3: the cell could not be read: no answer within 2s") {
+			t.Errorf("%s: %s", name, answer)
+		}
+		if answer.Get("instance.cell.name").String() != "cell1" {
+			t.Errorf("%s: what the other cells have is not told: %s", name, answer)
+		}
+	}
+	if diff := cmp.Diff(before, lab.Everything(t, uuid)); diff != "" {
+		t.Errorf("rows were changed: %s", diff)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"nova-orphan/internal/nova"
 	"nova-orphan/internal/orphan"
@@ -21,18 +22,16 @@ type plan struct {
 
 // decide gives the plan, or the refusal with all its reasons.
 func decide(evidence orphan.Evidence, judgement orphan.Judgement, instance *nova.Instance, host string) (plan, error) {
-	var refusals []error
+	var refusals []string
 	if judgement.Verdict.Refuses() {
-		refusals = append(refusals, fmt.Errorf("refused: instance %s is %s", evidence.UUID, judgement.Verdict))
-		for _, reason := range judgement.Reasons {
-			refusals = append(refusals, errors.New(reason))
-		}
+		refusals = append(refusals, fmt.Sprintf("refused: instance %s is %s", evidence.UUID, judgement.Verdict))
+		refusals = append(refusals, judgement.Reasons...)
 	}
 	if host != "" && instance != nil && instance.Host != host {
-		refusals = append(refusals, errors.New(otherHost(host, instance)))
+		refusals = append(refusals, otherHost(host, instance))
 	}
 	if len(refusals) > 0 {
-		return plan{}, &refusal{refusals}
+		return plan{}, refusalOf(refusals)
 	}
 	switch judgement.Verdict {
 	case orphan.Stuck, orphan.Zombie, orphan.Deleted:
@@ -132,13 +131,5 @@ func foresee(instance *nova.Instance) []string {
 	return steps
 }
 
-// refusal is all that speaks against a deletion, in one line.
-type refusal struct{ reasons []error }
-
-func (r *refusal) Error() string {
-	text := r.reasons[0].Error()
-	for _, reason := range r.reasons[1:] {
-		text += "; " + reason.Error()
-	}
-	return text
-}
+// refusalOf is all that speaks against it, in one line.
+func refusalOf(reasons []string) error { return errors.New(strings.Join(reasons, "; ")) }

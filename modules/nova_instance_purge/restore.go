@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"nova-orphan/internal/ansible"
@@ -78,26 +77,21 @@ func (r *restoring) try(ctx context.Context) error {
 // refuseRestore gives all that speaks against it.
 func refuseRestore(judgement orphan.Judgement, restoration nova.Restoration, finding nova.Finding, p parameters) error {
 	var reasons []string
-	switch instance := finding.Instance(judgement.Verdict); {
-	case judgement.Verdict == orphan.Unknown:
-		reasons = judgement.Reasons
-	default:
-		reasons = restoration.Conflicts
-		if p.Host != "" && instance != nil && instance.Host != p.Host {
-			reasons = append(reasons, otherHost(p.Host, instance))
-		}
+	if judgement.Verdict == orphan.Unknown {
+		reasons = append(reasons, fmt.Sprintf("refused: instance %s is unknown", p.InstanceUUID))
+		return refusalOf(append(reasons, judgement.Reasons...))
+	}
+	if len(restoration.Conflicts) > 0 {
+		reasons = append(reasons, fmt.Sprintf("refused: instance %s is %s, and is not any more as the purge left it", p.InstanceUUID, judgement.Verdict))
+		reasons = append(reasons, restoration.Conflicts...)
+	}
+	if instance := finding.Instance(judgement.Verdict); p.Host != "" && instance != nil && instance.Host != p.Host {
+		reasons = append(reasons, otherHost(p.Host, instance))
 	}
 	if len(reasons) == 0 {
 		return nil
 	}
-	refused := &refusal{[]error{fmt.Errorf("refused: instance %s is %s, and is not any more as the purge left it", p.InstanceUUID, judgement.Verdict)}}
-	if judgement.Verdict == orphan.Unknown {
-		refused.reasons[0] = fmt.Errorf("refused: instance %s is %s", p.InstanceUUID, judgement.Verdict)
-	}
-	for _, reason := range reasons {
-		refused.reasons = append(refused.reasons, errors.New(reason))
-	}
-	return refused
+	return refusalOf(reasons)
 }
 
 func (r *restoring) describe(finding nova.Finding, judgement orphan.Judgement, restoration nova.Restoration, refused error) {

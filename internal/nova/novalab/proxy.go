@@ -34,6 +34,8 @@ type Action struct {
 type Proxy struct {
 	// Conf is a nova.conf that leads through it to the API database and to cell1.
 	Conf string
+	// Socket is where it listens.
+	Socket string
 	// Held gets each statement that is held.
 	Held chan string
 
@@ -52,7 +54,7 @@ func (d *Databases) Proxy(t *testing.T, decide func(number int, statement string
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &Proxy{Held: make(chan string, 16), decide: decide, listener: listener}
+	p := &Proxy{Socket: socket, Held: make(chan string, 16), decide: decide, listener: listener}
 	p.Conf = d.writeConf(t, strings.Replace(d.URL("root", "", "api"), Socket, socket, 1), strings.Replace(d.URL("root", "", "cell0"), Socket, socket, 1))
 	t.Cleanup(p.Close)
 	go p.accept()
@@ -192,7 +194,8 @@ func readPacket(reader *bufio.Reader) ([]byte, error) {
 	if length == 1<<24-1 {
 		return nil, errors.New("a packet of several parts")
 	}
-	packet := append(header, make([]byte, length)...)
+	packet := make([]byte, len(header)+length)
+	copy(packet, header)
 	_, err := io.ReadFull(reader, packet[4:])
 	return packet, err
 }
