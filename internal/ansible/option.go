@@ -142,10 +142,15 @@ func RequiredBy(name string, names ...string) Rule {
 // OnlyIf refuses the option unless the option name has this value.
 func OnlyIf(option, name string, value any) Rule {
 	return func(values map[string]any) error {
-		if _, given := values[option]; given && values[name] != value {
-			return fmt.Errorf("parameter '%s' is only taken if %s is %v, but it is %v", option, name, value, values[name])
+		_, given := values[option]
+		current, known := values[name]
+		switch {
+		case !given || current == value:
+			return nil
+		case !known:
+			return fmt.Errorf("parameter '%s' is only taken if %s is %v", option, name, value)
 		}
-		return nil
+		return fmt.Errorf("parameter '%s' is only taken if %s is %v, but it is %v", option, name, value, current)
 	}
 }
 

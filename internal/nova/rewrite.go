@@ -69,7 +69,7 @@ func (r Row) key() string {
 	for _, column := range slices.Sorted(maps.Keys(r)) {
 		fmt.Fprintf(&key, "%s=%q ", column, r[column].Text)
 	}
-	return key.String()
+	return strings.TrimSuffix(key.String(), " ")
 }
 
 // unequal names the columns of to that have another value in from.
