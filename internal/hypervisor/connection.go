@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"time"
 
 	"libvirt.org/go/libvirt"
@@ -70,6 +71,20 @@ func (c *Connection) Domain(ctx context.Context, uuid string) (Domain, error) {
 	})
 }
 
+// Named returns the uuid of the domain with this name, or ErrNoDomain.
+func (c *Connection) Named(ctx context.Context, name string) (uuid string, err error) {
+	op := "look for a domain named " + name
+	return await(ctx, op, func() (string, error) {
+		handle, err := c.conn.LookupDomainByName(name)
+		if err != nil {
+			return "", c.explain(op, err)
+		}
+		defer func() { _ = handle.Free() }()
+		uuid, err := handle.GetUUIDString()
+		return uuid, c.explain(op, err)
+	})
+}
+
 // Destroy powers the domain off at once, as nova-compute does. The domain must
 // still be in the run that id names, else it returns ErrRestarted; one that is
 // off already is left alone.
@@ -92,18 +107,29 @@ func (c *Connection) Destroy(ctx context.Context, uuid string, id int) error {
 // Undefine removes an inactive domain's definition and what flags say, in one
 // call, which is not atomic: qemu removes snapshot metadata and the managed save
 // before it may refuse on account of NVRAM (qemu_driver.c
-// qemuDomainUndefineFlags). An active domain is ErrActive: libvirt would make it
-// transient instead, and so invisible to those who look for definitions.
-func (c *Connection) Undefine(ctx context.Context, uuid string, flags Flags) error {
-	return c.change(ctx, "undefine domain "+uuid, uuid, func(handle *libvirt.Domain, active bool) error {
+// qemuDomainUndefineFlags). The domain must still be as judged, else it returns
+// ErrChanged, so that nothing is removed that no backup holds. An active domain
+// is ErrActive: libvirt would make it transient instead, and so invisible to
+// those who look for definitions.
+func (c *Connection) Undefine(ctx context.Context, judged Domain, flags Flags) error {
+	return c.change(ctx, "undefine domain "+judged.UUID, judged.UUID, func(handle *libvirt.Domain, active bool) error {
 		if active {
 			return ErrActive
+		}
+		now, err := c.read(judged.UUID, handle)
+		if err != nil {
+			return err
+		}
+		if !reflect.DeepEqual(now, judged) {
+			return ErrChanged
 		}
 		return handle.UndefineFlags(libvirt.DomainUndefineFlagsValues(flags))
 	})
 }
 
-// Define stores a definition; a domain that runs without one becomes persistent again.
+// Define stores a definition and starts nothing; a domain that runs without one
+// becomes persistent again. One of the same uuid is replaced: libvirt knows no
+// define that only adds.
 func (c *Connection) Define(ctx context.Context, xml string) error {
 	const op = "define a domain"
 	_, err := await(ctx, op, func() (struct{}, error) {
@@ -114,6 +140,41 @@ func (c *Connection) Define(ctx context.Context, xml string) error {
 		return struct{}{}, handle.Free()
 	})
 	return err
+}
+
+// DefineSnapshot stores libvirt's record of a snapshot again, after those of its parents.
+func (c *Connection) DefineSnapshot(ctx context.Context, uuid string, snapshot Record) error {
+	op := fmt.Sprintf("define snapshot %s of domain %s", snapshot.Name, uuid)
+	return c.change(ctx, op, uuid, func(handle *libvirt.Domain, _ bool) error {
+		flags := libvirt.DOMAIN_SNAPSHOT_CREATE_REDEFINE
+		if snapshot.Current {
+			flags |= libvirt.DOMAIN_SNAPSHOT_CREATE_CURRENT
+		}
+		defined, err := handle.CreateSnapshotXML(snapshot.XML, flags)
+		if err != nil {
+			return err
+		}
+		return defined.Free()
+	})
+}
+
+// DefineCheckpoint stores libvirt's record of a checkpoint again, after those of its parents.
+func (c *Connection) DefineCheckpoint(ctx context.Context, uuid string, checkpoint Record) error {
+	op := fmt.Sprintf("define checkpoint %s of domain %s", checkpoint.Name, uuid)
+	return c.change(ctx, op, uuid, func(handle *libvirt.Domain, _ bool) error {
+		defined, err := handle.CreateCheckpointXML(checkpoint.XML, libvirt.DOMAIN_CHECKPOINT_CREATE_REDEFINE)
+		if err != nil {
+			return err
+		}
+		return defined.Free()
+	})
+}
+
+// SetAutostart has libvirt start the domain with the host.
+func (c *Connection) SetAutostart(ctx context.Context, uuid string) error {
+	return c.change(ctx, "set autostart of domain "+uuid, uuid, func(handle *libvirt.Domain, _ bool) error {
+		return handle.SetAutostart(true)
+	})
 }
 
 func (c *Connection) change(ctx context.Context, op, uuid string, do func(handle *libvirt.Domain, active bool) error) error {
@@ -140,7 +201,7 @@ func (c *Connection) explain(op string, err error) error {
 		return nil
 	case errors.As(err, &cause):
 		return NewError(op, c.uri, int(cause.Code), int(cause.Domain), cause.Message)
-	case errors.Is(err, ErrActive), errors.Is(err, ErrRestarted):
+	case errors.Is(err, ErrActive), errors.Is(err, ErrRestarted), errors.Is(err, ErrChanged):
 		return fmt.Errorf("%s: %w", op, err)
 	default:
 		return err

@@ -11,6 +11,7 @@ var (
 	ErrBusy        = errors.New("another job holds the domain")
 	ErrActive      = errors.New("the domain is running")
 	ErrRestarted   = errors.New("the domain was started anew since it was looked at")
+	ErrChanged     = errors.New("the domain is another now than when it was looked at")
 	ErrUnreachable = errors.New("libvirt cannot be reached")
 	ErrDenied      = errors.New("libvirt denies it")
 	ErrNoLibrary   = errors.New("libvirt is not installed")

@@ -101,6 +101,9 @@ func (c *Connection) snapshots(handle *libvirt.Domain, version Version) ([]Recor
 		if err != nil {
 			return nil, err
 		}
+		if record.Current, err = found[i].IsCurrent(0); err != nil {
+			return nil, err
+		}
 		records = append(records, record)
 	}
 	return records, nil

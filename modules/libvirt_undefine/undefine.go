@@ -16,16 +16,22 @@ const (
 	removable = "removable"
 	refused   = "refused"
 	unknown   = "unknown"
+	// Of a domain to restore:
+	restorable = "restorable"
+	present    = "present" // it is there already, as in the backup
 )
 
 type answer struct {
 	ansible.Result
-	Found       bool               `json:"found"`
-	Domain      *hypervisor.Domain `json:"domain,omitempty"`
-	Flags       []string           `json:"flags,omitempty"`
-	Removed     []string           `json:"removed,omitempty"`
-	LeftBehind  []string           `json:"left_behind,omitempty"`
-	LibvirtCode int                `json:"libvirt_code,omitempty"`
+	Found      bool               `json:"found"`
+	Domain     *hypervisor.Domain `json:"domain,omitempty"`
+	Flags      []string           `json:"flags,omitempty"`
+	Removed    []string           `json:"removed,omitempty"`
+	LeftBehind []string           `json:"left_behind,omitempty"`
+	Restored   []string           `json:"restored,omitempty"`
+	// Lost is what no restore brings back.
+	Lost        []string `json:"lost,omitempty"`
+	LibvirtCode int      `json:"libvirt_code,omitempty"`
 }
 
 // undefine reads, judges and, but in check mode, applies.
@@ -38,7 +44,7 @@ func undefine(ctx context.Context, call *ansible.Call, libvirt domains, p parame
 		}}, nil
 	}
 	if err != nil {
-		return failure(p, err)
+		return failure("domain "+p.UUID+" could not be read", err)
 	}
 	result := &answer{Found: true, Domain: &found.Domain}
 	planned, reasons := judge(found, p)
@@ -57,13 +63,13 @@ func undefine(ctx context.Context, call *ansible.Call, libvirt domains, p parame
 	err = s.apply(writes, found, planned)
 	result.Changed, result.BackupFile = s.changed, s.backupFile
 	if err != nil {
-		result.Diff, result.Removed, result.LeftBehind = nil, nil, nil
+		result.Diff, result.Removed, result.LeftBehind, result.Lost = nil, nil, nil, nil
 		result.LibvirtCode = libvirtCode(err)
 		return result, err
 	}
 	if !s.changed {
 		result.Msg = fmt.Sprintf("domain %s (%s) was gone before it could be undefined", found.Domain.Name, p.UUID)
-		result.Diff, result.Removed, result.LeftBehind = nil, nil, nil
+		result.Diff, result.Removed, result.LeftBehind, result.Lost = nil, nil, nil, nil
 	}
 	return result, nil
 }
@@ -72,7 +78,7 @@ func undefine(ctx context.Context, call *ansible.Call, libvirt domains, p parame
 func (a *answer) describe(planned plan, domain hypervisor.Domain, p parameters) {
 	a.Changed, a.Verdict, a.Warnings = true, removable, planned.Warnings
 	a.Plan = planned.steps(domain, p.BackupDir)
-	a.Flags, a.Removed, a.LeftBehind = planned.Flags.Names(), planned.Removed, planned.LeftBehind
+	a.Flags, a.Removed, a.LeftBehind, a.Lost = planned.Flags.Names(), planned.Removed, planned.LeftBehind, planned.Lost
 	a.Msg = fmt.Sprintf("domain %s (%s): removed %s", domain.Name, domain.UUID, strings.Join(planned.Removed, ", "))
 	a.Diff = &ansible.Diff{
 		BeforeHeader: "domain " + domain.UUID, AfterHeader: "domain " + domain.UUID,
@@ -84,10 +90,10 @@ func refusal(domain hypervisor.Domain, reasons []string) error {
 	return fmt.Errorf("refused to undefine domain %s (%s): %s", domain.Name, domain.UUID, strings.Join(reasons, "; "))
 }
 
-// failure is the answer where the domain could not be looked at.
-func failure(p parameters, err error) (ansible.Answer, error) {
+// failure is the answer where nothing could be judged.
+func failure(reason string, err error) (ansible.Answer, error) {
 	return &answer{
-		Result:      ansible.Result{Verdict: unknown, Reasons: []string{"domain " + p.UUID + " could not be read"}},
+		Result:      ansible.Result{Verdict: unknown, Reasons: []string{reason}},
 		LibvirtCode: libvirtCode(err),
 	}, err
 }

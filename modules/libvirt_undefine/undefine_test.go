@@ -41,7 +41,7 @@ func answerOf(t *testing.T, libvirt domains, arguments map[string]any) gjson.Res
 		if err := call.Decode(&p); err != nil {
 			return nil, err
 		}
-		return undefine(ctx, call, libvirt, p)
+		return bring(ctx, call, libvirt, p)
 	}
 	var out bytes.Buffer
 	status := ansible.Main([]string{"libvirt_undefine", file}, &out, faked)
