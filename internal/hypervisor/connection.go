@@ -15,6 +15,7 @@ import (
 // Connection is a connection to one libvirt daemon.
 type Connection struct {
 	uri      string
+	connect  func(uri string) (*libvirt.Connect, error)
 	conn     *libvirt.Connect
 	readOnly bool
 }
@@ -22,29 +23,37 @@ type Connection struct {
 // Open connects to the libvirt daemon that uri names, trying again for a moment
 // where its socket is not there, as while the daemon restarts.
 func Open(ctx context.Context, uri string) (*Connection, error) {
-	return open(ctx, &Connection{uri: uri}, libvirt.NewConnect)
+	c := &Connection{uri: uri, connect: libvirt.NewConnect}
+	if err := c.open(ctx); err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
 // OpenReadOnly is Open for a connection on which libvirt refuses all that changes anything.
 func OpenReadOnly(ctx context.Context, uri string) (*Connection, error) {
-	return open(ctx, &Connection{uri: uri, readOnly: true}, libvirt.NewConnectReadOnly)
+	c := &Connection{uri: uri, connect: libvirt.NewConnectReadOnly, readOnly: true}
+	if err := c.open(ctx); err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
-func open(ctx context.Context, c *Connection, connect func(string) (*libvirt.Connect, error)) (*Connection, error) {
+func (c *Connection) open(ctx context.Context) error {
 	const attempts = 3
 	for attempt := 1; ; attempt++ {
-		conn, err := await(ctx, connecting, func() (*libvirt.Connect, error) { return connect(c.uri) })
+		conn, err := await(ctx, connecting, func() (*libvirt.Connect, error) { return c.connect(c.uri) })
 		if err == nil {
 			c.conn = conn
-			return c, nil
+			return nil
 		}
 		err = c.explain(connecting, err)
 		if !errors.Is(err, ErrUnreachable) || attempt == attempts {
-			return nil, err
+			return err
 		}
 		select {
 		case <-ctx.Done():
-			return nil, err
+			return err
 		case <-time.After(time.Duration(attempt) * 500 * time.Millisecond):
 		}
 	}
@@ -57,8 +66,22 @@ func (c *Connection) Close() {
 	_, _ = await(ctx, "close the connection", c.conn.Close)
 }
 
-// Domain reads the domain with this uuid, or returns ErrNoDomain.
+// Domain reads the domain with this uuid, or returns ErrNoDomain. It connects
+// anew if the connection was lost, as by a restart of the daemon; calls that
+// change something do not, since they may have been carried out.
 func (c *Connection) Domain(ctx context.Context, uuid string) (Domain, error) {
+	domain, err := c.domain(ctx, uuid)
+	if !errors.Is(err, ErrUnreachable) {
+		return domain, err
+	}
+	c.Close()
+	if err := c.open(ctx); err != nil {
+		return Domain{}, err
+	}
+	return c.domain(ctx, uuid)
+}
+
+func (c *Connection) domain(ctx context.Context, uuid string) (Domain, error) {
 	op := "read domain " + uuid
 	return await(ctx, op, func() (Domain, error) {
 		handle, err := c.conn.LookupDomainByUUIDString(uuid)
@@ -100,7 +123,14 @@ func (c *Connection) Destroy(ctx context.Context, uuid string, id int) error {
 		if int(now) != id {
 			return ErrRestarted
 		}
-		return handle.DestroyFlags(libvirt.DOMAIN_DESTROY_DEFAULT)
+		err = handle.DestroyFlags(libvirt.DOMAIN_DESTROY_DEFAULT)
+		if errors.Is(err, libvirt.ERR_OPERATION_INVALID) {
+			// Another was quicker, which libvirt calls an invalid operation.
+			if stillActive, stateErr := handle.IsActive(); stateErr == nil && !stillActive {
+				return nil
+			}
+		}
+		return err
 	})
 }
 

@@ -24,7 +24,8 @@ type step struct {
 
 // attempts bounds how often another job's lock on the domain is waited for, for
 // which libvirt itself waits 30 s (qemu_domainjob.c QEMU_JOB_WAIT_TIME), and how
-// often a domain is judged anew that another has changed meanwhile.
+// often a domain is judged anew that another has changed meanwhile, or of which
+// it is not known what became, as the daemon was restarted.
 const attempts = 3
 
 // apply powers the domain off and undefines it, looking at it and judging anew
@@ -35,15 +36,20 @@ func (s *step) apply(ctx context.Context, found evidence, planned plan) error {
 			return err
 		}
 		done, err := s.act(ctx, found, planned)
-		again := errors.Is(err, hypervisor.ErrBusy) || errors.Is(err, hypervisor.ErrChanged)
+		lost := errors.Is(err, hypervisor.ErrUnreachable)
+		again := lost || errors.Is(err, hypervisor.ErrBusy) || errors.Is(err, hypervisor.ErrChanged)
 		if done || err != nil && (!again || attempt == attempts) {
 			return err
 		}
+		acted := err
 		found, err = readEvidence(ctx, s.libvirt, s.p)
-		if errors.Is(err, hypervisor.ErrNoDomain) {
+		switch {
+		case errors.Is(err, hypervisor.ErrNoDomain):
+			s.changed = s.changed || lost
 			return nil
-		}
-		if err != nil {
+		case err != nil && lost:
+			return fmt.Errorf("%w; it may have happened all the same: run this again to see; backup %s", acted, s.backupFile)
+		case err != nil:
 			return err
 		}
 		var reasons []string
@@ -65,7 +71,7 @@ func (s *step) act(ctx context.Context, found evidence, planned plan) (done bool
 	switch {
 	case errors.Is(err, hypervisor.ErrNoDomain):
 		return true, nil
-	case errors.Is(err, hypervisor.ErrBusy), errors.Is(err, hypervisor.ErrChanged):
+	case errors.Is(err, hypervisor.ErrBusy), errors.Is(err, hypervisor.ErrChanged), errors.Is(err, hypervisor.ErrUnreachable):
 		return false, err
 	case errors.Is(err, hypervisor.ErrActive):
 		return false, fmt.Errorf("%w: it was started meanwhile, so it was left as it is: stop what starts it (nova-compute, an HA agent), then run this again", err)

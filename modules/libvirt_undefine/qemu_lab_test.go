@@ -126,6 +126,7 @@ func TestAStoppedLibvirtIsNotAnAbsentDomain(t *testing.T) {
 			t.Fatalf("systemctl %s: %v: %s", verb, err, out)
 		}
 	}
+	systemctl("reset-failed")
 	systemctl("stop")
 	t.Cleanup(func() { systemctl("start") })
 	testscript.Run(t, testscript.Params{Files: []string{"testdata/lab-stopped/stopped.txtar"}, Cmds: ansibletest.Commands("libvirt_undefine")})

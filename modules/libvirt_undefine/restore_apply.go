@@ -35,19 +35,23 @@ func (r *restoration) apply(ctx context.Context, found restoreEvidence, planned 
 	if r.recordFile, err = backup.Write(r.p.BackupDir, r.p.UUID, moduleName, own); err != nil {
 		return fmt.Errorf("%w: make room there or give another backup_dir", err)
 	}
+	if err := r.carryOut(ctx, found, planned); err != nil {
+		return fmt.Errorf("%w; once that is dealt with, run this again: it goes on from here", err)
+	}
+	r.audit("restored %s of domain %s (%s) from %s", strings.Join(planned.restored(), ", "), domain.Name, r.p.UUID, r.p.BackupFile)
+	return r.verify(ctx, found, planned)
+}
+
+func (r *restoration) carryOut(ctx context.Context, found restoreEvidence, planned restorePlan) error {
 	if err := r.writeFiles(planned); err != nil {
-		return fmt.Errorf("%w; run this again, it goes on from here", err)
+		return err
 	}
 	if planned.Define {
 		if err := r.define(ctx, found); err != nil {
 			return err
 		}
 	}
-	if err := r.addRecords(ctx, planned); err != nil {
-		return fmt.Errorf("%w; run this again, it goes on from here", err)
-	}
-	r.audit("restored %s of domain %s (%s) from %s", strings.Join(planned.restored(), ", "), domain.Name, r.p.UUID, r.p.BackupFile)
-	return r.verify(ctx, found, planned)
+	return r.addRecords(ctx, planned)
 }
 
 func (r *restoration) writeFiles(planned restorePlan) error {
@@ -74,7 +78,7 @@ func (r *restoration) define(ctx context.Context, found restoreEvidence) error {
 	case err != nil && !errors.Is(err, hypervisor.ErrNoDomain):
 		return err
 	case err == nil && (found.Domain == nil || now.XML != found.Domain.XML):
-		return fmt.Errorf("%w, %s: look at it, then run this again", hypervisor.ErrChanged, now.State)
+		return fmt.Errorf("%w, %s", hypervisor.ErrChanged, now.State)
 	}
 	if err := r.libvirt.Define(ctx, found.Record.XML); err != nil {
 		return err
@@ -148,19 +152,19 @@ func makeFolder(folder entry) (made bool, err error) {
 // link of that user's making.
 func addFile(file stateFile) (err error) {
 	folder, prefix := filepath.Dir(file.Path), "."+filepath.Base(file.Path)+".restore-"
-	if err := removePartial(folder, prefix); err != nil {
+	if err = removePartial(folder, prefix); err != nil {
 		return err
 	}
 	partial, err := os.CreateTemp(folder, prefix+"*")
 	if err != nil {
 		return err
 	}
-	defer os.Remove(partial.Name())
+	defer func() { _ = os.Remove(partial.Name()) }()
 	defer partial.Close()
-	if _, err := partial.Write(file.Content); err != nil {
+	if _, err = partial.Write(file.Content); err != nil {
 		return err
 	}
-	if err := errors.Join(partial.Chown(file.UID, file.GID), partial.Chmod(file.Mode), partial.Sync()); err != nil {
+	if err = errors.Join(partial.Chown(file.UID, file.GID), partial.Chmod(file.Mode), partial.Sync()); err != nil {
 		return err
 	}
 	return os.Link(partial.Name(), file.Path)

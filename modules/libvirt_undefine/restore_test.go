@@ -58,7 +58,7 @@ func TestAPurgedDomainComesBackAsItWas(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Remove(guest.NVRAM); err != nil {
+	if err = os.Remove(guest.NVRAM); err != nil {
 		t.Fatal(err)
 	}
 

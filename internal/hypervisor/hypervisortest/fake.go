@@ -275,6 +275,12 @@ func (f *Fake) SetAutostart(_ context.Context, uuid string) error {
 	return err
 }
 
+// Lost is the error of a call whose connection breaks.
+func Lost() error {
+	const rpc = 7
+	return hypervisor.NewError("ask the fake", "fake:///system", 38, rpc, "End of file while reading data: Input/output error")
+}
+
 // Said is an error of libvirt's qemu driver.
 func Said(code int, message string) error {
 	const qemu = 10
