@@ -44,16 +44,23 @@ func restartLibvirtd(t *testing.T) {
 	shell(t, "systemctl", "restart", "libvirtd.service")
 }
 
-// reconfigure adds a line to libvirtd's configuration for the test's duration.
-func reconfigure(t *testing.T, line string) {
+// reconfigure replaces a setting of libvirtd's configuration for the test's duration.
+func reconfigure(t *testing.T, setting string) {
 	t.Helper()
 	const path = "/etc/libvirt/libvirtd.conf"
 	content, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
+	name, _, _ := strings.Cut(setting, " ")
+	lines := []string{setting}
+	for _, line := range strings.Split(string(content), "\n") {
+		if !strings.HasPrefix(line, name) {
+			lines = append(lines, line)
+		}
+	}
 	other := filepath.Join(t.TempDir(), "libvirtd.conf")
-	if err := os.WriteFile(other, append(content, line+"\n"...), 0o644); err != nil {
+	if err := os.WriteFile(other, []byte(strings.Join(lines, "\n")), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	shell(t, "mount", "--bind", other, path)
@@ -195,7 +202,7 @@ func TestWhoMayNotIsToldSo(t *testing.T) {
 		found   string
 	}{
 		"the read-only socket":    {uri: "qemu+unix:///system?socket=/var/run/libvirt/libvirt-sock-ro", code: "29", found: "true"},
-		"polkit at the socket":    {config: `auth_unix_rw = "polkit"`, wrapper: nobody, code: "45", found: "false"},
+		"polkit at the socket":    {config: `auth_unix_rw = "polkit"`, wrapper: nobody, code: "94", found: "false"},
 		"polkit's access control": {config: `access_drivers = ["polkit"]`, wrapper: nobody, code: "88", found: "true"},
 		"the socket's mode":       {uri: "qemu+unix:///system?socket=/var/run/libvirt/libvirt-admin-sock", wrapper: nobody, code: "38", found: "false"},
 	} {
