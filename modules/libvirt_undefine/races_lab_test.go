@@ -88,7 +88,7 @@ var undefineRaces = map[string]racing{
 			guest.ProjectID = "p2"
 			defineAnother(t, guest)
 		},
-		want:  map[string]string{"failed": "true", "changed": "false", "msg": "it belongs to project p2"},
+		want:  map[string]string{"failed": "true", "changed": "false", "msg": "it belongs to project p2", "verdict": refused, "domain.nova.project_id": "p2", "plan": ""},
 		after: "shut off",
 	},
 	"renamed, and its name was given": {
@@ -99,7 +99,7 @@ var undefineRaces = map[string]racing{
 	"a snapshot was taken: it is backed up, too": {
 		guest: func(g *hypervisortest.Guest) { g.Disk = "/var/lib/libvirt/images/lab-race.qcow2" },
 		at:    afterJudging, meanwhile: virsh("snapshot-create-as", "lab-race", "late"),
-		want: map[string]string{"failed": "", "changed": "true"},
+		want: map[string]string{"failed": "", "changed": "true", "flags": `["snapshots_metadata"]`, "warnings.#": "1"},
 	},
 }
 

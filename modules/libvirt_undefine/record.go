@@ -66,13 +66,13 @@ func readRecord(path, uuid string) (record, error) {
 	if err := backup.Read(path, moduleName, uuid, &data); err != nil {
 		return record{}, err
 	}
-	if err := data.unpack(); err != nil {
+	if err := data.unpack(uuid); err != nil {
 		return record{}, fmt.Errorf("read the backup of %s: %s: %w", uuid, path, err)
 	}
 	return data, nil
 }
 
-func (r *record) unpack() error {
+func (r *record) unpack(uuid string) error {
 	switch {
 	case r.Restored != "":
 		return fmt.Errorf("it is the record of a restore and has no definition: give %s", r.Restored)
@@ -90,9 +90,12 @@ func (r *record) unpack() error {
 			return fmt.Errorf("its copy of %s: %w", r.Files[i].Path, err)
 		}
 	}
-	definition, err := hypervisor.ParseDefinition(r.Domain.UUID, r.XML)
+	definition, err := hypervisor.ParseDefinition(uuid, r.XML)
 	if err != nil {
 		return err
+	}
+	if r.Domain.UUID != uuid || r.Domain.Name != definition.Name {
+		return fmt.Errorf("it is damaged: it defines %s, but tells of domain %s (%s)", definition.Name, r.Domain.Name, r.Domain.UUID)
 	}
 	r.Domain.Definition, r.Domain.XML = definition, r.XML
 	return nil

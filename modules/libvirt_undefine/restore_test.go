@@ -162,6 +162,7 @@ func TestARestoreIsRefusedWhereSomethingElseIs(t *testing.T) {
 func TestADamagedBackupIsNotRestored(t *testing.T) {
 	for title, c := range map[string]struct{ old, new, want string }{
 		"another uuid in the definition": {"<uuid>" + uuid, "<uuid>11111111-f6a4-8304-79aa-97f2502e193f", "names the uuid"},
+		"another name in the definition": {"<name>" + name, "<name>instance-00000001", "it defines instance-00000001, but tells of domain " + name},
 		"no XML":                         {"<domain", "<", "read the definition"},
 		"a file that does not unpack":    {`"gzip": "H4sI`, `"gzip": "AAAA`, "its copy of "},
 		"records without names":          {`"snapshots_xml"`, `"others"`, "have no names"},

@@ -50,7 +50,7 @@ func undefine(ctx context.Context, call *ansible.Call, libvirt domains, p parame
 	planned, reasons := judge(found, p)
 	if len(reasons) > 0 {
 		result.Verdict, result.Reasons = refused, reasons
-		return result, refusal(found.Domain, reasons)
+		return result, &refusal{found.Domain, reasons}
 	}
 	result.describe(planned, found.Domain, p)
 	if call.Check {
@@ -61,8 +61,17 @@ func undefine(ctx context.Context, call *ansible.Call, libvirt domains, p parame
 	defer cancel()
 	s := step{libvirt: libvirt, p: p, audit: call.Audit}
 	err = s.apply(writes, found, planned)
+	if s.anew != nil {
+		result.Domain = s.anew
+		result.describe(s.anewPlan, *s.anew, p)
+		result.Warnings = append(result.Warnings, "it was changed by another meanwhile, and judged anew")
+	}
 	result.Changed, result.BackupFile = s.changed, s.backupFile
 	if err != nil {
+		var refusal *refusal
+		if errors.As(err, &refusal) {
+			result.Verdict, result.Reasons, result.Domain, result.Plan = refused, refusal.reasons, &refusal.domain, nil
+		}
 		result.Diff, result.Removed, result.LeftBehind, result.Lost = nil, nil, nil, nil
 		result.LibvirtCode = libvirtCode(err)
 		return result, err
@@ -86,8 +95,14 @@ func (a *answer) describe(planned plan, domain hypervisor.Domain, p parameters) 
 	}
 }
 
-func refusal(domain hypervisor.Domain, reasons []string) error {
-	return fmt.Errorf("refused to undefine domain %s (%s): %s", domain.Name, domain.UUID, strings.Join(reasons, "; "))
+// refusal is the error of a judgement, the first or one while others change the domain.
+type refusal struct {
+	domain  hypervisor.Domain
+	reasons []string
+}
+
+func (r *refusal) Error() string {
+	return fmt.Sprintf("refused to undefine domain %s (%s): %s", r.domain.Name, r.domain.UUID, strings.Join(r.reasons, "; "))
 }
 
 // failure is the answer where nothing could be judged.
