@@ -34,6 +34,9 @@ type Domain struct {
 	// XML is the inactive definition, with its secrets where the connection may
 	// read them: for the backup, never for an answer.
 	XML string `json:"-"`
+	// SecretsDenied: the connection may write, but not read secrets (libvirt's ACL
+	// without read_secure), so that XML lacks them if there are any.
+	SecretsDenied bool `json:"-"`
 	Definition
 }
 

@@ -24,6 +24,7 @@ func (c *Connection) read(uuid string, handle *libvirt.Domain) (Domain, error) {
 		return domain, err
 	}
 	domain.XML, err = c.describe(func(secure bool) (string, error) {
+		domain.SecretsDenied = !secure && !c.readOnly
 		if secure {
 			return handle.GetXMLDesc(libvirt.DOMAIN_XML_INACTIVE | libvirt.DOMAIN_XML_SECURE)
 		}

@@ -16,7 +16,6 @@ import (
 	"nova-orphan/internal/hypervisor/hypervisortest"
 )
 
-// faultyGuest has a file of UEFI variables on a file system of its own.
 var faultyGuest = hypervisortest.Guest{UUID: "c0000000-0000-4000-8000-000000000004", Name: "lab-fault", ProjectID: "p1"}
 
 func shell(t *testing.T, command string, args ...string) string {
@@ -194,16 +193,18 @@ func TestWhoMayNotIsToldSo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	const lost = "what no restore brings back: the passwords of its displays, if it has any, which libvirt denies to this user"
 	for title, c := range map[string]struct {
 		config  string
 		uri     string
 		wrapper []string
 		code    string
 		found   string
+		lost    string // the plan's last line
 	}{
-		"the read-only socket":    {uri: "qemu+unix:///system?socket=/var/run/libvirt/libvirt-sock-ro", code: "29", found: "true"},
+		"the read-only socket":    {uri: "qemu+unix:///system?socket=/var/run/libvirt/libvirt-sock-ro", code: "29", found: "true", lost: lost},
 		"polkit at the socket":    {config: `auth_unix_rw = "polkit"`, wrapper: nobody, code: "94", found: "false"},
-		"polkit's access control": {config: `access_drivers = ["polkit"]`, wrapper: nobody, code: "88", found: "true"},
+		"polkit's access control": {config: `access_drivers = ["polkit"]`, wrapper: nobody, code: "88", found: "true", lost: lost},
 		"the socket's mode":       {uri: "qemu+unix:///system?socket=/var/run/libvirt/libvirt-admin-sock", wrapper: nobody, code: "38", found: "false"},
 	} {
 		t.Run(title, func(t *testing.T) {
@@ -220,12 +221,13 @@ func TestWhoMayNotIsToldSo(t *testing.T) {
 			if err := os.Chown(dir, uid, -1); err != nil {
 				t.Fatal(err)
 			}
-			arguments := map[string]any{"backup_dir": dir, "timeout": 20}
+			arguments := map[string]any{"backup_dir": dir}
 			if c.uri != "" {
 				arguments["uri"] = c.uri
 			}
 			answer := start(t, guest, arguments, c.wrapper...).answer(t)
 			wantAnswer(t, answer, map[string]string{"failed": "true", "changed": "false", "libvirt_code": c.code, "found": c.found, "msg": "become: true"})
+			wantAnswer(t, answer, map[string]string{"plan.2": c.lost})
 			wantState(t, guest, "shut off")
 		})
 	}

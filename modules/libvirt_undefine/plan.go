@@ -29,6 +29,9 @@ func judge(found evidence, p parameters) (plan, []string) {
 	j.plan.Removed = []string{"domain"}
 	j.plan.LeftBehind, j.plan.Lost = []string{}, []string{}
 	j.reasons = identity(found.Domain, p)
+	if found.Domain.SecretsDenied {
+		j.loses("the passwords of its displays, if it has any, which libvirt denies to this user")
+	}
 	j.power()
 	j.saved()
 	j.nvram()

@@ -119,6 +119,20 @@ func wantBackup(t *testing.T, path string, guest hypervisortest.Guest) {
 	}
 }
 
+func TestWhatNoRestoreBringsBackIsSaidFirst(t *testing.T) {
+	guest := plain
+	guest.Running, guest.NVRAM = true, filepath.Join(t.TempDir(), "v.fd")
+	for _, check := range []bool{true, false} {
+		fake := hypervisortest.NewFake()
+		fake.Make(t, guest)
+		answer := answerOf(t, fake, map[string]any{"backup_dir": t.TempDir(), "destroy": true, "nvram": "discard", "_ansible_check_mode": check})
+		wantAnswer(t, answer, map[string]string{
+			"failed": "", "lost": `["the memory of the guest, which is running","the UEFI variables, which were not copied (nvram: discard)"]`,
+			"plan.3": "what no restore brings back: the memory of the guest, which is running; the UEFI variables, which were not copied (nvram: discard)",
+		})
+	}
+}
+
 func TestARefusalChangesNothing(t *testing.T) {
 	fake, dir := hypervisortest.NewFake(), t.TempDir()
 	guest := plain
