@@ -139,6 +139,16 @@ func RequiredBy(name string, names ...string) Rule {
 	}
 }
 
+// OnlyIf refuses the option unless the option name has this value.
+func OnlyIf(option, name string, value any) Rule {
+	return func(values map[string]any) error {
+		if _, given := values[option]; given && values[name] != value {
+			return fmt.Errorf("parameter '%s' is only taken if %s is %v, but it is %v", option, name, value, values[name])
+		}
+		return nil
+	}
+}
+
 func split(values map[string]any, names []string) (given, missing []string) {
 	for _, name := range names {
 		if _, ok := values[name]; ok {
