@@ -15,7 +15,7 @@ import (
 	"sync"
 )
 
-// Token is the one that the fake Keystone issues, Password the one it wants.
+// Token is the first that the fake Keystone issues, Password the one it wants.
 const (
 	Token    = "token-of-the-fake-cloud"
 	Password = "password-of-the-fake-cloud"
@@ -30,6 +30,7 @@ type Cloud struct {
 	mu       sync.Mutex
 	requests []string
 	failures []*Failure
+	expired  int // tokens that have expired
 }
 
 // Failure is what goes wrong with the next requests of a method and path prefix.
@@ -78,6 +79,23 @@ func (c *Cloud) Do(change func()) {
 func (c *Cloud) Fail(failure Failure) {
 	c.Do(func() { c.failures = append(c.failures, &failure) })
 }
+
+// Token is the token that is valid now.
+func (c *Cloud) Token() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.token()
+}
+
+func (c *Cloud) token() string {
+	if c.expired == 0 {
+		return Token
+	}
+	return fmt.Sprint(Token, "-", c.expired)
+}
+
+// Expire lets all tokens that were issued so far expire.
+func (c *Cloud) Expire() { c.Do(func() { c.expired++ }) }
 
 // Requests are the requests since the last call, as "METHOD /path".
 func (c *Cloud) Requests() []string {
@@ -135,7 +153,7 @@ func (c *Cloud) route(w http.ResponseWriter, r *http.Request) {
 		c.issueToken(w, r)
 		return
 	}
-	if r.Header.Get("X-Auth-Token") != Token {
+	if r.Header.Get("X-Auth-Token") != c.token() {
 		reply(w, http.StatusUnauthorized, map[string]any{"error": map[string]any{"message": "no valid token"}})
 		return
 	}
@@ -169,7 +187,7 @@ func (c *Cloud) issueToken(w http.ResponseWriter, r *http.Request) {
 	if !c.Missing {
 		catalog = append(catalog, c.service("compute", "/compute/v2.1"))
 	}
-	w.Header().Set("X-Subject-Token", Token)
+	w.Header().Set("X-Subject-Token", c.token())
 	reply(w, http.StatusCreated, map[string]any{"token": map[string]any{"expires_at": "2099-01-01T00:00:00.000000Z", "catalog": catalog}})
 }
 
