@@ -95,7 +95,10 @@ func (c *Cloud) token() string {
 }
 
 // Expire lets all tokens that were issued so far expire.
-func (c *Cloud) Expire() { c.Do(func() { c.expired++ }) }
+func (c *Cloud) Expire() { c.Do(c.ExpireWithin) }
+
+// ExpireWithin is Expire for use within Do, and for Meanwhile.
+func (c *Cloud) ExpireWithin() { c.expired++ }
 
 // Requests are the requests since the last call, as "METHOD /path".
 func (c *Cloud) Requests() []string {
