@@ -80,12 +80,10 @@ func authenticate(ctx context.Context, found credentials, secret func(...string)
 	}
 	provider.RetryFunc = cloud.afterFailure
 	login := func(ctx context.Context) error {
-		// Not Authenticate, which would first ask which versions there are: v2 is long gone.
-		err := openstack.AuthenticateV3(ctx, provider, &found.auth, gophercloud.EndpointOpts{})
-		secret(provider.Token())
 		// gophercloud's own locator asks each endpoint for its versions, outside the context.
-		provider.EndpointLocator = cloud.locate
-		return err
+		defer func() { secret(provider.Token()); provider.EndpointLocator = cloud.locate }()
+		// Not Authenticate, which would first ask which versions there are: v2 is long gone.
+		return openstack.AuthenticateV3(ctx, provider, &found.auth, gophercloud.EndpointOpts{})
 	}
 	if err = login(ctx); err != nil {
 		return nil, err

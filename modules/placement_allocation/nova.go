@@ -13,9 +13,9 @@ import (
 	"nova-orphan/internal/openstack"
 )
 
-// novaAPI looks for Nova only when it is asked something. It asks in its own
-// words: gophercloud's list of migrations ends with the first page, and its types
-// for servers alone make the binary bigger by half a MB.
+// novaAPI looks for Nova only when it is asked something. It decodes the few
+// fields that are judged: gophercloud's list of migrations ends with the first
+// page, and its types refuse a whole page for one odd field.
 type novaAPI struct {
 	cloud  *openstack.Cloud
 	client *gophercloud.ServiceClient
