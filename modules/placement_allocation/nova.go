@@ -59,8 +59,8 @@ func (n *novaAPI) SeesAllProjects(ctx context.Context) error {
 // pageSize is what Nova itself cuts pages to by default ([api]max_limit).
 const pageSize = 1000
 
-// Migrations implements witness. A page may be shorter than was asked for, so
-// that only an empty one is the last.
+// Migrations implements witness. Nova gives a link to the next page with each page
+// that is full (nova/api/openstack/common.py ViewBuilder._get_collection_links).
 func (n *novaAPI) Migrations(ctx context.Context, instance string) ([]migration, error) {
 	query := url.Values{"limit": {strconv.Itoa(pageSize)}}
 	if instance != "" {
@@ -70,6 +70,7 @@ func (n *novaAPI) Migrations(ctx context.Context, instance string) ([]migration,
 	for {
 		var page struct {
 			Migrations *[]migration `json:"migrations"`
+			Links      []any        `json:"migrations_links"`
 		}
 		if err := n.get(ctx, "os-migrations?"+query.Encode(), &page); err != nil {
 			return nil, err
@@ -77,10 +78,10 @@ func (n *novaAPI) Migrations(ctx context.Context, instance string) ([]migration,
 		if page.Migrations == nil {
 			return nil, errors.New("read migrations: the answer has no migrations")
 		}
-		if len(*page.Migrations) == 0 {
+		all = append(all, *page.Migrations...)
+		if len(*page.Migrations) == 0 || len(page.Links) == 0 {
 			return all, nil
 		}
-		all = append(all, *page.Migrations...)
 		last := all[len(all)-1].UUID
 		if last == "" || last == query.Get("marker") {
 			return nil, fmt.Errorf("read migrations: the page after %q does not go on", query.Get("marker"))

@@ -3,16 +3,27 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/gophercloud/gophercloud/v2"
+	"github.com/tidwall/gjson"
+
+	"nova-orphan/internal/openstack"
 )
 
 func TestAKilledRunIsFinishedByTheNextOnTheRealServices(t *testing.T) { testCrashes(t, newRealStage) }
 
 func TestWhatOthersDoMeanwhileIsJudgedAnewOnTheRealServices(t *testing.T) {
 	testRaces(t, newRealStage)
+}
+
+func TestAnOverCommittedProviderThatStaysIsExplainedByTheRealPlacement(t *testing.T) {
+	testOverCommitted(newRealStage(t))
 }
 
 func newRealStage(t *testing.T) *stage { return newStage(t, &realNova{t: t}) }
@@ -31,26 +42,43 @@ func (n *realNova) sql(format string, values ...any) {
 	}
 }
 
-func (n *realNova) openstack(arguments ...string) string {
+// ask sends a request to the real Nova, and returns its answer.
+func (n *realNova) ask(method, path string, body any) gjson.Result {
 	n.t.Helper()
-	output, err := exec.Command("openstack", arguments...).CombinedOutput()
+	cloud, err := openstack.Connect(stageContext(n.t), openstack.Auth{}, func(...string) {})
 	if err != nil {
-		n.t.Fatalf("openstack %v: %v: %s", arguments, err, output)
+		n.t.Fatal(err)
 	}
-	return strings.TrimSpace(string(output))
+	nova, err := cloud.Compute()
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	var answer json.RawMessage
+	options := &gophercloud.RequestOpts{JSONBody: body, JSONResponse: &answer, OkCodes: []int{200, 202, 204}}
+	if _, err = nova.Request(stageContext(n.t), method, nova.ServiceURL(path), options); err != nil {
+		n.t.Fatal(err)
+	}
+	return gjson.ParseBytes(answer)
 }
 
 func (n *realNova) boot(hypervisor string) string {
 	n.t.Helper()
-	uuid := n.openstack("server", "create", "--flavor=m1.nano", "--image=tiny", "--nic=none", "--format=value", "--column=id", "test")
+	image, err := exec.Command("mysql", "--batch", "--skip-column-names", "--execute=SELECT id FROM glance.images WHERE name = 'tiny'").Output()
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	uuid := n.ask("POST", "servers", map[string]any{"server": map[string]any{
+		"name": "test", "imageRef": strings.TrimSpace(string(image)), "networks": "none",
+		"flavorRef": n.ask("GET", "flavors", nil).Get(`flavors.#(name=="m1.nano").id`).String(),
+	}}).Get("server.id").String()
 	n.t.Cleanup(func() {
 		n.revive(uuid)
-		n.openstack("server", "delete", uuid)
+		n.ask("DELETE", "servers/"+uuid, nil)
 	})
 	n.await(uuid)
 	n.revive(uuid)
 	if hypervisor != "" {
-		n.sql("UPDATE instances SET host = '%s', node = '%s', launched_on = '%s' WHERE uuid = '%s'", hypervisor, hypervisor, hypervisor, uuid)
+		n.sql("UPDATE instances SET host = '%s', node = '%s' WHERE uuid = '%s'", hypervisor, hypervisor, uuid)
 	}
 	return uuid
 }
@@ -58,11 +86,14 @@ func (n *realNova) boot(hypervisor string) string {
 // await waits until Nova has given up to find a host for it.
 func (n *realNova) await(uuid string) {
 	n.t.Helper()
-	for status := ""; status != "ERROR"; {
-		if status != "" && status != "BUILD" {
+	for end := time.Now().Add(time.Minute); ; {
+		status := n.ask("GET", "servers/"+uuid, nil).Get("server.status").String()
+		if status == "ERROR" {
+			return
+		}
+		if status != "BUILD" || time.Now().After(end) {
 			n.t.Fatalf("server %s is in status %s", uuid, status)
 		}
-		status = n.openstack("server", "show", "--format=value", "--column=status", uuid)
 	}
 }
 
