@@ -227,7 +227,9 @@ func wentBack(s *stage) {
 	s.wants(s.consumer, holdings{s.host: 2, s.child: 1, s.other: 2, s.storage: 1})
 }
 
-func TestAnOverCommittedProviderThatStaysIsExplained(t *testing.T) { testOverCommitted(newFakeStage(t)) }
+func TestAnOverCommittedProviderThatStaysIsExplained(t *testing.T) {
+	testOverCommitted(newFakeStage(t))
+}
 
 // testOverCommitted: a provider that stays holds more than it has, which Placement
 // before 14.0 minds.

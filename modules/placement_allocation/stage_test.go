@@ -63,10 +63,10 @@ func newStage(t *testing.T, nova novaStage) *stage {
 		proxy: openstacktest.NewProxy(os.Getenv("OS_AUTH_URL")),
 	}
 	t.Cleanup(s.proxy.Close)
-	s.host = s.newProvider("host", "", 8)
-	s.child = s.newProvider("child", s.host, 8)
-	s.other = s.newProvider("other", "", 8)
-	s.storage = s.newProvider("storage", "", 8)
+	s.host = s.newProvider("host", "")
+	s.child = s.newProvider("child", s.host)
+	s.other = s.newProvider("other", "")
+	s.storage = s.newProvider("storage", "")
 	return s
 }
 
@@ -111,7 +111,7 @@ func (n fakeNova) evacuated(uuid, from string) {
 }
 
 // newProvider is named KIND-UUID.
-func (s *stage) newProvider(kind, parent string, total int) string {
+func (s *stage) newProvider(kind, parent string) string {
 	s.t.Helper()
 	uuid := randomUUID()
 	options := resourceproviders.CreateOpts{Name: kind + "-" + uuid, UUID: uuid, ParentProviderUUID: parent}
@@ -128,7 +128,7 @@ func (s *stage) newProvider(kind, parent string, total int) string {
 			s.t.Error(err)
 		}
 	})
-	s.resize(uuid, total)
+	s.resize(uuid, 8)
 	return uuid
 }
 
