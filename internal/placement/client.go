@@ -51,6 +51,9 @@ func (c *Client) Allocation(ctx context.Context, consumer string) (Allocation, e
 		allocation.ProjectID, allocation.UserID = *answer.ProjectID, *answer.UserID
 	}
 	for provider, held := range answer.Allocations {
+		if len(held.Resources) == 0 {
+			return Allocation{}, fmt.Errorf("read the allocation of %s: the answer has no resources for %s", consumer, provider)
+		}
 		allocation.Providers[provider] = held.Resources
 	}
 	if !allocation.Empty() && allocation.Generation == nil {
@@ -121,6 +124,9 @@ func (c *Client) list(ctx context.Context, options resourceproviders.ListOpts) (
 	}
 	var providers []Provider
 	for _, provider := range found {
+		if provider.UUID == "" || provider.RootProviderUUID == "" {
+			return nil, errors.New("the answer has a resource provider without uuid or root_provider_uuid")
+		}
 		providers = append(providers, Provider{UUID: provider.UUID, Name: provider.Name, Generation: provider.Generation, Root: provider.RootProviderUUID})
 	}
 	return providers, nil

@@ -36,7 +36,7 @@ func TestTheModuleAsAnsibleCallsIt(t *testing.T) {
 	for name, command := range map[string]func(*testscript.TestScript, *openstacktest.Cloud, []string){
 		"hold": hold, "capacity": capacity, "server": addServer, "migration": addMigration, "nova": nova,
 		"boots": boots, "dies": dies, "fail": failNext, "kind": kind, "release": release, "drop": drop, "expires": expires,
-		"revives": revives, "no-migrations": noMigrations, "meanwhile": meanwhile, "requests": requests, "writes": writes,
+		"revives": revives, "no-migrations": noMigrations, "unreadable": unreadable, "meanwhile": meanwhile, "requests": requests, "writes": writes,
 	} {
 		commands[name] = func(ts *testscript.TestScript, _ bool, args []string) {
 			command(ts, ts.Value(cloudKey{}).(*openstacktest.Cloud), args)
@@ -142,6 +142,14 @@ func drop(ts *testscript.TestScript, cloud *openstacktest.Cloud, args []string) 
 func noMigrations(ts *testscript.TestScript, cloud *openstacktest.Cloud, args []string) {
 	wantArgs(ts, args, 0, "no-migrations")
 	cloud.Do(func() { cloud.Migrations = nil })
+}
+
+// unreadable: after the next write, the allocation cannot be read
+func unreadable(ts *testscript.TestScript, cloud *openstacktest.Cloud, args []string) {
+	wantArgs(ts, args, 0, "unreadable")
+	cloud.Fail(openstacktest.Failure{Method: "PUT", Path: "/placement", Times: 1, Meanwhile: func() {}, Next: &openstacktest.Failure{
+		Method: "GET", Path: "/placement/allocations/", Status: 500, Times: 1,
+	}})
 }
 
 // expires METHOD PATH: with the next such request, the token has expired
