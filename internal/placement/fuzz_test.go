@@ -55,12 +55,12 @@ func FuzzAnswers(f *testing.F) {
 			Endpoint: "http://placement/",
 		})
 		ctx := t.Context()
-		allocation, err := client.Allocation(ctx, fuzzConsumer)
-		if err == nil && !allocation.Empty() && allocation.Generation == nil {
+		allocation, failure := client.Allocation(ctx, fuzzConsumer)
+		if failure == nil && !allocation.Empty() && allocation.Generation == nil {
 			t.Errorf("an allocation without a generation: %+v", allocation)
 		}
 		for provider, resources := range allocation.Providers {
-			if err == nil && len(resources) == 0 {
+			if failure == nil && len(resources) == 0 {
 				t.Errorf("nothing is held on %s, which is no holding", provider)
 			}
 		}
@@ -77,7 +77,7 @@ func FuzzAnswers(f *testing.F) {
 		_, _ = client.Consumers(ctx, fuzzProvider)
 		_, _ = client.ConsumerType(ctx, fuzzConsumer)
 		generation := 1
-		err = client.Replace(ctx, placement.Allocation{Consumer: fuzzConsumer, ProjectID: "p", UserID: "u", Generation: &generation})
+		err := client.Replace(ctx, placement.Allocation{Consumer: fuzzConsumer, ProjectID: "p", UserID: "u", Generation: &generation})
 		if err != nil && strings.Contains(err.Error(), "placement refuses") && strings.Contains(err.Error(), "\n") {
 			t.Errorf("a refusal of more than a line: %v", err)
 		}

@@ -105,9 +105,8 @@ func (c *faultyCloud) sendOn(w http.ResponseWriter, _ *http.Request) {
 
 func (c *faultyCloud) faults() []fault {
 	var all []fault
-	add := func(name, method, path string, answer http.HandlerFunc, words ...string) *fault {
+	add := func(name, method, path string, answer http.HandlerFunc, words ...string) {
 		all = append(all, fault{name: name, method: method, path: path, answer: answer, words: words})
-		return &all[len(all)-1]
 	}
 	for _, service := range []struct{ name, method, path string }{
 		{"keystone", "POST", keystonePath}, {"placement", "GET", placementPath}, {"nova", "GET", novaPath},
@@ -134,8 +133,8 @@ func (c *faultyCloud) faults() []fault {
 	for i := range all {
 		all[i].refusing = strings.HasPrefix(all[i].name, "nova")
 	}
-	put := func(name string, answer http.HandlerFunc, words ...string) *fault {
-		return add("placement "+name+" to the write", "PUT", placementPath, answer, words...)
+	put := func(name string, answer http.HandlerFunc, words ...string) {
+		add("placement "+name+" to the write", "PUT", placementPath, answer, words...)
 	}
 	for _, status := range []int{400, 401, 403, 404} {
 		put(fmt.Sprint("answers ", status), c.says(status, ""), fmt.Sprintf("placement answered %d", status), " to PUT http")
@@ -277,7 +276,7 @@ func (c *faultyCloud) suffer(t *testing.T, name string, given way, f fault) stri
 		"_ansible_verbosity": 4, "_ansible_debug": true, "_ansible_diff": true,
 	}
 	maps.Copy(options, given.options)
-	environment := append(given.environment, "PATH="+os.Getenv("PATH"), "HOME="+c.folder,
+	environment := append(slices.Clone(given.environment), "PATH="+os.Getenv("PATH"), "HOME="+c.folder,
 		"HTTPS_PROXY=http://u:"+planted()["the URL of a proxy"]+"@proxy.invalid:99999")
 	c.Requests()
 	answer := startModule(t, options, environment).refused(false, f.words...)

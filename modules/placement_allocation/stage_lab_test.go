@@ -5,6 +5,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -24,6 +25,28 @@ func TestWhatOthersDoMeanwhileIsJudgedAnewOnTheRealServices(t *testing.T) {
 
 func TestAnOverCommittedProviderThatStaysIsExplainedByTheRealPlacement(t *testing.T) {
 	testOverCommitted(newRealStage(t))
+}
+
+func TestSyslogHasWhatWasDoneAndNoSecret(t *testing.T) {
+	s := newRealStage(t)
+	s.set(s.consumer, holdings{s.host: 1})
+	s.start(s.removal()).done(true)
+	log := ""
+	for end := time.Now().Add(20 * time.Second); !strings.Contains(log, s.consumer) && time.Now().Before(end); {
+		output, err := exec.Command("journalctl", "--quiet", "--output=cat", "--identifier=ansible-placement_allocation").Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		log = string(output)
+	}
+	if !strings.Contains(log, "remove the allocation of "+s.consumer) {
+		t.Errorf("syslog does not say what was done: %s", log)
+	}
+	for _, secret := range []string{os.Getenv("OS_PASSWORD"), s.service.Token()} {
+		if secret == "" || strings.Contains(log, secret) {
+			t.Errorf("syslog has the secret %q", secret)
+		}
+	}
 }
 
 func newRealStage(t *testing.T) *stage { return newStage(t, &realNova{t: t}) }
