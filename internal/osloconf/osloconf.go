@@ -95,4 +95,4 @@ func (c Config) get(section, option string, depth int) string {
 	})
 }
 
-var reference = regexp.MustCompile(`\$\$|\\\$|\$\{[A-Za-z_][\w.]*\}|\$[A-Za-z_]\w*(\.[A-Za-z_]\w*)?`)
+var reference = regexp.MustCompile(`\$\$|\\\$|\$\{[A-Za-z_]\w*(\.\w+)?\}|\$[A-Za-z_]\w*(\.[A-Za-z_]\w*)?`)
