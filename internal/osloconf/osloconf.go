@@ -103,4 +103,4 @@ func (c Config) get(section, option string, depth int, budget *int) string {
 	})
 }
 
-var reference = regexp.MustCompile(`\$\$|\\\$|\$\{[A-Za-z_][\w.]*\}|\$[A-Za-z_]\w*(\.[A-Za-z_]\w*)?`)
+var reference = regexp.MustCompile(`\$\$|\\\$|\$\{[A-Za-z_]\w*(\.\w+)?\}|\$[A-Za-z_]\w*(\.[A-Za-z_]\w*)?`)
