@@ -49,7 +49,7 @@ func write(stdout io.Writer, answer Answer, secrets *secrets) error {
 		return fmt.Errorf("encode the answer: %w", err)
 	}
 	var value any
-	if err := decodeJSON(raw, &value); err != nil {
+	if err = decodeJSON(raw, &value); err != nil {
 		return fmt.Errorf("encode the answer: %w", err)
 	}
 	raw, err = json.Marshal(secrets.mask(value))

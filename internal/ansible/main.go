@@ -100,6 +100,10 @@ func (m Module) bounded(call *Call) (Answer, error) {
 // explain names the deadline or the signal where the error only says that the
 // context ended.
 func explain(ctx context.Context, err error) error {
+	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
+		// A context made from this one may have noticed a moment earlier.
+		<-ctx.Done()
+	}
 	if err == nil || ctx.Err() == nil {
 		return err
 	}

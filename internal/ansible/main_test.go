@@ -24,6 +24,7 @@ var probe = ansible.Module{
 		{Name: "map", Type: ansible.Dict},
 		{Name: "file", Type: ansible.Path, Check: ansible.Absolute},
 		{Name: "color", Type: ansible.Str, Choices: []string{"red", "green"}},
+		{Name: "shade", Type: ansible.Str},
 		{Name: "password", Type: ansible.Str, NoLog: true, AllowEmpty: true},
 		{Name: "auth", Type: ansible.Dict, NoLog: true},
 		{Name: "do", Type: ansible.Str, Required: true},
@@ -33,6 +34,7 @@ var probe = ansible.Module{
 		ansible.MutuallyExclusive("text", "number"),
 		ansible.RequiredIf("color", "red", "text"),
 		ansible.RequiredBy("file", "color"),
+		ansible.OnlyIf("shade", "color", "green"),
 	},
 	Run: runProbe,
 }
@@ -51,6 +53,7 @@ func runProbe(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
 		Map      map[string]any `option:"map"`
 		File     string         `option:"file"`
 		Color    string         `option:"color"`
+		Shade    string         `option:"shade"`
 		Password string         `option:"password"`
 		Auth     map[string]any `option:"auth"`
 		Do       string         `option:"do"`

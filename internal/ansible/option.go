@@ -139,6 +139,21 @@ func RequiredBy(name string, names ...string) Rule {
 	}
 }
 
+// OnlyIf refuses the option unless the option name has this value.
+func OnlyIf(option, name string, value any) Rule {
+	return func(values map[string]any) error {
+		_, given := values[option]
+		current, known := values[name]
+		switch {
+		case !given || current == value:
+			return nil
+		case !known:
+			return fmt.Errorf("parameter '%s' is only taken if %s is %v", option, name, value)
+		}
+		return fmt.Errorf("parameter '%s' is only taken if %s is %v, but it is %v", option, name, value, current)
+	}
+}
+
 func split(values map[string]any, names []string) (given, missing []string) {
 	for _, name := range names {
 		if _, ok := values[name]; ok {

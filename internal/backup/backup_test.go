@@ -19,9 +19,9 @@ func TestABackupIsCompleteAndPrivate(t *testing.T) {
 		t.Errorf("got %s", path)
 	}
 	for name, want := range map[string]os.FileMode{path: 0o600, filepath.Dir(path): 0o700} {
-		info, err := os.Stat(name)
-		if err != nil {
-			t.Fatal(err)
+		info, statErr := os.Stat(name)
+		if statErr != nil {
+			t.Fatal(statErr)
 		}
 		if got := info.Mode().Perm(); got != want {
 			t.Errorf("%s: mode %o, want %o", name, got, want)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"time"
 
 	"libvirt.org/go/libvirt"
@@ -14,6 +15,7 @@ import (
 // Connection is a connection to one libvirt daemon.
 type Connection struct {
 	uri      string
+	connect  func(uri string) (*libvirt.Connect, error)
 	conn     *libvirt.Connect
 	readOnly bool
 }
@@ -21,29 +23,37 @@ type Connection struct {
 // Open connects to the libvirt daemon that uri names, trying again for a moment
 // where its socket is not there, as while the daemon restarts.
 func Open(ctx context.Context, uri string) (*Connection, error) {
-	return open(ctx, &Connection{uri: uri}, libvirt.NewConnect)
+	c := &Connection{uri: uri, connect: libvirt.NewConnect}
+	if err := c.open(ctx); err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
 // OpenReadOnly is Open for a connection on which libvirt refuses all that changes anything.
 func OpenReadOnly(ctx context.Context, uri string) (*Connection, error) {
-	return open(ctx, &Connection{uri: uri, readOnly: true}, libvirt.NewConnectReadOnly)
+	c := &Connection{uri: uri, connect: libvirt.NewConnectReadOnly, readOnly: true}
+	if err := c.open(ctx); err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
-func open(ctx context.Context, c *Connection, connect func(string) (*libvirt.Connect, error)) (*Connection, error) {
+func (c *Connection) open(ctx context.Context) error {
 	const attempts = 3
 	for attempt := 1; ; attempt++ {
-		conn, err := await(ctx, connecting, func() (*libvirt.Connect, error) { return connect(c.uri) })
+		conn, err := await(ctx, connecting, func() (*libvirt.Connect, error) { return c.connect(c.uri) })
 		if err == nil {
 			c.conn = conn
-			return c, nil
+			return nil
 		}
 		err = c.explain(connecting, err)
 		if !errors.Is(err, ErrUnreachable) || attempt == attempts {
-			return nil, err
+			return err
 		}
 		select {
 		case <-ctx.Done():
-			return nil, err
+			return err
 		case <-time.After(time.Duration(attempt) * 500 * time.Millisecond):
 		}
 	}
@@ -56,8 +66,22 @@ func (c *Connection) Close() {
 	_, _ = await(ctx, "close the connection", c.conn.Close)
 }
 
-// Domain reads the domain with this uuid, or returns ErrNoDomain.
+// Domain reads the domain with this uuid, or returns ErrNoDomain. It connects
+// anew if the connection was lost, as by a restart of the daemon; calls that
+// change something do not, since they may have been carried out.
 func (c *Connection) Domain(ctx context.Context, uuid string) (Domain, error) {
+	domain, err := c.domain(ctx, uuid)
+	if !errors.Is(err, ErrUnreachable) {
+		return domain, err
+	}
+	c.Close()
+	if err := c.open(ctx); err != nil {
+		return Domain{}, err
+	}
+	return c.domain(ctx, uuid)
+}
+
+func (c *Connection) domain(ctx context.Context, uuid string) (Domain, error) {
 	op := "read domain " + uuid
 	return await(ctx, op, func() (Domain, error) {
 		handle, err := c.conn.LookupDomainByUUIDString(uuid)
@@ -67,6 +91,20 @@ func (c *Connection) Domain(ctx context.Context, uuid string) (Domain, error) {
 		defer func() { _ = handle.Free() }()
 		domain, err := c.read(uuid, handle)
 		return domain, c.explain(op, err)
+	})
+}
+
+// Named returns the uuid of the domain with this name, or ErrNoDomain.
+func (c *Connection) Named(ctx context.Context, name string) (uuid string, err error) {
+	op := "look for a domain named " + name
+	return await(ctx, op, func() (string, error) {
+		handle, err := c.conn.LookupDomainByName(name)
+		if err != nil {
+			return "", c.explain(op, err)
+		}
+		defer func() { _ = handle.Free() }()
+		uuid, err := handle.GetUUIDString()
+		return uuid, c.explain(op, err)
 	})
 }
 
@@ -85,25 +123,43 @@ func (c *Connection) Destroy(ctx context.Context, uuid string, id int) error {
 		if int(now) != id {
 			return ErrRestarted
 		}
-		return handle.DestroyFlags(libvirt.DOMAIN_DESTROY_DEFAULT)
+		err = handle.DestroyFlags(libvirt.DOMAIN_DESTROY_DEFAULT)
+		if errors.Is(err, libvirt.ERR_OPERATION_INVALID) {
+			// Another was quicker, which libvirt calls an invalid operation.
+			if stillActive, stateErr := handle.IsActive(); stateErr == nil && !stillActive {
+				return nil
+			}
+		}
+		return err
 	})
 }
 
 // Undefine removes an inactive domain's definition and what flags say, in one
 // call, which is not atomic: qemu removes snapshot metadata and the managed save
 // before it may refuse on account of NVRAM (qemu_driver.c
-// qemuDomainUndefineFlags). An active domain is ErrActive: libvirt would make it
-// transient instead, and so invisible to those who look for definitions.
-func (c *Connection) Undefine(ctx context.Context, uuid string, flags Flags) error {
-	return c.change(ctx, "undefine domain "+uuid, uuid, func(handle *libvirt.Domain, active bool) error {
+// qemuDomainUndefineFlags). The domain must still be as judged, else it returns
+// ErrChanged, so that nothing is removed that no backup holds. An active domain
+// is ErrActive: libvirt would make it transient instead, and so invisible to
+// those who look for definitions.
+func (c *Connection) Undefine(ctx context.Context, judged Domain, flags Flags) error {
+	return c.change(ctx, "undefine domain "+judged.UUID, judged.UUID, func(handle *libvirt.Domain, active bool) error {
 		if active {
 			return ErrActive
+		}
+		now, err := c.read(judged.UUID, handle)
+		if err != nil {
+			return err
+		}
+		if !reflect.DeepEqual(now, judged) {
+			return ErrChanged
 		}
 		return handle.UndefineFlags(libvirt.DomainUndefineFlagsValues(flags))
 	})
 }
 
-// Define stores a definition; a domain that runs without one becomes persistent again.
+// Define stores a definition and starts nothing; a domain that runs without one
+// becomes persistent again. One of the same uuid is replaced: libvirt knows no
+// define that only adds.
 func (c *Connection) Define(ctx context.Context, xml string) error {
 	const op = "define a domain"
 	_, err := await(ctx, op, func() (struct{}, error) {
@@ -114,6 +170,41 @@ func (c *Connection) Define(ctx context.Context, xml string) error {
 		return struct{}{}, handle.Free()
 	})
 	return err
+}
+
+// DefineSnapshot stores libvirt's record of a snapshot again, after those of its parents.
+func (c *Connection) DefineSnapshot(ctx context.Context, uuid string, snapshot Record) error {
+	op := fmt.Sprintf("define snapshot %s of domain %s", snapshot.Name, uuid)
+	return c.change(ctx, op, uuid, func(handle *libvirt.Domain, _ bool) error {
+		flags := libvirt.DOMAIN_SNAPSHOT_CREATE_REDEFINE
+		if snapshot.Current {
+			flags |= libvirt.DOMAIN_SNAPSHOT_CREATE_CURRENT
+		}
+		defined, err := handle.CreateSnapshotXML(snapshot.XML, flags)
+		if err != nil {
+			return err
+		}
+		return defined.Free()
+	})
+}
+
+// DefineCheckpoint stores libvirt's record of a checkpoint again, after those of its parents.
+func (c *Connection) DefineCheckpoint(ctx context.Context, uuid string, checkpoint Record) error {
+	op := fmt.Sprintf("define checkpoint %s of domain %s", checkpoint.Name, uuid)
+	return c.change(ctx, op, uuid, func(handle *libvirt.Domain, _ bool) error {
+		defined, err := handle.CreateCheckpointXML(checkpoint.XML, libvirt.DOMAIN_CHECKPOINT_CREATE_REDEFINE)
+		if err != nil {
+			return err
+		}
+		return defined.Free()
+	})
+}
+
+// SetAutostart has libvirt start the domain with the host.
+func (c *Connection) SetAutostart(ctx context.Context, uuid string) error {
+	return c.change(ctx, "set autostart of domain "+uuid, uuid, func(handle *libvirt.Domain, _ bool) error {
+		return handle.SetAutostart(true)
+	})
 }
 
 func (c *Connection) change(ctx context.Context, op, uuid string, do func(handle *libvirt.Domain, active bool) error) error {
@@ -140,7 +231,7 @@ func (c *Connection) explain(op string, err error) error {
 		return nil
 	case errors.As(err, &cause):
 		return NewError(op, c.uri, int(cause.Code), int(cause.Domain), cause.Message)
-	case errors.Is(err, ErrActive), errors.Is(err, ErrRestarted):
+	case errors.Is(err, ErrActive), errors.Is(err, ErrRestarted), errors.Is(err, ErrChanged):
 		return fmt.Errorf("%s: %w", op, err)
 	default:
 		return err

@@ -49,11 +49,14 @@ func TestAReadOnlyConnectionReadsAllAndChangesNothing(t *testing.T) {
 	if !domain.Active || len(domain.Snapshots) != 1 || strings.Contains(domain.XML, "hunter22") {
 		t.Errorf("got %+v", domain)
 	}
-	if err := connection.Destroy(t.Context(), guest.UUID, domain.ID); !errors.Is(err, hypervisor.ErrDenied) {
+	if err = connection.Destroy(t.Context(), guest.UUID, domain.ID); !errors.Is(err, hypervisor.ErrDenied) {
 		t.Errorf("destroy: got %v", err)
 	}
 	virsh.Run(t, "destroy", guest.Name)
-	if err := connection.Undefine(t.Context(), guest.UUID, hypervisor.SnapshotsMetadata); !errors.Is(err, hypervisor.ErrDenied) {
+	if domain, err = connection.Domain(t.Context(), guest.UUID); err != nil {
+		t.Fatal(err)
+	}
+	if err = connection.Undefine(t.Context(), domain, hypervisor.SnapshotsMetadata); !errors.Is(err, hypervisor.ErrDenied) {
 		t.Errorf("undefine: got %v", err)
 	}
 	virsh.Wait(t, "shut off", "domstate", guest.Name)

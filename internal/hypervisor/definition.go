@@ -4,16 +4,23 @@ import (
 	"encoding/xml"
 	"errors"
 	"fmt"
+	"path/filepath"
+	"slices"
 	"strings"
 )
 
 // Definition is what a domain's XML tells of it.
 type Definition struct {
-	Nova *Nova `json:"nova,omitempty"` // nil: the definition is not Nova's
-	UEFI *UEFI `json:"uefi,omitempty"`
-	TPM  *VTPM `json:"tpm,omitempty"`
+	// Name is the domain's, which libvirt tells without the definition, too.
+	Name string `json:"-"`
+	Nova *Nova  `json:"nova,omitempty"` // nil: the definition is not Nova's
+	UEFI *UEFI  `json:"uefi,omitempty"`
+	TPM  *VTPM  `json:"tpm,omitempty"`
 	// Disks are what undefining leaves behind.
 	Disks []Disk `json:"disks,omitempty"`
+	// Files are the paths on the host that the domain cannot start without, but
+	// for its own UEFI variables.
+	Files []string `json:"-"`
 }
 
 // Nova is the metadata that Nova writes into each of its domains when it
@@ -50,6 +57,7 @@ type Disk struct {
 
 type domainXML struct {
 	XMLName  xml.Name `xml:"domain"`
+	Name     string   `xml:"name"`
 	UUID     string   `xml:"uuid"`
 	Metadata struct {
 		// 1.0 up to Victoria, 1.1 from Wallaby (nova commit 838370a490).
@@ -60,8 +68,12 @@ type domainXML struct {
 		Firmware string `xml:"firmware,attr"`
 		Loader   struct {
 			Type string `xml:"type,attr"`
+			Path string `xml:",chardata"`
 		} `xml:"loader"`
-		NVRAM *struct {
+		Kernel string `xml:"kernel"`
+		Initrd string `xml:"initrd"`
+		DTB    string `xml:"dtb"`
+		NVRAM  *struct {
 			Path   string    `xml:",chardata"`
 			Source sourceXML `xml:"source"`
 		} `xml:"nvram"`
@@ -127,7 +139,9 @@ func ParseDefinition(uuid, text string) (Definition, error) {
 	if err != nil {
 		return Definition{}, fmt.Errorf("read the definition of domain %s: %w", uuid, err)
 	}
-	return Definition{Nova: domain.nova(), UEFI: domain.uefi(), TPM: tpm, Disks: domain.disks()}, nil
+	return Definition{
+		Name: domain.Name, Nova: domain.nova(), UEFI: domain.uefi(), TPM: tpm, Disks: domain.disks(), Files: domain.files(),
+	}, nil
 }
 
 func (d domainXML) nova() *Nova {
@@ -184,6 +198,21 @@ func (d domainXML) disks() (disks []Disk) {
 		}
 	}
 	return disks
+}
+
+func (d domainXML) files() (paths []string) {
+	add := func(path string) {
+		if path = strings.TrimSpace(path); filepath.IsAbs(path) && !slices.Contains(paths, path) {
+			paths = append(paths, path)
+		}
+	}
+	for _, path := range []string{d.OS.Loader.Path, d.OS.Kernel, d.OS.Initrd, d.OS.DTB} {
+		add(path)
+	}
+	for _, disk := range d.Disks {
+		add(disk.Source.File + disk.Source.Dev + disk.Source.Dir)
+	}
+	return paths
 }
 
 func (s sourceXML) String() string {

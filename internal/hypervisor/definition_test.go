@@ -64,8 +64,8 @@ func TestADefinitionTellsWhatBelongsToTheDomain(t *testing.T) {
 		"nvram over the network":           {"<os><nvram type='network'><source protocol='iscsi' name='iqn/0'/></nvram></os>", Definition{UEFI: &UEFI{}}},
 		"a varstore":                       {"<os><varstore path='/v.json'/></os>", Definition{UEFI: &UEFI{Path: "/v.json"}}},
 		"firmware chosen by libvirt":       {"<os firmware='efi'/>", Definition{UEFI: &UEFI{}}},
-		"a pflash loader alone":            {"<os><loader type='pflash'>/c.fd</loader></os>", Definition{UEFI: &UEFI{}}},
-		"a rom loader":                     {"<os firmware='bios'><loader type='rom'>/c.bin</loader></os>", Definition{}},
+		"a pflash loader alone":            {"<os><loader type='pflash'>/c.fd</loader></os>", Definition{UEFI: &UEFI{}, Files: []string{"/c.fd"}}},
+		"a rom loader":                     {"<os firmware='bios'><loader type='rom'>/c.bin</loader></os>", Definition{Files: []string{"/c.bin"}}},
 		"an emulated tpm":                  {"<devices><tpm><backend type='emulator'/></tpm></devices>", Definition{TPM: &VTPM{}}},
 		"an emulated tpm that keeps state": {"<devices><tpm><backend type='emulator' persistent_state='yes'/></tpm></devices>", Definition{TPM: &VTPM{PersistentState: true}}},
 		"a tpm of the host's":              {"<devices><tpm><backend type='passthrough'/></tpm></devices>", Definition{}},
@@ -76,7 +76,11 @@ func TestADefinitionTellsWhatBelongsToTheDomain(t *testing.T) {
 				"<disk><source protocol='rbd' name='volumes/volume-1'/><target dev='vdc'/></disk>" +
 				"<disk><source pool='default' volume='v1'/><target dev='vdd'/></disk>" +
 				"<disk device='cdrom'><target dev='sda'/></disk></devices>",
-			Definition{Disks: []Disk{{"vda", "/i/disk"}, {"vdb", "/dev/vg/x"}, {"vdc", "rbd:volumes/volume-1"}, {"vdd", "default/v1"}}},
+			Definition{Disks: []Disk{{"vda", "/i/disk"}, {"vdb", "/dev/vg/x"}, {"vdc", "rbd:volumes/volume-1"}, {"vdd", "default/v1"}}, Files: []string{"/i/disk", "/dev/vg/x"}},
+		},
+		"what it boots from": {
+			"<os><kernel>/k</kernel><initrd>/i</initrd><dtb>/d</dtb></os><devices><disk><source dir='/f'/></disk><disk><source dir='/f'/></disk></devices>",
+			Definition{Disks: []Disk{{"", "/f"}, {"", "/f"}}, Files: []string{"/k", "/i", "/d", "/f"}},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -84,6 +88,7 @@ func TestADefinitionTellsWhatBelongsToTheDomain(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			c.want.Name = "instance-0000002a"
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Error(diff)
 			}

@@ -34,13 +34,18 @@ type Domain struct {
 	// XML is the inactive definition, with its secrets where the connection may
 	// read them: for the backup, never for an answer.
 	XML string `json:"-"`
+	// SecretsDenied: the connection may write, but not read secrets (libvirt's ACL
+	// without read_secure), so that XML lacks them if there are any.
+	SecretsDenied bool `json:"-"`
 	Definition
 }
 
 // Record is a snapshot or a checkpoint; its XML defines it again.
 type Record struct {
 	Name string `json:"name"`
-	XML  string `json:"-"`
+	// Current is the snapshot that the domain's state descends from.
+	Current bool   `json:"current,omitempty"`
+	XML     string `json:"-"`
 }
 
 // Version is libvirt's, as major * 1000000 + minor * 1000 + release.
@@ -67,3 +72,13 @@ func (v Version) String() string {
 
 // MarshalText writes the version as people do.
 func (v Version) MarshalText() ([]byte, error) { return []byte(v.String()), nil }
+
+// UnmarshalText reads what MarshalText wrote.
+func (v *Version) UnmarshalText(text []byte) error {
+	var major, minor, release uint32
+	if _, err := fmt.Sscanf(string(text), "%d.%d.%d", &major, &minor, &release); err != nil || minor > 999 || release > 999 || major > 999 {
+		return fmt.Errorf("libvirt's version is like 9.0.0, got: %q", text)
+	}
+	*v = Version(major*1_000_000 + minor*1_000 + release)
+	return nil
+}

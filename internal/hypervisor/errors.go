@@ -11,6 +11,7 @@ var (
 	ErrBusy        = errors.New("another job holds the domain")
 	ErrActive      = errors.New("the domain is running")
 	ErrRestarted   = errors.New("the domain was started anew since it was looked at")
+	ErrChanged     = errors.New("the domain is another now than when it was looked at")
 	ErrUnreachable = errors.New("libvirt cannot be reached")
 	ErrDenied      = errors.New("libvirt denies it")
 	ErrNoLibrary   = errors.New("libvirt is not installed")
@@ -38,6 +39,7 @@ const (
 	codeTimeout         = 68
 	codeUnsupported     = 84
 	codeAccessDenied    = 88
+	codeAuthUnavailable = 94 // polkit asks for a password, and nobody is there to give it
 
 	fromNone = 0
 	fromRPC  = 7
@@ -57,7 +59,9 @@ func NewError(op, uri string, code, domain int, message string) *Error {
 	// 38 is any failed system call; a QEMU that survives SIGKILL has it too.
 	case (code == codeSystem || code == codeRPC) && (domain == fromRPC || op == connecting):
 		err.class = ErrUnreachable
-	case code == codeOperationDenied, code == codeAuthFailed, code == codeAccessDenied:
+	case code == codeInternal && domain == fromRPC: // a call on a connection that was lost before
+		err.class = ErrUnreachable
+	case code == codeOperationDenied, code == codeAuthFailed, code == codeAccessDenied, code == codeAuthUnavailable:
 		err.class = ErrDenied
 	case op == connecting && code == codeInternal && domain == fromNone:
 		err.class = ErrNoLibrary
@@ -80,7 +84,7 @@ func (e *Error) advice() string {
 	switch {
 	case errors.Is(e, ErrUnreachable):
 		return "is libvirtd or virtqemud running here (systemctl status libvirtd virtqemud)? " +
-			"Where it runs in a container, name its socket: uri: qemu+unix:///system?socket=PATH"
+			"Where it runs in a container, name its socket: uri: qemu+unix:///system?socket=PATH; where permission is denied, become: true"
 	case errors.Is(e, ErrDenied):
 		return "run it as root (become: true), or as a member of the group libvirt; where libvirt's access control is on, the user needs the domain's delete permission"
 	case errors.Is(e, ErrNoLibrary):

@@ -24,6 +24,7 @@ func (c *Connection) read(uuid string, handle *libvirt.Domain) (Domain, error) {
 		return domain, err
 	}
 	domain.XML, err = c.describe(func(secure bool) (string, error) {
+		domain.SecretsDenied = !secure && !c.readOnly
 		if secure {
 			return handle.GetXMLDesc(libvirt.DOMAIN_XML_INACTIVE | libvirt.DOMAIN_XML_SECURE)
 		}
@@ -99,6 +100,9 @@ func (c *Connection) snapshots(handle *libvirt.Domain, version Version) ([]Recor
 			return found[i].GetXMLDesc(0)
 		})
 		if err != nil {
+			return nil, err
+		}
+		if record.Current, err = found[i].IsCurrent(0); err != nil {
 			return nil, err
 		}
 		records = append(records, record)

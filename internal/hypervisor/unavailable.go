@@ -24,11 +24,23 @@ func (*Connection) Domain(context.Context, string) (Domain, error) { return Doma
 // Destroy always fails.
 func (*Connection) Destroy(context.Context, string, int) error { return errWithout }
 
+// Named always fails.
+func (*Connection) Named(context.Context, string) (string, error) { return "", errWithout }
+
 // Undefine always fails.
-func (*Connection) Undefine(context.Context, string, Flags) error { return errWithout }
+func (*Connection) Undefine(context.Context, Domain, Flags) error { return errWithout }
 
 // Define always fails.
 func (*Connection) Define(context.Context, string) error { return errWithout }
+
+// DefineSnapshot always fails.
+func (*Connection) DefineSnapshot(context.Context, string, Record) error { return errWithout }
+
+// DefineCheckpoint always fails.
+func (*Connection) DefineCheckpoint(context.Context, string, Record) error { return errWithout }
+
+// SetAutostart always fails.
+func (*Connection) SetAutostart(context.Context, string) error { return errWithout }
 
 // Close does nothing.
 func (*Connection) Close() {}

@@ -113,14 +113,14 @@ func (d *Databases) Find(ctx context.Context, uuid string) (Finding, error) {
 	if rows := finding.API["instance_mappings"].Rows; len(rows) > 0 {
 		finding.MappedCell = rows[0]["cell_id"]
 	}
-	finding.Cells = d.inAllCells(func(cell *Cell) error { return cell.read(ctx, uuid) })
+	finding.Cells = d.inAllCells(ctx, func(ctx context.Context, cell *Cell) error { return cell.read(ctx, uuid) })
 	for _, cell := range finding.Cells {
 		if cell.Record != nil || cell.Failure != nil {
 			return finding, nil
 		}
 	}
 	// Shadow tables have no index on the uuid, so that they are searched only when they must be.
-	finding.Cells = d.inAllCells(func(cell *Cell) error { return cell.readArchive(ctx, uuid) })
+	finding.Cells = d.inAllCells(ctx, func(ctx context.Context, cell *Cell) error { return cell.readArchive(ctx, uuid) })
 	return finding, nil
 }
 
@@ -148,8 +148,16 @@ func (d *Databases) readCells(ctx context.Context, tx *sql.Tx) error {
 // maxCells bounds the cells that are read at the same time.
 const maxCells = 8
 
-// inAllCells returns the cells as read leaves them.
-func (d *Databases) inAllCells(read func(*Cell) error) []Cell {
+// inAllCells returns the cells as read leaves them. A cell has half of the time
+// that is left: one that hangs must be told as such, by name, and not as a module
+// that came to no end.
+func (d *Databases) inAllCells(ctx context.Context, read func(context.Context, *Cell) error) []Cell {
+	if deadline, ok := ctx.Deadline(); ok {
+		limit := time.Until(deadline) / 2
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, limit, fmt.Errorf("no answer within %s", limit.Round(100*time.Millisecond)))
+		defer cancel()
+	}
 	cells := append([]Cell(nil), d.cells...)
 	var group sync.WaitGroup
 	slots := make(chan struct{}, maxCells)
@@ -161,7 +169,10 @@ func (d *Databases) inAllCells(read func(*Cell) error) []Cell {
 		group.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			cell.Failure = read(cell)
+			cell.Failure = read(ctx, cell)
+			if cause := context.Cause(ctx); cell.Failure != nil && cause != nil {
+				cell.Failure = fmt.Errorf("%w: %w", cause, cell.Failure)
+			}
 		})
 	}
 	group.Wait()

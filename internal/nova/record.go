@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -29,6 +30,29 @@ func (v Value) MarshalJSON() ([]byte, error) {
 		return json.Marshal(map[string]string{"hex": hex.EncodeToString([]byte(v.Text))})
 	}
 	return json.Marshal(v.Text)
+}
+
+// UnmarshalJSON reads what MarshalJSON writes.
+func (v *Value) UnmarshalJSON(data []byte) error {
+	var text *string
+	if err := json.Unmarshal(data, &text); err == nil {
+		if v.Null = text == nil; !v.Null {
+			v.Text = *text
+		}
+		return nil
+	}
+	var encoded struct {
+		Hex *string `json:"hex"`
+	}
+	if err := json.Unmarshal(data, &encoded); err != nil || encoded.Hex == nil {
+		return errors.New("a column's value is neither null, nor a text, nor {\"hex\": ...}")
+	}
+	decoded, err := hex.DecodeString(*encoded.Hex)
+	if err != nil {
+		return fmt.Errorf("decode a column's value: %w", err)
+	}
+	v.Text = string(decoded)
+	return nil
 }
 
 // Row is a row by column.

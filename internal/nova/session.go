@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
@@ -19,9 +20,30 @@ const (
 	errUnknownVariable = 1193
 )
 
-// Retriable says whether the database asks for the whole transaction again.
+// Retriable says whether nothing was written and the whole transaction may be
+// tried again: the database asks for that, or the connection was lost before the commit.
 func Retriable(err error) bool {
+	return rolledBack(err) || errors.Is(err, mysql.ErrInvalidConn)
+}
+
+func rolledBack(err error) bool {
 	return hasNumber(err, errDeadlock) || hasNumber(err, errLockWaitTimeout)
+}
+
+// Advice says what to do about an error whose text does not, "" where it does.
+func Advice(err error) string {
+	var answer *mysql.MySQLError
+	switch {
+	case !errors.As(err, &answer):
+		return ""
+	case slices.Contains([]uint16{1290, 1792, 1836}, answer.Number):
+		return "the server takes no writes, as a replica or a node in maintenance does: let the connection lead to the one that does, and run the module again"
+	case answer.Number == 1047:
+		return "the Galera node is not part of its cluster: let the connection lead to one that is, and run the module again"
+	case slices.Contains([]uint16{1044, 1045, 1142, 1143}, answer.Number):
+		return "SECURITY.md lists the grants that the account needs"
+	}
+	return ""
 }
 
 func hasNumber(err error, number uint16) bool {
@@ -89,6 +111,19 @@ func (s session) prepare(ctx context.Context, conn driver.ExecerContext) error {
 		return fmt.Errorf("make the session read-only: %w", err)
 	}
 	return nil
+}
+
+// commit commits as a statement does, within the context's deadline, which
+// sql.Tx.Commit does not know.
+func commit(ctx context.Context, tx *sql.Tx) error {
+	_, err := tx.ExecContext(ctx, "COMMIT")
+	switch {
+	case err == nil:
+		return nil
+	case rolledBack(err):
+		return fmt.Errorf("commit: %w", err)
+	}
+	return fmt.Errorf("%w: commit: %w", ErrOutcome, err)
 }
 
 // reading runs read in one consistent, read-only transaction.

@@ -5,14 +5,18 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
+	"time"
+
+	"nova-orphan/internal/orphan"
 )
 
 // ErrChanged says that an instance is not any more as it was judged.
 var ErrChanged = errors.New("the instance changed since it was judged")
 
-// ErrOutcome says that the connection was lost at the commit: whether it
-// happened must be read back.
+// ErrOutcome says that a commit was not answered, or not with a clear no: whether
+// it happened must be read back.
 var ErrOutcome = errors.New("the outcome of the commit is not known")
 
 // Cell returns the cell whose instances table has the instance, nil if there is
@@ -32,23 +36,26 @@ func (f Finding) Cell() *Cell {
 }
 
 // SoftDelete finishes the instance's deletion in its cell as Nova does it, in
-// one transaction, and returns the number of rows changed by table. Under the
-// lock it compares the whole record with the finding; then it calls before,
-// which is the last chance to stop it, and it reads back before it commits.
+// one transaction, and returns the number of rows changed by table. at is the
+// time that it writes, by the database's clock. Under the lock it compares the
+// whole record with the finding; then it calls before, which is the last chance
+// to stop it, and it reads back before it commits.
 // The error is ErrChanged, ErrOutcome, Retriable, or fatal.
-func (d *Databases) SoftDelete(ctx context.Context, finding Finding, before func() error) (map[string]int64, error) {
+func (d *Databases) SoftDelete(ctx context.Context, finding Finding, at time.Time, before func() error) (map[string]int64, error) {
 	cell := finding.Cell()
 	if cell == nil {
 		return nil, fmt.Errorf("delete instance %s: there is not one cell that has its row", finding.UUID)
 	}
-	return cell.softDelete(ctx, before)
+	return cell.become(ctx, cell.Record.purged(at), "", "delete", before)
 }
 
-func (c Cell) softDelete(ctx context.Context, before func() error) (map[string]int64, error) {
+// become makes the instance's rows those of target if they are still those that
+// were found. verb is what that is called.
+func (c Cell) become(ctx context.Context, target Record, sqlMode, verb string, before func() error) (map[string]int64, error) {
 	uuid := c.row().text("uuid")
 	tx, err := c.db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead})
 	if err != nil {
-		return nil, fmt.Errorf("begin the deletion of instance %s in %s: %w", uuid, c, err)
+		return nil, fmt.Errorf("begin to %s instance %s in %s: %w", verb, uuid, c, err)
 	}
 	defer func() { _ = tx.Rollback() }()
 	// Whatever Nova does with an instance, it writes this row.
@@ -65,126 +72,94 @@ func (c Cell) softDelete(ctx context.Context, before func() error) (map[string]i
 	if err = before(); err != nil {
 		return nil, err
 	}
-	changed, err := c.write(ctx, tx)
-	if err != nil {
-		return nil, fmt.Errorf("delete instance %s in %s: %w", uuid, c, err)
-	}
-	if err := c.readBack(ctx, tx); err != nil {
-		return nil, err
-	}
-	if err := tx.Commit(); err != nil {
-		if Retriable(err) {
-			return nil, fmt.Errorf("commit the deletion of instance %s in %s: %w", uuid, c, err)
+	if sqlMode != "" {
+		if _, err = tx.ExecContext(ctx, "SET SESSION sql_mode = '"+sqlMode+"'"); err != nil {
+			return nil, fmt.Errorf("%s instance %s in %s: %w", verb, uuid, c, err)
 		}
-		return nil, fmt.Errorf("%w: commit the deletion of instance %s in %s: %w", ErrOutcome, uuid, c, err)
+	}
+	changed, err := rewrite(ctx, tx, current, target)
+	if err != nil {
+		return nil, fmt.Errorf("%s instance %s in %s: %w", verb, uuid, c, err)
+	}
+	if current, err = readRecord(ctx, tx, "", uuid); err != nil {
+		return nil, fmt.Errorf("read back: %w", err)
+	}
+	if left := changes(current, target); len(left) > 0 {
+		return nil, fmt.Errorf("read back instance %s in %s, so nothing was changed: %d rows are not as written, the first in %s: %v",
+			uuid, c, len(left), left[0].table, left[0].columns)
+	}
+	if err := commit(ctx, tx); err != nil {
+		return nil, fmt.Errorf("%s instance %s in %s: %w", verb, uuid, c, err)
 	}
 	return changed, nil
 }
 
-// valid keeps a time that is one and is past, and gives the current time else.
-// MariaDB compares 0000-00-00 as the smallest of dates.
-func valid(column string) string {
-	return column + " = IF(" + column + " > '1970-01-02' AND " + column + " <= UTC_TIMESTAMP(), " + column + ", UTC_TIMESTAMP())"
-}
-
-func (c Cell) write(ctx context.Context, tx *sql.Tx) (map[string]int64, error) {
-	changed := map[string]int64{}
-	exec := func(table, statement string, args ...any) error {
-		result, err := tx.ExecContext(ctx, statement, args...)
-		if err != nil {
-			return fmt.Errorf("%s: %w", table, err)
-		}
-		count, err := result.RowsAffected()
-		if err != nil {
-			return fmt.Errorf("%s: %w", table, err)
-		}
-		if count > 0 {
-			changed[table] += count
-		}
-		return nil
+// purged is the record as a deletion leaves it, which is how
+// ComputeManager._delete_instance and instance_destroy leave it
+// (nova/compute/manager.py, nova/db/main/api.py): host, node and cleaned stay,
+// since nova-compute finds by them what it cleans up.
+func (r Record) purged(at time.Time) Record {
+	now := Value{Text: at.UTC().Format(time.DateTime)}
+	target := Record{"instances": {Types: r["instances"].Types, Rows: []Row{}}}
+	for _, row := range r["instances"].Rows {
+		target["instances"] = Table{target["instances"].Types, append(target["instances"].Rows, row.purged(now))}
 	}
-	if err := c.writeInstance(exec); err != nil {
-		return nil, err
-	}
-	uuid := c.row().text("uuid")
-	unfinished := c.Record.unfinished()
 	for _, part := range parts() {
-		if unfinished[part.table] == 0 {
+		table, found := r[part.table]
+		if !found || part.fate == keep {
 			continue
 		}
-		for _, statement := range part.statements() {
-			if err := exec(part.table, statement, uuid); err != nil {
-				return nil, err
+		rows := []Row{}
+		for _, row := range table.Rows {
+			switch {
+			case part.fate == remove:
+			case r.ofTheReaper(row) || row.deleted():
+				rows = append(rows, row)
+			default:
+				deletedAt := now
+				if row.number("deleted") != 0 {
+					deletedAt = row["deleted_at"].past(now)
+				}
+				rows = append(rows, row.with(Row{"deleted": row["id"], "deleted_at": deletedAt}))
 			}
 		}
-		// A row that takes two steps is one row changed.
-		changed[part.table] = int64(unfinished[part.table])
+		target[part.table] = Table{table.Types, rows}
 	}
-	return changed, nil
+	return target
 }
 
-// writeInstance sets what ComputeManager._delete_instance saves and
-// instance_destroy sets (nova/compute/manager.py, nova/db/main/api.py): host,
-// node and cleaned stay, since nova-compute finds by them what it cleans up.
-func (c Cell) writeInstance(exec func(table, statement string, args ...any) error) error {
-	row := c.row()
-	set := "vm_state = 'deleted', task_state = NULL, power_state = 0, progress = 0, " +
-		"updated_at = UTC_TIMESTAMP(), terminated_at = UTC_TIMESTAMP(), deleted = id, deleted_at = UTC_TIMESTAMP()"
-	switch row.number("deleted") {
-	case 0:
-	case row.number("id"):
-		if judged := c.evidence(); !judged.Row.Undated(c.Now) {
-			return nil
+// purged is the row of instances as a deletion leaves it.
+func (r Row) purged(now Value) Row {
+	if r.deleted() {
+		judged := orphan.Row{DeletedAt: r.time("deleted_at")}
+		if !judged.Undated(Row{"now": now}.time("now")) {
+			return r
 		}
-		set = "deleted_at = UTC_TIMESTAMP()"
-	default:
-		set = "vm_state = 'deleted', task_state = NULL, power_state = 0, progress = 0, " +
-			"updated_at = UTC_TIMESTAMP(), " + valid("terminated_at") + ", deleted = id, " + valid("deleted_at")
+		return r.with(Row{"deleted_at": now})
 	}
-	changed := func(column string) any {
-		if row[column].Null {
-			return nil
-		}
-		return row.text(column)
+	after := r.with(Row{
+		"vm_state": {Text: "deleted"}, "task_state": {Null: true}, "power_state": {Text: "0"}, "progress": {Text: "0"},
+		"updated_at": now, "terminated_at": now, "deleted": r["id"], "deleted_at": now,
+	})
+	if r.number("deleted") != 0 {
+		after["terminated_at"], after["deleted_at"] = r["terminated_at"].past(now), r["deleted_at"].past(now)
 	}
-	// The row is locked and compared already; the statement says so again, for
-	// whoever takes it out of here.
-	return exec("instances", "UPDATE instances SET "+set+
-		" WHERE uuid = ? AND id = ? AND deleted = ? AND host <=> ? AND vm_state <=> ? AND task_state <=> ?",
-		row.text("uuid"), row.number("id"), row.number("deleted"), changed("host"), changed("vm_state"), changed("task_state"))
+	return after
 }
 
-// statements delete what is left of a table's rows, each with the uuid as its argument.
-func (p part) statements() []string {
-	where := " WHERE " + p.key + " = ?"
-	switch p.fate {
-	case remove:
-		return []string{"DELETE FROM " + p.table + where}
-	case softDelete:
-		// Rows that somebody deleted with a wrong value go out of the way first: with
-		// them virtual_interfaces' UNIQUE (address, deleted) could refuse a right one.
-		return []string{
-			"UPDATE " + p.table + " SET deleted = -id" + where + " AND deleted NOT IN (0, id)",
-			"UPDATE " + p.table + " SET deleted = id, " + valid("deleted_at") + where + " AND deleted < 0",
-			"UPDATE " + p.table + " SET deleted = id, deleted_at = UTC_TIMESTAMP()" + where + " AND deleted = 0",
-		}
-	}
-	return nil
+// with is the row with other values in some columns.
+func (r Row) with(values Row) Row {
+	row := maps.Clone(r)
+	maps.Copy(row, values)
+	return row
 }
 
-// readBack makes sure that nothing is left to do, while it can still be undone.
-func (c Cell) readBack(ctx context.Context, tx *sql.Tx) error {
-	uuid := c.row().text("uuid")
-	record, err := readRecord(ctx, tx, "", uuid)
-	if err != nil {
-		return fmt.Errorf("read back: %w", err)
+// past is a time as it is if it is one and past, and now else.
+func (v Value) past(now Value) Value {
+	if at := (Row{"at": v}).time("at"); at.Year() < 1970 || v.Text > now.Text {
+		return now
 	}
-	written := Cell{Record: record}.row()
-	left := record.unfinished()
-	if written.number("deleted") != c.row().number("id") || len(left) > 0 {
-		return fmt.Errorf("read back instance %s in %s, so nothing was changed: deleted = %s, left over: %v", uuid, c, written.text("deleted"), left)
-	}
-	return nil
+	return v
 }
 
 // FinishMapping does for the API database what Nova's API does at a deletion:
@@ -214,11 +189,8 @@ func (d *Databases) FinishMapping(ctx context.Context, uuid string) (map[string]
 			changed[step.table] = count
 		}
 	}
-	if err := tx.Commit(); err != nil {
-		if Retriable(err) {
-			return nil, fmt.Errorf("commit the deletion of instance %s in the API database: %w", uuid, err)
-		}
-		return nil, fmt.Errorf("%w: commit the deletion of instance %s in the API database: %w", ErrOutcome, uuid, err)
+	if err := commit(ctx, tx); err != nil {
+		return nil, fmt.Errorf("delete instance %s in the API database: %w", uuid, err)
 	}
 	return changed, nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 
@@ -22,6 +23,9 @@ type Cloud struct {
 	origin     string
 	// services names the service behind an endpoint, for error texts.
 	services map[string]string
+	// renew asks for another token in place of one that has expired; nil when there
+	// is nothing to ask with, or no more.
+	renew func(context.Context) error
 }
 
 // Connect authenticates, in one request. Every secret that it reads goes to secret.
@@ -34,32 +38,58 @@ func Connect(ctx context.Context, auth Auth, secret func(...string)) (*Cloud, er
 	if err != nil {
 		return nil, err
 	}
-	secret(found.auth.Password, found.auth.TokenID, found.auth.ApplicationCredentialSecret)
-	cloud, err := authenticate(ctx, found)
+	secret(found.auth.Password, found.auth.TokenID, found.auth.ApplicationCredentialSecret, passwordIn(found.auth.IdentityEndpoint))
+	for _, name := range []string{"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"} {
+		secret(passwordIn(os.Getenv(name)))
+	}
+	cloud, err := authenticate(ctx, found, secret)
 	if err != nil {
 		return nil, fmt.Errorf("authenticate with the credentials of %s: %w", found.origin, err)
 	}
-	secret(cloud.provider.Token())
 	return cloud, nil
 }
 
-func authenticate(ctx context.Context, found credentials) (*Cloud, error) {
+// passwordIn finds the password in a URL, also in one that does not parse.
+func passwordIn(address string) string {
+	_, rest, _ := strings.Cut(address, "://")
+	host, _, _ := strings.Cut(rest, "/")
+	userinfo := host[:max(0, strings.LastIndex(host, "@"))]
+	_, password, _ := strings.Cut(userinfo, ":")
+	if plain, err := url.PathUnescape(password); err == nil {
+		return plain
+	}
+	return password
+}
+
+func authenticate(ctx context.Context, found credentials, secret func(...string)) (*Cloud, error) {
 	provider, err := openstack.NewClient(found.auth.IdentityEndpoint)
 	if err != nil || !strings.HasPrefix(provider.IdentityBase, "http") {
 		return nil, errors.New("auth_url is not a URL like https://HOST:5000/v3")
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.TLSClientConfig = found.tls
-	provider.HTTPClient = http.Client{Transport: jsonOnly{transport}}
+	provider.HTTPClient = http.Client{
+		Transport: wholeJSON{transport},
+		// net/http would carry X-Auth-Token to any host to which it is sent on.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 	provider.UserAgent.Prepend("nova-orphan")
 	cloud := &Cloud{
 		provider: provider, region: found.region, interfaces: found.interfaces, origin: found.origin,
 		services: map[string]string{provider.IdentityBase: "keystone"},
 	}
 	provider.RetryFunc = cloud.afterFailure
-	// Not Authenticate, which would first ask which versions there are: v2 is long gone.
-	if err = openstack.AuthenticateV3(ctx, provider, &found.auth, gophercloud.EndpointOpts{}); err != nil {
+	login := func(ctx context.Context) error {
+		// gophercloud's own locator asks each endpoint for its versions, outside the context.
+		defer func() { secret(provider.Token()); provider.EndpointLocator = cloud.locate }()
+		// Not Authenticate, which would first ask which versions there are: v2 is long gone.
+		return openstack.AuthenticateV3(ctx, provider, &found.auth, gophercloud.EndpointOpts{})
+	}
+	if err = login(ctx); err != nil {
 		return nil, err
+	}
+	if found.auth.TokenID == "" {
+		cloud.renew = login
 	}
 	result, ok := provider.GetAuthResult().(interface {
 		ExtractServiceCatalog() (*tokens.ServiceCatalog, error)
@@ -70,8 +100,6 @@ func authenticate(ctx context.Context, found credentials) (*Cloud, error) {
 	if cloud.catalog, err = result.ExtractServiceCatalog(); err != nil {
 		return nil, fmt.Errorf("read keystone's service catalog: %w", err)
 	}
-	// gophercloud's own locator asks each endpoint for its versions, outside the context.
-	provider.EndpointLocator = cloud.locate
 	return cloud, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -68,7 +69,7 @@ func TestAFailureSaysWhoWhatAndWhatToCheck(t *testing.T) {
 	}{
 		{"401 of keystone", openstacktest.Failure{Method: "POST", Path: "/identity", Status: 401, Times: 1, Body: `{"error": {"message": "no"}}`}, 1,
 			[]string{"keystone answered 401 Unauthorized to POST http://", ": no: check user, password, project and their domains in the option auth"}},
-		{"401 of a service", openstacktest.Failure{Method: "GET", Path: path, Status: 401, Times: 1, Body: html}, 2,
+		{"401 of a service", openstacktest.Failure{Method: "GET", Path: path, Status: 401, Times: 9, Body: html}, 4,
 			[]string{"placement answered 401 Unauthorized to GET http://", path, "[keystone_authtoken]"}},
 		{"403", openstacktest.Failure{Method: "GET", Path: path, Status: 403, Times: 1, Body: `{"errors": [{"detail": "Access\nwas denied"}]}`}, 2,
 			[]string{"placement answered 403 Forbidden", ": Access was denied: the user of the option auth lacks the role for it"}},
@@ -79,7 +80,7 @@ func TestAFailureSaysWhoWhatAndWhatToCheck(t *testing.T) {
 		{"503 is, a few times", openstacktest.Failure{Method: "GET", Path: path, Status: 503, Times: 9, Body: html}, 5,
 			[]string{"placement answered 503 Service Unavailable", "see the log of placement, or of the proxy before it"}},
 		{"a page instead of JSON", openstacktest.Failure{Method: "GET", Path: path, Status: 200, Times: 1, Body: html}, 2,
-			[]string{"placement gave no usable answer to GET http://", `status 200 with "text/html" instead of JSON`, "check the URL, and proxies"}},
+			[]string{"placement gave no usable answer to GET http://", `status 200, but "text/html" instead of JSON`, "check the URL, and proxies"}},
 		{"a cut connection", openstacktest.Failure{Method: "GET", Path: path, Status: 0, Times: 9}, 5,
 			[]string{"placement gave no usable answer to GET http://"}},
 	} {
@@ -130,6 +131,38 @@ func TestAWriteIsNeverRepeated(t *testing.T) {
 		}
 		if got := cloud.Requests(); len(got) != 1 {
 			t.Errorf("%d: requests %v", status, got)
+		}
+	}
+}
+
+func TestATokenThatExpiresIsRenewedOnceForReadsAndWrites(t *testing.T) {
+	for _, method := range []string{"GET", "PUT"} {
+		cloud, auth := newCloud(t)
+		var secrets []string
+		connected, err := openstack.Connect(t.Context(), auth, func(values ...string) { secrets = append(secrets, values...) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		client, err := connected.Placement()
+		if err != nil {
+			t.Fatal(err)
+		}
+		ask := func() error {
+			_, err := client.Request(t.Context(), method, client.ServiceURL("allocations", "x"), &gophercloud.RequestOpts{
+				JSONBody: map[string]any{"allocations": map[string]any{}, "project_id": "p", "user_id": "u"}, OkCodes: []int{200, 204},
+			})
+			return err
+		}
+		cloud.Expire()
+		if err := ask(); err != nil {
+			t.Errorf("%s: %v", method, err)
+		}
+		if want := cloud.Token(); !slices.Contains(secrets, want) {
+			t.Errorf("%s: the new token %s is not among the secrets %v", method, want, secrets)
+		}
+		cloud.Expire()
+		if err := ask(); !gophercloud.ResponseCodeIs(err, http.StatusUnauthorized) {
+			t.Errorf("%s: got %v, want the second 401 to be told", method, err)
 		}
 	}
 }

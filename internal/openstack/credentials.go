@@ -135,7 +135,7 @@ func parse(from source, auth Auth) (parsed gophercloud.AuthOptions, endpoint gop
 // complete fills in what openstackclient takes for granted, and drops what
 // Keystone would refuse beside the method of authentication.
 func complete(auth *gophercloud.AuthOptions, authType string) {
-	auth.AllowReauth = false // a module call is over long before its token
+	auth.AllowReauth = false // the Cloud renews its token itself
 	switch {
 	case strings.HasSuffix(authType, "token") || authType == "" && auth.Password == "" && auth.TokenID != "":
 		auth.Password, auth.ApplicationCredentialID, auth.ApplicationCredentialName = "", "", ""

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"mime"
 	"net/http"
 	"net/url"
 	"slices"
@@ -26,8 +25,10 @@ type Failure struct {
 	URL     string // without credentials
 	Status  int    // 0: no answer
 	Detail  string // the service's own words, in one line
-	hint    string
-	cause   error
+	// location is where a redirection leads to.
+	location string
+	hint     string
+	cause    error
 }
 
 func (f *Failure) Error() string {
@@ -70,6 +71,14 @@ const maxTries = 4
 // afterFailure is gophercloud's RetryFunc: nil means "try again".
 func (c *Cloud) afterFailure(ctx context.Context, method, url string, _ *gophercloud.RequestOpts, err error, failures uint) error {
 	failure := c.failure(method, url, err)
+	if failure.Status == http.StatusUnauthorized && failure.Service != "keystone" && c.renew != nil {
+		renew := c.renew
+		c.renew = nil // once: a service that refuses two tokens refuses them all
+		if err := renew(ctx); err != nil {
+			return fmt.Errorf("%s refused the token, and a new one was not to be had: %w", failure.Service, err)
+		}
+		return nil // a refused request was not carried out, so that a write is repeated, too
+	}
 	// Asking for a token is a POST that can be repeated.
 	reads := method == http.MethodGet || strings.HasSuffix(url, "/auth/tokens")
 	if !reads || !failure.transient() || failures >= maxTries || Pause(ctx, failures) != nil {
@@ -102,6 +111,7 @@ func (c *Cloud) failure(method, address string, err error) *Failure {
 	switch {
 	case errors.As(err, &code):
 		failure.Status, failure.Detail = code.Actual, detail(code.Body)
+		failure.location = plain(code.ResponseHeader.Get("Location"))
 	case errors.As(err, &transport):
 		failure.Detail = transport.Err.Error()
 	default:
@@ -129,6 +139,8 @@ func (c *Cloud) hint(f *Failure) string {
 		return "does it run, and is auth_url the one for this host?"
 	case errors.Is(f.cause, syscall.ECONNREFUSED):
 		return "does it run, and is its endpoint reachable from this host? see interface and region_name"
+	case f.Status >= 300 && f.Status < 400:
+		return "it sends on to " + f.location + ", and the token is not carried there: let auth_url, or the catalog's endpoint, be the final URL"
 	case f.Status == http.StatusUnauthorized && f.Service == "keystone":
 		return "check user, password, project and their domains in " + c.origin
 	case f.Status == http.StatusUnauthorized:
@@ -172,21 +184,4 @@ func plain(address string) string {
 	}
 	parsed.User = nil
 	return parsed.String()
-}
-
-// jsonOnly refuses what a proxy or a web server answers in a service's place.
-type jsonOnly struct{ next http.RoundTripper }
-
-// RoundTrip implements http.RoundTripper.
-func (j jsonOnly) RoundTrip(request *http.Request) (*http.Response, error) {
-	response, err := j.next.RoundTrip(request)
-	if err != nil || response.StatusCode >= 300 || response.StatusCode == http.StatusNoContent || response.ContentLength == 0 {
-		return response, err
-	}
-	kind, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type"))
-	if kind != "application/json" {
-		response.Body.Close()
-		return nil, fmt.Errorf("status %d with %q instead of JSON, which no OpenStack API sends: check the URL, and proxies", response.StatusCode, kind)
-	}
-	return response, nil
 }

@@ -6,6 +6,9 @@ const (
 	// "unknown", which Placement then refuses to take back, so later is not better.
 	// It includes 1.14 (provider trees) and 1.23 (error codes).
 	PlacementMicroversion = "1.28"
+	// ConsumerTypeMicroversion is the first that tells a consumer's type (1.38, Xena).
+	// It is for reading only.
+	ConsumerTypeMicroversion = "1.38"
 	// ComputeMicroversion is the first that shows the UUIDs of migrations and pages
 	// through them (2.59, Queens). From 2.69 on a server of a cell that is down is shown
 	// in part instead of as an error.

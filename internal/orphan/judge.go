@@ -138,8 +138,8 @@ func underWay(e Evidence, cell Cell) (reasons []string) {
 			"an operation is under way; if it is not, reset it with: openstack server set --state error"))
 	}
 	if fresh && (deleting(row.TaskState) || row.VMState == "deleted") {
-		reasons = append(reasons, fmt.Sprintf("%s: instances.updated_at = %s: the deletion is younger than min_age (%s)",
-			cell.Name, written(row.UpdatedAt), e.MinAge))
+		reasons = append(reasons, fmt.Sprintf("%s: instances was written at %s: a deletion counts as abandoned only after min_age (%s), and each one through the API writes the row again",
+			cell.Name, written(latest(row.UpdatedAt, row.CreatedAt)), e.MinAge))
 	}
 	for _, migration := range cell.Migrations {
 		if !migration.Dead() {

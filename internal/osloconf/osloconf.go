@@ -62,13 +62,18 @@ func Load(path string) (Config, error) {
 
 // Get returns the option's value with references resolved, and "" if it is not set.
 func (c Config) Get(section, option string) string {
-	return c.get(section, option, 0)
+	budget := maxReferences
+	return c.get(section, option, 0, &budget)
 }
 
-// maxDepth bounds references that go in a circle.
-const maxDepth = 8
+// maxDepth bounds references that go in a circle, and maxReferences those that
+// multiply on the way.
+const (
+	maxDepth      = 8
+	maxReferences = 1000
+)
 
-func (c Config) get(section, option string, depth int) string {
+func (c Config) get(section, option string, depth int, budget *int) string {
 	if c.file == nil || !c.file.HasSection(section) {
 		return ""
 	}
@@ -78,6 +83,9 @@ func (c Config) get(section, option string, depth int) string {
 		return raw
 	}
 	return reference.ReplaceAllStringFunc(raw, func(match string) string {
+		if *budget--; *budget < 0 {
+			return match
+		}
 		if match == "$$" || match == `\$` {
 			return "$"
 		}
@@ -86,7 +94,7 @@ func (c Config) get(section, option string, depth int) string {
 			group, name = before, after
 		}
 		for _, group := range []string{group, "DEFAULT"} {
-			if value := c.get(group, name, depth+1); value != "" {
+			if value := c.get(group, name, depth+1, budget); value != "" {
 				return value
 			}
 		}
@@ -95,4 +103,4 @@ func (c Config) get(section, option string, depth int) string {
 	})
 }
 
-var reference = regexp.MustCompile(`\$\$|\\\$|\$\{[A-Za-z_][\w.]*\}|\$[A-Za-z_]\w*(\.[A-Za-z_]\w*)?`)
+var reference = regexp.MustCompile(`\$\$|\\\$|\$\{[A-Za-z_]\w*(\.\w+)?\}|\$[A-Za-z_]\w*(\.[A-Za-z_]\w*)?`)

@@ -20,6 +20,7 @@ func TestAValueIsReadAsOsloConfigReadsIt(t *testing.T) {
 		{"two dollars are one", "[database]\nconnection = u:a$$b@h", "u:a$b@h"},
 		{"an escaped dollar is one", "[database]\nconnection = u:a\\$b@h", "u:a$b@h"},
 		{"an unknown reference stays", "[database]\nconnection = u:$nothing@h", "u:$nothing@h"},
+		{"a reference to an option without a name stays", "[database]\nconnection = u:${database.}@h", "u:${database.}@h"},
 		{"references in a circle end", "[database]\nconnection = $connection", "$connection"},
 		{"a percent sign is no reference", "[database]\nconnection = u:%40%(x)s@h", "u:%40%(x)s@h"},
 		{"the last of two wins", "[database]\nconnection = a\nconnection = b", "b"},

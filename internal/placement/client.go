@@ -9,6 +9,8 @@ import (
 	"github.com/gophercloud/gophercloud/v2"
 	"github.com/gophercloud/gophercloud/v2/openstack/placement/v1/allocations"
 	"github.com/gophercloud/gophercloud/v2/openstack/placement/v1/resourceproviders"
+
+	"nova-orphan/internal/openstack"
 )
 
 // Client asks one Placement service.
@@ -25,6 +27,9 @@ type Provider struct {
 	UUID       string `json:"uuid"`
 	Name       string `json:"name"`
 	Generation int    `json:"generation"`
+	// Root is the UUID of the tree's root, which is the provider itself where it has
+	// no parent. A compute host's root is named by its hypervisor's host name.
+	Root string `json:"-"`
 }
 
 // ErrNoProvider is a resource provider that Placement does not know.
@@ -46,12 +51,35 @@ func (c *Client) Allocation(ctx context.Context, consumer string) (Allocation, e
 		allocation.ProjectID, allocation.UserID = *answer.ProjectID, *answer.UserID
 	}
 	for provider, held := range answer.Allocations {
+		if len(held.Resources) == 0 {
+			return Allocation{}, fmt.Errorf("read the allocation of %s: the answer has no resources for %s", consumer, provider)
+		}
 		allocation.Providers[provider] = held.Resources
 	}
 	if !allocation.Empty() && allocation.Generation == nil {
 		return Allocation{}, fmt.Errorf("read the allocation of %s: the answer has no consumer_generation: placement must speak microversion 1.28 (Rocky)", consumer)
 	}
 	return allocation, nil
+}
+
+// ConsumerType reads what kind of consumer it is, which Placement can tell since
+// release 6.0 (Xena, microversion 1.38): INSTANCE, MIGRATION, another service's own
+// word, or "unknown" for what was written at an older microversion, as Nova does.
+// It is empty where Placement is older, and for a consumer that holds nothing.
+func (c *Client) ConsumerType(ctx context.Context, consumer string) (string, error) {
+	typed := *c.service
+	typed.Microversion = openstack.ConsumerTypeMicroversion
+	answer, err := allocations.Get(ctx, &typed, consumer).Extract()
+	if gophercloud.ResponseCodeIs(err, http.StatusNotAcceptable) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("read the type of consumer %s: %w", consumer, err)
+	}
+	if answer.ConsumerType == nil {
+		return "", nil
+	}
+	return *answer.ConsumerType, nil
 }
 
 // Provider finds a resource provider by its UUID, else by its name, which for a
@@ -96,7 +124,10 @@ func (c *Client) list(ctx context.Context, options resourceproviders.ListOpts) (
 	}
 	var providers []Provider
 	for _, provider := range found {
-		providers = append(providers, Provider{UUID: provider.UUID, Name: provider.Name, Generation: provider.Generation})
+		if provider.UUID == "" || provider.RootProviderUUID == "" {
+			return nil, errors.New("the answer has a resource provider without uuid or root_provider_uuid")
+		}
+		providers = append(providers, Provider{UUID: provider.UUID, Name: provider.Name, Generation: provider.Generation, Root: provider.RootProviderUUID})
 	}
 	return providers, nil
 }

@@ -38,18 +38,19 @@ type world struct {
 
 func testContract(t *testing.T) {
 	for name, test := range map[string]func(*testing.T, *world){
-		"a consumer that holds nothing reads as empty":          readsAsEmpty,
-		"what is written is read back":                          isReadBack,
-		"a tree is a root and its children":                     isATree,
-		"a provider is found by uuid and by name":               isFound,
-		"a provider lists its consumers":                        listsConsumers,
-		"one tree is taken out and the rest stays":              takesOneTree,
-		"a removal leaves nothing, and can be made good":        removes,
-		"a wrong consumer generation is a concurrent conflict":  refusesGeneration,
-		"more than the capacity is a conflict, not a race":      refusesCapacity,
-		"an unknown resource class is refused, not a conflict":  refusesClass,
-		"to remove what is not there is an error, not a write":  refusesEmpty,
-		"an unknown provider has no consumers, which is no gap": refusesProvider,
+		"a consumer that holds nothing reads as empty":            readsAsEmpty,
+		"what is written is read back":                            isReadBack,
+		"a tree is a root and its children":                       isATree,
+		"a provider is found by uuid and by name":                 isFound,
+		"a provider lists its consumers":                          listsConsumers,
+		"one tree is taken out and the rest stays":                takesOneTree,
+		"a removal leaves nothing, and can be made good":          removes,
+		"a wrong consumer generation is a concurrent conflict":    refusesGeneration,
+		"more than the capacity is a conflict, not a race":        refusesCapacity,
+		"an unknown resource class is refused, not a conflict":    refusesClass,
+		"to remove what is not there is an error, not a write":    refusesEmpty,
+		"a consumer that was written at 1.28 is of no known type": tellsType,
+		"an unknown provider has no consumers, which is no gap":   refusesProvider,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, newWorld(t)) })
 	}
@@ -178,6 +179,9 @@ func isATree(t *testing.T, w *world) {
 		got := map[string]string{}
 		for _, provider := range tree {
 			got[provider.UUID] = provider.Name
+			if provider.Root != w.root {
+				t.Errorf("the root of %s is %s", provider.UUID, provider.Root)
+			}
 		}
 		want := map[string]string{w.root: name("root", w.root), w.child: name("child", w.child)}
 		if diff := cmp.Diff(want, got); diff != "" {
@@ -298,6 +302,16 @@ func refusesEmpty(t *testing.T, w *world) {
 	}
 	// Had it left an empty consumer behind, this one would meet its generation.
 	w.holding(t)
+}
+
+func tellsType(t *testing.T, w *world) {
+	if kind, err := w.ConsumerType(testContext(t), w.consumer); err != nil || kind != "" {
+		t.Errorf("one that holds nothing: got %q, %v", kind, err)
+	}
+	w.holding(t)
+	if kind, err := w.ConsumerType(testContext(t), w.consumer); err != nil || kind != "unknown" {
+		t.Errorf("got %q, %v", kind, err)
+	}
 }
 
 func refusesProvider(t *testing.T, w *world) {

@@ -1,12 +1,9 @@
 package main
 
 import (
-	"bytes"
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
-	"reflect"
 	"time"
 
 	"nova-orphan/internal/backup"
@@ -23,24 +20,16 @@ type step struct {
 	poweredOff bool
 	backupFile string
 	backedUp   *record
+	// anew is the domain as it was judged last, where that is another one than was
+	// judged first.
+	anew     *hypervisor.Domain
+	anewPlan plan
 }
 
-// record is a backup's data: enough to define the domain again.
-type record struct {
-	Domain      hypervisor.Domain `json:"domain"`
-	XML         string            `json:"xml"`
-	Snapshots   []string          `json:"snapshots_xml,omitempty"`
-	Checkpoints []string          `json:"checkpoints_xml,omitempty"`
-	Files       []storedFile      `json:"files,omitempty"`
-}
-
-type storedFile struct {
-	stateFile
-	Gzip []byte `json:"gzip"` // encoding/json writes it as base64
-}
-
-// attempts bounds how often another job's lock on the domain is waited for;
-// libvirt itself waits 30 s for it (qemu_domainjob.c QEMU_JOB_WAIT_TIME).
+// attempts bounds how often another job's lock on the domain is waited for, for
+// which libvirt itself waits 30 s (qemu_domainjob.c QEMU_JOB_WAIT_TIME), and how
+// often a domain is judged anew that another has changed meanwhile, or of which
+// it is not known what became, as the daemon was restarted.
 const attempts = 3
 
 // apply powers the domain off and undefines it, looking at it and judging anew
@@ -51,19 +40,29 @@ func (s *step) apply(ctx context.Context, found evidence, planned plan) error {
 			return err
 		}
 		done, err := s.act(ctx, found, planned)
-		if done || err != nil && (!errors.Is(err, hypervisor.ErrBusy) || attempt == attempts) {
+		lost := errors.Is(err, hypervisor.ErrUnreachable)
+		again := lost || errors.Is(err, hypervisor.ErrBusy) || errors.Is(err, hypervisor.ErrChanged)
+		if done || err != nil && (!again || attempt == attempts) {
 			return err
 		}
+		acted := err
 		found, err = readEvidence(ctx, s.libvirt, s.p)
-		if errors.Is(err, hypervisor.ErrNoDomain) {
+		switch {
+		case errors.Is(err, hypervisor.ErrNoDomain):
+			s.changed = s.changed || lost
 			return nil
-		}
-		if err != nil {
+		case err != nil && lost:
+			return fmt.Errorf("%w; it may have happened all the same: run this again to see; backup %s", acted, s.backupFile)
+		case err != nil:
 			return err
 		}
 		var reasons []string
 		if planned, reasons = judge(found, s.p); len(reasons) > 0 {
-			return refusal(found.Domain, reasons)
+			return &refusal{found.Domain, reasons}
+		}
+		if errors.Is(acted, hypervisor.ErrChanged) {
+			domain := found.Domain
+			s.anew, s.anewPlan = &domain, planned
 		}
 		if s.poweredOff && planned.PowerOff {
 			return fmt.Errorf("undefine domain %s: it was started again after it had been powered off: stop what starts it (nova-compute, an HA agent), then run this again", s.p.UUID)
@@ -76,11 +75,11 @@ func (s *step) act(ctx context.Context, found evidence, planned plan) (done bool
 	if planned.PowerOff {
 		return false, s.powerOff(ctx, found.Domain)
 	}
-	err = s.libvirt.Undefine(ctx, s.p.UUID, planned.Flags)
+	err = s.libvirt.Undefine(ctx, found.Domain, planned.Flags)
 	switch {
 	case errors.Is(err, hypervisor.ErrNoDomain):
 		return true, nil
-	case errors.Is(err, hypervisor.ErrBusy):
+	case errors.Is(err, hypervisor.ErrBusy), errors.Is(err, hypervisor.ErrChanged), errors.Is(err, hypervisor.ErrUnreachable):
 		return false, err
 	case errors.Is(err, hypervisor.ErrActive):
 		return false, fmt.Errorf("%w: it was started meanwhile, so it was left as it is: stop what starts it (nova-compute, an HA agent), then run this again", err)
@@ -144,45 +143,17 @@ func (s *step) verify(ctx context.Context, before hypervisor.Domain) error {
 
 // backup writes down what the plan removes, unless the last backup says the same.
 func (s *step) backup(found evidence, planned plan) error {
-	data := &record{Domain: found.Domain, XML: found.Domain.XML}
-	for _, snapshot := range found.Domain.Snapshots {
-		data.Snapshots = append(data.Snapshots, snapshot.XML)
-	}
-	for _, checkpoint := range found.Domain.Checkpoints {
-		data.Checkpoints = append(data.Checkpoints, checkpoint.XML)
-	}
-	for _, file := range planned.BackedUp {
-		stored, err := compress(file)
-		if err != nil {
-			return err
-		}
-		data.Files = append(data.Files, stored)
+	data, err := newRecord(found, planned)
+	if err != nil {
+		return err
 	}
 	if s.backedUp != nil && data.sameAs(*s.backedUp) {
 		return nil
 	}
-	path, err := backup.Write(s.p.BackupDir, s.p.UUID, "libvirt_undefine", data)
+	path, err := backup.Write(s.p.BackupDir, s.p.UUID, moduleName, data)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: make room there or give another backup_dir", err)
 	}
 	s.backupFile, s.backedUp = path, data
 	return nil
-}
-
-// sameAs compares all but whether the domain runs.
-func (r record) sameAs(other record) bool {
-	r.Domain, other.Domain = hypervisor.Domain{}, hypervisor.Domain{}
-	return reflect.DeepEqual(r, other)
-}
-
-func compress(file stateFile) (storedFile, error) {
-	var out bytes.Buffer
-	writer := gzip.NewWriter(&out)
-	if _, err := writer.Write(file.Content); err != nil {
-		return storedFile{}, fmt.Errorf("compress %s: %w", file.Path, err)
-	}
-	if err := writer.Close(); err != nil {
-		return storedFile{}, fmt.Errorf("compress %s: %w", file.Path, err)
-	}
-	return storedFile{stateFile: file, Gzip: out.Bytes()}, nil
 }

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"nova-orphan/internal/hypervisor"
 )
@@ -19,18 +20,28 @@ type evidence struct {
 	// domain, as far as they can be seen from here.
 	NVRAM state
 	TPM   state
+	// Missing are files that the domain cannot start without, and that are not
+	// there already.
+	Missing []string
 }
 
 // state is what a domain keeps in small files of its own.
 type state struct {
+	Folders []entry
 	Files   []stateFile
 	Problem string // why they cannot be copied, if so
 }
 
+type entry struct {
+	Path string      `json:"path"`
+	Mode fs.FileMode `json:"mode"` // the permissions alone
+	UID  int         `json:"uid"`
+	GID  int         `json:"gid"`
+}
+
 type stateFile struct {
-	Path    string      `json:"path"`
-	Mode    fs.FileMode `json:"mode"`
-	Content []byte      `json:"-"`
+	entry
+	Content []byte `json:"-"`
 }
 
 // missing says that there are no files to be seen, which proves nothing where
@@ -50,8 +61,12 @@ const (
 type domains interface {
 	Domain(ctx context.Context, uuid string) (hypervisor.Domain, error)
 	Destroy(ctx context.Context, uuid string, id int) error
-	Undefine(ctx context.Context, uuid string, flags hypervisor.Flags) error
+	Undefine(ctx context.Context, judged hypervisor.Domain, flags hypervisor.Flags) error
+	Named(ctx context.Context, name string) (uuid string, err error)
 	Define(ctx context.Context, xml string) error
+	DefineSnapshot(ctx context.Context, uuid string, snapshot hypervisor.Record) error
+	DefineCheckpoint(ctx context.Context, uuid string, checkpoint hypervisor.Record) error
+	SetAutostart(ctx context.Context, uuid string) error
 }
 
 func readEvidence(ctx context.Context, libvirt domains, p parameters) (evidence, error) {
@@ -66,7 +81,21 @@ func readEvidence(ctx context.Context, libvirt domains, p parameters) (evidence,
 	if domain.TPM != nil && isSystem(p.URI) {
 		found.TPM = readState(filepath.Join(swtpmFolder, domain.UUID))
 	}
+	found.Missing = missingFiles(domain.Definition, p.URI)
 	return found, nil
+}
+
+// missingFiles are not to be seen from here, as all those of a container are.
+func missingFiles(definition hypervisor.Definition, uri string) (missing []string) {
+	if isRemote(uri) {
+		return nil
+	}
+	for _, path := range definition.Files {
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			missing = append(missing, path)
+		}
+	}
+	return missing
 }
 
 // nvramPath is the definition's path, or the one that libvirt up to 9.0 gives a
@@ -99,11 +128,18 @@ func readState(path string) (found state) {
 		if err != nil {
 			return err
 		}
+		info, err := entry.Info()
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir():
+			found.Folders = append(found.Folders, entryOf(name, info))
+			return nil
 		// swtpm's lock is no state.
-		if !entry.Type().IsRegular() || entry.Name() == ".lock" {
+		case !entry.Type().IsRegular() || entry.Name() == ".lock":
 			return nil
 		}
-		file, err := readFile(name)
+		file, err := readFile(name, info)
 		if err == nil {
 			found.Files = append(found.Files, file)
 		}
@@ -115,14 +151,18 @@ func readState(path string) (found state) {
 	return found
 }
 
-func readFile(path string) (stateFile, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return stateFile{}, err
-	}
+func readFile(path string, info fs.FileInfo) (stateFile, error) {
 	if info.Size() > largestState {
 		return stateFile{}, fmt.Errorf("%s has %d MiB, more than the backup takes (%d MiB)", path, info.Size()>>20, largestState>>20)
 	}
 	content, err := os.ReadFile(path)
-	return stateFile{Path: path, Mode: info.Mode().Perm(), Content: content}, err
+	return stateFile{entry: entryOf(path, info), Content: content}, err
+}
+
+func entryOf(path string, info fs.FileInfo) entry {
+	found := entry{Path: path, Mode: info.Mode().Perm()}
+	if owner, ok := info.Sys().(*syscall.Stat_t); ok {
+		found.UID, found.GID = int(owner.Uid), int(owner.Gid)
+	}
+	return found
 }

@@ -14,9 +14,11 @@ import (
 func main() { os.Exit(ansible.Main(os.Args, os.Stdout, module)) }
 
 var module = ansible.Module{
-	Name: "libvirt_undefine",
+	Name: moduleName,
 	Options: []ansible.Option{
 		{Name: "uuid", Aliases: []string{"instance_uuid"}, Type: ansible.Str, Required: true, Check: ansible.UUID},
+		{Name: "state", Type: ansible.Str, Default: absent, Choices: []string{absent, present}},
+		backup.FileOption,
 		{Name: "name", Aliases: []string{"guest"}, Type: ansible.Str},
 		{Name: "project_id", Type: ansible.Str},
 		{Name: "allow_foreign", Type: ansible.Bool, Default: false},
@@ -30,12 +32,19 @@ var module = ansible.Module{
 		{Name: "backup_dir", Type: ansible.Path, Default: backup.DefaultDir, Check: ansible.Absolute},
 		ansible.Timeout,
 	},
-	// A domain without Nova's metadata is named twice, by uuid and by name.
-	Rules: []ansible.Rule{ansible.RequiredIf("allow_foreign", true, "name")},
-	Run:   run,
+	Rules: []ansible.Rule{
+		// A domain without Nova's metadata is named twice, by uuid and by name.
+		ansible.RequiredIf("allow_foreign", true, "name"),
+		ansible.RequiredIf("state", present, "backup_file"),
+		ansible.OnlyIf("backup_file", "state", present),
+	},
+	Run: run,
 }
 
-const systemURI = "qemu:///system"
+const (
+	moduleName = "libvirt_undefine"
+	systemURI  = "qemu:///system"
+)
 
 // What is done with what belongs to a domain.
 const (
@@ -47,6 +56,8 @@ const (
 
 type parameters struct {
 	UUID                string `option:"uuid"`
+	State               string `option:"state"`
+	BackupFile          string `option:"backup_file"`
 	Name                string `option:"name"`
 	ProjectID           string `option:"project_id"`
 	AllowForeign        bool   `option:"allow_foreign"`
@@ -72,8 +83,16 @@ func run(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
 	}
 	connection, err := open(ctx, p.URI)
 	if err != nil {
-		return failure(p, err)
+		return failure("domain "+p.UUID+" could not be read", err)
 	}
 	defer connection.Close()
-	return undefine(ctx, call, connection, p)
+	return bring(ctx, call, connection, p)
+}
+
+// bring the domain into the state that is asked for.
+func bring(ctx context.Context, call *ansible.Call, libvirt domains, p parameters) (ansible.Answer, error) {
+	if p.State == present {
+		return restore(ctx, call, libvirt, p)
+	}
+	return undefine(ctx, call, libvirt, p)
 }

@@ -132,6 +132,73 @@ func TestWhatHappensMeanwhileIsNoticed(t *testing.T) {
 			},
 			want: map[string]string{"failed": "true", "libvirt_code": "55", "msg": "managed save image exists"},
 		},
+		"defined otherwise after it was judged": {
+			prepare: func(f *hypervisortest.Fake) {
+				f.Before = once("undefine", func() {
+					other := plain
+					other.Snapshot = "late"
+					f.Make(t, other)
+				})
+			},
+			writes: []string{"undefine", "undefine"},
+			want: map[string]string{
+				"failed": "", "changed": "true", "flags": `["snapshots_metadata"]`,
+				"domain.snapshots.0.name": "late", "warnings.0": "it was changed by another meanwhile, and judged anew",
+			},
+		},
+		"another's after it was judged": {
+			prepare: func(f *hypervisortest.Fake) {
+				f.Before = once("undefine", func() {
+					other := plain
+					other.Foreign = true
+					f.Make(t, other)
+				})
+			},
+			writes: []string{"undefine"},
+			want:   map[string]string{"failed": "true", "changed": "false", "verdict": refused, "reasons.#": "1", "plan": "", "msg": "no Nova metadata"},
+		},
+		"libvirt restarts before it undefines": {
+			prepare: func(f *hypervisortest.Fake) { f.Before = fails("undefine", 1, hypervisortest.Lost()) },
+			writes:  []string{"undefine"},
+			want:    map[string]string{"failed": "", "changed": "true"},
+		},
+		"libvirt restarts after it undefined": {
+			prepare: func(f *hypervisortest.Fake) {
+				f.Before = func(request, _ string) error {
+					if request == "undefine" {
+						f.Remove(uuid)
+						return hypervisortest.Lost()
+					}
+					return nil
+				}
+			},
+			want: map[string]string{"failed": "", "changed": "true", "removed": `["domain"]`},
+		},
+		"libvirt restarts after it powered off": {
+			guest: func(g *hypervisortest.Guest) { g.Running, g.Transient = true, true },
+			prepare: func(f *hypervisortest.Fake) {
+				f.Before = func(request, _ string) error {
+					if request == "destroy" {
+						f.Remove(uuid)
+						return hypervisortest.Lost()
+					}
+					return nil
+				}
+			},
+			want: map[string]string{"failed": "", "changed": "true"},
+		},
+		"libvirt goes away while it undefines": {
+			prepare: func(f *hypervisortest.Fake) {
+				gone := false
+				f.Before = func(request, _ string) error {
+					if gone = gone || request == "undefine"; gone {
+						return hypervisortest.Lost()
+					}
+					return nil
+				}
+			},
+			want: map[string]string{"failed": "true", "changed": "false", "libvirt_code": "38", "msg": "it may have happened all the same"},
+		},
 		"libvirt goes away": {
 			prepare: func(f *hypervisortest.Fake) {
 				f.Before = fails("read", 1, hypervisortest.Said(38, "client socket is closed"))

@@ -15,7 +15,9 @@ type plan struct {
 	Flags      hypervisor.Flags
 	Removed    []string // what goes, in the words of the options
 	LeftBehind []string // disks and files that stay
+	Lost       []string // what no restore brings back
 	BackedUp   []stateFile
+	Folders    []entry // of BackedUp
 	Warnings   []string
 }
 
@@ -25,8 +27,11 @@ func judge(found evidence, p parameters) (plan, []string) {
 	j := judgement{evidence: found, p: p}
 	j.plan.Undefine = found.Domain.Persistent
 	j.plan.Removed = []string{"domain"}
-	j.plan.LeftBehind = []string{}
-	j.identity()
+	j.plan.LeftBehind, j.plan.Lost = []string{}, []string{}
+	j.reasons = identity(found.Domain, p)
+	if found.Domain.SecretsDenied {
+		j.loses("the passwords of its displays, if it has any, which libvirt denies to this user")
+	}
 	j.power()
 	j.saved()
 	j.nvram()
@@ -55,6 +60,10 @@ func (j *judgement) warn(format string, values ...any) {
 	j.plan.Warnings = append(j.plan.Warnings, fmt.Sprintf(format, values...))
 }
 
+func (j *judgement) loses(format string, values ...any) {
+	j.plan.Lost = append(j.plan.Lost, fmt.Sprintf(format, values...))
+}
+
 func (j *judgement) removes(flag hypervisor.Flags, what string) {
 	j.plan.Removed = append(j.plan.Removed, what)
 	if j.plan.Undefine {
@@ -62,29 +71,34 @@ func (j *judgement) removes(flag hypervisor.Flags, what string) {
 	}
 }
 
-// identity wants the domain to be the one that is meant, and Nova's.
-func (j *judgement) identity() {
-	if j.p.Name != "" && j.p.Name != j.Domain.Name {
-		j.refuse("its name is %s, not %s: is it the domain you mean? Give its own as name, or leave name out", j.Domain.Name, j.p.Name)
+// identity lists what speaks against the domain's being the one that is meant, and Nova's.
+func identity(domain hypervisor.Domain, p parameters) (reasons []string) {
+	refuse := func(format string, values ...any) { reasons = append(reasons, fmt.Sprintf(format, values...)) }
+	if p.Name != "" && p.Name != domain.Name {
+		refuse("its name is %s, not %s: is it the domain you mean? Give its own as name, or leave name out", domain.Name, p.Name)
 	}
-	nova := j.Domain.Nova
+	nova := domain.Nova
 	switch {
-	case nova == nil && !j.p.AllowForeign:
-		j.refuse("it has no Nova metadata, so it is not Nova's domain: allow_foreign: true together with its name overrides this")
-	case nova == nil && j.p.ProjectID != "":
-		j.refuse("it has no Nova metadata that could prove project_id %s: leave project_id out", j.p.ProjectID)
-	case nova == nil || j.p.ProjectID == "":
+	case nova == nil && !p.AllowForeign:
+		refuse("it has no Nova metadata, so it is not Nova's domain: allow_foreign: true together with its name overrides this")
+	case nova == nil && p.ProjectID != "":
+		refuse("it has no Nova metadata that could prove project_id %s: leave project_id out", p.ProjectID)
+	case nova == nil || p.ProjectID == "":
 	case nova.ProjectID == "":
-		j.refuse("its Nova metadata names no project, so that it cannot be told whether it belongs to project_id %s: leave project_id out if other evidence says so", j.p.ProjectID)
-	case nova.ProjectID != j.p.ProjectID:
-		j.refuse("it belongs to project %s, not to %s: give the right project_id", nova.ProjectID, j.p.ProjectID)
+		refuse("its Nova metadata names no project, so that it cannot be told whether it belongs to project_id %s: leave project_id out if other evidence says so", p.ProjectID)
+	case nova.ProjectID != p.ProjectID:
+		refuse("it belongs to project %s, not to %s: give the right project_id", nova.ProjectID, p.ProjectID)
 	}
+	return reasons
 }
 
 // power never undefines a running domain: libvirt would do it, and leave behind
 // a guest that no definition tells of.
 func (j *judgement) power() {
 	j.plan.PowerOff = j.Domain.Active
+	if j.Domain.Active {
+		j.loses("the memory of the guest, which is %s", j.Domain.State)
+	}
 	if j.Domain.Active && !j.p.Destroy {
 		j.refuse("it is active (%s): destroy: true powers it off first", j.Domain.State)
 	}
@@ -96,6 +110,7 @@ func (j *judgement) saved() {
 	case j.Domain.ManagedSave && j.p.ManagedSave != remove:
 		j.refuse("it has a managed save, the memory of a suspended guest, which is too large to back up: managed_save: remove deletes it")
 	case j.Domain.ManagedSave:
+		j.loses("the managed save, a suspended guest's memory")
 		j.removes(hypervisor.ManagedSave, "managed_save")
 	case isQEMU && j.p.ManagedSave == remove && j.plan.Undefine:
 		// libvirtd remembers whether there is one, but undefine looks at the disk.
@@ -128,6 +143,7 @@ func (j *judgement) nvram() {
 		j.plan.Flags |= hypervisor.KeepNVRAM
 		j.leave(j.NVRAM)
 	case j.p.NVRAM == discard:
+		j.loses("the UEFI variables, which were not copied (nvram: discard)")
 		j.removes(hypervisor.NVRAM, "nvram")
 	case j.NVRAM.Problem != "":
 		j.refuse("its UEFI variables cannot be backed up: %s: nvram: keep leaves the file, nvram: discard removes it without a copy", j.NVRAM.Problem)
@@ -174,6 +190,9 @@ func (j *judgement) tpm() {
 	default:
 		if j.p.TPM == remove {
 			j.plan.BackedUp = append(j.plan.BackedUp, j.TPM.Files...)
+			j.plan.Folders = j.TPM.Folders
+		} else {
+			j.loses("the state of its TPM, which was not copied (tpm: discard)")
 		}
 		if flags {
 			j.plan.Flags |= hypervisor.TPM
@@ -211,6 +230,9 @@ func (p plan) steps(domain hypervisor.Domain, backupDir string) []string {
 			step += " with " + strings.Join(names, ", ")
 		}
 		steps = append(steps, step)
+	}
+	if len(p.Lost) > 0 {
+		steps = append(steps, "what no restore brings back: "+strings.Join(p.Lost, "; "))
 	}
 	return steps
 }

@@ -34,7 +34,9 @@ func defaults() parameters {
 	}
 }
 
-func file(path string) state { return state{Files: []stateFile{{Path: path, Content: []byte("x")}}} }
+func file(path string) state {
+	return state{Files: []stateFile{{entry: entry{Path: path}, Content: []byte("x")}}}
+}
 
 type change func(*evidence, *parameters)
 
@@ -199,8 +201,8 @@ func TestStepsTellThePlan(t *testing.T) {
 		want    []string
 	}{
 		"inactive":  {[]change{uefi}, []string{"write the definition", "copy /v.fd", "undefine domain instance-0000002a (" + uuid + ") with nvram"}},
-		"running":   {[]change{running, destroy}, []string{"write the definition", "power off domain instance-0000002a (" + uuid + "), which is running with id 3", "undefine domain"}},
-		"transient": {[]change{transient, destroy}, []string{"write the definition", "power off domain"}},
+		"running":   {[]change{running, destroy}, []string{"write the definition", "power off domain instance-0000002a (" + uuid + "), which is running with id 3", "undefine domain", "what no restore brings back: the memory of the guest, which is running"}},
+		"transient": {[]change{transient, destroy}, []string{"write the definition", "power off domain", "what no restore brings back"}},
 	} {
 		t.Run(title, func(t *testing.T) {
 			e, p := inactive(), defaults()

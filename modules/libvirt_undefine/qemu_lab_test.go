@@ -56,8 +56,9 @@ func wantNoDomain(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// unpack writes the last answer's backup into the script's folder: domain.xml,
-// snapshot.xml, checkpoint.xml, and the files by their base names.
+// unpack writes the last answer's backup, which is $BACKUP from then on, into the
+// script's folder: domain.xml, snapshot.xml, checkpoint.xml, and the files by
+// their base names.
 func unpackBackup(ts *testscript.TestScript, _ bool, _ []string) {
 	path := gjson.Get(ts.ReadFile("answer.json"), "backup_file").String()
 	info, err := os.Stat(path)
@@ -66,6 +67,7 @@ func unpackBackup(ts *testscript.TestScript, _ bool, _ []string) {
 		ts.Fatalf("%s has mode %o", path, info.Mode().Perm())
 	}
 	data := gjson.Get(ts.ReadFile(path), "data")
+	ts.Setenv("BACKUP", path)
 	write := func(name string, content []byte) { ts.Check(os.WriteFile(ts.MkAbs(name), content, 0o600)) }
 	write("domain.xml", []byte(data.Get("xml").String()))
 	write("snapshot.xml", []byte(data.Get("snapshots_xml.0").String()))
@@ -87,9 +89,9 @@ type interloper struct {
 	before func()
 }
 
-func (i interloper) Undefine(ctx context.Context, uuid string, flags hypervisor.Flags) error {
+func (i interloper) Undefine(ctx context.Context, judged hypervisor.Domain, flags hypervisor.Flags) error {
 	i.before()
-	return i.Connection.Undefine(ctx, uuid, flags)
+	return i.Connection.Undefine(ctx, judged, flags)
 }
 
 func TestOthersAtWorkOnRealQEMU(t *testing.T) {
@@ -124,6 +126,7 @@ func TestAStoppedLibvirtIsNotAnAbsentDomain(t *testing.T) {
 			t.Fatalf("systemctl %s: %v: %s", verb, err, out)
 		}
 	}
+	systemctl("reset-failed")
 	systemctl("stop")
 	t.Cleanup(func() { systemctl("start") })
 	testscript.Run(t, testscript.Params{Files: []string{"testdata/lab-stopped/stopped.txtar"}, Cmds: ansibletest.Commands("libvirt_undefine")})

@@ -16,16 +16,22 @@ const (
 	removable = "removable"
 	refused   = "refused"
 	unknown   = "unknown"
+	// Of a domain to restore:
+	restorable = "restorable"
+	present    = "present" // it is there already, as in the backup
 )
 
 type answer struct {
 	ansible.Result
-	Found       bool               `json:"found"`
-	Domain      *hypervisor.Domain `json:"domain,omitempty"`
-	Flags       []string           `json:"flags,omitempty"`
-	Removed     []string           `json:"removed,omitempty"`
-	LeftBehind  []string           `json:"left_behind,omitempty"`
-	LibvirtCode int                `json:"libvirt_code,omitempty"`
+	Found      bool               `json:"found"`
+	Domain     *hypervisor.Domain `json:"domain,omitempty"`
+	Flags      []string           `json:"flags,omitempty"`
+	Removed    []string           `json:"removed,omitempty"`
+	LeftBehind []string           `json:"left_behind,omitempty"`
+	Restored   []string           `json:"restored,omitempty"`
+	// Lost is what no restore brings back.
+	Lost        []string `json:"lost,omitempty"`
+	LibvirtCode int      `json:"libvirt_code,omitempty"`
 }
 
 // undefine reads, judges and, but in check mode, applies.
@@ -38,13 +44,13 @@ func undefine(ctx context.Context, call *ansible.Call, libvirt domains, p parame
 		}}, nil
 	}
 	if err != nil {
-		return failure(p, err)
+		return failure("domain "+p.UUID+" could not be read", err)
 	}
 	result := &answer{Found: true, Domain: &found.Domain}
 	planned, reasons := judge(found, p)
 	if len(reasons) > 0 {
 		result.Verdict, result.Reasons = refused, reasons
-		return result, refusal(found.Domain, reasons)
+		return result, &refusal{found.Domain, reasons}
 	}
 	result.describe(planned, found.Domain, p)
 	if call.Check {
@@ -55,15 +61,24 @@ func undefine(ctx context.Context, call *ansible.Call, libvirt domains, p parame
 	defer cancel()
 	s := step{libvirt: libvirt, p: p, audit: call.Audit}
 	err = s.apply(writes, found, planned)
+	if s.anew != nil {
+		result.Domain = s.anew
+		result.describe(s.anewPlan, *s.anew, p)
+		result.Warnings = append(result.Warnings, "it was changed by another meanwhile, and judged anew")
+	}
 	result.Changed, result.BackupFile = s.changed, s.backupFile
 	if err != nil {
-		result.Diff, result.Removed, result.LeftBehind = nil, nil, nil
+		var refusal *refusal
+		if errors.As(err, &refusal) {
+			result.Verdict, result.Reasons, result.Domain, result.Plan = refused, refusal.reasons, &refusal.domain, nil
+		}
+		result.Diff, result.Removed, result.LeftBehind, result.Lost = nil, nil, nil, nil
 		result.LibvirtCode = libvirtCode(err)
 		return result, err
 	}
 	if !s.changed {
 		result.Msg = fmt.Sprintf("domain %s (%s) was gone before it could be undefined", found.Domain.Name, p.UUID)
-		result.Diff, result.Removed, result.LeftBehind = nil, nil, nil
+		result.Diff, result.Removed, result.LeftBehind, result.Lost = nil, nil, nil, nil
 	}
 	return result, nil
 }
@@ -72,7 +87,7 @@ func undefine(ctx context.Context, call *ansible.Call, libvirt domains, p parame
 func (a *answer) describe(planned plan, domain hypervisor.Domain, p parameters) {
 	a.Changed, a.Verdict, a.Warnings = true, removable, planned.Warnings
 	a.Plan = planned.steps(domain, p.BackupDir)
-	a.Flags, a.Removed, a.LeftBehind = planned.Flags.Names(), planned.Removed, planned.LeftBehind
+	a.Flags, a.Removed, a.LeftBehind, a.Lost = planned.Flags.Names(), planned.Removed, planned.LeftBehind, planned.Lost
 	a.Msg = fmt.Sprintf("domain %s (%s): removed %s", domain.Name, domain.UUID, strings.Join(planned.Removed, ", "))
 	a.Diff = &ansible.Diff{
 		BeforeHeader: "domain " + domain.UUID, AfterHeader: "domain " + domain.UUID,
@@ -80,14 +95,20 @@ func (a *answer) describe(planned plan, domain hypervisor.Domain, p parameters) 
 	}
 }
 
-func refusal(domain hypervisor.Domain, reasons []string) error {
-	return fmt.Errorf("refused to undefine domain %s (%s): %s", domain.Name, domain.UUID, strings.Join(reasons, "; "))
+// refusal is the error of a judgement, the first or one while others change the domain.
+type refusal struct {
+	domain  hypervisor.Domain
+	reasons []string
 }
 
-// failure is the answer where the domain could not be looked at.
-func failure(p parameters, err error) (ansible.Answer, error) {
+func (r *refusal) Error() string {
+	return fmt.Sprintf("refused to undefine domain %s (%s): %s", r.domain.Name, r.domain.UUID, strings.Join(r.reasons, "; "))
+}
+
+// failure is the answer where nothing could be judged.
+func failure(reason string, err error) (ansible.Answer, error) {
 	return &answer{
-		Result:      ansible.Result{Verdict: unknown, Reasons: []string{"domain " + p.UUID + " could not be read"}},
+		Result:      ansible.Result{Verdict: unknown, Reasons: []string{reason}},
 		LibvirtCode: libvirtCode(err),
 	}, err
 }

@@ -41,7 +41,7 @@ func answerOf(t *testing.T, libvirt domains, arguments map[string]any) gjson.Res
 		if err := call.Decode(&p); err != nil {
 			return nil, err
 		}
-		return undefine(ctx, call, libvirt, p)
+		return bring(ctx, call, libvirt, p)
 	}
 	var out bytes.Buffer
 	status := ansible.Main([]string{"libvirt_undefine", file}, &out, faked)
@@ -116,6 +116,20 @@ func wantBackup(t *testing.T, path string, guest hypervisortest.Guest) {
 	}
 	if stored, err := io.ReadAll(reader); err != nil || len(stored) != 540672 {
 		t.Errorf("got %d bytes, %v", len(stored), err)
+	}
+}
+
+func TestWhatNoRestoreBringsBackIsSaidFirst(t *testing.T) {
+	guest := plain
+	guest.Running, guest.NVRAM = true, filepath.Join(t.TempDir(), "v.fd")
+	for _, check := range []bool{true, false} {
+		fake := hypervisortest.NewFake()
+		fake.Make(t, guest)
+		answer := answerOf(t, fake, map[string]any{"backup_dir": t.TempDir(), "destroy": true, "nvram": "discard", "_ansible_check_mode": check})
+		wantAnswer(t, answer, map[string]string{
+			"failed": "", "lost": `["the memory of the guest, which is running","the UEFI variables, which were not copied (nvram: discard)"]`,
+			"plan.3": "what no restore brings back: the memory of the guest, which is running; the UEFI variables, which were not copied (nvram: discard)",
+		})
 	}
 }
 

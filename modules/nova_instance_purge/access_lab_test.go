@@ -4,12 +4,8 @@ package main
 
 import (
 	"context"
-	"encoding/hex"
-	"encoding/json"
 	"fmt"
-	"maps"
 	"os"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -144,51 +140,4 @@ func TestADeadlockIsTriedAgain(t *testing.T) {
 	}
 	expectFinished(t, lab, instance)
 	expectFiles(t, backups, 1)
-}
-
-func TestABackupHasAllThatWasChanged(t *testing.T) {
-	lab := novalab.New(t)
-	const uuid = "bbbbbbbb-0000-4000-8000-000000000000"
-	lab.NewInstance(t, uuid)
-	novalab.Exec(t, lab.Cell1, "UPDATE instances SET deleted = 1, deleted_at = '2038-01-19 03:14:07' WHERE uuid = ?", uuid)
-	before := lab.Dump(t, uuid, true)
-	answer := call(t, lab.Conf, t.TempDir(), uuid, false, nil)
-	content, err := os.ReadFile(answer.Get("backup_file").String())
-	if err != nil {
-		t.Fatalf("%v: %s", err, answer)
-	}
-	// Put every row back as an operator would have to, and compare.
-	for table, rows := range gjson.GetBytes(content, "data.cell_tables").Map() {
-		for _, row := range rows.Get("rows").Array() {
-			restore(t, lab, table, row)
-		}
-	}
-	if diff := cmp.Diff(before, lab.Dump(t, uuid, true)); diff != "" {
-		t.Errorf("restored: %s", diff)
-	}
-	if got := gjson.GetBytes(content, "data.api_tables.instance_mappings.rows.0.queued_for_delete").String(); got != "0" {
-		t.Errorf("the mapping's row is not in the backup: %s", got)
-	}
-}
-
-func restore(t *testing.T, lab *novalab.Databases, table string, row gjson.Result) {
-	t.Helper()
-	values := map[string]any{}
-	if err := json.Unmarshal([]byte(row.Raw), &values); err != nil {
-		t.Fatal(err)
-	}
-	columns := slices.Sorted(maps.Keys(values))
-	arguments := make([]any, len(columns))
-	for i, column := range columns {
-		arguments[i] = values[column]
-		if encoded, ok := values[column].(map[string]any); ok {
-			raw, err := hex.DecodeString(encoded["hex"].(string))
-			if err != nil {
-				t.Fatal(err)
-			}
-			arguments[i] = raw
-		}
-	}
-	novalab.Exec(t, lab.Cell1, "SET STATEMENT foreign_key_checks = 0 FOR REPLACE INTO "+table+" (`"+strings.Join(columns, "`, `")+"`) VALUES ("+
-		strings.TrimSuffix(strings.Repeat("?, ", len(columns)), ", ")+")", arguments...)
 }

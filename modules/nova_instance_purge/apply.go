@@ -2,81 +2,26 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"maps"
-	"reflect"
 	"time"
 
 	"nova-orphan/internal/ansible"
-	"nova-orphan/internal/backup"
 	"nova-orphan/internal/nova"
 	"nova-orphan/internal/orphan"
 )
 
-// databases is what this module needs of Nova's databases.
-type databases interface {
-	Find(ctx context.Context, uuid string) (nova.Finding, error)
-	SoftDelete(ctx context.Context, finding nova.Finding, before func() error) (map[string]int64, error)
-	FinishMapping(ctx context.Context, uuid string) (map[string]int64, error)
-}
-
-type answer struct {
-	ansible.Result
-	Instance        *nova.Instance   `json:"instance"`
-	QueuedForDelete bool             `json:"queued_for_delete"`
-	RequestSpec     bool             `json:"request_spec"`
-	RowsChanged     map[string]int64 `json:"rows_changed"`
-}
-
-// maxTries is how often Nova repeats instance_destroy on a deadlock (wrap_db_retry).
-const maxTries = 5
-
-// purge reads, judges and writes until nothing is left to do. Whatever makes a
-// write uncertain leads back to the reading: the next try does what is still missing.
+// purge finishes the deletion.
 func purge(ctx context.Context, call *ansible.Call, db databases, p parameters) (ansible.Answer, error) {
-	r := &purging{call: call, db: db, p: p, answer: &answer{RowsChanged: map[string]int64{}}}
-	// A write has begun when it comes to another try: what became of it is to be
-	// found out even if Ansible is gone by then.
-	steady, cancel := call.Steadfast(ctx)
-	defer cancel()
-	err := r.try(ctx)
-	for tries := 1; again(err) && tries < maxTries; tries++ {
-		if waitErr := pause(steady, time.Duration(tries)*100*time.Millisecond); waitErr != nil {
-			return r.answer, fmt.Errorf("%w; %w", err, waitErr)
-		}
-		err = r.try(steady)
-	}
-	if errors.Is(err, nova.ErrChanged) {
-		r.answer.Verdict, r.answer.Reasons = string(orphan.Busy), []string{err.Error()}
-		err = fmt.Errorf("refused: instance %s is busy: %w", p.InstanceUUID, err)
-	}
+	r := &purging{run: newRun(call, db, p)}
+	err := r.insist(ctx, r.try)
 	return r.answer, err
 }
 
-func again(err error) bool { return nova.Retriable(err) || errors.Is(err, nova.ErrOutcome) }
-
-func pause(ctx context.Context, length time.Duration) error {
-	timer := time.NewTimer(length)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("wait for another try: %w", ctx.Err())
-	}
-}
-
-// purging is one run of the module.
+// purging is a run that deletes.
 type purging struct {
-	call   *ansible.Call
-	db     databases
-	p      parameters
-	answer *answer
-	// uncertain is what a commit was to finish whose outcome is not known.
-	uncertain *orphan.Evidence
-	// saved is what is in the backup.
-	saved map[string]any
+	run
+	// at is the time that is written: one for all tries, so that the backup tells it.
+	at time.Time
 }
 
 func (r *purging) try(ctx context.Context) error {
@@ -90,7 +35,9 @@ func (r *purging) try(ctx context.Context) error {
 	}
 	evidence := finding.Evidence(r.p.minAge())
 	judgement := orphan.Judge(evidence)
-	r.settle(evidence, judgement)
+	if left := draw(evidence, judgement, nil); judgement.Verdict == orphan.Deleted {
+		r.settle(left.cell, left.api)
+	}
 	work, refused := decide(evidence, judgement, finding.Instance(judgement.Verdict), r.p.Host)
 	r.describe(finding, evidence, judgement, work)
 	if refused != nil {
@@ -107,7 +54,7 @@ func (r *purging) try(ctx context.Context) error {
 	}
 	steady, cancel := r.call.Steadfast(ctx)
 	defer cancel()
-	if err := r.write(steady, finding, evidence, judgement, work); err != nil {
+	if err := r.write(steady, finding, judgement, work); err != nil {
 		return err
 	}
 	return r.readBack(steady)
@@ -146,13 +93,21 @@ func (r *purging) done() {
 	r.answer.Msg = fmt.Sprintf("finished the deletion of instance %s, which was %s", r.p.InstanceUUID, r.answer.Verdict)
 }
 
-func (r *purging) write(ctx context.Context, finding nova.Finding, evidence orphan.Evidence, judgement orphan.Judgement, work plan) error {
-	save := func() error { return r.save(finding, judgement, work) }
+func (r *purging) write(ctx context.Context, finding nova.Finding, judgement orphan.Judgement, work plan) error {
+	if cell := finding.Cell(); cell != nil && r.at.IsZero() {
+		r.at = cell.Now
+	}
+	save := func() error {
+		data := backupOf(finding, judgement, work.steps)
+		data["state"], data["at"] = stateAbsent, r.at
+		return r.save(data)
+	}
 	if work.cell {
-		rows, err := r.db.SoftDelete(ctx, finding, save)
-		if errors.Is(err, nova.ErrOutcome) {
-			r.uncertain = &evidence
+		if err := r.stepAside(); err != nil {
+			return err
 		}
+		rows, err := r.db.SoftDelete(ctx, finding, r.at, save)
+		r.doubt(err, false, work.cellRows)
 		if err != nil {
 			return err
 		}
@@ -165,6 +120,7 @@ func (r *purging) write(ctx context.Context, finding nova.Finding, evidence orph
 		return err
 	}
 	rows, err := r.db.FinishMapping(ctx, r.p.InstanceUUID)
+	r.doubt(err, true, work.apiRows)
 	if err != nil {
 		return fmt.Errorf("the cell is done, the API database is not, run the module again: %w", err)
 	}
@@ -172,54 +128,16 @@ func (r *purging) write(ctx context.Context, finding nova.Finding, evidence orph
 	return nil
 }
 
-// save writes the backup of what is there before the first change. Another try
-// writes another one only if it found something else.
-func (r *purging) save(finding nova.Finding, judgement orphan.Judgement, work plan) error {
-	data := backupOf(finding, judgement, work)
-	if r.answer.Changed && r.saved != nil || reflect.DeepEqual(r.saved, data) {
-		return nil
-	}
-	path, err := backup.Write(r.p.BackupDir, r.p.InstanceUUID, name, data)
-	if err != nil {
-		return err
-	}
-	r.answer.BackupFile, r.saved = path, data
-	return nil
-}
-
-func backupOf(finding nova.Finding, judgement orphan.Judgement, work plan) map[string]any {
+// backupOf is what nova.Saved reads again, and what an operator wants to see of it.
+func backupOf(finding nova.Finding, judgement orphan.Judgement, steps []string) map[string]any {
 	data := map[string]any{
-		"verdict": judgement.Verdict, "reasons": judgement.Reasons, "plan": work.steps, "api_tables": finding.API,
+		"verdict": judgement.Verdict, "reasons": judgement.Reasons, "plan": steps, "api_tables": finding.API,
 	}
 	if cell := finding.Cell(); cell != nil {
 		data["cell"] = nova.CellName{UUID: cell.UUID, Name: cell.Name}
 		data["cell_tables"] = cell.Record
 	}
 	return data
-}
-
-func (r *purging) changed(rows map[string]int64) {
-	r.answer.Changed = true
-	maps.Copy(r.answer.RowsChanged, rows)
-	r.call.Audit("instance %s was %s: changed rows %v, backup in %s", r.p.InstanceUUID, r.answer.Verdict, rows, r.answer.BackupFile)
-}
-
-// settle finds out whether a commit happened whose connection was lost.
-func (r *purging) settle(evidence orphan.Evidence, judgement orphan.Judgement) {
-	if r.uncertain == nil {
-		return
-	}
-	if judgement.Verdict == orphan.Deleted && !draw(evidence, judgement, nil).cell {
-		rows := map[string]int64{"instances": 1}
-		for _, cell := range r.uncertain.Cells {
-			for table, count := range cell.Leftovers {
-				rows[table] = int64(count)
-			}
-		}
-		r.changed(rows)
-		r.answer.Warnings = append(r.answer.Warnings, "the connection was lost at the commit; read back, it had happened")
-	}
-	r.uncertain = nil
 }
 
 // readBack makes sure from the databases that the deletion is finished.

@@ -19,10 +19,18 @@ func main() { os.Exit(ansible.Main(os.Args, os.Stdout, module)) }
 
 const name = "nova_instance_purge"
 
+// What the option state takes.
+const (
+	stateAbsent  = "absent"  // finish the deletion
+	statePresent = "present" // put back what an earlier run saved
+)
+
 var module = ansible.Module{
 	Name: name,
 	Options: []ansible.Option{
 		{Name: "instance_uuid", Aliases: []string{"uuid", "server"}, Type: ansible.Str, Required: true, Check: ansible.UUID},
+		{Name: "state", Type: ansible.Str, Default: stateAbsent, Choices: []string{stateAbsent, statePresent}},
+		backup.FileOption,
 		{Name: "host", Type: ansible.Str},
 		{Name: "nova_conf", Type: ansible.Path},
 		{Name: "login_host", Type: ansible.Str},
@@ -38,6 +46,8 @@ var module = ansible.Module{
 		ansible.Timeout,
 	},
 	Rules: []ansible.Rule{
+		ansible.RequiredIf("state", statePresent, "backup_file"),
+		ansible.OnlyIf("backup_file", "state", statePresent),
 		ansible.MutuallyExclusive("nova_conf", "login_host"),
 		ansible.MutuallyExclusive("nova_conf", "login_port"),
 		ansible.MutuallyExclusive("nova_conf", "login_user"),
@@ -47,11 +57,13 @@ var module = ansible.Module{
 		ansible.MutuallyExclusive("nova_conf", "ca_cert"),
 		ansible.MutuallyExclusive("nova_conf", "login_db"),
 	},
-	Run: run,
+	Run: open,
 }
 
 type parameters struct {
 	InstanceUUID string     `option:"instance_uuid"`
+	State        string     `option:"state"`
+	BackupFile   string     `option:"backup_file"`
 	Host         string     `option:"host"`
 	NovaConf     string     `option:"nova_conf"`
 	Login        nova.Login `option:",squash"`
@@ -61,7 +73,7 @@ type parameters struct {
 
 func (p parameters) minAge() time.Duration { return time.Duration(p.MinAge) * time.Second }
 
-func run(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
+func open(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
 	var p parameters
 	if err := call.Decode(&p); err != nil {
 		return nil, err
@@ -76,6 +88,9 @@ func run(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
 		return nil, err
 	}
 	defer databases.Close()
+	if p.State == statePresent {
+		return restore(ctx, call, databases, p)
+	}
 	return purge(ctx, call, databases, p)
 }
 

@@ -19,3 +19,7 @@ func TestWrongArgumentsAreAnswers(t *testing.T) {
 func TestTheDocumentationIsThatOfTheOptions(t *testing.T) {
 	ansibletest.CheckDocumentation(t, module, name+".yml")
 }
+
+// grantsFile has the statements of SECURITY.md, since a test on a host of the
+// lab has this folder only.
+const grantsFile = "testdata/grants.sql"

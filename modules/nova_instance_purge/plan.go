@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"nova-orphan/internal/nova"
 	"nova-orphan/internal/orphan"
@@ -12,26 +13,25 @@ import (
 
 // plan is what there is to do in the databases.
 type plan struct {
-	cell, api     bool // whether each of them has to be written
-	steps         []string
-	before, after map[string]any
+	cell, api bool // whether each of them has to be written
+	steps     []string
+	// cellRows and apiRows are how many rows change, by table.
+	cellRows, apiRows map[string]int64
+	before, after     map[string]any
 }
 
 // decide gives the plan, or the refusal with all its reasons.
 func decide(evidence orphan.Evidence, judgement orphan.Judgement, instance *nova.Instance, host string) (plan, error) {
-	var refusals []error
+	var refusals []string
 	if judgement.Verdict.Refuses() {
-		refusals = append(refusals, fmt.Errorf("refused: instance %s is %s", evidence.UUID, judgement.Verdict))
-		for _, reason := range judgement.Reasons {
-			refusals = append(refusals, errors.New(reason))
-		}
+		refusals = append(refusals, fmt.Sprintf("refused: instance %s is %s", evidence.UUID, judgement.Verdict))
+		refusals = append(refusals, judgement.Reasons...)
 	}
 	if host != "" && instance != nil && instance.Host != host {
-		refusals = append(refusals, fmt.Errorf("host is %q, but instances.host of instance %s is %q: "+
-			"names are compared exactly, since a short name and a full one are two hosts to Nova", host, evidence.UUID, instance.Host))
+		refusals = append(refusals, otherHost(host, instance))
 	}
 	if len(refusals) > 0 {
-		return plan{}, &refusal{refusals}
+		return plan{}, refusalOf(refusals)
 	}
 	switch judgement.Verdict {
 	case orphan.Stuck, orphan.Zombie, orphan.Deleted:
@@ -40,8 +40,13 @@ func decide(evidence orphan.Evidence, judgement orphan.Judgement, instance *nova
 	return plan{}, nil
 }
 
+func otherHost(host string, instance *nova.Instance) string {
+	return fmt.Sprintf("host is %q, but instances.host of instance %s is %q: "+
+		"names are compared exactly, since a short name and a full one are two hosts to Nova", host, instance.UUID, instance.Host)
+}
+
 func draw(evidence orphan.Evidence, judgement orphan.Judgement, instance *nova.Instance) plan {
-	p := plan{before: map[string]any{}, after: map[string]any{}}
+	p := plan{before: map[string]any{}, after: map[string]any{}, cellRows: map[string]int64{}, apiRows: map[string]int64{}}
 	for _, cell := range evidence.Cells {
 		if cell.Row != nil {
 			p.drawCell(cell, judgement)
@@ -52,11 +57,13 @@ func draw(evidence orphan.Evidence, judgement orphan.Judgement, instance *nova.I
 		p.after["instance_mappings"] = map[string]any{"queued_for_delete": true}
 		if !mapping.QueuedForDelete {
 			p.api = true
+			p.apiRows["instance_mappings"] = 1
 			p.steps = append(p.steps, "nova_api: instance_mappings: set queued_for_delete = 1")
 		}
 	}
 	if evidence.BuildRequest {
 		p.api = true
+		p.apiRows["build_requests"] = 1
 		p.before["build_requests"], p.after["build_requests"] = 1, 0
 		p.steps = append(p.steps, "nova_api: build_requests: remove 1 row")
 	}
@@ -72,21 +79,21 @@ func (p *plan) drawCell(cell orphan.Cell, judgement orphan.Judgement) {
 	after := maps.Clone(before)
 	switch {
 	case judgement.Verdict != orphan.Deleted:
-		p.cell = true
+		p.cell, p.cellRows["instances"] = true, 1
 		p.steps = append(p.steps, fmt.Sprintf("%s: instances: set deleted = %d (the row's id), vm_state = deleted, task_state = NULL", cell.Name, row.ID))
 		after["deleted"], after["vm_state"], after["task_state"] = row.ID, "deleted", ""
 		if row.Undated(cell.Now) {
 			after["deleted_at"] = now
 		}
 	case row.Undated(cell.Now):
-		p.cell = true
+		p.cell, p.cellRows["instances"] = true, 1
 		p.steps = append(p.steps, cell.Name+": instances: set deleted_at to the current time")
 		after["deleted_at"] = now
 	}
 	p.before["instances"], p.after["instances"] = before, after
 	left := map[string]any{}
 	for _, table := range slices.Sorted(maps.Keys(cell.Leftovers)) {
-		p.cell = true
+		p.cell, p.cellRows[table] = true, int64(cell.Leftovers[table])
 		left[table] = cell.Leftovers[table]
 		p.steps = append(p.steps, fmt.Sprintf("%s: %s: delete %s as Nova does", cell.Name, table, rows(cell.Leftovers[table])))
 	}
@@ -124,13 +131,5 @@ func foresee(instance *nova.Instance) []string {
 	return steps
 }
 
-// refusal is all that speaks against a deletion, in one line.
-type refusal struct{ reasons []error }
-
-func (r *refusal) Error() string {
-	text := r.reasons[0].Error()
-	for _, reason := range r.reasons[1:] {
-		text += "; " + reason.Error()
-	}
-	return text
-}
+// refusalOf is all that speaks against it, in one line.
+func refusalOf(reasons []string) error { return errors.New(strings.Join(reasons, "; ")) }

@@ -40,22 +40,24 @@ func (f *fake) Find(context.Context, string) (nova.Finding, error) {
 	}
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	row := nova.Row{"uuid": {Text: uuid}, "id": {Text: "43"}, "deleted": {Text: "0"}, "vm_state": {Text: "error"}, "host": {Text: cmp.Or(f.host, "compute1")},
-		"updated_at": {Text: now.Add(-time.Hour).Format(time.DateTime)}, "deleted_at": {Null: true}}
+		"updated_at": {Text: now.Add(-time.Hour).Format(time.DateTime)}, "deleted_at": {Null: true}, "terminated_at": {Null: true},
+		"task_state": {Null: true}, "power_state": {Text: "1"}, "progress": {Text: "0"}}
 	tag := []nova.Row{{"tag": {Text: "x"}}}
 	if f.deleted {
-		row["deleted"], row["vm_state"], row["deleted_at"] = nova.Value{Text: "43"}, nova.Value{Text: "deleted"}, nova.Value{Text: now.Format(time.DateTime)}
+		at := nova.Value{Text: now.Format(time.DateTime)}
+		maps.Copy(row, nova.Row{"deleted": {Text: "43"}, "vm_state": {Text: "deleted"}, "power_state": {Text: "0"}, "deleted_at": at, "terminated_at": at, "updated_at": at})
 		tag = nil
 	}
 	queued := map[bool]string{true: "1", false: "0"}[f.queued]
 	return nova.Finding{
 		UUID:       uuid,
 		MappedCell: nova.Value{Text: "2"},
-		API:        nova.Record{"instance_mappings": {Rows: []nova.Row{{"cell_id": {Text: "2"}, "queued_for_delete": {Text: queued}}}}},
+		API:        nova.Record{"instance_mappings": {Rows: []nova.Row{{"id": {Text: "3"}, "cell_id": {Text: "2"}, "queued_for_delete": {Text: queued}}}}},
 		Cells:      []nova.Cell{{ID: "2", Name: "cell1", Now: now, Record: nova.Record{"instances": {Rows: []nova.Row{row}}, "tags": {Rows: tag}}}},
 	}, nil
 }
 
-func (f *fake) SoftDelete(_ context.Context, _ nova.Finding, before func() error) (map[string]int64, error) {
+func (f *fake) SoftDelete(_ context.Context, _ nova.Finding, _ time.Time, before func() error) (map[string]int64, error) {
 	if err := before(); err != nil {
 		return nil, err
 	}
@@ -80,6 +82,34 @@ func (f *fake) FinishMapping(context.Context, string) (map[string]int64, error) 
 	return map[string]int64{"instance_mappings": 1}, nil
 }
 
+func (f *fake) Restore(_ context.Context, _ nova.Finding, r nova.Restoration, before func() error) (map[string]int64, error) {
+	if err := before(); err != nil {
+		return nil, err
+	}
+	f.writes++
+	if len(f.answers) > 0 {
+		answer := f.answers[0]
+		f.answers = f.answers[1:]
+		if err := answer(f); err != nil {
+			return nil, err
+		}
+	}
+	f.deleted = false
+	return r.CellRows, nil
+}
+
+func (f *fake) RestoreMapping(_ context.Context, _ nova.Finding, r nova.Restoration, before func() error) (map[string]int64, error) {
+	if err := before(); err != nil {
+		return nil, err
+	}
+	if f.mappingErr != nil {
+		return nil, f.mappingErr
+	}
+	f.writes++
+	f.queued = false
+	return r.APIRows, nil
+}
+
 // callFake runs the module's purge on the fake, from the arguments to the answer.
 func callFake(t *testing.T, f *fake, arguments map[string]any) gjson.Result {
 	t.Helper()
@@ -98,6 +128,9 @@ func callFake(t *testing.T, f *fake, arguments map[string]any) gjson.Result {
 		var p parameters
 		if err := call.Decode(&p); err != nil {
 			return nil, err
+		}
+		if p.State == statePresent {
+			return restore(ctx, call, f, p)
 		}
 		return purge(ctx, call, f, p)
 	}

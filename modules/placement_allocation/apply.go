@@ -19,6 +19,17 @@ const maxWrites = 5
 func (t *task) apply(ctx context.Context, reply *answer, steps []step, w wanted) error {
 	ctx, cancel := t.call.Steadfast(ctx)
 	defer cancel()
+	err := t.carryOutAll(ctx, reply, steps, w)
+	if against := t.lookBack(ctx, reply, steps); len(against) > 0 {
+		return against
+	}
+	if err == nil && !reply.Changed {
+		reply.Plan, reply.Msg = nil, "nothing to change: someone else did it meanwhile"
+	}
+	return err
+}
+
+func (t *task) carryOutAll(ctx context.Context, reply *answer, steps []step, w wanted) error {
 	for i := range steps {
 		now, err := t.carryOut(ctx, reply, steps, i, w)
 		reply.Allocations[i] = t.listed(now)
@@ -43,12 +54,13 @@ func (t *task) carryOut(ctx context.Context, reply *answer, steps []step, i int,
 			}
 		}
 		if before := next.before; saved == nil || !saved.Equal(before) {
-			if err := t.save(reply, before); err != nil {
+			if err := t.save(reply, next); err != nil {
 				return before, err
 			}
 			saved = &before
 		}
 		failure := t.write(ctx, reply, next)
+		steps[i].written = failure == nil
 		if failure != nil && !again(failure) {
 			return next.before, t.explain(failure, next, w)
 		}
@@ -57,10 +69,10 @@ func (t *task) carryOut(ctx context.Context, reply *answer, steps []step, i int,
 		}
 		now, err := t.read(ctx, next.before.Consumer)
 		if err != nil {
-			return next.before, fmt.Errorf("read back: %w", errors.Join(err, failure))
+			return next.before, unread(err, failure)
 		}
 		if uncertain(failure) && now.Equal(next.after) {
-			reply.Changed = true // only the answer was lost
+			reply.Changed, steps[i].written = true, true // only the answer was lost
 		}
 		if next, err = plan(now, w); err != nil {
 			return now, err
@@ -79,6 +91,14 @@ func (t *task) write(ctx context.Context, reply *answer, s step) error {
 	reply.Changed = true
 	t.call.Audit("%s; backups: %s", strings.Join(t.describe(s), "; "), strings.Join(reply.BackupFiles, " "))
 	return nil
+}
+
+// unread says that what came of a write could not be read back.
+func unread(err, failure error) error {
+	if failure != nil {
+		return fmt.Errorf("read back: %w (after: %w; run the module again to see what came of it)", err, failure)
+	}
+	return fmt.Errorf("it was written, but could not be read back: %w", err)
 }
 
 func givenUp(consumer string, last error) error {
@@ -106,6 +126,9 @@ func (t *task) explain(err error, s step, w wanted) error {
 	if !errors.As(err, &conflict) || conflict.Concurrent {
 		return err
 	}
+	if w.restoring != nil {
+		return fmt.Errorf("%w: someone else has taken the room by now, or the inventory has shrunk: make room, or raise the provider's allocation_ratio for the moment", err)
+	}
 	if t.State == present {
 		return fmt.Errorf("%w: see the inventory of %s: total, reserved, allocation_ratio, min_unit, max_unit, step_size", err, t.nameOf(w.provider))
 	}
@@ -117,13 +140,14 @@ func (t *task) explain(err error, s step, w wanted) error {
 		err, strings.Join(kept, ", "))
 }
 
-// save writes down what the consumer holds. A consumer that holds nothing has
-// nothing to lose.
-func (t *task) save(reply *answer, before placement.Allocation) error {
-	if before.Empty() {
+// save writes down what the consumer holds, and what the step makes of it. A
+// consumer that holds nothing has nothing to lose.
+func (t *task) save(reply *answer, s step) error {
+	if s.before.Empty() {
 		return nil
 	}
-	path, err := backup.Write(t.BackupDir, before.Consumer, "placement_allocation", t.listed(before))
+	after := t.listed(s.after)
+	path, err := backup.Write(t.BackupDir, s.before.Consumer, "placement_allocation", record{consumer: t.listed(s.before), ChangedTo: &after})
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -14,46 +13,83 @@ type witness interface {
 	Server(ctx context.Context, uuid string) (*server, error)
 	// SeesAllProjects is an error for a user from whom the API hides other projects' servers.
 	SeesAllProjects(ctx context.Context) error
-	Migrations(ctx context.Context) ([]migration, error)
+	// Migrations lists those of one instance, or all if instance is empty.
+	Migrations(ctx context.Context, instance string) ([]migration, error)
 }
 
 type server struct {
 	Status string `json:"status"`
+	Task   string `json:"OS-EXT-STS:task_state"`
 	Host   string `json:"OS-EXT-SRV-ATTR:host"`
+	Node   string `json:"OS-EXT-SRV-ATTR:hypervisor_hostname"`
 }
 
 type migration struct {
-	UUID     string `json:"uuid"`
-	Status   string `json:"status"`
-	Instance string `json:"instance_uuid"`
+	UUID       string `json:"uuid"`
+	Type       string `json:"migration_type"`
+	Status     string `json:"status"`
+	Instance   string `json:"instance_uuid"`
+	SourceHost string `json:"source_compute"`
+	SourceNode string `json:"source_node"`
 }
 
 // testimony is what was learnt about one consumer.
 type testimony struct {
+	kind      string // its type in Placement; empty: not told
 	server    *server
 	migration *migration
-	failure   error // some question got no answer
+	// half is set, with the server's own migrations, if only that is to be taken.
+	half       *half
+	migrations []migration
+	failure    error // some question got no answer
 }
+
+// The verdicts, worst first. evacuated is the one under which a live server's
+// consumer may be touched.
+const (
+	live      = "live"
+	busy      = "busy"
+	foreign   = "foreign"
+	unknown   = "unknown"
+	evacuated = "evacuated"
+)
 
 const overriding = "verify_consumer: false skips the question"
 
 // judge returns the verdict on a consumer whose resources are to be taken, and
-// the reason to refuse; both are empty if nothing speaks against it.
+// its reason; both are empty if nothing speaks against it.
 func judge(consumer string, said testimony) (verdict, reason string) {
 	switch {
-	case said.server != nil:
-		host := said.server.Host
-		if host == "" {
-			host = "no host"
+	// What others write at 1.38 bears their word; what Nova writes, up to 2026.1, is
+	// "unknown", since it writes at 1.36 at most (nova/scheduler/client/report.py).
+	case !slices.Contains([]string{"", "unknown", "INSTANCE", "MIGRATION"}, said.kind):
+		return foreign, fmt.Sprintf("%s is a consumer of type %s, which is no instance of Nova's (%s)", consumer, said.kind, overriding)
+	case said.server != nil && said.half != nil && said.failure == nil:
+		proof, objections := leftOver(consumer, *said.server, said.migrations, *said.half)
+		if proof != "" {
+			return evacuated, proof
 		}
-		return "live", fmt.Sprintf("%s is a server that Nova's API knows: status %s, on %s (delete it there; %s)", consumer, said.server.Status, host, overriding)
+		return live, fmt.Sprintf("%s, and what it holds on %s is not left from an evacuation: %s (%s)",
+			alive(consumer, *said.server), strings.Join(said.half.from, ", "), listObjections(objections), overriding)
+	case said.server != nil && said.failure == nil:
+		return live, fmt.Sprintf("%s (delete it there; %s)", alive(consumer, *said.server), overriding)
+	case said.server != nil:
+		return unknown, fmt.Sprintf("%s, and whether it may lose anything cannot be told: %v (%s)", alive(consumer, *said.server), said.failure, overriding)
 	case said.failure != nil:
-		return "unknown", fmt.Sprintf("cannot tell whether %s is alive: %v (%s)", consumer, said.failure, overriding)
+		return unknown, fmt.Sprintf("cannot tell whether %s is alive: %v (%s)", consumer, said.failure, overriding)
 	case said.migration != nil && !slices.Contains(deadMigrations(), said.migration.Status):
-		return "busy", fmt.Sprintf("%s is a migration of %s in status %s (confirm, revert or abort it; %s)",
+		return busy, fmt.Sprintf("%s is a migration of %s in status %s (confirm, revert or abort it; %s)",
 			consumer, said.migration.Instance, said.migration.Status, overriding)
 	}
 	return "", ""
+}
+
+func alive(consumer string, s server) string {
+	host := s.Host
+	if host == "" {
+		host = "no host"
+	}
+	return fmt.Sprintf("%s is a server that Nova's API knows: status %s, on %s", consumer, s.Status, host)
 }
 
 // deadMigrations are the statuses after which a migration's allocation has no
@@ -65,41 +101,45 @@ func deadMigrations() []string {
 // verify refuses, for all steps at once, to take anything from a consumer that
 // is alive, or of which that cannot be told.
 func (t *task) verify(ctx context.Context, reply *answer, steps []step) error {
-	var questioned []string
-	for _, step := range steps {
-		if step.takes() {
-			questioned = append(questioned, step.before.Consumer)
-		}
-	}
-	if !t.VerifyConsumer || len(questioned) == 0 {
+	steps = slices.DeleteFunc(slices.Clone(steps), func(s step) bool { return !s.takes() })
+	if !t.VerifyConsumer || len(steps) == 0 {
 		return nil
 	}
-	said := hear(ctx, t.witness, questioned)
-	found := map[string]bool{}
-	for _, consumer := range questioned {
+	said := t.hear(ctx, steps)
+	reasons := map[string][]string{}
+	for _, s := range steps {
+		consumer := s.before.Consumer
+		if one := said[consumer]; one.failure == nil {
+			one.kind, one.failure = t.placement.ConsumerType(ctx, consumer)
+			said[consumer] = one
+		}
 		if verdict, reason := judge(consumer, said[consumer]); verdict != "" {
-			found[verdict] = true
-			reply.Reasons = append(reply.Reasons, reason)
+			reasons[verdict] = append(reasons[verdict], reason)
 		}
 	}
-	for _, worst := range []string{"live", "busy", "unknown"} {
-		if found[worst] {
-			reply.Verdict = worst
-			return errors.New("refused: " + strings.Join(reply.Reasons, "; "))
+	var against refusal
+	for _, verdict := range []string{live, busy, foreign, unknown} {
+		if len(against) == 0 && len(reasons[verdict]) > 0 {
+			reply.Verdict = verdict
 		}
+		against = append(against, reasons[verdict]...)
+	}
+	if len(against) > 0 {
+		return against
+	}
+	if len(reasons[evacuated]) > 0 {
+		reply.Verdict, reply.Reasons = evacuated, reasons[evacuated]
 	}
 	return nil
 }
 
-// hear asks the witness about the consumers: one question each, and two more
-// for all of them if some are no servers.
-func hear(ctx context.Context, w witness, consumers []string) map[string]testimony {
-	said := map[string]testimony{}
+// hear asks the witness about the steps' consumers, and, with two questions more,
+// about all that are no servers.
+func (t *task) hear(ctx context.Context, steps []step) map[string]testimony {
+	said := t.askForServers(ctx, steps)
 	var strangers []string
-	for _, consumer := range consumers {
-		server, err := w.Server(ctx, consumer)
-		said[consumer] = testimony{server: server, failure: err}
-		if server == nil && err == nil {
+	for consumer, one := range said {
+		if one.server == nil && one.failure == nil {
 			strangers = append(strangers, consumer)
 		}
 	}
@@ -108,10 +148,10 @@ func hear(ctx context.Context, w witness, consumers []string) map[string]testimo
 	}
 	// To a user who may not see all projects, Nova answers 404 for a server that runs
 	// (nova/db/main/api.py _build_instance_get, project_only), so the 404 must be earned.
-	err := w.SeesAllProjects(ctx)
+	err := t.witness.SeesAllProjects(ctx)
 	var all []migration
 	if err == nil {
-		all, err = w.Migrations(ctx)
+		all, err = t.witness.Migrations(ctx, "")
 	}
 	for _, consumer := range strangers {
 		found := testimony{failure: err}
@@ -119,6 +159,22 @@ func hear(ctx context.Context, w witness, consumers []string) map[string]testimo
 			found.migration = &all[at]
 		}
 		said[consumer] = found
+	}
+	return said
+}
+
+// askForServers is one question for each consumer, and another for a server of
+// which only one half is to be taken.
+func (t *task) askForServers(ctx context.Context, steps []step) map[string]testimony {
+	said := map[string]testimony{}
+	for _, s := range steps {
+		consumer, one := s.before.Consumer, testimony{}
+		if one.server, one.failure = t.witness.Server(ctx, consumer); one.server != nil {
+			if one.half = t.halfOf(s); one.half != nil {
+				one.migrations, one.failure = t.witness.Migrations(ctx, consumer)
+			}
+		}
+		said[consumer] = one
 	}
 	return said
 }

@@ -4,8 +4,6 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
-	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -75,10 +73,4 @@ func setUpLab(env *testscript.Env) error {
 		}
 	})
 	return nil
-}
-
-func randomUUID() string {
-	b := make([]byte, 16)
-	_, _ = rand.Read(b)
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }

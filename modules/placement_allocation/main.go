@@ -27,16 +27,23 @@ func module() ansible.Module {
 			{Name: "resources", Type: ansible.Dict, Check: checkResources},
 			{Name: "project_id", Type: ansible.Str},
 			{Name: "user_id", Type: ansible.Str},
+			backup.FileOption,
 			{Name: "verify_consumer", Type: ansible.Bool, Default: true},
 			{Name: "backup_dir", Type: ansible.Path, Default: backup.DefaultDir, Check: ansible.Absolute},
 			ansible.Timeout,
 		}, openstack.AuthOptions()...),
 		Rules: append([]ansible.Rule{
-			ansible.RequiredOneOf("consumer", "resource_provider"),
+			ansible.RequiredOneOf("consumer", "resource_provider", "backup_file"),
 			ansible.RequiredIf("state", absent, "consumer"),
-			ansible.RequiredIf("state", present, "consumer", "resource_provider", "resources"),
-			onlyWithPresent("resources", "project_id", "user_id"),
-			oneConsumerWithPresent,
+			ansible.OnlyIf("resources", "state", present),
+			ansible.OnlyIf("project_id", "state", present),
+			ansible.OnlyIf("user_id", "state", present),
+			ansible.OnlyIf("backup_file", "state", present),
+			ansible.MutuallyExclusive("backup_file", "resource_provider"),
+			ansible.MutuallyExclusive("backup_file", "resources"),
+			ansible.MutuallyExclusive("backup_file", "project_id"),
+			ansible.MutuallyExclusive("backup_file", "user_id"),
+			presentFromOptionsOrBackup,
 		}, openstack.AuthRules()...),
 		Run: run,
 	}
@@ -56,6 +63,7 @@ type parameters struct {
 	ProjectID      string              `option:"project_id"`
 	UserID         string              `option:"user_id"`
 	VerifyConsumer bool                `option:"verify_consumer"`
+	BackupFile     string              `option:"backup_file"`
 	BackupDir      string              `option:"backup_dir"`
 }
 
@@ -65,6 +73,7 @@ type allocations interface {
 	Provider(ctx context.Context, uuidOrName string, isUUID bool) (placement.Provider, error)
 	Tree(ctx context.Context, provider string) ([]placement.Provider, error)
 	Consumers(ctx context.Context, provider string) (map[string]placement.Resources, error)
+	ConsumerType(ctx context.Context, consumer string) (string, error)
 	Replace(ctx context.Context, allocation placement.Allocation) error
 }
 
@@ -74,12 +83,13 @@ type task struct {
 	call      *ansible.Call
 	placement allocations
 	witness   witness
-	// names are those of the resource providers met, by their UUIDs.
-	names map[string]string
+	// names are those of the resource providers met, by their UUIDs, and roots the
+	// UUIDs of their trees' roots.
+	names, roots map[string]string
 }
 
 func run(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
-	t := &task{call: call, names: map[string]string{}}
+	t := &task{call: call, names: map[string]string{}, roots: map[string]string{}}
 	if err := call.Decode(&t.parameters); err != nil {
 		return nil, err
 	}
@@ -111,38 +121,50 @@ func withoutRepetition(consumers []string) (once []string) {
 // change reads and judges all consumers before it writes to the first.
 func (t *task) change(ctx context.Context) (ansible.Answer, error) {
 	reply := newAnswer()
+	err := t.judgeAndApply(ctx, reply)
+	var against refusal
+	if errors.As(err, &against) {
+		reply.Reasons = against
+	}
+	return reply, err
+}
+
+func (t *task) judgeAndApply(ctx context.Context, reply *answer) error {
 	w, err := t.wanted(ctx, reply)
 	if err != nil {
-		return reply, err
+		return err
 	}
 	var steps []step
 	for _, consumer := range t.Consumers {
 		now, err := t.read(ctx, consumer)
 		if err != nil {
-			return reply, err
+			return err
 		}
 		reply.Allocations = append(reply.Allocations, t.listed(now))
 		next, err := plan(now, w)
 		if err != nil {
-			return reply, err
+			return err
 		}
 		steps = append(steps, next)
 	}
 	if !t.tell(reply, steps) {
-		return reply, nil
+		return nil
 	}
 	if err := t.verify(ctx, reply, steps); err != nil {
-		return reply, err
+		return err
 	}
 	if t.call.Check {
 		reply.Changed = true
-		return reply, nil
+		return nil
 	}
-	return reply, t.apply(ctx, reply, steps, w)
+	return t.apply(ctx, reply, steps, w)
 }
 
 // wanted is what the options ask for, with the provider tree that they name.
 func (t *task) wanted(ctx context.Context, reply *answer) (wanted, error) {
+	if t.BackupFile != "" {
+		return t.wantedFrom(ctx)
+	}
 	w := wanted{state: t.State, resources: t.Resources, projectID: t.ProjectID, userID: t.UserID, named: t.Provider}
 	if t.Provider == "" {
 		return w, nil
@@ -162,8 +184,8 @@ func (t *task) wanted(ctx context.Context, reply *answer) (wanted, error) {
 	if err != nil {
 		return w, err
 	}
+	t.note(tree)
 	for _, member := range tree {
-		t.names[member.UUID] = member.Name
 		w.tree = append(w.tree, member.UUID)
 	}
 	if !slices.Contains(w.tree, provider.UUID) {
@@ -182,7 +204,7 @@ func (t *task) findProvider(ctx context.Context) (placement.Provider, error) {
 	if errors.Is(err, placement.ErrNoProvider) {
 		return provider, fmt.Errorf("%w: resource_provider takes the UUID or the name, which for a compute host is the hypervisor's host name, not nova's host", err)
 	}
-	t.names[provider.UUID] = provider.Name
+	t.names[provider.UUID], t.roots[provider.UUID] = provider.Name, provider.Root
 	return provider, err
 }
 
@@ -194,16 +216,29 @@ func (t *task) read(ctx context.Context, consumer string) (placement.Allocation,
 		return now, err
 	}
 	for _, uuid := range sortedKeys(now.Providers) {
-		if _, known := t.names[uuid]; known {
-			continue
-		}
-		tree, err := t.placement.Tree(ctx, uuid)
-		if err != nil {
+		if _, err := t.learn(ctx, uuid); err != nil {
 			return now, err
-		}
-		for _, member := range tree {
-			t.names[member.UUID] = member.Name
 		}
 	}
 	return now, nil
+}
+
+// learn reads the names of a provider's tree, unless they are known; it says
+// whether there is such a provider.
+func (t *task) learn(ctx context.Context, provider string) (bool, error) {
+	if _, known := t.roots[provider]; !known {
+		tree, err := t.placement.Tree(ctx, provider)
+		if err != nil {
+			return false, err
+		}
+		t.note(tree)
+	}
+	_, known := t.roots[provider]
+	return known, nil
+}
+
+func (t *task) note(tree []placement.Provider) {
+	for _, member := range tree {
+		t.names[member.UUID], t.roots[member.UUID] = member.Name, member.Root
+	}
 }

@@ -35,7 +35,8 @@ func TestTheModuleAsAnsibleCallsIt(t *testing.T) {
 	commands := ansibletest.Commands("placement_allocation")
 	for name, command := range map[string]func(*testscript.TestScript, *openstacktest.Cloud, []string){
 		"hold": hold, "capacity": capacity, "server": addServer, "migration": addMigration, "nova": nova,
-		"boots": boots, "dies": dies, "fail": failNext, "meanwhile": meanwhile, "requests": requests, "writes": writes,
+		"boots": boots, "dies": dies, "fail": failNext, "kind": kind, "release": release, "drop": drop, "expires": expires,
+		"revives": revives, "no-migrations": noMigrations, "unreadable": unreadable, "meanwhile": meanwhile, "requests": requests, "writes": writes,
 	} {
 		commands[name] = func(ts *testscript.TestScript, _ bool, args []string) {
 			command(ts, ts.Value(cloudKey{}).(*openstacktest.Cloud), args)
@@ -93,18 +94,76 @@ func capacity(ts *testscript.TestScript, cloud *openstacktest.Cloud, args []stri
 	}
 }
 
-// server UUID STATUS HOST
+// server UUID STATUS HOST [TASK]
 func addServer(ts *testscript.TestScript, cloud *openstacktest.Cloud, args []string) {
-	wantArgs(ts, args, 3, "server UUID STATUS HOST")
-	cloud.Do(func() { cloud.Servers[args[0]] = openstacktest.Server{Status: args[1], Host: args[2]} })
+	if len(args) == 3 {
+		args = append(args, "")
+	}
+	wantArgs(ts, args, 4, "server UUID STATUS HOST [TASK]")
+	cloud.Do(func() { cloud.Servers[args[0]] = openstacktest.Server{Status: args[1], Host: args[2], Task: args[3]} })
 }
 
-// migration UUID STATUS
+// migration UUID STATUS [TYPE INSTANCE SOURCE]
 func addMigration(ts *testscript.TestScript, cloud *openstacktest.Cloud, args []string) {
-	wantArgs(ts, args, 2, "migration UUID STATUS")
+	if len(args) == 2 {
+		args = append(args, "", "the-instance", "")
+	}
+	wantArgs(ts, args, 5, "migration UUID STATUS [TYPE INSTANCE SOURCE]")
 	cloud.Do(func() {
-		cloud.Migrations = append(cloud.Migrations, openstacktest.Migration{UUID: args[0], Status: args[1], Instance: "the-instance"})
+		cloud.Migrations = append(cloud.Migrations, openstacktest.Migration{
+			UUID: args[0], Status: args[1], Type: args[2], Instance: args[3], SourceHost: args[4], SourceNode: args[4],
+		})
 	})
+}
+
+// kind UUID TYPE: of a consumer; "none" makes Placement too old for types
+func kind(ts *testscript.TestScript, cloud *openstacktest.Cloud, args []string) {
+	wantArgs(ts, args, 2, "kind UUID TYPE")
+	cloud.Do(func() {
+		if cloud.BeforeTypes = args[1] == "none"; !cloud.BeforeTypes {
+			cloud.SetType(args[0], args[1])
+		}
+	})
+}
+
+// release UUID: someone else takes all from a consumer
+func release(ts *testscript.TestScript, cloud *openstacktest.Cloud, args []string) {
+	wantArgs(ts, args, 1, "release UUID")
+	cloud.Do(func() { cloud.Release(args[0]) })
+}
+
+// drop PROVIDER: it is deleted, and what is held there
+func drop(ts *testscript.TestScript, cloud *openstacktest.Cloud, args []string) {
+	wantArgs(ts, args, 1, "drop PROVIDER")
+	cloud.Do(func() { cloud.RemoveProvider(providers[args[0]]) })
+}
+
+// no-migrations: forgets those that were added
+func noMigrations(ts *testscript.TestScript, cloud *openstacktest.Cloud, args []string) {
+	wantArgs(ts, args, 0, "no-migrations")
+	cloud.Do(func() { cloud.Migrations = nil })
+}
+
+// unreadable: after the next write, the allocation cannot be read
+func unreadable(ts *testscript.TestScript, cloud *openstacktest.Cloud, args []string) {
+	wantArgs(ts, args, 0, "unreadable")
+	cloud.Fail(openstacktest.Failure{Method: "PUT", Path: "/placement", Times: 1, Meanwhile: func() {}, Next: &openstacktest.Failure{
+		Method: "GET", Path: "/placement/allocations/", Status: 500, Times: 1,
+	}})
+}
+
+// expires METHOD PATH: with the next such request, the token has expired
+func expires(ts *testscript.TestScript, cloud *openstacktest.Cloud, args []string) {
+	wantArgs(ts, args, 2, "expires METHOD PATH")
+	cloud.Fail(openstacktest.Failure{Method: args[0], Path: args[1], Times: 1, Meanwhile: cloud.ExpireWithin})
+}
+
+// revives METHOD PATH UUID: before the next such request, the server is there again
+func revives(ts *testscript.TestScript, cloud *openstacktest.Cloud, args []string) {
+	wantArgs(ts, args, 3, "revives METHOD PATH UUID")
+	cloud.Fail(openstacktest.Failure{Method: args[0], Path: args[1], Times: 1, Meanwhile: func() {
+		cloud.Servers[args[2]] = openstacktest.Server{Status: "ERROR", Host: "compute1"}
+	}})
 }
 
 // nova missing|not-admin

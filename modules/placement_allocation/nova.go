@@ -2,53 +2,49 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
+	"strconv"
 
 	"github.com/gophercloud/gophercloud/v2"
-	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/migrations"
-	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/servers"
 
 	"nova-orphan/internal/openstack"
 )
 
-// novaAPI looks for Nova only when it is asked something.
+// novaAPI looks for Nova only when it is asked something. It decodes the few
+// fields that are judged: gophercloud's list of migrations ends with the first
+// page, and its types refuse a whole page for one odd field.
 type novaAPI struct {
 	cloud  *openstack.Cloud
 	client *gophercloud.ServiceClient
 }
 
-func (n *novaAPI) compute() (*gophercloud.ServiceClient, error) {
+func (n *novaAPI) get(ctx context.Context, path string, into any) error {
 	if n.client == nil {
 		client, err := n.cloud.Compute()
 		if err != nil {
-			return nil, err
+			return err
 		}
 		n.client = client
 	}
-	return n.client, nil
+	_, err := n.client.Get(ctx, n.client.ServiceURL(path), into, nil)
+	return err
 }
 
 // Server implements witness.
 func (n *novaAPI) Server(ctx context.Context, uuid string) (*server, error) {
-	client, err := n.compute()
-	if err != nil {
-		return nil, err
-	}
 	var answer struct {
 		Server *server `json:"server"`
 	}
-	result := servers.Get(ctx, client, uuid)
-	if gophercloud.ResponseCodeIs(result.Err, http.StatusNotFound) {
+	err := n.get(ctx, "servers/"+uuid, &answer)
+	switch {
+	case gophercloud.ResponseCodeIs(err, http.StatusNotFound):
 		return nil, nil
-	}
-	if result.Err != nil {
-		return nil, result.Err
-	}
-	if err := result.Result.ExtractInto(&answer); err != nil {
-		return nil, fmt.Errorf("read server %s: %w", uuid, err)
-	}
-	if answer.Server == nil {
+	case err != nil:
+		return nil, err
+	case answer.Server == nil:
 		return nil, fmt.Errorf("read server %s: the answer has no server", uuid)
 	}
 	return answer.Server, nil
@@ -56,40 +52,40 @@ func (n *novaAPI) Server(ctx context.Context, uuid string) (*server, error) {
 
 // SeesAllProjects implements witness.
 func (n *novaAPI) SeesAllProjects(ctx context.Context) error {
-	client, err := n.compute()
-	if err != nil {
-		return err
-	}
 	// Nova refuses all_tenants to whom it does not grant it, rather than ignore it.
-	_, err = client.Get(ctx, client.ServiceURL("servers")+"?all_tenants=True&limit=1", nil, nil)
-	return err
+	return n.get(ctx, "servers?all_tenants=True&limit=1", nil)
 }
 
 // pageSize is what Nova itself cuts pages to by default ([api]max_limit).
 const pageSize = 1000
 
-// Migrations implements witness. gophercloud's list ends with the first page.
-func (n *novaAPI) Migrations(ctx context.Context) ([]migration, error) {
-	client, err := n.compute()
-	if err != nil {
-		return nil, err
+// Migrations implements witness. Nova gives a link to the next page with each page
+// that is full (nova/api/openstack/common.py ViewBuilder._get_collection_links).
+func (n *novaAPI) Migrations(ctx context.Context, instance string) ([]migration, error) {
+	query := url.Values{"limit": {strconv.Itoa(pageSize)}}
+	if instance != "" {
+		query.Set("instance_uuid", instance)
 	}
 	var all []migration
-	limit := pageSize
-	options := migrations.ListOpts{Limit: &limit}
 	for {
-		page, err := migrations.List(client, options).AllPages(ctx)
-		if err != nil {
+		var page struct {
+			Migrations *[]migration `json:"migrations"`
+			Links      []any        `json:"migrations_links"`
+		}
+		if err := n.get(ctx, "os-migrations?"+query.Encode(), &page); err != nil {
 			return nil, err
 		}
-		var found []migration
-		if err := migrations.ExtractMigrationsInto(page, &found); err != nil {
-			return nil, fmt.Errorf("read migrations: %w", err)
+		if page.Migrations == nil {
+			return nil, errors.New("read migrations: the answer has no migrations")
 		}
-		if len(found) == 0 {
+		all = append(all, *page.Migrations...)
+		if len(*page.Migrations) == 0 || len(page.Links) == 0 {
 			return all, nil
 		}
-		all = append(all, found...)
-		options.Marker = &found[len(found)-1].UUID
+		last := all[len(all)-1].UUID
+		if last == "" || last == query.Get("marker") {
+			return nil, fmt.Errorf("read migrations: the page after %q does not go on", query.Get("marker"))
+		}
+		query.Set("marker", last)
 	}
 }

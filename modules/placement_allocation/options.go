@@ -52,19 +52,19 @@ func amountOf(value any) (int, error) {
 	return int(amount), err
 }
 
-func onlyWithPresent(names ...string) ansible.Rule {
-	return func(values map[string]any) error {
-		for _, name := range names {
-			if _, given := values[name]; given && values["state"] != present {
-				return fmt.Errorf("argument '%s' belongs to state: present", name)
-			}
+// presentFromOptionsOrBackup: what to put there is either said or read.
+func presentFromOptionsOrBackup(values map[string]any) error {
+	consumers, _ := values["consumer"].([]any)
+	if _, restoring := values["backup_file"]; restoring {
+		if len(consumers) > 1 {
+			return fmt.Errorf("argument 'consumer' takes at most one UUID with backup_file, got: %d", len(consumers))
 		}
 		return nil
 	}
-}
-
-func oneConsumerWithPresent(values map[string]any) error {
-	if consumers, _ := values["consumer"].([]any); values["state"] == present && len(consumers) != 1 {
+	if err := ansible.RequiredIf("state", present, "consumer", "resource_provider", "resources")(values); err != nil {
+		return fmt.Errorf("%w (or backup_file in their place)", err)
+	}
+	if values["state"] == present && len(consumers) != 1 {
 		return fmt.Errorf("argument 'consumer' takes exactly one UUID with state: present, got: %d", len(consumers))
 	}
 	return nil

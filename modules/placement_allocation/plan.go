@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"maps"
+	"strings"
 
 	"nova-orphan/internal/placement"
 )
@@ -18,11 +19,21 @@ type wanted struct {
 	tree              []string
 	resources         placement.Resources
 	projectID, userID string
+	// restoring is what a backup asks for, in place of all that.
+	restoring *restoring
 }
+
+// refusal is why nothing is done: all reasons at once.
+type refusal []string
+
+func (r refusal) Error() string { return "refused: " + strings.Join(r, "; ") }
+
+func refuse(format string, values ...any) error { return refusal{fmt.Sprintf(format, values...)} }
 
 // step is what is to be done to one consumer.
 type step struct {
 	before, after placement.Allocation
+	written       bool // by this call
 }
 
 func (s step) changes() bool { return !s.before.Equal(s.after) }
@@ -43,10 +54,11 @@ func (s step) takes() bool {
 
 // plan says what is to be done to a consumer that holds this now. The error is a refusal.
 func plan(now placement.Allocation, w wanted) (step, error) {
-	if w.state == present {
-		return planPresent(now, w)
-	}
 	switch {
+	case w.restoring != nil:
+		return planRestore(now, *w.restoring)
+	case w.state == present:
+		return planPresent(now, w)
 	case now.Empty():
 		return step{before: now, after: now}, nil
 	case w.named == "":
@@ -54,7 +66,7 @@ func plan(now placement.Allocation, w wanted) (step, error) {
 	case w.provider == "":
 		// A provider that is gone takes its allocations with it; but the consumer holds
 		// something, and a typing error must not pass for a clean-up.
-		return step{}, fmt.Errorf("refused: %s holds resources, but there is no resource provider %q: it takes the UUID or the name, which for a compute host is the hypervisor's host name, not nova's host (leave resource_provider out to remove the whole allocation)", now.Consumer, w.named)
+		return step{}, refuse("%s holds resources, but there is no resource provider %q: it takes the UUID or the name, which for a compute host is the hypervisor's host name, not nova's host (leave resource_provider out to remove the whole allocation)", now.Consumer, w.named)
 	default:
 		return step{before: now, after: now.Without(w.tree)}, nil
 	}
@@ -69,7 +81,7 @@ func planPresent(now placement.Allocation, w wanted) (step, error) {
 		after.UserID = w.userID
 	}
 	if after.ProjectID == "" || after.UserID == "" {
-		return step{}, fmt.Errorf("refused: %s holds nothing yet, so that its owner is not known: give project_id and user_id", now.Consumer)
+		return step{}, refuse("%s holds nothing yet, so that its owner is not known: give project_id and user_id", now.Consumer)
 	}
 	return step{before: now, after: after}, nil
 }

@@ -92,6 +92,12 @@ func TestJudge(t *testing.T) {
 		{"a migration in flight", testimony{migration: &migration{Status: "running"}}, "busy", "running"},
 		{"a migration in a status of the future", testimony{migration: &migration{Status: "paused-in-space"}}, "busy", "paused-in-space"},
 		{"a migration without a status", testimony{migration: &migration{}}, "busy", "status"},
+		{"another service's consumer", testimony{kind: "CONTAINER"}, "foreign", "of type CONTAINER"},
+		{"another service's consumer, whatever Nova says", testimony{kind: "CONTAINER", failure: errors.New("no")}, "foreign", "of type CONTAINER"},
+		{"a consumer that Nova wrote", testimony{kind: "unknown"}, "", ""},
+		{"a consumer of type INSTANCE", testimony{kind: "INSTANCE"}, "", ""},
+		{"a consumer of type MIGRATION", testimony{kind: "MIGRATION"}, "", ""},
+		{"a server of which a half is asked for, and its migrations are not told", testimony{server: &server{Status: "ACTIVE"}, half: &half{}, failure: errors.New("nova answered 500")}, "unknown", "nova answered 500"},
 		{"a failed migration", testimony{migration: &migration{Status: "error"}}, "", ""},
 		{"a confirmed migration", testimony{migration: &migration{Status: "confirmed"}}, "", ""},
 		{"a reverted migration", testimony{migration: &migration{Status: "reverted"}}, "", ""},
@@ -104,6 +110,96 @@ func TestJudge(t *testing.T) {
 			}
 			if verdict != "" && (!strings.Contains(reason, orphan) || !strings.Contains(reason, "verify_consumer: false")) {
 				t.Errorf("the reason names neither the consumer nor the way around: %s", reason)
+			}
+		})
+	}
+}
+
+func TestOnlyWhatAnEvacuationLeftIsTakenFromALiveServer(t *testing.T) {
+	moved := func(change func(*migration)) []migration {
+		m := migration{UUID: "m", Type: "evacuation", Status: "done", Instance: orphan, SourceHost: "h1", SourceNode: "n1"}
+		change(&m)
+		return []migration{m}
+	}
+	done := moved(func(*migration) {})
+	lives := server{Status: "ACTIVE", Host: "h2", Node: "n2"}
+	old := half{from: []string{"n1"}, stays: []string{"n2", "storage"}}
+	for _, test := range []struct {
+		name       string
+		server     server
+		migrations []migration
+		half       half
+		objection  string
+	}{
+		{"its old host's half", lives, done, old, ""},
+		{"the same once the old host is up again", lives, moved(func(m *migration) { m.Status = "completed" }), old, ""},
+		{"the same for a server in ERROR", server{Status: "ERROR", Host: "h2", Node: "n2"}, done, old, ""},
+		{"the same beside a migration that failed", lives, append(moved(func(m *migration) { m.Status, m.UUID = "failed", "n" }), done...), old, ""},
+		{"its own host's half", lives, done, half{from: []string{"n2"}, stays: []string{"n1"}}, "n2 is the hypervisor it is on"},
+		{"a shared storage", lives, done, half{from: []string{"storage"}, stays: []string{"n1", "n2"}}, "no evacuation from storage"},
+		{"two trees at once", lives, done, half{from: []string{"n1", "storage"}, stays: []string{"n2"}}, "only one tree"},
+		{"a half without another on its own host", lives, done, half{from: []string{"n1"}, stays: []string{"storage"}}, "it would keep nothing on n2"},
+		{"no migration at all", lives, nil, old, "no evacuation from n1"},
+		{"an evacuation that goes on", lives, moved(func(m *migration) { m.Status = "accepted" }), old, "in status accepted"},
+		{"an evacuation that failed", lives, moved(func(m *migration) { m.Status = "error" }), old, "no evacuation from n1"},
+		{"a live migration in its place", lives, moved(func(m *migration) { m.Type = "live-migration" }), old, "no evacuation from n1"},
+		{"an evacuation from elsewhere", lives, moved(func(m *migration) { m.SourceNode = "n3" }), old, "no evacuation from n1"},
+		{"an evacuation of another server", lives, moved(func(m *migration) { m.Instance = "other" }), old, "no evacuation from n1"},
+		{"an evacuation within its own host", server{Host: "h1", Node: "n2"}, done, old, "no evacuation from n1"},
+		{"a resize that waits to be confirmed", lives, append(moved(func(m *migration) { m.Status, m.Type = "finished", "resize" }), done...), old, "in status finished"},
+		{"a server in the middle of a task", server{Host: "h2", Node: "n2", Task: "migrating"}, done, old, "task: migrating"},
+		{"a server without a host", server{Status: "SHELVED_OFFLOADED"}, done, old, "does not say on which hypervisor"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			proof, objections := leftOver(orphan, test.server, test.migrations, test.half)
+			got := strings.Join(objections, "; ")
+			if (test.objection == "") != (proof != "") || !strings.Contains(got, test.objection) || (proof == "") != (got != "") {
+				t.Errorf("got proof %q, objections %q", proof, got)
+			}
+		})
+	}
+}
+
+func TestARestorePutsBackOnlyWhereNothingHasChangedSince(t *testing.T) {
+	cpu, more := placement.Resources{"VCPU": 1}, placement.Resources{"VCPU": 2}
+	type providers = map[string]placement.Resources
+	saved := holding(providers{compute1: cpu, storage: {"DISK_GB": 1}})
+	stranger := holding(providers{compute1: cpu})
+	stranger.UserID = "v"
+	left := holding(providers{compute1: more, storage: {"DISK_GB": 1}})
+	for _, test := range []struct {
+		name     string
+		now      placement.Allocation
+		left     *placement.Allocation
+		gone     []string
+		takes    bool
+		refusing string
+	}{
+		{"a consumer that holds nothing", nothing, nil, nil, false, ""},
+		{"one that holds a part of it", holding(providers{storage: {"DISK_GB": 1}}), nil, nil, false, ""},
+		{"one that holds what the step left", left, &left, nil, true, ""},
+		{"one that holds it already", saved, nil, nil, false, ""},
+		{"one that holds it already, though a provider is said to be gone", saved, nil, []string{vgpu}, false, ""},
+		{"one that holds more there", left, nil, nil, false, "VCPU 2 (it was VCPU 1)"},
+		{"one that holds something elsewhere", holding(providers{compute2: cpu}), nil, nil, false, compute2},
+		{"one that belongs to someone else", stranger, nil, nil, false, "user v by now"},
+		{"a provider that is gone", nothing, nil, []string{compute1}, false, compute1},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := wanted{state: present, restoring: &restoring{saved: saved, left: test.left, gone: test.gone, name: func(uuid string) string { return uuid }}}
+			step, err := plan(test.now, w)
+			var against refusal
+			if errors.As(err, &against) != (test.refusing != "") || err != nil && !strings.Contains(err.Error(), test.refusing) {
+				t.Fatalf("got %v", err)
+			}
+			if err != nil {
+				return
+			}
+			if !step.after.Equal(saved) || step.after.Generation != test.now.Generation || step.takes() != test.takes {
+				t.Errorf("got %+v, takes %v", step.after, step.takes())
+			}
+			if again, err := plan(step.after, w); err != nil || again.changes() {
+				t.Errorf("a second run would change it again: %+v, %v", again, err)
 			}
 		})
 	}

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"os"
+	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"nova-orphan/internal/hypervisor"
 )
@@ -13,8 +16,12 @@ import (
 type Libvirt interface {
 	Domain(ctx context.Context, uuid string) (hypervisor.Domain, error)
 	Destroy(ctx context.Context, uuid string, id int) error
-	Undefine(ctx context.Context, uuid string, flags hypervisor.Flags) error
+	Named(ctx context.Context, name string) (uuid string, err error)
+	Undefine(ctx context.Context, judged hypervisor.Domain, flags hypervisor.Flags) error
 	Define(ctx context.Context, xml string) error
+	DefineSnapshot(ctx context.Context, uuid string, snapshot hypervisor.Record) error
+	DefineCheckpoint(ctx context.Context, uuid string, checkpoint hypervisor.Record) error
+	SetAutostart(ctx context.Context, uuid string) error
 }
 
 // Host prepares domains by other means than the Libvirt under test.
@@ -23,8 +30,9 @@ type Host interface {
 }
 
 const (
-	someUUID = "6695eb01-f6a4-8304-79aa-97f2502e193f"
-	someName = "instance-0000002a"
+	someUUID  = "6695eb01-f6a4-8304-79aa-97f2502e193f"
+	someName  = "instance-0000002a"
+	otherUUID = "7795eb01-f6a4-8304-79aa-97f2502e193f"
 )
 
 // TestContract holds libvirt to what the modules rely on. Open returns it with
@@ -52,7 +60,12 @@ func TestContract(t *testing.T, open func(t *testing.T) (libvirt Libvirt, host H
 	t.Run("an unknown uuid is no domain, whatever is asked", func(t *testing.T) {
 		libvirt, _, _ := open(t)
 		_, err := libvirt.Domain(t.Context(), someUUID)
-		for _, err := range []error{err, libvirt.Destroy(t.Context(), someUUID, 1), libvirt.Undefine(t.Context(), someUUID, 0)} {
+		_, unnamed := libvirt.Named(t.Context(), someName)
+		for _, err := range []error{
+			err, unnamed, libvirt.Destroy(t.Context(), someUUID, 1), libvirt.Undefine(t.Context(), hypervisor.Domain{UUID: someUUID}, 0),
+			libvirt.SetAutostart(t.Context(), someUUID), libvirt.DefineSnapshot(t.Context(), someUUID, hypervisor.Record{}),
+			libvirt.DefineCheckpoint(t.Context(), someUUID, hypervisor.Record{}),
+		} {
 			wantError(t, err, hypervisor.ErrNoDomain)
 		}
 	})
@@ -74,7 +87,7 @@ func TestContract(t *testing.T, open func(t *testing.T) (libvirt Libvirt, host H
 			if !before.Active || before.ID < 1 || before.State != "running" {
 				t.Errorf("got %+v", before)
 			}
-			wantError(t, libvirt.Undefine(t.Context(), someUUID, 0), hypervisor.ErrActive)
+			wantError(t, libvirt.Undefine(t.Context(), read(t, libvirt), 0), hypervisor.ErrActive)
 			wantError(t, libvirt.Destroy(t.Context(), someUUID, before.ID+1), hypervisor.ErrRestarted)
 			after := read(t, libvirt)
 			if !after.Active || !after.Persistent || after.ID != before.ID {
@@ -87,6 +100,36 @@ func TestContract(t *testing.T, open func(t *testing.T) (libvirt Libvirt, host H
 				t.Errorf("got %+v", after)
 			}
 			undefine(t, libvirt, 0)
+		})
+	run("a domain that is not as it was judged is not undefined", Guest{},
+		func(t *testing.T, libvirt Libvirt, before hypervisor.Domain, _ string) {
+			wantError(t, libvirt.Define(t.Context(), strings.Replace(before.XML, "<vcpu", "<description>another</description><vcpu", 1)), nil)
+			wantError(t, libvirt.Undefine(t.Context(), before, 0), hypervisor.ErrChanged)
+			undefine(t, libvirt, 0)
+		})
+	run("what was undefined is defined again as it was, and not started", Guest{Snapshot: "s1", Checkpoint: "c1", Disk: "contract.qcow2", ProjectID: "p1"},
+		func(t *testing.T, libvirt Libvirt, _ hypervisor.Domain, _ string) {
+			wantError(t, libvirt.SetAutostart(t.Context(), someUUID), nil)
+			before := read(t, libvirt)
+			undefine(t, libvirt, hypervisor.SnapshotsMetadata|hypervisor.CheckpointsMetadata)
+			wantError(t, libvirt.Define(t.Context(), before.XML), nil)
+			if uuid, err := libvirt.Named(t.Context(), someName); uuid != someUUID {
+				t.Errorf("got %q, %v", uuid, err)
+			}
+			wantError(t, libvirt.SetAutostart(t.Context(), someUUID), nil)
+			wantError(t, libvirt.DefineSnapshot(t.Context(), someUUID, before.Snapshots[0]), nil)
+			wantError(t, libvirt.DefineCheckpoint(t.Context(), someUUID, before.Checkpoints[0]), nil)
+			if diff := cmp.Diff(before, read(t, libvirt)); diff != "" {
+				t.Error(diff)
+			}
+			undefine(t, libvirt, hypervisor.SnapshotsMetadata|hypervisor.CheckpointsMetadata)
+		})
+	run("a name that another domain has is not given twice", Guest{},
+		func(t *testing.T, libvirt Libvirt, before hypervisor.Domain, _ string) {
+			var said *hypervisor.Error
+			if err := libvirt.Define(t.Context(), strings.Replace(before.XML, someUUID, otherUUID, 1)); !errors.As(err, &said) || said.Code != 9 {
+				t.Errorf("got %v, want libvirt's 9", err)
+			}
 		})
 	run("a transient domain is gone once it is off", Guest{Running: true, Transient: true},
 		func(t *testing.T, libvirt Libvirt, before hypervisor.Domain, _ string) {
@@ -108,7 +151,7 @@ func TestContract(t *testing.T, open func(t *testing.T) (libvirt Libvirt, host H
 			if !before.ManagedSave || before.Active {
 				t.Errorf("got %+v", before)
 			}
-			wantInvalid(t, libvirt.Undefine(t.Context(), someUUID, 0))
+			wantInvalid(t, libvirt.Undefine(t.Context(), read(t, libvirt), 0))
 			undefine(t, libvirt, hypervisor.ManagedSave)
 		})
 	run("snapshot metadata must be given up", Guest{Snapshot: "s1", Disk: "contract.qcow2"},
@@ -116,7 +159,7 @@ func TestContract(t *testing.T, open func(t *testing.T) (libvirt Libvirt, host H
 			if len(before.Snapshots) != 1 || before.Snapshots[0].Name != "s1" || before.Snapshots[0].XML == "" {
 				t.Errorf("got %+v", before.Snapshots)
 			}
-			wantInvalid(t, libvirt.Undefine(t.Context(), someUUID, 0))
+			wantInvalid(t, libvirt.Undefine(t.Context(), read(t, libvirt), 0))
 			undefine(t, libvirt, hypervisor.SnapshotsMetadata)
 		})
 	run("checkpoint metadata must be given up", Guest{Checkpoint: "c1", Disk: "contract.qcow2"},
@@ -124,12 +167,12 @@ func TestContract(t *testing.T, open func(t *testing.T) (libvirt Libvirt, host H
 			if len(before.Checkpoints) != 1 || before.Checkpoints[0].Name != "c1" || before.Checkpoints[0].XML == "" {
 				t.Errorf("got %+v", before.Checkpoints)
 			}
-			wantInvalid(t, libvirt.Undefine(t.Context(), someUUID, 0))
+			wantInvalid(t, libvirt.Undefine(t.Context(), read(t, libvirt), 0))
 			undefine(t, libvirt, hypervisor.CheckpointsMetadata)
 		})
 	run("what may go is gone before the rest is refused", Guest{Snapshot: "s1", ManagedSave: true, Disk: "contract.qcow2"},
 		func(t *testing.T, libvirt Libvirt, _ hypervisor.Domain, _ string) {
-			wantInvalid(t, libvirt.Undefine(t.Context(), someUUID, hypervisor.SnapshotsMetadata))
+			wantInvalid(t, libvirt.Undefine(t.Context(), read(t, libvirt), hypervisor.SnapshotsMetadata))
 			if after := read(t, libvirt); len(after.Snapshots) != 0 || !after.ManagedSave {
 				t.Errorf("got %+v: is undefine atomic now?", after)
 			}
@@ -140,7 +183,7 @@ func TestContract(t *testing.T, open func(t *testing.T) (libvirt Libvirt, host H
 			if before.UEFI == nil || before.UEFI.Path != folder+"/contract_VARS.fd" {
 				t.Errorf("got %+v", before.UEFI)
 			}
-			wantInvalid(t, libvirt.Undefine(t.Context(), someUUID, 0))
+			wantInvalid(t, libvirt.Undefine(t.Context(), read(t, libvirt), 0))
 			undefine(t, libvirt, hypervisor.NVRAM)
 			if _, err := os.Stat(before.UEFI.Path); !errors.Is(err, os.ErrNotExist) {
 				t.Errorf("the file is still there: %v", err)
@@ -173,7 +216,7 @@ func read(t *testing.T, libvirt Libvirt) hypervisor.Domain {
 
 func undefine(t *testing.T, libvirt Libvirt, flags hypervisor.Flags) {
 	t.Helper()
-	wantError(t, libvirt.Undefine(t.Context(), someUUID, flags), nil)
+	wantError(t, libvirt.Undefine(t.Context(), read(t, libvirt), flags), nil)
 	wantGone(t, libvirt)
 }
 

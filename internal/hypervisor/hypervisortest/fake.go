@@ -2,9 +2,11 @@ package hypervisortest
 
 import (
 	"context"
+	"encoding/xml"
 	"fmt"
 	"os"
-	"strings"
+	"reflect"
+	"slices"
 	"sync"
 	"testing"
 
@@ -31,7 +33,10 @@ type Fake struct {
 
 type guest struct {
 	Guest
-	id int
+	id                     int
+	definition             string
+	autostart              bool
+	snapshots, checkpoints []hypervisor.Record
 }
 
 // NewFake has no domains and the version 9.0.0.
@@ -47,7 +52,14 @@ func (f *Fake) Make(t testing.TB, g Guest) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.guests[g.UUID] = &guest{Guest: g, id: -1}
+	made := &guest{Guest: g, id: -1, definition: g.XML()}
+	if g.Snapshot != "" {
+		made.snapshots = []hypervisor.Record{{Name: g.Snapshot, Current: true, XML: "<domainsnapshot><name>" + g.Snapshot + "</name></domainsnapshot>"}}
+	}
+	if g.Checkpoint != "" {
+		made.checkpoints = []hypervisor.Record{{Name: g.Checkpoint, XML: "<domaincheckpoint><name>" + g.Checkpoint + "</name></domaincheckpoint>"}}
+	}
+	f.guests[g.UUID] = made
 	if g.Running {
 		f.start(g.UUID)
 	}
@@ -97,21 +109,33 @@ func (f *Fake) Domain(_ context.Context, uuid string) (hypervisor.Domain, error)
 		return hypervisor.Domain{}, err
 	}
 	defer unlock()
+	return f.domain(g)
+}
+
+func (f *Fake) domain(g *guest) (hypervisor.Domain, error) {
 	domain := hypervisor.Domain{
-		UUID: uuid, Name: g.Name, ID: g.id, State: "shutoff", Active: g.Running, Persistent: !g.Transient,
-		Driver: "QEMU", LibvirtVersion: f.Version, ManagedSave: g.ManagedSave, XML: g.XML(),
+		UUID: g.UUID, Name: g.Name, ID: g.id, State: "shutoff", Active: g.Running, Persistent: !g.Transient,
+		Driver: "QEMU", LibvirtVersion: f.Version, ManagedSave: g.ManagedSave, XML: g.definition,
+		Autostart: g.autostart, Snapshots: slices.Clone(g.snapshots), Checkpoints: slices.Clone(g.checkpoints),
 	}
 	if g.Running {
 		domain.State = "running"
 	}
-	if g.Snapshot != "" {
-		domain.Snapshots = []hypervisor.Record{{Name: g.Snapshot, XML: "<domainsnapshot><name>" + g.Snapshot + "</name></domainsnapshot>"}}
-	}
-	if g.Checkpoint != "" {
-		domain.Checkpoints = []hypervisor.Record{{Name: g.Checkpoint, XML: "<domaincheckpoint><name>" + g.Checkpoint + "</name></domaincheckpoint>"}}
-	}
-	domain.Definition, err = hypervisor.ParseDefinition(uuid, domain.XML)
+	var err error
+	domain.Definition, err = hypervisor.ParseDefinition(g.UUID, domain.XML)
 	return domain, err
+}
+
+// Named is as hypervisor.Connection's.
+func (f *Fake) Named(_ context.Context, name string) (string, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for uuid, g := range f.guests {
+		if g.Name == name {
+			return uuid, nil
+		}
+	}
+	return "", Said(42, "Domain not found: no domain with matching name '"+name+"'")
 }
 
 // Destroy is as hypervisor.Connection's.
@@ -134,16 +158,22 @@ func (f *Fake) Destroy(_ context.Context, uuid string, id int) error {
 }
 
 // Undefine is as hypervisor.Connection's.
-func (f *Fake) Undefine(_ context.Context, uuid string, flags hypervisor.Flags) error {
+func (f *Fake) Undefine(_ context.Context, judged hypervisor.Domain, flags hypervisor.Flags) error {
+	uuid := judged.UUID
 	g, unlock, err := f.request("undefine", uuid)
 	if err != nil {
 		return err
 	}
-	if g.Running {
-		unlock()
-		return fmt.Errorf("undefine domain %s: %w", uuid, hypervisor.ErrActive)
-	}
+	now, err := f.domain(g)
 	unlock()
+	switch {
+	case err != nil:
+		return err
+	case g.Running:
+		return fmt.Errorf("undefine domain %s: %w", uuid, hypervisor.ErrActive)
+	case !reflect.DeepEqual(now, judged):
+		return fmt.Errorf("undefine domain %s: %w", uuid, hypervisor.ErrChanged)
+	}
 	if f.Between != nil {
 		f.Between(uuid)
 	}
@@ -160,14 +190,14 @@ func (f *Fake) undefine(g *guest, flags hypervisor.Flags) error {
 	case g.Running: // succeeds, and leaves a transient domain
 		g.Transient = true
 		return nil
-	case g.Snapshot != "" && flags&hypervisor.SnapshotsMetadata == 0:
+	case len(g.snapshots) > 0 && flags&hypervisor.SnapshotsMetadata == 0:
 		return Said(55, "cannot delete inactive domain with 1 snapshots")
 	}
-	g.Snapshot = ""
-	if g.Checkpoint != "" && flags&hypervisor.CheckpointsMetadata == 0 {
+	g.snapshots = nil
+	if len(g.checkpoints) > 0 && flags&hypervisor.CheckpointsMetadata == 0 {
 		return Said(55, "cannot delete inactive domain with 1 checkpoints")
 	}
-	g.Checkpoint = ""
+	g.checkpoints = nil
 	if g.ManagedSave && flags&hypervisor.ManagedSave == 0 {
 		return Said(55, "Refusing to undefine while domain managed save image exists")
 	}
@@ -186,19 +216,69 @@ func (f *Fake) undefine(g *guest, flags hypervisor.Flags) error {
 	return nil
 }
 
-// Define is as hypervisor.Connection's, for a domain that is there already.
-func (f *Fake) Define(_ context.Context, xml string) error {
+// Define is as hypervisor.Connection's.
+func (f *Fake) Define(_ context.Context, text string) error {
 	_, unlock, err := f.request("define", "")
 	if err != nil {
 		return err
 	}
 	defer unlock()
+	var domain struct {
+		Name  string `xml:"name"`
+		UUID  string `xml:"uuid"`
+		NVRAM string `xml:"os>nvram"`
+	}
+	if err := xml.Unmarshal([]byte(text), &domain); err != nil {
+		return Said(27, err.Error())
+	}
 	for uuid, g := range f.guests {
-		if strings.Contains(xml, uuid) {
-			g.Transient = false
+		if g.Name == domain.Name && uuid != domain.UUID {
+			return Said(9, "domain '"+g.Name+"' already exists with uuid "+uuid)
 		}
 	}
+	g, ok := f.guests[domain.UUID]
+	if !ok {
+		g = &guest{Guest: Guest{UUID: domain.UUID, Name: domain.Name, NVRAM: domain.NVRAM}, id: -1}
+		f.guests[domain.UUID] = g
+	}
+	g.definition, g.Transient = text, false
 	return nil
+}
+
+// DefineSnapshot is as hypervisor.Connection's.
+func (f *Fake) DefineSnapshot(_ context.Context, uuid string, snapshot hypervisor.Record) error {
+	g, unlock, err := f.request("define snapshot", uuid)
+	if err == nil {
+		g.snapshots = append(g.snapshots, snapshot)
+		unlock()
+	}
+	return err
+}
+
+// DefineCheckpoint is as hypervisor.Connection's.
+func (f *Fake) DefineCheckpoint(_ context.Context, uuid string, checkpoint hypervisor.Record) error {
+	g, unlock, err := f.request("define checkpoint", uuid)
+	if err == nil {
+		g.checkpoints = append(g.checkpoints, checkpoint)
+		unlock()
+	}
+	return err
+}
+
+// SetAutostart is as hypervisor.Connection's.
+func (f *Fake) SetAutostart(_ context.Context, uuid string) error {
+	g, unlock, err := f.request("set autostart", uuid)
+	if err == nil {
+		g.autostart = true
+		unlock()
+	}
+	return err
+}
+
+// Lost is the error of a call whose connection breaks.
+func Lost() error {
+	const rpc = 7
+	return hypervisor.NewError("ask the fake", "fake:///system", 38, rpc, "End of file while reading data: Input/output error")
 }
 
 // Said is an error of libvirt's qemu driver.

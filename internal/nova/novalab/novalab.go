@@ -91,8 +91,14 @@ func clone(t *testing.T, schema, name string) {
 // WriteConf writes a nova.conf with this connection to the API database.
 func (d *Databases) WriteConf(t *testing.T, api string) string {
 	t.Helper()
+	return d.writeConf(t, api, d.URL("root", "", "cell0"))
+}
+
+// writeConf has also the connection that cell1's mapping is filled from.
+func (d *Databases) writeConf(t *testing.T, api, base string) string {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "nova.conf")
-	content := "[api_database]\nconnection = " + api + "\n[database]\nconnection = " + d.URL("root", "", "cell0") + "\n"
+	content := "[api_database]\nconnection = " + api + "\n[database]\nconnection = " + base + "\n"
 	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -231,9 +237,22 @@ func tables() map[string]string {
 // they are of the last minute, and without what is each instance's own.
 func (d *Databases) Dump(t *testing.T, uuid string, raw bool) map[string][]string {
 	t.Helper()
+	return dump(t, d.Cell1, tables(), uuid, raw)
+}
+
+// Everything is all that both databases have about an instance, as it is.
+func (d *Databases) Everything(t *testing.T, uuid string) map[string][]string {
+	t.Helper()
+	all := d.Dump(t, uuid, true)
+	maps.Copy(all, dump(t, d.API, map[string]string{"instance_mappings": "instance_uuid", "build_requests": "instance_uuid", "request_specs": "instance_uuid"}, uuid, true))
+	return all
+}
+
+func dump(t *testing.T, db *sql.DB, tables map[string]string, uuid string, raw bool) map[string][]string {
+	t.Helper()
 	dump := map[string][]string{}
-	for table, key := range tables() {
-		rows, err := d.Cell1.Query("SELECT * FROM "+table+" WHERE "+key+" = ?", uuid)
+	for table, key := range tables {
+		rows, err := db.Query("SELECT * FROM "+table+" WHERE "+key+" = ?", uuid)
 		if err != nil {
 			t.Fatal(err)
 		}

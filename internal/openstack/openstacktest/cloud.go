@@ -8,6 +8,7 @@ package openstacktest
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -15,7 +16,7 @@ import (
 	"sync"
 )
 
-// Token is the one that the fake Keystone issues, Password the one it wants.
+// Token is the first that the fake Keystone issues, Password the one it wants.
 const (
 	Token    = "token-of-the-fake-cloud"
 	Password = "password-of-the-fake-cloud"
@@ -25,11 +26,16 @@ const (
 type Cloud struct {
 	Placement
 	Nova
+	// Secrets are passwords and application credentials' secrets that Keystone takes
+	// beside Password.
+	Secrets []string
+
 	server *httptest.Server
 
 	mu       sync.Mutex
 	requests []string
 	failures []*Failure
+	expired  int // tokens that have expired
 }
 
 // Failure is what goes wrong with the next requests of a method and path prefix.
@@ -42,6 +48,10 @@ type Failure struct {
 	Lost bool
 	// Meanwhile, if set, is all that happens: it runs, and then the service answers.
 	Meanwhile func()
+	// Answer, if set, answers in the service's place.
+	Answer http.HandlerFunc
+	// Next, if set, is arranged when this one has befallen its last request.
+	Next *Failure
 }
 
 // New starts a cloud; Close ends it.
@@ -79,6 +89,29 @@ func (c *Cloud) Fail(failure Failure) {
 	c.Do(func() { c.failures = append(c.failures, &failure) })
 }
 
+// Token is the token that is valid now.
+func (c *Cloud) Token() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.token()
+}
+
+func (c *Cloud) token() string {
+	if c.expired == 0 {
+		return Token
+	}
+	return fmt.Sprint(Token, "-", c.expired)
+}
+
+// Expire lets all tokens that were issued so far expire.
+func (c *Cloud) Expire() { c.Do(c.ExpireWithin) }
+
+// ExpireWithin is Expire for use within Do, and for Meanwhile.
+func (c *Cloud) ExpireWithin() { c.expired++ }
+
+// Recover ends all failures; it is for use within Do.
+func (c *Cloud) Recover() { c.failures = nil }
+
 // Requests are the requests since the last call, as "METHOD /path".
 func (c *Cloud) Requests() []string {
 	c.mu.Lock()
@@ -103,13 +136,21 @@ func (c *Cloud) serve(w http.ResponseWriter, r *http.Request) {
 		if failure.Times == 0 || failure.Method != r.Method || !strings.HasPrefix(r.URL.RequestURI(), failure.Path) {
 			continue
 		}
-		failure.Times--
+		if failure.Times--; failure.Times == 0 && failure.Next != nil {
+			c.failures = append(c.failures, failure.Next)
+		}
 		if failure.Meanwhile != nil {
 			failure.Meanwhile()
 			break
 		}
 		if failure.Lost {
 			c.route(httptest.NewRecorder(), r)
+		}
+		if failure.Answer != nil {
+			// net/http notices that the client is gone only when it has read the request.
+			_, _ = io.Copy(io.Discard, r.Body)
+			failure.Answer(w, r)
+			return
 		}
 		failure.answer(w)
 		return
@@ -135,7 +176,7 @@ func (c *Cloud) route(w http.ResponseWriter, r *http.Request) {
 		c.issueToken(w, r)
 		return
 	}
-	if r.Header.Get("X-Auth-Token") != Token {
+	if r.Header.Get("X-Auth-Token") != c.token() {
 		reply(w, http.StatusUnauthorized, map[string]any{"error": map[string]any{"message": "no valid token"}})
 		return
 	}
@@ -158,10 +199,13 @@ func (c *Cloud) issueToken(w http.ResponseWriter, r *http.Request) {
 				Password struct {
 					User struct{ Password string }
 				}
+				ApplicationCredential struct{ Secret string } `json:"application_credential"`
 			}
 		}
 	}
-	if json.NewDecoder(r.Body).Decode(&request) != nil || request.Auth.Identity.Password.User.Password != Password {
+	err := json.NewDecoder(r.Body).Decode(&request)
+	identity := request.Auth.Identity
+	if err != nil || !slices.Contains(append(c.Secrets, Password), identity.Password.User.Password+identity.ApplicationCredential.Secret) {
 		reply(w, http.StatusUnauthorized, map[string]any{"error": map[string]any{"message": "The request you have made requires authentication."}})
 		return
 	}
@@ -169,7 +213,7 @@ func (c *Cloud) issueToken(w http.ResponseWriter, r *http.Request) {
 	if !c.Missing {
 		catalog = append(catalog, c.service("compute", "/compute/v2.1"))
 	}
-	w.Header().Set("X-Subject-Token", Token)
+	w.Header().Set("X-Subject-Token", c.token())
 	reply(w, http.StatusCreated, map[string]any{"token": map[string]any{"expires_at": "2099-01-01T00:00:00.000000Z", "catalog": catalog}})
 }
 

@@ -1,6 +1,7 @@
 package openstacktest
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
 	"strings"
@@ -16,10 +17,18 @@ type Nova struct {
 }
 
 // Server is a server as GET /servers/{uuid} shows it.
-type Server struct{ Status, Host string }
+type Server struct {
+	Status, Host string
+	Node         string // the hypervisor's host name; empty: as Host
+	Task         string
+}
 
 // Migration is a migration as GET /os-migrations shows it.
-type Migration struct{ UUID, Status, Instance string }
+type Migration struct {
+	UUID, Status, Instance string
+	Type                   string // empty: resize
+	SourceHost, SourceNode string
+}
 
 func (n *Nova) init() {
 	n.Servers, n.PageSize = map[string]Server{}, 2
@@ -52,24 +61,34 @@ func (n *Nova) show(w http.ResponseWriter, uuid string) {
 	body := map[string]any{"id": uuid, "status": server.Status}
 	if server.Host != "" {
 		body["OS-EXT-SRV-ATTR:host"] = server.Host
+		body["OS-EXT-SRV-ATTR:hypervisor_hostname"] = cmp.Or(server.Node, server.Host)
+	}
+	body["OS-EXT-STS:task_state"] = nil
+	if server.Task != "" {
+		body["OS-EXT-STS:task_state"] = server.Task
 	}
 	reply(w, http.StatusOK, map[string]any{"server": body})
 }
 
 func (n *Nova) listMigrations(w http.ResponseWriter, r *http.Request) {
+	all := slices.Clone(n.Migrations)
+	if instance := r.URL.Query().Get("instance_uuid"); instance != "" {
+		all = slices.DeleteFunc(all, func(m Migration) bool { return m.Instance != instance })
+	}
 	from := 0
 	if marker := r.URL.Query().Get("marker"); marker != "" {
-		from = 1 + slices.IndexFunc(n.Migrations, func(m Migration) bool { return m.UUID == marker })
+		from = 1 + slices.IndexFunc(all, func(m Migration) bool { return m.UUID == marker })
 	}
 	page := []any{}
-	for _, m := range n.Migrations[from:min(from+n.PageSize, len(n.Migrations))] {
+	for _, m := range all[from:min(from+n.PageSize, len(all))] {
 		page = append(page, map[string]any{
-			"id": 1, "uuid": m.UUID, "status": m.Status, "instance_uuid": m.Instance, "migration_type": "resize",
+			"id": 1, "uuid": m.UUID, "status": m.Status, "instance_uuid": m.Instance, "migration_type": cmp.Or(m.Type, "resize"),
+			"source_compute": m.SourceHost, "source_node": m.SourceNode,
 			"created_at": "2026-01-29T13:42:02.000000", "updated_at": nil, "new_instance_type_id": nil,
 		})
 	}
 	body := map[string]any{"migrations": page}
-	if from+n.PageSize < len(n.Migrations) {
+	if from+n.PageSize < len(all) {
 		body["migrations_links"] = []any{map[string]any{"rel": "next", "href": strings.TrimSuffix(r.URL.String(), "?")}}
 	}
 	reply(w, http.StatusOK, body)

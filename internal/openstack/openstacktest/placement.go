@@ -1,14 +1,20 @@
 package openstacktest
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 )
 
-// Placement is the fake Placement of release 8.0 (Zed), at microversion 1.28.
+// Placement is the fake Placement of release 8.0 (Zed), at microversion 1.28, and
+// at 1.38 for reading an allocation.
 type Placement struct {
+	// BeforeTypes makes it older than consumer types (before 6.0, Xena).
+	BeforeTypes bool
+
 	providers []*provider
 	consumers map[string]*consumer
 }
@@ -22,14 +28,16 @@ type provider struct {
 type consumer struct {
 	generation    int
 	project, user string
+	kind          string // "" as after a write before 1.38
 	held          map[string]map[string]int
 }
 
 func (p *Placement) init() { p.consumers = map[string]*consumer{} }
 
 func (p *Placement) serve(w http.ResponseWriter, r *http.Request, parts []string) {
-	if r.Header.Get("OpenStack-API-Version") != "placement 1.28" {
-		refuse(w, http.StatusNotAcceptable, "", "the fake Placement only speaks 1.28")
+	version := strings.TrimPrefix(r.Header.Get("OpenStack-API-Version"), "placement ")
+	if version != "1.28" && (version != "1.38" || p.BeforeTypes) {
+		refuse(w, http.StatusNotAcceptable, "", "Unacceptable version header: "+version)
 		return
 	}
 	route := r.Method + " " + parts[0]
@@ -38,7 +46,7 @@ func (p *Placement) serve(w http.ResponseWriter, r *http.Request, parts []string
 	}
 	switch route {
 	case "GET allocations":
-		p.showAllocation(w, parts[1])
+		p.showAllocation(w, parts[1], version)
 	case "PUT allocations":
 		p.putAllocation(w, r, parts[1])
 	case "GET resource_providers":
@@ -171,7 +179,7 @@ func (p *Placement) showConsumers(w http.ResponseWriter, uuid string) {
 }
 
 // A consumer without allocations is not told apart from none, leaked or not.
-func (p *Placement) showAllocation(w http.ResponseWriter, uuid string) {
+func (p *Placement) showAllocation(w http.ResponseWriter, uuid, version string) {
 	consumer := p.consumers[uuid]
 	if consumer == nil || len(consumer.held) == 0 {
 		reply(w, http.StatusOK, map[string]any{"allocations": map[string]any{}})
@@ -181,9 +189,27 @@ func (p *Placement) showAllocation(w http.ResponseWriter, uuid string) {
 	for provider, resources := range consumer.held {
 		held[provider] = map[string]any{"resources": resources, "generation": p.provider(provider).generation}
 	}
-	reply(w, http.StatusOK, map[string]any{
+	body := map[string]any{
 		"allocations": held, "project_id": consumer.project, "user_id": consumer.user, "consumer_generation": consumer.generation,
-	})
+	}
+	if version == "1.38" {
+		body["consumer_type"] = cmp.Or(consumer.kind, "unknown")
+	}
+	reply(w, http.StatusOK, body)
+}
+
+// SetType gives a consumer a type, as a write at 1.38 would.
+func (p *Placement) SetType(uuid, kind string) { p.consumers[uuid].kind = kind }
+
+// Release takes all from a consumer, as DELETE does.
+func (p *Placement) Release(uuid string) { delete(p.consumers, uuid) }
+
+// RemoveProvider removes a provider with all that is held on it.
+func (p *Placement) RemoveProvider(uuid string) {
+	for _, consumer := range p.consumers {
+		delete(consumer.held, uuid)
+	}
+	p.providers = slices.DeleteFunc(p.providers, func(provider *provider) bool { return provider.uuid == uuid })
 }
 
 type allocationRequest struct {

@@ -1,0 +1,56 @@
+package backup
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+type rows struct {
+	Deleted int      `json:"deleted"`
+	Names   []string `json:"names"`
+}
+
+func TestWhatWasWrittenIsRead(t *testing.T) {
+	path, err := Write(t.TempDir(), uuid, "probe", rows{Deleted: 7, Names: []string{"a", "b\u0085"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got rows
+	if err := Read(path, "probe", uuid, &got); err != nil {
+		t.Fatal(err)
+	}
+	if got.Deleted != 7 || len(got.Names) != 2 || got.Names[1] != "b\u0085" {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestABackupOfSomethingElseIsNotRead(t *testing.T) {
+	dir := t.TempDir()
+	whole := `{"format":1,"module":"probe","uuid":"` + uuid + `","data":{"deleted":7}}`
+	tests := map[string]struct{ content, want string }{
+		"another module's":      {strings.Replace(whole, "probe", "other", 1), `of module "other", not of probe`},
+		"another instance's":    {strings.Replace(whole, "6695eb01", "7695eb01", 1), "is the backup of"},
+		"of another format":     {strings.Replace(whole, `"format":1`, `"format":2`, 1), "has format 2, this release reads format 1"},
+		"cut off":               {whole[:len(whole)-9], "is no backup of nova-orphan"},
+		"empty":                 {"", "is no backup of nova-orphan"},
+		"other JSON":            {`{"a":1}`, "has format 0"},
+		"without data":          {strings.Replace(whole, `,"data":{"deleted":7}`, "", 1), "the data of"},
+		"with data of no shape": {strings.Replace(whole, `{"deleted":7}`, `{"deleted":"x"}`, 1), "the data of"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(dir, "backup.json")
+			if err := os.WriteFile(path, []byte(test.content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := Read(path, "probe", uuid, &rows{}); err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got %v, want %q", err, test.want)
+			}
+		})
+	}
+	if err := Read(filepath.Join(dir, "absent.json"), "probe", uuid, &rows{}); err == nil || !strings.Contains(err.Error(), "no such file") {
+		t.Errorf("got %v", err)
+	}
+}

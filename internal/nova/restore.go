@@ -1,0 +1,225 @@
+package nova
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Saved is what a purge wrote down before it changed anything.
+type Saved struct {
+	// At is the time that the purge wrote, by the database's clock.
+	At   time.Time `json:"at"`
+	Cell CellName  `json:"cell"`
+	Rows Record    `json:"cell_tables"`
+	API  Record    `json:"api_tables"`
+}
+
+// Restoration is what it takes to make an instance's rows again those that were saved.
+type Restoration struct {
+	// Conflicts are the changes since the purge that speak against it.
+	Conflicts []string
+	// Cell and API are the steps in each database, empty where all is as it was saved.
+	Cell, API []string
+	// Notes say what does not come back, or goes.
+	Notes []string
+	// Before and After are the rows that are going to change, by table and key.
+	Before, After map[string]any
+	// CellRows and APIRows are how many rows change, by table.
+	CellRows, APIRows map[string]int64
+
+	rows, mapping Record // the rows to be
+}
+
+// exactDates lets a date that is none be written again as it was, and refuses
+// whatever else does not fit. oslo.db's TRADITIONAL refuses those as well.
+const exactDates = "STRICT_ALL_TABLES,ALLOW_INVALID_DATES"
+
+// Restoration compares each row with what it was and with what the purge left.
+// A row that is neither is a conflict, but for what nova-compute itself does to a
+// deleted instance when it reaps it.
+func (f Finding) Restoration(saved Saved) Restoration {
+	r := Restoration{Before: map[string]any{}, After: map[string]any{}, CellRows: map[string]int64{}, APIRows: map[string]int64{}}
+	cell := f.Cell()
+	switch {
+	case len(saved.Rows["instances"].Rows) != 1 || saved.At.IsZero():
+		r.Conflicts = append(r.Conflicts, "the backup does not have the instance's row and the time of its purge")
+	case cell == nil:
+		r.Conflicts = append(r.Conflicts, f.missing(saved.Cell))
+	case cell.UUID != saved.Cell.UUID:
+		r.Conflicts = append(r.Conflicts, fmt.Sprintf("the instance's row is in %s, but it was saved from cell %s", cell, saved.Cell.UUID))
+	default:
+		r.compareCell(*cell, saved)
+	}
+	r.compareMapping(f, saved)
+	return r
+}
+
+// missing says why there is not one cell with the instance's row.
+func (f Finding) missing(saved CellName) string {
+	for _, cell := range f.Cells {
+		if cell.Archived {
+			return fmt.Sprintf("%s: the instance was archived since: its rows are in the shadow tables", cell)
+		}
+		if cell.row() != nil {
+			return "more than one cell has a row of the instance"
+		}
+	}
+	return fmt.Sprintf("cell %s: the instance's row is gone: it was archived and purged since", saved.Name)
+}
+
+func (r *Restoration) compareCell(cell Cell, saved Saved) {
+	left := saved.Rows.purged(saved.At)
+	r.rows = Record{}
+	for _, table := range slices.SortedFunc(maps.Keys(saved.Rows), instancesFirst) {
+		current, found := cell.Record[table]
+		_, written := left[table]
+		switch {
+		case !found:
+			r.Conflicts = append(r.Conflicts, fmt.Sprintf("%s: table %s is gone since", cell, table))
+		case written:
+			c := comparison{name: fmt.Sprintf("%s: %s", cell, table), tolerated: reapColumns(table), foreign: cell.Record.ofTheReaper}
+			r.rows[table] = c.target(saved.Rows[table], left[table], current)
+			r.Conflicts = append(r.Conflicts, c.conflicts...)
+		case len(changes(Record{table: current}, Record{table: saved.Rows[table]})) > 0:
+			// Neither a purge nor a restore writes these.
+			r.Notes = append(r.Notes, fmt.Sprintf("%s: %s changed since; it stays as it is now", cell, table))
+		}
+	}
+	if cell.row().flag("cleaned") && !saved.Rows["instances"].Rows[0].flag("cleaned") {
+		r.Notes = append(r.Notes, fmt.Sprintf("%s: instances.cleaned = 1: nova-compute has reaped the instance since: its domain and its local disks are gone,"+
+			" and so are its ports and the volumes with delete_on_termination that Nova made; only its rows come back", cell))
+	}
+	r.draw(cell.String(), cell.Record, r.rows, &r.Cell, r.CellRows)
+}
+
+func (r *Restoration) compareMapping(f Finding, saved Saved) {
+	r.mapping = Record{}
+	for _, table := range []string{"instance_mappings", "build_requests"} {
+		rows := saved.API[table]
+		left := Table{rows.Types, []Row{}}
+		if table == "instance_mappings" {
+			for _, row := range rows.Rows {
+				left.Rows = append(left.Rows, row.with(Row{"queued_for_delete": {Text: "1"}}))
+			}
+		}
+		c := comparison{name: "nova_api: " + table, tolerated: []string{"updated_at"}, foreign: func(Row) bool { return false }}
+		r.mapping[table] = c.target(rows, left, f.API[table])
+		r.Conflicts = append(r.Conflicts, c.conflicts...)
+	}
+	r.draw("nova_api", f.API, r.mapping, &r.API, r.APIRows)
+}
+
+// reapColumns are what nova-compute writes into a deleted row when it reaps the
+// instance (nova/compute/manager.py _run_pending_deletes, nova/virt/libvirt/driver.py cleanup).
+func reapColumns(table string) []string {
+	if table == "instances" {
+		return []string{"cleaned", "updated_at"}
+	}
+	return nil
+}
+
+// draw adds the steps from current to target to steps, and both sides of the diff.
+func (r *Restoration) draw(where string, current, target Record, steps *[]string, counts map[string]int64) {
+	added, removed := map[string]int64{}, map[string]int64{}
+	for _, step := range changes(current, target) {
+		counts[step.table]++
+		key := step.from.orElse(step.to).key()
+		switch {
+		case step.from == nil:
+			added[step.table]++
+			put(r.After, step.table, key, "as saved")
+		case step.to == nil:
+			removed[step.table]++
+			put(r.Before, step.table, key, "added since")
+		default:
+			put(r.Before, step.table, key, step.from.only(step.columns))
+			put(r.After, step.table, key, step.to.only(step.columns))
+		}
+	}
+	for _, table := range slices.SortedFunc(maps.Keys(counts), instancesFirst) {
+		for _, kind := range []struct {
+			count int64
+			what  string
+		}{
+			{counts[table] - added[table] - removed[table], "put back the values of %d rows"},
+			{added[table], "insert %d rows again"},
+			{removed[table], "remove %d rows that nova-compute added when it reaped the instance"},
+		} {
+			if kind.count > 0 {
+				text := fmt.Sprintf(kind.what, kind.count)
+				if kind.count == 1 {
+					text = strings.Replace(text, "1 rows", "1 row", 1)
+				}
+				*steps = append(*steps, fmt.Sprintf("%s: %s: %s", where, table, text))
+			}
+		}
+	}
+}
+
+func put(side map[string]any, table, key string, row any) {
+	rows, _ := side[table].(map[string]any)
+	if rows == nil {
+		rows = map[string]any{}
+		side[table] = rows
+	}
+	rows[key] = row
+}
+
+func (r Row) only(columns []string) Row {
+	row := Row{}
+	for _, column := range columns {
+		row[column] = r[column]
+	}
+	return row
+}
+
+// Restore writes the cell's rows of the restoration in one transaction, with the
+// guarantees and errors of SoftDelete.
+func (d *Databases) Restore(ctx context.Context, finding Finding, r Restoration, before func() error) (map[string]int64, error) {
+	cell := finding.Cell()
+	if cell == nil {
+		return nil, fmt.Errorf("restore instance %s: there is not one cell that has its row", finding.UUID)
+	}
+	return cell.become(ctx, r.rows, exactDates, "restore", before)
+}
+
+// RestoreMapping writes the API database's rows of the restoration in one
+// transaction, with the guarantees and errors of SoftDelete.
+func (d *Databases) RestoreMapping(ctx context.Context, finding Finding, r Restoration, before func() error) (map[string]int64, error) {
+	fail := func(err error) (map[string]int64, error) {
+		return nil, fmt.Errorf("restore instance %s in the API database: %w", finding.UUID, err)
+	}
+	tx, err := d.api.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead})
+	if err != nil {
+		return fail(err)
+	}
+	defer func() { _ = tx.Rollback() }()
+	current := Record{}
+	for table := range r.mapping {
+		if current[table], err = readTable(ctx, tx, "SELECT * FROM "+table+" WHERE instance_uuid = ? FOR UPDATE", finding.UUID); err != nil {
+			return fail(err)
+		}
+	}
+	if different := differences(current, finding.API); len(different) > 0 {
+		return fail(fmt.Errorf("%w: %s", ErrChanged, strings.Join(different, ", ")))
+	}
+	if err = before(); err != nil {
+		return nil, err
+	}
+	if _, err = tx.ExecContext(ctx, "SET SESSION sql_mode = '"+exactDates+"'"); err != nil {
+		return fail(err)
+	}
+	changed, err := rewrite(ctx, tx, current, r.mapping)
+	if err != nil {
+		return fail(err)
+	}
+	if err := commit(ctx, tx); err != nil {
+		return fail(err)
+	}
+	return changed, nil
+}

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// half is what a step would take from a consumer that goes on holding something
+// on other trees, as the roots of the trees are named.
+type half struct {
+	from  []string // what is taken is on these trees
+	stays []string // what stays is on these
+}
+
+// leftOver judges whether that half of a live server's allocation is what an
+// evacuation left behind: Nova gives the server an allocation on its new host and
+// keeps that on the old one, both under the server's uuid, until the old host's
+// nova-compute starts again (nova/compute/manager.py _destroy_evacuated_instances).
+// The rule is narrow: everything must be told, and must agree. Objections are
+// reasons against it; without any, proof says why it is left over.
+//
+// A sharing provider (a storage) never passes: nothing is evacuated from it, and
+// it is not in a host's tree.
+func leftOver(consumer string, s server, migrations []migration, h half) (proof string, objections []string) {
+	object := func(format string, values ...any) { objections = append(objections, fmt.Sprintf(format, values...)) }
+	if len(h.from) != 1 {
+		return "", []string{"only one tree of an evacuated server is left over"}
+	}
+	from := h.from[0]
+	switch {
+	case s.Node == "" || s.Host == "":
+		object("nova does not say on which hypervisor it is (that takes an admin, and a server that has a host)")
+	case s.Node == from:
+		object("%s is the hypervisor it is on", from)
+	case !slices.Contains(h.stays, s.Node):
+		object("it would keep nothing on %s, the hypervisor it is on", s.Node)
+	}
+	if s.Task != "" {
+		object("it is in the middle of a task: %s", s.Task)
+	}
+	var evacuation *migration
+	for i, m := range migrations {
+		switch {
+		case m.Instance != consumer:
+		case !slices.Contains(deadMigrations(), m.Status):
+			object("its migration %s is in status %s", m.UUID, m.Status)
+		case m.Type == "evacuation" && (m.Status == "done" || m.Status == "completed") && m.SourceNode == from && m.SourceHost != s.Host:
+			evacuation = &migrations[i]
+		}
+	}
+	if evacuation == nil {
+		object("no evacuation from %s is done or completed", from)
+	}
+	if len(objections) > 0 {
+		return "", objections
+	}
+	return fmt.Sprintf("%s lives on %s: what it holds on %s is left from its evacuation %s (%s)",
+		consumer, s.Node, from, evacuation.UUID, evacuation.Status), nil
+}
+
+// halfOf is what the step leaves and takes, or nil if it does not leave a server
+// anything, or does more than take whole providers.
+func (t *task) halfOf(s step) *half {
+	if t.State != absent || s.after.Empty() {
+		return nil
+	}
+	h := &half{}
+	for _, uuid := range sortedKeys(s.before.Providers) {
+		side := &h.from
+		if _, stays := s.after.Providers[uuid]; stays {
+			side = &h.stays
+		}
+		if root := t.names[t.roots[uuid]]; !slices.Contains(*side, root) {
+			*side = append(*side, root)
+		}
+	}
+	return h
+}
+
+func listObjections(objections []string) string { return strings.Join(objections, ", ") }

@@ -1,0 +1,244 @@
+package main
+
+import (
+	"sync"
+	"testing"
+
+	"nova-orphan/internal/openstack/openstacktest"
+)
+
+func TestWhatOthersDoMeanwhileIsJudgedAnew(t *testing.T) { testRaces(t, newFakeStage) }
+
+const (
+	arrived  = openstacktest.Arrived
+	answered = openstacktest.Answered
+)
+
+// beforeTheWrite lets something happen when the module's write arrives, before the
+// service sees it: after it was judged.
+func (s *stage) beforeTheWrite(do func()) {
+	s.proxy.At(arrived, "PUT", "/allocations/", func() bool { do(); return true })
+}
+
+func testRaces(t *testing.T, newStage func(*testing.T) *stage) {
+	races := 0
+	for _, race := range []struct {
+		name string
+		test func(*stage)
+	}{
+		{"someone adds to the allocation: that is backed up, too", addedTo},
+		{"someone sets it to less: that is backed up, too", setToLess},
+		{"someone removes it: nothing is left to do", removedMeanwhile},
+		{"someone removes it and makes another: that is judged and backed up", madeAgain},
+		{"two remove it at once: one changes it, both succeed", twoRemovals},
+		{"two put it back at once: one changes it, both succeed", twoRestores},
+		{"someone takes the consumer while it is put back: refused", consumerTaken},
+		{"someone takes the room while it is put back: refused", roomTaken},
+		{"the server comes back to life before the write: it gets its allocation back", revived},
+		{"the server comes back to life with another allocation: that stays", revivedElsewhere},
+		{"the server comes back to life before the second try: refused", revivedBeforeRetry},
+		{"an evacuated server loses the old half while someone writes: judged anew", evacuatedMeanwhile},
+		{"an evacuated server goes back while its old half is taken: it gets it back", wentBack},
+	} {
+		t.Run(race.name, func(t *testing.T) {
+			race.test(newStage(t))
+			races++
+		})
+	}
+	t.Logf("races: %d", races)
+}
+
+func (s *stage) removal() arguments { return arguments{"consumer": s.consumer, "state": "absent"} }
+
+func addedTo(s *stage) {
+	s.set(s.consumer, holdings{s.host: 2})
+	s.beforeTheWrite(func() { s.set(s.consumer, holdings{s.host: 2, s.storage: 1}) })
+	s.start(s.removal()).done(true)
+	s.wants(s.consumer, nil)
+	if files := s.backups(s.consumer); len(files) != 2 {
+		s.t.Fatalf("backups: %v", files)
+	}
+	s.start(arguments{"state": "present", "backup_file": s.backups(s.consumer)[1]}).done(true)
+	s.wants(s.consumer, holdings{s.host: 2, s.storage: 1})
+}
+
+func setToLess(s *stage) {
+	s.set(s.consumer, holdings{s.host: 2, s.child: 1})
+	s.beforeTheWrite(func() { s.set(s.consumer, holdings{s.host: 1}) })
+	s.start(s.removal()).done(true)
+	s.wants(s.consumer, nil)
+	s.start(arguments{"state": "present", "backup_file": s.backups(s.consumer)[1]}).done(true)
+	s.wants(s.consumer, holdings{s.host: 1})
+}
+
+func removedMeanwhile(s *stage) {
+	s.set(s.consumer, holdings{s.host: 2})
+	s.beforeTheWrite(func() { s.set(s.consumer, nil) })
+	answer := s.start(s.removal()).done(false)
+	if got := answer.Get("msg").String(); got != "nothing to change: someone else did it meanwhile" {
+		s.t.Errorf("got %s", answer)
+	}
+	s.wants(s.consumer, nil)
+}
+
+func madeAgain(s *stage) {
+	s.set(s.consumer, holdings{s.host: 1})
+	s.set(s.consumer, holdings{s.host: 2})
+	s.beforeTheWrite(func() {
+		s.set(s.consumer, nil)
+		s.set(s.consumer, holdings{s.other: 1})
+	})
+	s.start(s.removal()).done(true)
+	s.wants(s.consumer, nil)
+	s.start(arguments{"state": "present", "backup_file": s.backups(s.consumer)[1]}).done(true)
+	s.wants(s.consumer, holdings{s.other: 1})
+}
+
+// together starts two calls and lets neither write before both want to.
+func (s *stage) together(options arguments) {
+	s.t.Helper()
+	var both sync.WaitGroup
+	both.Add(2)
+	for range 2 {
+		s.beforeTheWrite(func() { both.Done(); both.Wait() })
+	}
+	runs := []*process{s.start(options), s.start(options)}
+	changed := 0
+	for _, r := range runs {
+		answer := r.answer()
+		if answer.Get("failed").Bool() {
+			s.t.Errorf("one failed: %s", answer)
+		}
+		if answer.Get("changed").Bool() {
+			changed++
+		}
+	}
+	if changed != 1 {
+		s.t.Errorf("%d of two say that they changed it", changed)
+	}
+}
+
+func twoRemovals(s *stage) {
+	s.set(s.consumer, holdings{s.host: 2, s.storage: 1})
+	s.together(s.removal())
+	s.wants(s.consumer, nil)
+}
+
+func twoRestores(s *stage) {
+	s.set(s.consumer, holdings{s.host: 2, s.storage: 1})
+	s.together(s.putBack())
+	s.wants(s.consumer, holdings{s.host: 2, s.storage: 1})
+}
+
+// putBack removes the allocation, and says how to put it back.
+func (s *stage) putBack() arguments {
+	s.t.Helper()
+	s.start(s.removal()).done(true)
+	return arguments{"state": "present", "backup_file": s.backups(s.consumer)[0]}
+}
+
+func consumerTaken(s *stage) {
+	s.set(s.consumer, holdings{s.host: 2})
+	back := s.putBack()
+	s.beforeTheWrite(func() { s.set(s.consumer, holdings{s.other: 1}) })
+	s.start(back).refused(false, "holds something else by now on other-")
+	s.wants(s.consumer, holdings{s.other: 1})
+}
+
+func roomTaken(s *stage) {
+	s.set(s.consumer, holdings{s.host: 2, s.storage: 1})
+	back, rival := s.putBack(), randomUUID()
+	s.beforeTheWrite(func() { s.set(rival, holdings{s.host: 7}) })
+	s.start(back).refused(false, "placement refuses", "someone else has taken the room by now")
+	s.wants(s.consumer, nil)
+	s.set(rival, nil)
+	s.start(back).done(true)
+	s.wants(s.consumer, holdings{s.host: 2, s.storage: 1})
+}
+
+func (s *stage) server(hypervisor string) {
+	s.t.Helper()
+	s.consumer = s.nova.boot(hypervisor)
+}
+
+func revived(s *stage) {
+	s.server("")
+	s.nova.vanish(s.consumer)
+	s.set(s.consumer, holdings{s.host: 2, s.storage: 1})
+	s.beforeTheWrite(func() { s.nova.revive(s.consumer) })
+	answer := s.start(s.removal()).refused(false, "came to life while its allocation was removed", "it was put back")
+	if answer.Get("verdict").String() != "live" {
+		s.t.Errorf("got %s", answer)
+	}
+	s.wants(s.consumer, holdings{s.host: 2, s.storage: 1})
+}
+
+func revivedElsewhere(s *stage) {
+	s.server("")
+	s.nova.vanish(s.consumer)
+	s.set(s.consumer, holdings{s.host: 2})
+	s.beforeTheWrite(func() { s.nova.revive(s.consumer) })
+	// After the write it is read back, and Nova is asked: then it has another one.
+	s.proxy.At(answered, "PUT", "/allocations/", func() bool {
+		s.proxy.At(answered, "GET", "/servers/", func() bool { s.set(s.consumer, holdings{s.other: 1}); return true })
+		return true
+	})
+	s.start(s.removal()).refused(true, "somebody has given it another one, which stays")
+	s.wants(s.consumer, holdings{s.other: 1})
+}
+
+func revivedBeforeRetry(s *stage) {
+	s.server("")
+	s.nova.vanish(s.consumer)
+	s.set(s.consumer, holdings{s.host: 2})
+	s.beforeTheWrite(func() {
+		s.set(s.consumer, holdings{s.host: 2, s.other: 1})
+		s.nova.revive(s.consumer)
+	})
+	s.start(s.removal()).refused(false, "is a server that Nova's API knows")
+	s.wants(s.consumer, holdings{s.host: 2, s.other: 1})
+}
+
+// evacuate makes a server that was evacuated from the one host to the other.
+func (s *stage) evacuate() arguments {
+	s.t.Helper()
+	s.server(name("other", s.other))
+	s.nova.evacuated(s.consumer, name("host", s.host))
+	s.set(s.consumer, holdings{s.host: 2, s.child: 1, s.other: 2, s.storage: 1})
+	return arguments{"consumer": s.consumer, "state": "absent", "resource_provider": s.host}
+}
+
+func evacuatedMeanwhile(s *stage) {
+	options := s.evacuate()
+	s.beforeTheWrite(func() { s.set(s.consumer, holdings{s.host: 2, s.child: 1, s.other: 3, s.storage: 1}) })
+	answer := s.start(options).done(true)
+	if answer.Get("verdict").String() != "evacuated" {
+		s.t.Errorf("got %s", answer)
+	}
+	s.wants(s.consumer, holdings{s.other: 3, s.storage: 1})
+	s.start(arguments{"state": "present", "backup_file": s.backups(s.consumer)[1]}).done(true)
+	s.wants(s.consumer, holdings{s.host: 2, s.child: 1, s.other: 3, s.storage: 1})
+}
+
+func wentBack(s *stage) {
+	options := s.evacuate()
+	s.beforeTheWrite(func() { s.nova.vanish(s.consumer); s.nova.revive(s.consumer) })
+	s.start(options).refused(false, "came to life", "it was put back")
+	s.wants(s.consumer, holdings{s.host: 2, s.child: 1, s.other: 2, s.storage: 1})
+}
+
+func TestAnOverCommittedProviderThatStaysIsExplained(t *testing.T) {
+	testOverCommitted(newFakeStage(t))
+}
+
+// testOverCommitted: a provider that stays holds more than it has, which Placement
+// before 14.0 minds.
+func testOverCommitted(s *stage) {
+	options := s.evacuate()
+	s.resize(s.other, 1)
+	s.start(options).refused(false, "placement refuses", "placement before 14.0 (2025.2) also checks the capacity of the providers that stay", "other-", "allocation_ratio")
+	s.wants(s.consumer, holdings{s.host: 2, s.child: 1, s.other: 2, s.storage: 1})
+	s.resize(s.other, 8)
+	s.start(options).done(true)
+	s.wants(s.consumer, holdings{s.other: 2, s.storage: 1})
+}
