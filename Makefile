@@ -7,8 +7,8 @@ export PATH := $(CURDIR)/.cache/newest/bin:$(PATH)
 # A project whose folder is world-writable would have its ansible.cfg ignored.
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 
-# OpenStack speaks HTTP/1.1: without net/http's HTTP/2 the binaries are half a megabyte smaller.
 MODULES   := $(notdir $(wildcard modules/*))
+# OpenStack speaks HTTP/1.1: without net/http's HTTP/2 the binaries are half a megabyte smaller.
 TAGS      := libvirt_dlopen,libvirt_without_qemu,libvirt_without_lxc,nethttpomithttp2
 GOFLAGS_  := -trimpath -ldflags='-s -w'
 GOLANGCI  := 2.15.0
@@ -40,7 +40,7 @@ test: ## everything: unit and contract tests, linters, molecule scenarios
 	@tools/timed 'unit tests' $(MAKE) --no-print-directory unit
 	@tools/timed 'linters' $(MAKE) --no-print-directory lint
 	@tools/timed 'lab image' lab/lab image
-	@tools/timed 'lab boot' lab/lab up
+	@tools/timed 'lab boot' bash -c 'lab/lab down && lab/lab up'
 	@tools/timed 'contract tests' $(MAKE) --no-print-directory contract
 	@tools/timed 'molecule' $(MAKE) --no-print-directory molecule
 	@tools/timed 'oldest ansible-core' $(MAKE) --no-print-directory oldest
@@ -51,9 +51,9 @@ unit: ## tests that need no service
 	go test -shuffle=on -tags=$(TAGS) ./...
 
 contract: ## tests against the lab's real services, run on its hosts
-	go test -count=1 -tags=lab,$(TAGS) -exec='$(CURDIR)/tools/lab-exec controller' \
+	@tools/figures go test -v -count=1 -tags=lab,$(TAGS) -exec='$(CURDIR)/tools/lab-exec controller' \
 	  ./internal/placement ./internal/nova ./modules/placement_allocation ./modules/nova_instance_purge
-	go test -count=1 -p=1 -tags=lab,$(TAGS) -exec='$(CURDIR)/tools/lab-exec compute2' \
+	@tools/figures go test -v -count=1 -p=1 -tags=lab,$(TAGS) -exec='$(CURDIR)/tools/lab-exec compute2' \
 	  ./internal/hypervisor ./modules/libvirt_undefine
 
 lint: $(NEWEST) .cache/bin/golangci-lint build ## golangci-lint, ansible-lint, yamllint
