@@ -50,7 +50,7 @@ func numbered(letter string, last int) (ids []string) {
 var reference = regexp.MustCompile("^(real|fake|pure) `([^`]+)`$")
 
 // check wants each entry to be there in its order, and each test that one names, and counts those with one.
-func check(t *testing.T, entries []entry, want []string) (tested, real int) {
+func check(t *testing.T, entries []entry, want []string) (tested, onReal int) {
 	t.Helper()
 	tests := collect(t)
 	var got []string
@@ -60,7 +60,7 @@ func check(t *testing.T, entries []entry, want []string) (tested, real int) {
 			continue
 		}
 		tested++
-		onReal := false
+		shownOnReal := false
 		for _, text := range strings.Split(e.shown, "<br>") {
 			found := reference.FindStringSubmatch(text)
 			if found == nil {
@@ -74,16 +74,16 @@ func check(t *testing.T, entries []entry, want []string) (tested, real int) {
 			case isReal != (found[1] == "real"):
 				t.Errorf("%s: %s is not %s", e.id, found[2], found[1])
 			}
-			onReal = onReal || isReal
+			shownOnReal = shownOnReal || isReal
 		}
-		if onReal {
-			real++
+		if shownOnReal {
+			onReal++
 		}
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("the entries are %v, want %v", got, want)
 	}
-	return tested, real
+	return tested, onReal
 }
 
 // suite is every test of the project.
@@ -175,20 +175,20 @@ func (s suite) find(name string) (isReal bool, err error) {
 
 func TestEveryFaultIsListedWithTheTestThatShowsIt(t *testing.T) {
 	want := slices.Concat(numbered("P", 12), numbered("D", 11), numbered("H", 18), numbered("V", 5), numbered("N", 1), numbered("T", 8))
-	tested, real := check(t, read(t, "faults.md"), want)
-	if tested < 45 || real < 30 {
-		t.Errorf("only %d have a test, %d of them on real services", tested, real)
+	tested, onReal := check(t, read(t, "faults.md"), want)
+	if tested < 45 || onReal < 30 {
+		t.Errorf("only %d have a test, %d of them on real services", tested, onReal)
 	}
-	t.Logf("faults of the catalogue: %d, with a test: %d, of these on real services: %d", len(want), tested, real)
+	t.Logf("faults of the catalogue: %d, with a test: %d, of these on real services: %d", len(want), tested, onReal)
 }
 
 func TestEveryTrapOfTheProtocolIsListedWithTheTestThatHoldsUsToIt(t *testing.T) {
 	want := numbered("T", 22)
-	tested, real := check(t, read(t, "protocol.md"), want)
+	tested, onReal := check(t, read(t, "protocol.md"), want)
 	if tested < 20 {
 		t.Errorf("only %d have a test", tested)
 	}
-	t.Logf("traps of the protocol: %d, with a test: %d, of these with a real Ansible or service: %d", len(want), tested, real)
+	t.Logf("traps of the protocol: %d, with a test: %d, of these with a real Ansible or service: %d", len(want), tested, onReal)
 }
 
 // The checks themselves: what is not there must not be found.

@@ -14,14 +14,14 @@ import (
 	"nova-orphan/internal/openstack"
 )
 
-// put writes to Placement behind the module's back, in ways that its own client knows nothing of.
-func (s *stage) put(microversion, path string, body any) {
+// send writes to Placement behind the module's back, in ways that its own client knows nothing of.
+func (s *stage) send(method, microversion, path string, body any) {
 	s.t.Helper()
 	content, err := json.Marshal(body)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	request, err := http.NewRequestWithContext(stageContext(s.t), http.MethodPut, s.service.ServiceURL(path), bytes.NewReader(content))
+	request, err := http.NewRequestWithContext(stageContext(s.t), method, s.service.ServiceURL(path), bytes.NewReader(content))
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -40,7 +40,7 @@ func (s *stage) put(microversion, path string, body any) {
 
 func TestAConsumerOfAnotherServiceIsToldByItsTypeInTheRealPlacement(t *testing.T) {
 	s := newRealStage(t)
-	s.put(openstack.ConsumerTypeMicroversion, "allocations/"+s.consumer, map[string]any{
+	s.send(http.MethodPut, openstack.ConsumerTypeMicroversion, "allocations/"+s.consumer, map[string]any{
 		"allocations": map[string]any{s.host: map[string]any{"resources": map[string]int{"VCPU": 1}}},
 		"project_id":  "p", "user_id": "u", "consumer_generation": nil, "consumer_type": "CONTAINER",
 	})
@@ -84,8 +84,10 @@ func TestAMigrationsAllocationStaysUntilTheMigrationIsOverOnWhicheverOfNovasPage
 
 func TestAConsumerOfNothingButACustomClassIsRemovedLikeAnyOther(t *testing.T) {
 	const class = "CUSTOM_NOVA_ORPHAN_TEST"
-	s := newRealStage(t)
-	s.put("1.7", "resource_classes/"+class, map[string]any{})
+	var s *stage
+	t.Cleanup(func() { s.send(http.MethodDelete, "1.7", "resource_classes/"+class, nil) }) // after its providers
+	s = newRealStage(t)
+	s.send(http.MethodPut, "1.7", "resource_classes/"+class, nil)
 	found, err := s.client.Provider(stageContext(t), s.storage, true)
 	if err != nil {
 		t.Fatal(err)
@@ -96,7 +98,7 @@ func TestAConsumerOfNothingButACustomClassIsRemovedLikeAnyOther(t *testing.T) {
 	if err := resourceproviders.UpdateInventories(stageContext(t), s.service, s.storage, inventory).Err; err != nil {
 		t.Fatal(err)
 	}
-	s.put("1.28", "allocations/"+s.consumer, map[string]any{
+	s.send(http.MethodPut, "1.28", "allocations/"+s.consumer, map[string]any{
 		"allocations": map[string]any{s.storage: map[string]any{"resources": map[string]int{class: 1}}},
 		"project_id":  "p", "user_id": "u", "consumer_generation": nil,
 	})
