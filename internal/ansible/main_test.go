@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log"
+	"log/slog"
 	"os"
+	"syscall"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -79,20 +82,32 @@ func runProbe(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
 	case "hang":
 		select {}
 	case "terminate":
-		process, err := os.FindProcess(os.Getpid())
-		if err != nil {
-			return nil, err
-		}
-		if err := process.Signal(os.Interrupt); err != nil {
-			return nil, err
-		}
-		<-ctx.Done()
-		steadfast, cancel := call.Steadfast(ctx)
-		defer cancel()
-		return answer, errors.Join(steadfast.Err(), errors.New("stopped"))
+		return answer, errors.Join(interrupted(ctx, call, os.Interrupt), errors.New("stopped"))
+	case "write":
+		err := interrupted(ctx, call, syscall.SIGHUP)
+		return answer, errors.Join(err, os.WriteFile(options.File, []byte("whole"), 0o600))
+	case "log":
+		log.Print(`{"changed": false}`)
+		slog.Error(`{"changed": false}`)
+		return answer, nil
 	default:
-		return nil, errors.New("do takes echo, fail, panic, wait, hang or terminate")
+		return nil, errors.New("do takes echo, fail, panic, wait, hang, terminate, write or log")
 	}
+}
+
+// interrupted sends the signal to itself, and says whether a write that is under way then ends.
+func interrupted(ctx context.Context, call *ansible.Call, signal os.Signal) error {
+	steadfast, cancel := call.Steadfast(ctx)
+	defer cancel()
+	process, err := os.FindProcess(os.Getpid())
+	if err != nil {
+		return err
+	}
+	if err := process.Signal(signal); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	return steadfast.Err()
 }
 
 func TestMain(m *testing.M) {

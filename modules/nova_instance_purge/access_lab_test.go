@@ -141,3 +141,21 @@ func TestADeadlockIsTriedAgain(t *testing.T) {
 	expectFinished(t, lab, instance)
 	expectFiles(t, backups, 1)
 }
+
+func TestEverySessionFirstAsksForWhatTheOtherNodesOfAGaleraHaveCommitted(t *testing.T) {
+	lab := novalab.New(t)
+	const uuid = "aaaaaaa1-0000-4000-8000-000000000000"
+	lab.NewInstance(t, uuid)
+	sessions := 0
+	for _, statement := range seen(t, lab, t.TempDir(), uuid, nil) {
+		switch {
+		case statement == "SET SESSION wsrep_sync_wait = 7":
+			sessions++
+		case sessions == 0 && !strings.HasPrefix(statement, "SET "):
+			t.Errorf("before it: %s", statement)
+		}
+	}
+	if sessions < 2 {
+		t.Errorf("asked in %d sessions: the proxy sees that of the API database and that of cell1", sessions)
+	}
+}

@@ -210,11 +210,15 @@ func TestTheRecordTellsWhatThePlaybookNeeds(t *testing.T) {
 		"instance.other_instances_with_task_state.count": "1", "instance.other_instances_with_task_state.uuids.0": other,
 		"queued_for_delete": "false", "request_spec": "true",
 	} {
-		if got := answer.Get(path).String(); got != want {
-			t.Errorf("%s: got %q, want %q", path, got, want)
+		t.Run(path, func(t *testing.T) {
+			if got := answer.Get(path).String(); got != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		})
+	}
+	t.Run("the plan warns of delete_on_termination", func(t *testing.T) {
+		if plan := answer.Get("plan").String(); !strings.Contains(plan, "DELETES volume "+uuid[:35]+"c") {
+			t.Errorf("got %s", plan)
 		}
-	}
-	if plan := answer.Get("plan").String(); !strings.Contains(plan, "DELETES volume "+uuid[:35]+"c") {
-		t.Errorf("the plan does not warn of delete_on_termination: %s", plan)
-	}
+	})
 }

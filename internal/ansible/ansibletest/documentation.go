@@ -8,6 +8,7 @@ import (
 	"os"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"gopkg.in/yaml.v3"
@@ -39,7 +40,7 @@ type documented struct {
 }
 
 // CheckDocumentation fails the test where the sidecar file at path and the
-// module's declaration differ, or where an example would be refused.
+// module's declaration differ, or where an example would be refused or tells a secret.
 func CheckDocumentation(t *testing.T, module ansible.Module, path string) {
 	t.Helper()
 	content, err := os.ReadFile(path)
@@ -118,10 +119,33 @@ func checkExamples(t *testing.T, module ansible.Module, examples string) {
 				t.Errorf("EXAMPLES: %v: no option %s", task["name"], name)
 			}
 		}
+		for _, name := range toldSecrets(module, arguments) {
+			t.Errorf("EXAMPLES: %v: %s has a secret in plain text, which Ansible would print", task["name"], name)
+		}
 	}
 	if calls == 0 {
 		t.Error(fmt.Errorf("EXAMPLES: no task calls %s", module.Name))
 	}
+}
+
+// toldSecrets are the options of an example in which a secret stands itself, not a variable.
+func toldSecrets(module ansible.Module, arguments map[string]any) (names []string) {
+	for _, option := range module.Options {
+		if !option.NoLog {
+			continue
+		}
+		values := map[string]any{"password": arguments[option.Name]}
+		if dict, ok := arguments[option.Name].(map[string]any); ok {
+			values = dict
+		}
+		for key, value := range values {
+			text, _ := value.(string)
+			if (strings.Contains(key, "password") || strings.Contains(key, "secret") || strings.Contains(key, "token")) && text != "" && !strings.Contains(text, "{{") {
+				names = append(names, option.Name)
+			}
+		}
+	}
+	return names
 }
 
 func optionNames(module ansible.Module) (names []string) {
