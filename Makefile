@@ -16,7 +16,7 @@ NEWEST    := .cache/newest/.done
 OLDEST    := .cache/oldest/.done
 SCENARIOS := $(notdir $(patsubst %/molecule.yml,%,$(wildcard molecule/*/molecule.yml)))
 
-.PHONY: help setup build test demo bench lint unit contract molecule oldest clean lab-image lab-up lab-down lab-status lab-ssh
+.PHONY: help setup build test demo bench lint unit contract molecule oldest fuzz clean lab-image lab-up lab-down lab-status lab-ssh
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -38,6 +38,7 @@ test: ## everything: unit and contract tests, linters, molecule scenarios
 	@tools/timed 'set-up' $(MAKE) --no-print-directory setup $(NEWEST) $(OLDEST) .cache/bin/golangci-lint
 	@tools/timed 'build' $(MAKE) --no-print-directory build
 	@tools/timed 'unit tests' $(MAKE) --no-print-directory unit
+	@tools/timed 'fuzzing' $(MAKE) --no-print-directory fuzz FUZZTIME=3s
 	@tools/timed 'linters' $(MAKE) --no-print-directory lint
 	@tools/timed 'lab image' lab/lab image
 	@tools/timed 'lab boot' bash -c 'lab/lab down && lab/lab up'
@@ -48,13 +49,22 @@ test: ## everything: unit and contract tests, linters, molecule scenarios
 
 unit: ## tests that need no service
 	go vet -tags=$(TAGS) ./...
-	go test -shuffle=on -tags=$(TAGS) ./...
+	@tools/figures go test -v -shuffle=on -tags=$(TAGS) ./...
 
 contract: ## tests against the lab's real services, run on its hosts
 	@tools/figures go test -v -count=1 -tags=lab,$(TAGS) -exec='$(CURDIR)/tools/lab-exec controller' \
 	  ./internal/placement ./internal/nova ./modules/placement_allocation ./modules/nova_instance_purge
 	@tools/figures go test -v -count=1 -p=1 -tags=lab,$(TAGS) -exec='$(CURDIR)/tools/lab-exec compute2' \
 	  ./internal/hypervisor ./modules/libvirt_undefine
+
+FUZZTIME ?= 10s
+
+fuzz: ## each fuzz target for FUZZTIME (10s), one after the other
+	@go test -list='^Fuzz' -tags=$(TAGS) ./... \
+	| awk '/^Fuzz/ {targets[++n] = $$1} /^ok/ {for (i = 1; i <= n; i++) print $$2, targets[i]; n = 0}' \
+	| while read -r package target; do \
+	    go test -run='^$$' -fuzz="^$$target$$" -fuzztime=$(FUZZTIME) -tags=$(TAGS) "$$package" </dev/null | tail -n 2; \
+	  done
 
 lint: $(NEWEST) .cache/bin/golangci-lint build ## golangci-lint, ansible-lint, yamllint
 	.cache/bin/golangci-lint run
