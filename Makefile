@@ -63,7 +63,7 @@ fuzz: ## each fuzz target for FUZZTIME (10s), one after the other
 	@go test -list='^Fuzz' -tags=$(TAGS) ./... \
 	| awk '/^Fuzz/ {targets[++n] = $$1} /^ok/ {for (i = 1; i <= n; i++) print $$2, targets[i]; n = 0}' \
 	| while read -r package target; do \
-	    go test -run='^$$' -fuzz="^$$target$$" -fuzztime=$(FUZZTIME) -tags=$(TAGS) "$$package" </dev/null | tail -n 2; \
+	    tools/figures go test -run='^$$' -fuzz="^$$target$$" -fuzztime=$(FUZZTIME) -tags=$(TAGS) "$$package" </dev/null; \
 	  done
 
 lint: $(NEWEST) .cache/bin/golangci-lint build ## golangci-lint, ansible-lint, yamllint
