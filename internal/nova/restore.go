@@ -117,8 +117,12 @@ func (r *Restoration) compareMapping(f Finding, saved Saved) {
 // reapColumns are what nova-compute writes into a deleted row when it reaps the
 // instance (nova/compute/manager.py _run_pending_deletes, nova/virt/libvirt/driver.py cleanup).
 func reapColumns(table string) []string {
-	if table == "instances" {
+	switch table {
+	case "instances":
 		return []string{"cleaned", "updated_at"}
+	case "instance_extra":
+		// Instance.save writes what it has there again, as it was (instance_extra_update_by_uuid).
+		return []string{"updated_at"}
 	}
 	return nil
 }

@@ -95,6 +95,7 @@ func TestEachRowThatIsNeitherAsItWasNorAsThePurgeLeftItIsAConflict(t *testing.T)
 		{"a child row changed", set("instance_extra", "deleted", "0"), `instance_extra: row 7: deleted = "0"`, ""},
 		{"it was reaped", set("instances", "cleaned", "1"), "", "has reaped the instance since"},
 		{"it was written", set("instances", "updated_at", "2026-02-02 00:00:00"), "", ""},
+		{"what belongs to it was written as it was", set("instance_extra", "updated_at", "2026-02-02 00:00:00"), "", ""},
 		{"actions were added", func(f *Finding) {
 			f.Cells[0].Record["instance_actions"] = Table{columns, []Row{{"id": {Text: "5"}}, {"id": {Text: "6"}}}}
 		}, "", "instance_actions changed since"},
