@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/gophercloud/gophercloud/v2"
@@ -34,6 +35,10 @@ func Connect(ctx context.Context, auth Auth, secret func(...string)) (*Cloud, er
 	if err != nil {
 		return nil, err
 	}
+	return connect(ctx, from, auth, secret)
+}
+
+func connect(ctx context.Context, from source, auth Auth, secret func(...string)) (*Cloud, error) {
 	found, err := read(from, auth)
 	if err != nil {
 		return nil, err
@@ -113,6 +118,26 @@ func (c *Cloud) Compute() (*gophercloud.ServiceClient, error) {
 	return c.client(openstack.NewComputeV2, "nova", ComputeMicroversion)
 }
 
+// BlockStorage is a client for Cinder at BlockStorageMicroversion; ErrNoService if
+// the cloud has none.
+func (c *Cloud) BlockStorage() (*gophercloud.ServiceClient, error) {
+	return c.client(openstack.NewBlockStorageV3, "cinder", BlockStorageMicroversion)
+}
+
+// Network is a client for Neutron; ErrNoService if the cloud has none.
+func (c *Cloud) Network() (*gophercloud.ServiceClient, error) {
+	return c.client(openstack.NewNetworkV2, "neutron", "")
+}
+
+// Image is a client for Glance; ErrNoService if the cloud has none.
+func (c *Cloud) Image() (*gophercloud.ServiceClient, error) {
+	return c.client(openstack.NewImageV2, "glance", "")
+}
+
+// ErrNoService is a service of which the catalog has not one endpoint, in no
+// region. That the cloud does not have it is then a fact, and no wrong option.
+var ErrNoService = errors.New("the cloud has no such service")
+
 type factory func(*gophercloud.ProviderClient, gophercloud.EndpointOpts) (*gophercloud.ServiceClient, error)
 
 func (c *Cloud) client(make factory, name, microversion string) (*gophercloud.ServiceClient, error) {
@@ -126,11 +151,14 @@ func (c *Cloud) client(make factory, name, microversion string) (*gophercloud.Se
 }
 
 func (c *Cloud) locate(wanted gophercloud.EndpointOpts) (string, error) {
+	kinds := catalogTypes(wanted.Type)
+	known := false
 	for _, availability := range c.interfaces {
 		for _, entry := range c.catalog.Entries {
-			if entry.Type != wanted.Type {
+			if !slices.Contains(kinds, entry.Type) {
 				continue
 			}
+			known = known || len(entry.Endpoints) > 0
 			for _, endpoint := range entry.Endpoints {
 				inRegion := wanted.Region == "" || endpoint.RegionID == wanted.Region || endpoint.Region == wanted.Region
 				if inRegion && gophercloud.Availability(endpoint.Interface) == availability {
@@ -139,9 +167,21 @@ func (c *Cloud) locate(wanted gophercloud.EndpointOpts) (string, error) {
 			}
 		}
 	}
+	if !known {
+		return "", fmt.Errorf("keystone's catalog has no endpoint for %s: %w", kinds[0], ErrNoService)
+	}
 	region := "any region"
 	if wanted.Region != "" {
 		region = "region " + wanted.Region
 	}
-	return "", fmt.Errorf("keystone's catalog has no endpoint for %s with interface %v in %s: check region_name and interface", wanted.Type, c.interfaces, region)
+	return "", fmt.Errorf("keystone's catalog has no endpoint for %s with interface %v in %s: check region_name and interface", kinds[0], c.interfaces, region)
+}
+
+// catalogTypes are the names under which a service may stand in the catalog.
+// gophercloud's aliases of Cinder include volumev2, which has no attachments.
+func catalogTypes(kind string) []string {
+	if kind == "block-storage" {
+		return []string{"volumev3", "block-storage"}
+	}
+	return []string{kind}
 }

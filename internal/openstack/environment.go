@@ -61,13 +61,13 @@ func fromEnvironment(getenv func(string) string) (source, error) {
 	if entry.AuthInfo.AuthURL == "" {
 		return source{}, errors.New("no credentials: give cloud (its name in clouds.yaml), auth, or nova_conf (on a controller), or set OS_CLOUD, or OS_AUTH_URL, OS_USERNAME, OS_PASSWORD and OS_PROJECT_NAME in the task's environment")
 	}
-	if insecure(getenv("OS_INSECURE")) {
+	if isTrue(getenv("OS_INSECURE")) {
 		entry.Verify = new(bool)
 	}
 	found.entry = entry
 	return found, nil
 }
 
-func insecure(value string) bool {
+func isTrue(value string) bool {
 	return slices.Contains([]string{"1", "true", "yes", "on"}, strings.ToLower(strings.TrimSpace(value)))
 }

@@ -20,7 +20,7 @@ import (
 // Failure is a request that a service refused or did not answer. It wraps
 // gophercloud's error, so that gophercloud.ResponseCodeIs sees through it.
 type Failure struct {
-	Service string // keystone, placement, nova
+	Service string // keystone, placement, nova, cinder, neutron, glance
 	Method  string
 	URL     string // without credentials
 	Status  int    // 0: no answer

@@ -1,6 +1,7 @@
 package openstack
 
 import (
+	"context"
 	"fmt"
 	"strings"
 
@@ -18,18 +19,9 @@ func fromNovaConf(path string) (source, error) {
 		return source{}, err
 	}
 	for _, section := range []string{"placement", "keystone_authtoken"} {
-		credentials := section
-		// keystoneauth lets a section point to another one for all but its endpoint.
-		if other := config.Get(section, "auth_section"); other != "" {
-			credentials = other
-		}
-		if config.Get(credentials, "auth_url") == "" {
+		found, ok := fromSection(config, path, section)
+		if !ok {
 			continue
-		}
-		found := source{
-			origin: fmt.Sprintf("[%s] of %s", credentials, path), region: config.Get(section, "region_name"),
-			entry:    entryFrom(func(option string) string { return config.Get(credentials, option) }),
-			authType: config.Get(credentials, "auth_type"), interfaces: []string{"internal", "public"},
 		}
 		if names := config.Get(section, "valid_interfaces"); names != "" && section == "placement" {
 			found.interfaces = strings.FieldsFunc(names, func(r rune) bool { return r == ',' || r == ' ' })
@@ -37,6 +29,49 @@ func fromNovaConf(path string) (source, error) {
 		return found, nil
 	}
 	return source{}, fmt.Errorf("read credentials from %s: neither [placement] nor [keystone_authtoken] has an auth_url: is it the nova.conf of a controller?", path)
+}
+
+func fromSection(config osloconf.Config, path, section string) (source, bool) {
+	credentials := section
+	// keystoneauth lets a section point to another one for all but its endpoint.
+	if other := config.Get(section, "auth_section"); other != "" {
+		credentials = other
+	}
+	if config.Get(credentials, "auth_url") == "" {
+		return source{}, false
+	}
+	return source{
+		origin: fmt.Sprintf("[%s] of %s", credentials, path), region: config.Get(section, "region_name"),
+		entry:    entryFrom(func(option string) string { return config.Get(credentials, option) }),
+		authType: config.Get(credentials, "auth_type"), interfaces: []string{"internal", "public"},
+	}, true
+}
+
+// ServiceToken asks Keystone for the token by which a service sees that it is Nova
+// who asks (keystoneauth1/service_token.py), with the account of [service_user]. It
+// is empty without nova_conf, and where Nova itself sends none. Since CVE-2023-2088
+// Cinder wants one for each attachment of which Nova still knows
+// (cinder/volume/api.py attachment_deletion_allowed).
+func ServiceToken(ctx context.Context, auth Auth, secret func(...string)) (string, error) {
+	if auth.NovaConf == "" {
+		return "", nil
+	}
+	config, err := osloconf.Load(auth.NovaConf)
+	if err != nil {
+		return "", err
+	}
+	if !isTrue(config.Get("service_user", "send_service_user_token")) {
+		return "", nil
+	}
+	found, ok := fromSection(config, auth.NovaConf, "service_user")
+	if !ok {
+		return "", nil
+	}
+	cloud, err := connect(ctx, found, auth, secret)
+	if err != nil {
+		return "", err
+	}
+	return cloud.provider.Token(), nil
 }
 
 func entryFrom(get func(string) string) *clouds.Cloud {
@@ -61,7 +96,7 @@ func entryFrom(get func(string) string) *clouds.Cloud {
 		ClientCertFile: get("certfile"),
 		ClientKeyFile:  get("keyfile"),
 	}
-	if insecure(get("insecure")) {
+	if isTrue(get("insecure")) {
 		entry.Verify = new(bool)
 	}
 	return entry
