@@ -63,6 +63,8 @@ type Volume struct {
 	VolumeID     string `json:"volume_id"`
 	AttachmentID string `json:"attachment_id"`
 	Device       string `json:"device"`
+	// Root says that the instance boots from it.
+	Root bool `json:"root"`
 	// DeleteOnTermination says that nova-compute deletes the volume when it reaps the instance.
 	DeleteOnTermination bool `json:"delete_on_termination"`
 }
@@ -71,6 +73,9 @@ type Volume struct {
 type Port struct {
 	ID         string `json:"id"`
 	MACAddress string `json:"mac_address"`
+	// PreserveOnDelete says that the port was made before the instance, and is to stay
+	// when that is deleted. It is nil where the info cache does not tell.
+	PreserveOnDelete *bool `json:"preserve_on_delete"`
 }
 
 // Migration is a move of the instance.
@@ -176,6 +181,7 @@ func (c Cell) volumes() []Volume {
 		volumes = append(volumes, Volume{
 			VolumeID: mapping.text("volume_id"), AttachmentID: mapping.text("attachment_id"),
 			Device: mapping.text("device_name"), DeleteOnTermination: mapping.flag("delete_on_termination"),
+			Root: mapping.text("boot_index") == "0",
 		})
 	}
 	return volumes
@@ -192,7 +198,12 @@ func (c Cell) ports() []Port {
 	}
 	for _, cache := range c.Record["instance_info_caches"].Rows {
 		for _, vif := range gjson.Parse(cache.text("network_info")).Array() {
-			add(Port{vif.Get("id").String(), vif.Get("address").String()})
+			port := Port{ID: vif.Get("id").String(), MACAddress: vif.Get("address").String()}
+			if told := vif.Get("preserve_on_delete"); told.IsBool() {
+				kept := told.Bool()
+				port.PreserveOnDelete = &kept
+			}
+			add(port)
 		}
 	}
 	for _, vif := range c.Record["virtual_interfaces"].Rows {
@@ -200,7 +211,7 @@ func (c Cell) ports() []Port {
 			continue
 		}
 		mac, id, _ := strings.Cut(vif.text("address"), "/")
-		add(Port{id, mac})
+		add(Port{ID: id, MACAddress: mac})
 	}
 	return ports
 }
