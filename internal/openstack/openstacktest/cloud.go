@@ -1,5 +1,5 @@
-// Package openstacktest is a small cloud in memory: Keystone, Nova and Placement
-// as far as the modules ask them. It counts requests, and can be told to fail.
+// Package openstacktest is a small cloud in memory: Keystone, Nova, Placement, Cinder,
+// Neutron and Glance as far as the modules ask them. It counts requests, and can be told to fail.
 //
 // Placement behaves as release 8.0 (Zed) was seen to; the contract suite of package
 // placement holds it to the real service.
@@ -20,12 +20,17 @@ import (
 const (
 	Token    = "token-of-the-fake-cloud"
 	Password = "password-of-the-fake-cloud"
+	// ServiceUser is the account whose tokens are service tokens.
+	ServiceUser = "nova-service"
 )
 
 // Cloud is the fake cloud. Change it only within Do.
 type Cloud struct {
 	Placement
 	Nova
+	Cinder
+	Neutron
+	Glance
 	// Secrets are passwords and application credentials' secrets that Keystone takes
 	// beside Password.
 	Secrets []string
@@ -59,6 +64,8 @@ func New() *Cloud {
 	cloud := &Cloud{}
 	cloud.Placement.init()
 	cloud.Nova.init()
+	cloud.Cinder.init(&cloud.Nova)
+	cloud.Neutron.init()
 	cloud.server = httptest.NewServer(http.HandlerFunc(cloud.serve))
 	return cloud
 }
@@ -187,6 +194,12 @@ func (c *Cloud) route(w http.ResponseWriter, r *http.Request) {
 		c.Placement.serve(w, r, parts)
 	case "compute":
 		c.Nova.serve(w, r, parts[1:])
+	case "volume":
+		c.Cinder.serve(w, r, parts[1:], "service-"+c.token())
+	case "network":
+		c.Neutron.serve(w, r, parts[1:])
+	case "image":
+		c.Glance.serve(w, r, parts[1:])
 	default:
 		reply(w, http.StatusNotFound, nil)
 	}
@@ -197,7 +210,7 @@ func (c *Cloud) issueToken(w http.ResponseWriter, r *http.Request) {
 		Auth struct {
 			Identity struct {
 				Password struct {
-					User struct{ Password string }
+					User struct{ Name, Password string }
 				}
 				ApplicationCredential struct{ Secret string } `json:"application_credential"`
 			}
@@ -213,7 +226,19 @@ func (c *Cloud) issueToken(w http.ResponseWriter, r *http.Request) {
 	if !c.Missing {
 		catalog = append(catalog, c.service("compute", "/compute/v2.1"))
 	}
-	w.Header().Set("X-Subject-Token", c.token())
+	for _, service := range []struct {
+		kind, path string
+		missing    bool
+	}{{"volumev3", "/volume/v3", c.NoCinder}, {"network", "/network", c.NoNeutron}, {"image", "/image", c.NoGlance}} {
+		if !service.missing {
+			catalog = append(catalog, c.service(service.kind, service.path))
+		}
+	}
+	token := c.token()
+	if identity.Password.User.Name == ServiceUser {
+		token = "service-" + token
+	}
+	w.Header().Set("X-Subject-Token", token)
 	reply(w, http.StatusCreated, map[string]any{"token": map[string]any{"expires_at": "2099-01-01T00:00:00.000000Z", "catalog": catalog}})
 }
 

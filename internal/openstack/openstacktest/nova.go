@@ -21,6 +21,8 @@ type Server struct {
 	Status, Host string
 	Node         string // the hypervisor's host name; empty: as Host
 	Task         string
+	RootDevice   string
+	Volumes      []VolumeMapping
 }
 
 // Migration is a migration as GET /os-migrations shows it.
@@ -37,6 +39,8 @@ func (n *Nova) init() {
 func (n *Nova) serve(w http.ResponseWriter, r *http.Request, parts []string) {
 	forbidden := map[string]any{"forbidden": map[string]any{"code": 403, "message": "Policy doesn't allow it to be performed."}}
 	switch {
+	case len(parts) > 2 && parts[2] == "os-volume_attachments":
+		n.serveVolumeAttachments(w, r, parts)
 	case r.Method != http.MethodGet || r.Header.Get("OpenStack-API-Version") != "compute 2.59":
 		reply(w, http.StatusBadRequest, map[string]any{"badRequest": map[string]any{"message": "the fake Nova only answers GET at 2.59"}})
 	case len(parts) == 2 && parts[0] == "servers":
@@ -58,7 +62,10 @@ func (n *Nova) show(w http.ResponseWriter, uuid string) {
 		reply(w, http.StatusNotFound, map[string]any{"itemNotFound": map[string]any{"code": 404, "message": "Instance " + uuid + " could not be found."}})
 		return
 	}
-	body := map[string]any{"id": uuid, "status": server.Status}
+	body := map[string]any{
+		"id": uuid, "status": server.Status, "OS-EXT-STS:vm_state": strings.ToLower(server.Status),
+		"created": "2026-01-29T13:42:02Z", "updated": "2026-01-29T13:42:02Z", "OS-EXT-SRV-ATTR:root_device_name": cmp.Or(server.RootDevice, "/dev/vda"),
+	}
 	if server.Host != "" {
 		body["OS-EXT-SRV-ATTR:host"] = server.Host
 		body["OS-EXT-SRV-ATTR:hypervisor_hostname"] = cmp.Or(server.Node, server.Host)

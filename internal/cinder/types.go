@@ -1,0 +1,119 @@
+package cinder
+
+import (
+	"encoding/json"
+	"errors"
+)
+
+// Attachment is Cinder's record that a volume is given to an instance.
+type Attachment struct {
+	ID       string `json:"id"`
+	VolumeID string `json:"volume_id"`
+	Instance string `json:"instance"`
+	// Status is reserved, attaching, attached, detaching, error_attaching or error_detaching.
+	Status     string `json:"status"`
+	Mode       string `json:"attach_mode"`
+	AttachedAt string `json:"attached_at"`
+	// Connection is how a host finds the volume, without what lets it in.
+	Connection Connection `json:"connection_info"`
+}
+
+// Connection is what is harmless in an attachment's connection_info. It is a list
+// of what is kept, since drivers have secrets under names of their own (auth_password,
+// discovery_auth_password, keyring, secret_uuid, options of a mount).
+type Connection struct {
+	Type       string   `json:"driver_volume_type,omitempty"`
+	Name       string   `json:"name,omitempty"`
+	Hosts      []string `json:"hosts,omitempty"`
+	TargetIQN  string   `json:"target_iqn,omitempty"`
+	TargetIQNs []string `json:"target_iqns,omitempty"`
+	// A target's portals are HOST:PORT.
+	TargetPortal  string   `json:"target_portal,omitempty"`
+	TargetPortals []string `json:"target_portals,omitempty"`
+	AccessMode    string   `json:"access_mode,omitempty"`
+	Encrypted     bool     `json:"encrypted,omitempty"`
+}
+
+// UnmarshalJSON takes what it knows, field by field: what a driver writes in another
+// form, or an attachment without a connection yet, is no error.
+func (c *Connection) UnmarshalJSON(data []byte) error {
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(data, &fields) != nil {
+		return nil //nolint:nilerr // it is text or nothing, of which nothing is kept
+	}
+	for name, into := range map[string]any{
+		"driver_volume_type": &c.Type, "name": &c.Name, "hosts": &c.Hosts, "target_iqn": &c.TargetIQN, "target_iqns": &c.TargetIQNs,
+		"target_portal": &c.TargetPortal, "target_portals": &c.TargetPortals, "access_mode": &c.AccessMode, "encrypted": &c.Encrypted,
+	} {
+		_ = json.Unmarshal(fields[name], into)
+	}
+	return nil
+}
+
+// Volume is a volume.
+type Volume struct {
+	ID          string `json:"id"`
+	Name        string `json:"name"`
+	Status      string `json:"status"`
+	Size        int    `json:"size"` // in GiB
+	Multiattach bool   `json:"multiattach"`
+	Bootable    string `json:"bootable"` // "true" or "false"
+	ProjectID   string `json:"os-vol-tenant-attr:tenant_id"`
+	// Attachments are those whose status is attached; see Client.AttachmentsOf.
+	Attachments []VolumeAttachment `json:"attachments"`
+}
+
+// VolumeAttachment is an attachment as its volume shows it.
+type VolumeAttachment struct {
+	// ID is the attachment's: the field "id" has the volume's.
+	ID     string `json:"attachment_id"`
+	Server string `json:"server_id"`
+	Device string `json:"device"`
+	Host   string `json:"host_name"`
+}
+
+// Snapshot is a snapshot of a volume.
+type Snapshot struct {
+	ID        string `json:"id"`
+	Name      string `json:"name"`
+	VolumeID  string `json:"volume_id"`
+	Status    string `json:"status"`
+	Size      int    `json:"size"` // in GiB
+	CreatedAt string `json:"created_at"`
+}
+
+func decodeAttachments(page []byte) ([]Attachment, error) {
+	var answer struct {
+		Attachments *[]Attachment `json:"attachments"`
+	}
+	if err := json.Unmarshal(page, &answer); err != nil {
+		return nil, err
+	}
+	if answer.Attachments == nil {
+		return nil, errors.New("the answer has no attachments")
+	}
+	for _, a := range *answer.Attachments {
+		if a.ID == "" || a.VolumeID == "" {
+			return nil, errors.New("the answer has an attachment without its id or volume")
+		}
+	}
+	return *answer.Attachments, nil
+}
+
+func decodeSnapshots(page []byte) ([]Snapshot, error) {
+	var answer struct {
+		Snapshots *[]Snapshot `json:"snapshots"`
+	}
+	if err := json.Unmarshal(page, &answer); err != nil {
+		return nil, err
+	}
+	if answer.Snapshots == nil {
+		return nil, errors.New("the answer has no snapshots")
+	}
+	for _, s := range *answer.Snapshots {
+		if s.ID == "" || s.VolumeID == "" {
+			return nil, errors.New("the answer has a snapshot without its id or volume")
+		}
+	}
+	return *answer.Snapshots, nil
+}

@@ -1,0 +1,132 @@
+// Package neutron reads an instance's ports and lets go of them as Nova does when it
+// deletes the instance.
+package neutron
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"strconv"
+
+	"github.com/gophercloud/gophercloud/v2"
+)
+
+// Client asks one Neutron service, as a user who sees all projects.
+type Client struct {
+	service *gophercloud.ServiceClient
+}
+
+// New makes a Client of gophercloud's.
+func New(service *gophercloud.ServiceClient) *Client { return &Client{service} }
+
+// Port is a port. Profile is what the host was told about its device.
+type Port struct {
+	ID          string         `json:"id"`
+	Name        string         `json:"name"`
+	MACAddress  string         `json:"mac_address"`
+	Status      string         `json:"status"`
+	NetworkID   string         `json:"network_id"`
+	ProjectID   string         `json:"project_id"`
+	DeviceID    string         `json:"device_id"`
+	DeviceOwner string         `json:"device_owner"`
+	Host        string         `json:"binding:host_id"`
+	Profile     map[string]any `json:"binding:profile"`
+	FixedIPs    []FixedIP      `json:"fixed_ips"`
+	// DNSName is nil where Neutron has no extension for it.
+	DNSName *string `json:"dns_name,omitempty"`
+	// Revision is nil where Neutron does not count them.
+	Revision *int `json:"revision_number,omitempty"`
+}
+
+// FixedIP is an address of a port.
+type FixedIP struct {
+	Subnet  string `json:"subnet_id"`
+	Address string `json:"ip_address"`
+}
+
+// Ports lists those whose device is the instance.
+func (c *Client) Ports(ctx context.Context, instance string) ([]Port, error) {
+	var answer struct {
+		Ports *[]Port `json:"ports"`
+	}
+	_, err := c.service.Get(ctx, c.service.ServiceURL("ports?"+url.Values{"device_id": {instance}}.Encode()), &answer, nil)
+	if err == nil && answer.Ports == nil {
+		err = errors.New("the answer has no ports")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list the ports of instance %s: %w", instance, err)
+	}
+	for _, port := range *answer.Ports {
+		if port.ID == "" || port.DeviceID != instance {
+			return nil, fmt.Errorf("list the ports of instance %s: the answer has a port %q of device %q", instance, port.ID, port.DeviceID)
+		}
+	}
+	return *answer.Ports, nil
+}
+
+// Port is nil for a port that Neutron does not know.
+func (c *Client) Port(ctx context.Context, id string) (*Port, error) {
+	var answer struct {
+		Port *Port `json:"port"`
+	}
+	_, err := c.service.Get(ctx, c.service.ServiceURL("ports", id), &answer, nil)
+	switch {
+	case gophercloud.ResponseCodeIs(err, http.StatusNotFound):
+		return nil, nil
+	case err == nil && (answer.Port == nil || answer.Port.ID != id):
+		err = errors.New("the answer has no such port")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read port %s: %w", id, err)
+	}
+	return answer.Port, nil
+}
+
+// ofTheHost are the keys of a binding profile that belong to a device of the host,
+// and not to the port (nova/network/neutron.py _unbind_ports).
+var ofTheHost = []string{
+	"pci_vendor_info", "pci_slot", "allocation", "arq_uuid", "physical_network", "card_serial_number", "vf_num", "pf_mac_address", "device_mac_address",
+}
+
+// Unbind frees a port for another device, as Nova does with one that it did not make:
+// nova/network/neutron.py _unbind_ports and _reset_port_dns_name. It is refused if
+// the port has changed since it was read, where Neutron counts revisions.
+func (c *Client) Unbind(ctx context.Context, port Port) error {
+	profile := map[string]any{}
+	maps.Copy(profile, port.Profile)
+	for _, key := range ofTheHost {
+		delete(profile, key)
+	}
+	change := map[string]any{"device_id": "", "device_owner": "", "binding:host_id": nil, "binding:profile": profile}
+	if port.DNSName != nil && *port.DNSName != "" {
+		// Nova would refuse to give the port to a server of another name.
+		change["dns_name"] = ""
+	}
+	options := &gophercloud.RequestOpts{OkCodes: []int{http.StatusOK}, MoreHeaders: unchanged(port)}
+	if _, err := c.service.Put(ctx, c.service.ServiceURL("ports", port.ID), map[string]any{"port": change}, nil, options); err != nil {
+		return fmt.Errorf("unbind port %s: %w", port.ID, err)
+	}
+	return nil
+}
+
+// Delete deletes a port, unless it has changed since it was read. Gone already is no
+// error.
+func (c *Client) Delete(ctx context.Context, port Port) error {
+	options := &gophercloud.RequestOpts{OkCodes: []int{http.StatusNoContent, http.StatusNotFound}, MoreHeaders: unchanged(port)}
+	if _, err := c.service.Delete(ctx, c.service.ServiceURL("ports", port.ID), options); err != nil {
+		return fmt.Errorf("delete port %s: %w", port.ID, err)
+	}
+	return nil
+}
+
+// unchanged is the condition that Neutron checks in the transaction that writes
+// (extension revision-if-match, since Pike).
+func unchanged(port Port) map[string]string {
+	if port.Revision == nil {
+		return nil
+	}
+	return map[string]string{"If-Match": "revision_number=" + strconv.Itoa(*port.Revision)}
+}

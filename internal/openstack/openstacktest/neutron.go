@@ -1,0 +1,96 @@
+package openstacktest
+
+import (
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Neutron is the fake network API.
+type Neutron struct {
+	Ports     []*Port
+	NoNeutron bool // no endpoint in the catalog
+	// InTrunk are ports that Neutron does not delete.
+	InTrunk map[string]bool
+}
+
+// Port is a port.
+type Port struct {
+	ID, Device, Owner, Host string
+	DNSName                 string
+	Profile                 map[string]any
+	Revision                int
+}
+
+func (n *Neutron) init() { n.InTrunk = map[string]bool{} }
+
+func (p *Port) json() map[string]any {
+	return map[string]any{
+		"id": p.ID, "name": "", "mac_address": "fa:16:3e:00:00:01", "status": map[bool]string{true: "DOWN", false: "ACTIVE"}[p.Host == ""],
+		"network_id": "network-1", "project_id": "project-1", "device_id": p.Device, "device_owner": p.Owner, "binding:host_id": p.Host,
+		"binding:profile": p.Profile, "fixed_ips": []any{map[string]any{"subnet_id": "subnet-1", "ip_address": "192.0.2.7"}},
+		"dns_name": p.DNSName, "revision_number": p.Revision,
+	}
+}
+
+func neutronError(kind, message string) map[string]any {
+	return map[string]any{"NeutronError": map[string]any{"type": kind, "message": message, "detail": ""}}
+}
+
+func (n *Neutron) serve(w http.ResponseWriter, r *http.Request, parts []string) {
+	if len(parts) == 0 || parts[0] != "ports" {
+		reply(w, http.StatusNotFound, neutronError("HTTPNotFound", "The resource could not be found."))
+		return
+	}
+	if len(parts) == 1 {
+		list := []any{}
+		for _, p := range n.Ports {
+			if p.Device == r.URL.Query().Get("device_id") {
+				list = append(list, p.json())
+			}
+		}
+		reply(w, http.StatusOK, map[string]any{"ports": list})
+		return
+	}
+	port := find(n.Ports, func(p *Port) bool { return p.ID == parts[1] })
+	wanted, conditional := strings.CutPrefix(r.Header.Get("If-Match"), "revision_number=")
+	switch {
+	case port == nil:
+		reply(w, http.StatusNotFound, neutronError("PortNotFound", "Port "+parts[1]+" could not be found."))
+	case conditional && wanted != strconv.Itoa(port.Revision):
+		reply(w, http.StatusPreconditionFailed, neutronError("RevisionNumberConstraintFailed", "Constrained to "+wanted+", but current revision is "+strconv.Itoa(port.Revision)))
+	case r.Method == http.MethodGet:
+		reply(w, http.StatusOK, map[string]any{"port": port.json()})
+	case r.Method == http.MethodDelete && n.InTrunk[port.ID]:
+		reply(w, http.StatusConflict, neutronError("PortInUseAsTrunkParent", "Port "+port.ID+" is currently a parent port for trunk 1."))
+	case r.Method == http.MethodDelete:
+		n.Ports = slices.DeleteFunc(n.Ports, func(other *Port) bool { return other == port })
+		reply(w, http.StatusNoContent, nil)
+	default:
+		n.change(w, r, port)
+	}
+}
+
+func (n *Neutron) change(w http.ResponseWriter, r *http.Request, port *Port) {
+	var request struct {
+		Port struct {
+			Device  *string        `json:"device_id"`
+			Owner   *string        `json:"device_owner"`
+			DNSName *string        `json:"dns_name"`
+			Profile map[string]any `json:"binding:profile"`
+			Host    *string        `json:"binding:host_id"`
+		}
+	}
+	if err := json.NewDecoder(r.Body).Decode(&request); err != nil || request.Port.Device == nil || request.Port.Owner == nil {
+		reply(w, http.StatusBadRequest, neutronError("HTTPBadRequest", "the fake Neutron only unbinds"))
+		return
+	}
+	port.Device, port.Owner, port.Profile, port.Host = *request.Port.Device, *request.Port.Owner, request.Port.Profile, ""
+	if request.Port.DNSName != nil {
+		port.DNSName = *request.Port.DNSName
+	}
+	port.Revision++
+	reply(w, http.StatusOK, map[string]any{"port": port.json()})
+}
