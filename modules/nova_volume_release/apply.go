@@ -1,0 +1,197 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gophercloud/gophercloud/v2"
+
+	"nova-orphan/internal/openstack"
+)
+
+// carryOut does the steps, and judges the instance anew before each: some wait for
+// Cinder, and nobody can put an attachment back.
+func (t *task) carryOut(ctx context.Context, reply *answer, steps []step) error {
+	for i, s := range steps {
+		said, err := t.witness.Testify(ctx, t.Instance)
+		if err != nil {
+			return fmt.Errorf("judge the instance anew: %w", err)
+		}
+		if said.judgement.Verdict.Refuses() {
+			reply.Verdict, reply.Reasons = string(said.judgement.Verdict), said.judgement.Reasons
+			return refusal(append([]string{fmt.Sprintf("instance %s is %s by now", t.Instance, said.judgement.Verdict)}, said.judgement.Reasons...))
+		}
+		done, err := t.write(ctx, s)
+		if done {
+			reply.Changed = true
+			t.call.Audit("instance %s: %s; backup in %s", t.Instance, s.text, strings.Join(reply.BackupFiles, " "))
+		}
+		if err != nil {
+			if uncertain(err) {
+				t.doubted = &steps[i]
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+// write does one step and waits until it shows. It says whether this call has
+// changed something, as far as it knows, also beside an error.
+func (t *task) write(ctx context.Context, s step) (bool, error) {
+	switch s.kind {
+	case preserve:
+		err := t.nova.Preserve(ctx, t.Instance, s.id)
+		return err == nil, err
+	case detach:
+		return t.detach(ctx, s)
+	case reset:
+		return t.reset(ctx, s)
+	case deleteSnapshot:
+		return t.deleteAndWait(ctx, s, t.volumes.DeleteSnapshot, func() (string, error) {
+			found, err := t.volumes.Snapshot(ctx, s.id)
+			if found == nil {
+				return "", err
+			}
+			return found.Status, err
+		})
+	case deleteVolume:
+		status := func() (string, error) {
+			found, err := t.volumes.Volume(ctx, s.id)
+			if found == nil {
+				return "", err
+			}
+			return found.Status, err
+		}
+		if now, err := status(); err != nil || slices.Contains([]string{"in-use", "detaching"}, now) {
+			return false, errors.Join(err, errNotYet)
+		}
+		return t.deleteAndWait(ctx, s, t.volumes.DeleteVolume, status)
+	default:
+		return t.releasePort(ctx, s)
+	}
+}
+
+// errNotYet says that a step waits for another one, which the next look plans.
+var errNotYet = errors.New("the volume is not free yet")
+
+// settle is how long a volume may take to become free after its last attachment is
+// gone. Cinder sets its status with the same request, so that it is soon clear what stays.
+const settle = 5 * time.Second
+
+func (t *task) detach(ctx context.Context, s step) (bool, error) {
+	token, err := t.serviceToken(ctx)
+	if err != nil {
+		return false, fmt.Errorf("get a token of nova's service user: %w", err)
+	}
+	if err := t.volumes.DeleteAttachment(ctx, s.id, token); err != nil {
+		return false, t.explain(err, token != "")
+	}
+	err = await(ctx, func() (bool, error) {
+		attached, err := t.volumes.Attached(ctx, s.id)
+		return !attached, err
+	})
+	if err != nil {
+		return true, fmt.Errorf("read back: attachment %s: %w", s.id, err)
+	}
+	brief, cancel := context.WithTimeout(ctx, settle)
+	defer cancel()
+	err = await(brief, func() (bool, error) {
+		v, err := t.volumes.Volume(brief, s.volume)
+		return err != nil || v == nil || v.Status != "detaching", err
+	})
+	if brief.Err() != nil && ctx.Err() == nil {
+		err = nil // what stays is for the next look
+	}
+	return true, err
+}
+
+// explain adds what Cinder's own words leave out.
+func (t *task) explain(err error, byService bool) error {
+	switch {
+	case gophercloud.ResponseCodeIs(err, http.StatusConflict) && !byService:
+		return fmt.Errorf("%w: since CVE-2023-2088 cinder lets only nova itself delete an attachment that nova still knows: give nova_conf, whose [service_user] with send_service_user_token = true says that it is nova who asks, or finish the instance's deletion first (nova_instance_purge) and run the module again", err)
+	case gophercloud.ResponseCodeIs(err, http.StatusUnauthorized) && byService:
+		return fmt.Errorf("%w: the roles of [service_user] must be among service_token_roles of cinder's [keystone_authtoken]", err)
+	}
+	return err
+}
+
+func (t *task) reset(ctx context.Context, s step) (bool, error) {
+	v := volume{id: s.id}
+	var err error
+	if v.all, err = t.volumes.AttachmentsOf(ctx, s.id); err != nil {
+		return false, err
+	}
+	if v.cinder, err = t.volumes.Volume(ctx, s.id); err != nil || !v.without() {
+		return false, err // somebody has done it, or has the volume by now
+	}
+	err = t.volumes.ResetVolume(ctx, s.id)
+	return err == nil, err
+}
+
+// deleteAndWait deletes, and waits until it is gone. Cinder sets the status deleting
+// before it answers, so that any other one says that it gave up.
+func (t *task) deleteAndWait(ctx context.Context, s step, remove func(context.Context, string) error, status func() (string, error)) (bool, error) {
+	if err := remove(ctx, s.id); err != nil {
+		return false, err
+	}
+	err := await(ctx, func() (bool, error) {
+		now, err := status()
+		if err == nil && now != "" && now != "deleting" {
+			err = fmt.Errorf("cinder did not delete it: it is %s (see the log of cinder-volume)", now)
+		}
+		return now == "", err
+	})
+	if err != nil {
+		return true, fmt.Errorf("%s: %w", s.text, err)
+	}
+	return true, nil
+}
+
+func (t *task) releasePort(ctx context.Context, s step) (bool, error) {
+	port, err := t.ports.Port(ctx, s.id)
+	// One that is another's by now is not ours to touch.
+	if err != nil || port == nil || port.DeviceID != t.Instance {
+		return false, err
+	}
+	if s.kind == deletePort {
+		err = t.ports.Delete(ctx, *port)
+	} else {
+		err = t.ports.Unbind(ctx, *port)
+	}
+	return err == nil, err
+}
+
+// await looks until it is done, ever more seldom, as long as the context lasts.
+func await(ctx context.Context, look func() (done bool, err error)) error {
+	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
+		done, err := look()
+		if done || err != nil {
+			return err
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return fmt.Errorf("it is still there: %w", ctx.Err())
+		}
+	}
+}
+
+// again says that after this failure it makes sense to look and judge again.
+func again(err error) bool {
+	return uncertain(err) || errors.Is(err, errNotYet) || gophercloud.ResponseCodeIs(err, http.StatusPreconditionFailed)
+}
+
+// uncertain says that the write may have arrived all the same.
+func uncertain(err error) bool {
+	var failure *openstack.Failure
+	return errors.As(err, &failure) && failure.Uncertain() && failure.Method != http.MethodGet
+}

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"slices"
+
+	"nova-orphan/internal/cinder"
+	"nova-orphan/internal/neutron"
+	"nova-orphan/internal/orphan"
+)
+
+// evidence is all that was read about an instance.
+type evidence struct {
+	testimony
+	// apiKnows says that Nova's API has the server; asked only where that decides.
+	apiKnows    bool
+	attachments []cinder.Attachment
+	volumes     []volume
+	snapshots   []cinder.Snapshot
+	images      []image
+	ports       []neutron.Port
+	// What the cloud does not have.
+	noCinder, noNeutron, noGlance bool
+}
+
+// volume is a volume that either side gives to the instance.
+type volume struct {
+	id string
+	// cinder is nil for a volume that Cinder no longer has.
+	cinder *cinder.Volume
+	// mapping is nil for a volume of which Nova does not know.
+	mapping *mapping
+	// all are its attachments, whoever has it.
+	all []cinder.Attachment
+}
+
+// others are the attachments of the volume to other instances, or to a host.
+func (v volume) others(instance string) []cinder.Attachment {
+	return slices.DeleteFunc(slices.Clone(v.all), func(a cinder.Attachment) bool { return a.Instance == instance })
+}
+
+// without says that no attachment explains the volume's status, and that Cinder
+// leaves it so: in the other statuses between (attaching, reserved) somebody may just
+// now be getting it in the old way, without an attachment of his own.
+func (v volume) without() bool {
+	return v.cinder != nil && len(v.all) == 0 && slices.Contains([]string{"in-use", "detaching"}, v.cinder.Status)
+}
+
+// seen are the volumes of which this call knows that they are the instance's: when
+// the attachment is gone, nothing may say so any more.
+type seen []string
+
+func (s *seen) add(id string) {
+	if id != "" && !slices.Contains(*s, id) {
+		*s = append(*s, id)
+	}
+}
+
+// read reads all of it. With an error, the verdict is unknown.
+func (t *task) read(ctx context.Context) (e evidence, err error) {
+	defer func() {
+		if err != nil {
+			e.judgement.Verdict = orphan.Unknown
+		}
+	}()
+	e = evidence{noCinder: t.volumes == nil, noNeutron: t.ports == nil, noGlance: t.images == nil}
+	if e.testimony, err = t.witness.Testify(ctx, t.Instance); err != nil {
+		return e, err
+	}
+	if err = t.readVolumes(ctx, &e); err != nil {
+		return e, err
+	}
+	if t.images != nil {
+		if e.images, err = t.images.MadeFrom(ctx, t.Instance, e.snapshots); err != nil {
+			return e, err
+		}
+	}
+	if t.ports != nil {
+		if e.ports, err = t.ports.Ports(ctx, t.Instance); err != nil {
+			return e, err
+		}
+	}
+	if t.PreserveVolumes && slices.ContainsFunc(e.mappings, func(m mapping) bool { return m.DeleteOnTermination }) {
+		found, err := t.nova.Server(ctx, t.Instance)
+		if err != nil {
+			return e, err
+		}
+		e.apiKnows = found != nil
+	}
+	return e, nil
+}
+
+func (t *task) readVolumes(ctx context.Context, e *evidence) (err error) {
+	if t.volumes == nil {
+		return nil
+	}
+	if !t.seesAll {
+		if err = t.volumes.SeesAllProjects(ctx); err != nil {
+			return err
+		}
+		t.seesAll = true
+	}
+	if e.attachments, err = t.volumes.Attachments(ctx, t.Instance); err != nil {
+		return err
+	}
+	for _, m := range e.mappings {
+		t.seen.add(m.VolumeID)
+	}
+	for _, a := range e.attachments {
+		t.seen.add(a.VolumeID)
+	}
+	for _, id := range t.seen {
+		v := volume{id: id}
+		if at := slices.IndexFunc(e.mappings, func(m mapping) bool { return m.VolumeID == id }); at >= 0 {
+			v.mapping = &e.mappings[at]
+		}
+		if v.cinder, err = t.volumes.Volume(ctx, id); err != nil {
+			return err
+		}
+		if v.cinder != nil {
+			if v.all, err = t.volumes.AttachmentsOf(ctx, id); err != nil {
+				return err
+			}
+			found, err := t.volumes.Snapshots(ctx, id)
+			if err != nil {
+				return err
+			}
+			e.snapshots = append(e.snapshots, found...)
+		}
+		e.volumes = append(e.volumes, v)
+	}
+	return nil
+}

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+
+	"github.com/gophercloud/gophercloud/v2"
+	"github.com/tidwall/gjson"
+
+	"nova-orphan/internal/cinder"
+)
+
+// image is a server image. Snapshots are those of volumes of which it consists.
+type image struct {
+	ID        string   `json:"id"`
+	Name      string   `json:"name"`
+	Status    string   `json:"status"`
+	CreatedAt string   `json:"created_at"`
+	Instance  string   `json:"instance_uuid,omitempty"`
+	Mapping   string   `json:"block_device_mapping,omitempty"`
+	Snapshots []string `json:"snapshots,omitempty"`
+}
+
+type glance struct{ client *gophercloud.ServiceClient }
+
+// MadeFrom implements images. An image that Nova makes of a disk has the property
+// instance_uuid; one that it makes of a server booted from volume has only a list of
+// snapshots (nova/compute/utils.py create_image; nova/compute/api.py snapshot_volume_backed).
+func (g *glance) MadeFrom(ctx context.Context, instance string, snapshots []cinder.Snapshot) ([]image, error) {
+	found, err := g.list(ctx, url.Values{"instance_uuid": {instance}}, func(i image) bool { return i.Instance == instance })
+	if err != nil || len(snapshots) == 0 {
+		return found, err
+	}
+	ofVolumes, err := g.list(ctx, url.Values{"bdm_v2": {"True"}}, func(i image) bool {
+		return slices.ContainsFunc(snapshots, func(s cinder.Snapshot) bool { return slices.Contains(i.Snapshots, s.ID) })
+	})
+	for _, i := range ofVolumes {
+		if !slices.ContainsFunc(found, func(known image) bool { return known.ID == i.ID }) {
+			found = append(found, i)
+		}
+	}
+	return found, err
+}
+
+func (g *glance) list(ctx context.Context, query url.Values, wanted func(image) bool) ([]image, error) {
+	var found []image
+	query.Set("limit", "1000")
+	for {
+		var page struct {
+			Images *[]image `json:"images"`
+			Next   string   `json:"next"`
+		}
+		_, err := g.client.Get(ctx, g.client.ServiceURL("images?"+query.Encode()), &page, nil)
+		if err == nil && page.Images == nil {
+			err = errors.New("the answer has no images")
+		}
+		if err != nil {
+			return nil, fmt.Errorf("list the server images: %w", err)
+		}
+		for _, i := range *page.Images {
+			for _, id := range gjson.Get(i.Mapping, "#.snapshot_id").Array() {
+				if id.String() != "" {
+					i.Snapshots = append(i.Snapshots, id.String())
+				}
+			}
+			if i.Mapping = ""; wanted(i) {
+				found = append(found, i)
+			}
+		}
+		if page.Next == "" || len(*page.Images) == 0 {
+			return found, nil
+		}
+		last := (*page.Images)[len(*page.Images)-1].ID
+		if last == query.Get("marker") {
+			return nil, fmt.Errorf("list the server images: the page after %q does not go on", last)
+		}
+		query.Set("marker", last)
+	}
+}

@@ -1,0 +1,314 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"nova-orphan/internal/cinder"
+	"nova-orphan/internal/neutron"
+	"nova-orphan/internal/orphan"
+)
+
+// kind is what a step does.
+type kind string
+
+const (
+	preserve       kind = "preserve" // let Nova keep a volume
+	detach         kind = "detach"   // delete an attachment
+	reset          kind = "reset"    // make a volume available
+	deleteSnapshot kind = "delete_snapshot"
+	deleteVolume   kind = "delete_volume" // the root disk
+	unbind         kind = "unbind"        // a port that the user made
+	deletePort     kind = "delete_port"   // a port that Nova made
+)
+
+// step is one write.
+type step struct {
+	kind kind
+	id   string // of the volume, attachment, snapshot or port
+	// volume is the attachment's.
+	volume string
+	text   string
+}
+
+func (s step) same(other step) bool { return s.kind == other.kind && s.id == other.id }
+
+// plan is what is to be done, and what stays as it is all the same.
+type plan struct {
+	steps []step
+	// foreseen is what Nova itself does later.
+	foreseen []string
+	// remains is what is left of the instance, each with the reason, and with what a
+	// person can do about it.
+	remains []string
+}
+
+func (p *plan) add(kind kind, id, volume, format string, values ...any) {
+	p.steps = append(p.steps, step{kind, id, volume, fmt.Sprintf(format, values...)})
+}
+
+func (p *plan) leave(format string, values ...any) {
+	p.remains = append(p.remains, fmt.Sprintf(format, values...))
+}
+
+// refusal is why nothing is done: all reasons at once.
+type refusal []string
+
+func (r refusal) Error() string { return "refused: " + strings.Join(r, "; ") }
+
+func (r *refusal) object(format string, values ...any) {
+	*r = append(*r, fmt.Sprintf(format, values...))
+}
+
+// decide gives the plan, or the refusal.
+func decide(e evidence, p parameters) (plan, error) {
+	var against refusal
+	if e.judgement.Verdict.Refuses() {
+		against.object("instance %s is %s", p.Instance, e.judgement.Verdict)
+		against = append(against, e.judgement.Reasons...)
+	}
+	if e.noCinder && len(e.mappings) > 0 {
+		against.object("nova gives the instance the volumes %s, but keystone's catalog has no volumev3: cannot tell what cinder has", listVolumes(e.mappings))
+	}
+	if e.noNeutron && len(e.made) > 0 && p.Ports == release {
+		against.object("nova gives the instance %d ports, but keystone's catalog has no network: cannot tell what neutron has (ports: keep leaves them)", len(e.made))
+	}
+	var made plan
+	made.preserve(e, p, &against)
+	made.detach(e)
+	made.reset(e, p)
+	made.deleteSnapshots(e, p)
+	made.deleteRoot(e, p, &against)
+	made.releasePorts(e, p)
+	if len(against) > 0 {
+		return plan{}, against
+	}
+	return made, nil
+}
+
+// inventory is what there is, for who only wants to see it.
+func inventory(e evidence, p parameters) []string {
+	found := plan{remains: []string{}}
+	for _, a := range e.attachments {
+		found.leave("attachment %s gives the instance volume %s (%s)", a.ID, e.volume(a.VolumeID), a.Status)
+	}
+	found.preserve(e, p, &refusal{})
+	found.reset(e, p)
+	found.deleteSnapshots(e, p)
+	for _, port := range e.ports {
+		found.leave("port %s has the instance as its device", describePort(port))
+	}
+	return found.remains
+}
+
+func listVolumes(mappings []mapping) string {
+	var ids []string
+	for _, m := range mappings {
+		ids = append(ids, m.VolumeID)
+	}
+	return strings.Join(ids, ", ")
+}
+
+// acts says that Nova still does something with the instance's mappings.
+func acts(verdict orphan.Verdict) bool { return verdict != orphan.Archived && verdict != orphan.Absent }
+
+// preserve takes delete_on_termination from the mappings, or says what will come of it.
+func (p *plan) preserve(e evidence, want parameters, against *refusal) {
+	for _, v := range e.volumes {
+		if v.mapping == nil || !v.mapping.DeleteOnTermination || v.cinder == nil || !acts(e.judgement.Verdict) {
+			continue
+		}
+		switch {
+		case want.DeleteRoot && v.mapping.Root: // goes anyway
+		case !want.PreserveVolumes:
+			line := fmt.Sprintf("nova DELETES volume %s when it deletes the instance: its delete_on_termination is set (preserve_volumes: true takes that from it)", v)
+			p.foreseen = append(p.foreseen, "afterwards "+line)
+			p.remains = append(p.remains, line)
+		case e.apiKnows:
+			p.add(preserve, v.id, v.id, "keep volume %s when nova deletes the instance: clear its delete_on_termination", v)
+		default:
+			against.object("preserve_volumes cannot be granted to volume %s: nova's API, which alone takes delete_on_termination from it, does not know the instance. "+
+				"Only the row can be changed: UPDATE block_device_mapping SET delete_on_termination = 0 WHERE instance_uuid = '%s' AND volume_id = '%s' (leave preserve_volumes out if nova has nothing left to delete)",
+				v, want.Instance, v.id)
+		}
+	}
+}
+
+func (v volume) String() string {
+	if v.cinder != nil && v.cinder.Name != "" {
+		return v.id + " (" + v.cinder.Name + ")"
+	}
+	return v.id
+}
+
+// detach is for every attachment of the instance, whatever its status.
+func (p *plan) detach(e evidence) {
+	for _, a := range e.attachments {
+		v, what := e.volume(a.VolumeID), ""
+		if v.mapping != nil && v.mapping.Root {
+			what = "the root disk, "
+		}
+		if v.mapping == nil && e.mapped {
+			what += "of which nova does not know, "
+		}
+		p.add(detach, a.ID, a.VolumeID, "detach volume %s: delete its attachment %s (%s%s)", v, a.ID, what, a.Status)
+	}
+	for _, v := range e.volumes {
+		if v.mapping != nil && v.cinder == nil {
+			p.leave("nova still maps volume %s, which cinder no longer has: nova forgets it with the instance", v.id)
+		}
+	}
+}
+
+func (e evidence) volume(id string) volume {
+	for _, v := range e.volumes {
+		if v.id == id {
+			return v
+		}
+	}
+	return volume{id: id}
+}
+
+// reset is for volumes that Cinder has left between.
+func (p *plan) reset(e evidence, want parameters) {
+	for _, v := range e.volumes {
+		switch command := "openstack volume set --state available --detached " + v.id; {
+		case !v.without():
+			if v.cinder != nil && len(v.all) == 0 && slices.Contains([]string{"attaching", "reserved", "error_attaching", "error_detaching"}, v.cinder.Status) {
+				p.leave("volume %s is %s without an attachment: if nobody is attaching it, %s", v, v.cinder.Status, command)
+			}
+		case v.cinder.Multiattach:
+			// Somebody else could attach it at the same time, and the reset would undo that.
+			p.leave("volume %s is %s without an attachment; since it takes several, it is not reset here: %s", v, v.cinder.Status, command)
+		case want.ResetVolumes:
+			p.add(reset, v.id, v.id, "reset volume %s, which is %s without an attachment, to available", v, v.cinder.Status)
+		default:
+			p.leave("volume %s is %s without an attachment: reset_volumes: true, or %s", v, v.cinder.Status, command)
+		}
+	}
+}
+
+// kept says why a snapshot is not deleted even if that is asked for.
+func (e evidence) kept(s cinder.Snapshot, instance string) string {
+	for _, i := range e.images {
+		if slices.Contains(i.Snapshots, s.ID) {
+			return fmt.Sprintf("the server image %s (%s) consists of it", i.ID, i.Name)
+		}
+	}
+	if others := e.volume(s.VolumeID).others(instance); len(others) > 0 {
+		return "others have its volume: " + listInstances(others)
+	}
+	if !slices.Contains([]string{"available", "error", "error_deleting"}, s.Status) {
+		return "it is " + s.Status
+	}
+	return ""
+}
+
+func listInstances(attachments []cinder.Attachment) string {
+	var names []string
+	for _, a := range attachments {
+		name := a.Instance
+		if name == "" {
+			name = "a host, by attachment " + a.ID
+		}
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+func (p *plan) deleteSnapshots(e evidence, want parameters) {
+	for _, s := range e.snapshots {
+		switch kept := e.kept(s, want.Instance); {
+		case !want.DeleteSnapshots:
+			p.leave("snapshot %s (%s) of volume %s stays: delete_snapshots: true deletes it", s.ID, s.Name, s.VolumeID)
+		case kept != "":
+			p.leave("snapshot %s (%s) of volume %s stays: %s", s.ID, s.Name, s.VolumeID, kept)
+		default:
+			p.add(deleteSnapshot, s.ID, s.VolumeID, "delete snapshot %s (%s) of volume %s", s.ID, s.Name, s.VolumeID)
+		}
+	}
+	for _, i := range e.images {
+		p.leave("server image %s (%s) was made from the instance: it stays", i.ID, i.Name)
+	}
+}
+
+// deleteRoot deletes only what is certain to be the root disk, and nobody else's.
+func (p *plan) deleteRoot(e evidence, want parameters, against *refusal) {
+	if !want.DeleteRoot {
+		return
+	}
+	if len(e.mappings) == 0 && len(e.attachments) > 0 {
+		against.object("delete_root_volume cannot be granted: nova has no mapping that says which of the volumes is the root disk")
+	}
+	for _, v := range e.volumes {
+		if v.mapping == nil || !v.mapping.Root || v.cinder == nil {
+			continue
+		}
+		if v.cinder.Status == "deleting" {
+			p.leave("volume %s is being deleted", v)
+			continue
+		}
+		if others := v.others(want.Instance); len(others) > 0 {
+			against.object("the root disk, volume %s, is not deleted: others have it: %s (without delete_root_volume it is only detached)", v, listInstances(others))
+		}
+		if v.without() && (!want.ResetVolumes || v.cinder.Multiattach) {
+			against.object("the root disk, volume %s, is %s without an attachment, and cannot be deleted so (reset_volumes: true)", v, v.cinder.Status)
+		}
+		for _, s := range e.snapshots {
+			if s.VolumeID != v.id {
+				continue
+			}
+			if kept := e.kept(s, want.Instance); !want.DeleteSnapshots {
+				against.object("the root disk, volume %s, is not deleted while it has the snapshot %s (%s) (delete_snapshots: true)", v, s.ID, s.Name)
+			} else if kept != "" {
+				against.object("the root disk, volume %s, is not deleted while it has the snapshot %s (%s), which stays: %s", v, s.ID, s.Name, kept)
+			}
+		}
+		p.add(deleteVolume, v.id, v.id, "DELETE volume %s, the root disk", v)
+	}
+}
+
+// releasePorts does with each what Nova's deallocate_for_instance does
+// (nova/network/neutron.py), where it is known whose it is.
+func (p *plan) releasePorts(e evidence, want parameters) {
+	for _, port := range e.ports {
+		byNova, known := e.made[port.ID]
+		switch _, accelerated := port.Profile["arq_uuid"]; {
+		case want.Ports == keep:
+			p.leave("port %s stays (ports: keep)", describePort(port))
+		case port.DeviceOwner != "" && !strings.HasPrefix(port.DeviceOwner, "compute:"):
+			p.leave("port %s stays: its owner is %s, not nova", describePort(port), port.DeviceOwner)
+		case accelerated:
+			p.leave("port %s stays: it has an accelerator of Cyborg's, which only nova gives back", describePort(port))
+		case !known:
+			p.leave("port %s stays: whether nova made it is only in the info cache in nova's database, which %s: openstack port delete %s, or openstack port set --device '' --device-owner '' --host '' %s if a user made it",
+				describePort(port), unread(e), port.ID, port.ID)
+		case byNova:
+			p.add(deletePort, port.ID, "", "delete port %s, which nova made", describePort(port))
+		default:
+			p.add(unbind, port.ID, "", "unbind port %s, which a user made", describePort(port))
+		}
+	}
+}
+
+// unread says why the info cache does not tell.
+func unread(e evidence) string {
+	if e.made == nil {
+		return "was not read (nova_conf)"
+	}
+	return "does not have it"
+}
+
+func describePort(port neutron.Port) string {
+	var addresses []string
+	for _, ip := range port.FixedIPs {
+		addresses = append(addresses, ip.Address)
+	}
+	if len(addresses) == 0 {
+		return port.ID
+	}
+	return fmt.Sprintf("%s (%s)", port.ID, strings.Join(addresses, ", "))
+}

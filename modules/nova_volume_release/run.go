@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"nova-orphan/internal/ansible"
+	"nova-orphan/internal/backup"
+	"nova-orphan/internal/openstack"
+	"nova-orphan/internal/orphan"
+)
+
+// maxLooks bounds how often it is looked and judged, the last time to find that
+// nothing is left to do.
+const maxLooks = 6
+
+func (t *task) do(ctx context.Context) (ansible.Answer, error) {
+	reply := newAnswer()
+	if t.State == "" {
+		e, err := t.read(ctx)
+		reply.tell(e, t.Instance)
+		if err == nil {
+			reply.Remains = inventory(e, t.parameters)
+		}
+		return reply, err
+	}
+	err := t.release(ctx, reply)
+	var against refusal
+	if errors.As(err, &against) && len(reply.Reasons) == 0 {
+		reply.Reasons = against
+	}
+	return reply, err
+}
+
+// release looks, judges and acts, until there is nothing left to do: to be done is
+// to find so.
+func (t *task) release(ctx context.Context, reply *answer) error {
+	var failure error
+	for looks := uint(1); ; looks++ {
+		e, err := t.read(ctx)
+		if err != nil {
+			return unreadable(reply, err, failure)
+		}
+		work, err := decide(e, t.parameters)
+		t.settle(reply, work, err)
+		reply.tell(e, t.Instance)
+		if err != nil {
+			return err
+		}
+		reply.plan(e, work, t.Instance)
+		switch {
+		case len(work.steps) == 0:
+			reply.conclude()
+			return nil
+		case t.call.Check:
+			reply.Changed = true
+			return nil
+		case looks == maxLooks && failure != nil:
+			return fmt.Errorf("given up after %d tries: %w", looks-1, failure)
+		case looks == maxLooks:
+			return fmt.Errorf("given up after %d tries: what was done did not stay: %s", looks-1, work.steps[0].text)
+		}
+		if err := t.save(reply, e, work); err != nil {
+			return err
+		}
+		if looks == 1 {
+			// From here on what was begun is finished, even if Ansible goes away.
+			var cancel context.CancelFunc
+			ctx, cancel = t.call.Steadfast(ctx)
+			defer cancel()
+		}
+		failure = t.carryOut(ctx, reply, work.steps)
+		if failure != nil && !again(failure) {
+			return failure
+		}
+		if failure != nil && openstack.Pause(ctx, looks) != nil {
+			return fmt.Errorf("%w (no time left to look whether it arrived, or to try again: run the module again)", failure)
+		}
+	}
+}
+
+// settle takes a write whose answer was lost for done, if it is no longer to be done.
+func (t *task) settle(reply *answer, work plan, refused error) {
+	if t.doubted == nil {
+		return
+	}
+	if refused == nil && !slices.ContainsFunc(work.steps, t.doubted.same) {
+		reply.Changed = true
+		reply.Warnings = append(reply.Warnings, "the answer was lost; read back, it had happened: "+t.doubted.text)
+		t.call.Audit("instance %s: %s", t.Instance, t.doubted.text)
+	}
+	t.doubted = nil
+}
+
+// unreadable says that something could not be read, which is no absence.
+func unreadable(reply *answer, err, failure error) error {
+	switch {
+	case failure != nil:
+		return fmt.Errorf("read back: %w (after: %w; run the module again to see what came of it)", err, failure)
+	case reply.Changed:
+		return fmt.Errorf("it was changed, but could not be read back: %w", err)
+	}
+	reply.Verdict = string(orphan.Unknown)
+	return err
+}
+
+// save writes down what was read, before something of it is changed.
+func (t *task) save(reply *answer, e evidence, work plan) error {
+	path, err := backup.Write(t.BackupDir, t.Instance, name, recordOf(e, work, t.Instance))
+	if err != nil {
+		return err
+	}
+	reply.BackupFiles = append(reply.BackupFiles, path)
+	reply.BackupFile = reply.BackupFiles[0]
+	return nil
+}

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"nova-orphan/internal/cinder"
+	"nova-orphan/internal/neutron"
+	"nova-orphan/internal/openstack"
+)
+
+// volumes is the Cinder that this module needs.
+type volumes interface {
+	SeesAllProjects(ctx context.Context) error
+	Attachments(ctx context.Context, instance string) ([]cinder.Attachment, error)
+	AttachmentsOf(ctx context.Context, volume string) ([]cinder.Attachment, error)
+	Attached(ctx context.Context, attachment string) (bool, error)
+	Volume(ctx context.Context, id string) (*cinder.Volume, error)
+	Snapshots(ctx context.Context, volume string) ([]cinder.Snapshot, error)
+	Snapshot(ctx context.Context, id string) (*cinder.Snapshot, error)
+	DeleteAttachment(ctx context.Context, attachment, serviceToken string) error
+	DeleteSnapshot(ctx context.Context, snapshot string) error
+	DeleteVolume(ctx context.Context, volume string) error
+	ResetVolume(ctx context.Context, volume string) error
+}
+
+// ports is the Neutron that this module needs.
+type ports interface {
+	Ports(ctx context.Context, instance string) ([]neutron.Port, error)
+	Port(ctx context.Context, id string) (*neutron.Port, error)
+	Unbind(ctx context.Context, port neutron.Port) error
+	Delete(ctx context.Context, port neutron.Port) error
+}
+
+// images is the Glance that this module needs.
+type images interface {
+	// MadeFrom lists the images made from the instance, and those made of a volume's
+	// snapshot.
+	MadeFrom(ctx context.Context, instance string, snapshots []cinder.Snapshot) ([]image, error)
+}
+
+// novaAPI is the Nova that this module needs.
+type novaAPI interface {
+	Server(ctx context.Context, uuid string) (*server, error)
+	SeesAllProjects(ctx context.Context) error
+	Migrations(ctx context.Context, instance string) ([]migration, error)
+	Volumes(ctx context.Context, instance string) ([]mapping, error)
+	Preserve(ctx context.Context, instance, volume string) error
+}
+
+// find finds the services of the cloud that has them.
+func (t *task) find(cloud *openstack.Cloud) error {
+	if client, err := cloud.BlockStorage(); err == nil {
+		t.volumes = cinder.New(client)
+	} else if !errors.Is(err, openstack.ErrNoService) {
+		return err
+	}
+	if client, err := cloud.Network(); err == nil {
+		t.ports = neutron.New(client)
+	} else if !errors.Is(err, openstack.ErrNoService) {
+		return err
+	}
+	if client, err := cloud.Image(); err == nil {
+		t.images = &glance{client}
+	} else if !errors.Is(err, openstack.ErrNoService) {
+		return err
+	}
+	return nil
+}
