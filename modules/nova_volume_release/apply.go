@@ -82,19 +82,19 @@ var errNotYet = errors.New("the volume is not free yet")
 
 // settle is how long a volume may take to become free after its last attachment is
 // gone. Cinder sets its status with the same request, so that it is soon clear what stays.
-const settle = 5 * time.Second
+const settle = 3 * time.Second
 
 func (t *task) detach(ctx context.Context, s step) (bool, error) {
 	token, err := t.serviceToken(ctx)
 	if err != nil {
 		return false, fmt.Errorf("get a token of nova's service user: %w", err)
 	}
-	if err := t.volumes.DeleteAttachment(ctx, s.id, token); err != nil {
-		return false, t.explain(err, token != "")
+	if err = t.volumes.DeleteAttachment(ctx, s.id, token); err != nil {
+		return false, explain(err, token != "")
 	}
 	err = await(ctx, func() (bool, error) {
-		attached, err := t.volumes.Attached(ctx, s.id)
-		return !attached, err
+		attached, failure := t.volumes.Attached(ctx, s.id)
+		return !attached, failure
 	})
 	if err != nil {
 		return true, fmt.Errorf("read back: attachment %s: %w", s.id, err)
@@ -102,8 +102,8 @@ func (t *task) detach(ctx context.Context, s step) (bool, error) {
 	brief, cancel := context.WithTimeout(ctx, settle)
 	defer cancel()
 	err = await(brief, func() (bool, error) {
-		v, err := t.volumes.Volume(brief, s.volume)
-		return err != nil || v == nil || v.Status != "detaching", err
+		v, failure := t.volumes.Volume(brief, s.volume)
+		return v == nil || v.Status != "detaching", failure
 	})
 	if brief.Err() != nil && ctx.Err() == nil {
 		err = nil // what stays is for the next look
@@ -112,7 +112,7 @@ func (t *task) detach(ctx context.Context, s step) (bool, error) {
 }
 
 // explain adds what Cinder's own words leave out.
-func (t *task) explain(err error, byService bool) error {
+func explain(err error, byService bool) error {
 	switch {
 	case gophercloud.ResponseCodeIs(err, http.StatusConflict) && !byService:
 		return fmt.Errorf("%w: since CVE-2023-2088 cinder lets only nova itself delete an attachment that nova still knows: give nova_conf, whose [service_user] with send_service_user_token = true says that it is nova who asks, or finish the instance's deletion first (nova_instance_purge) and run the module again", err)

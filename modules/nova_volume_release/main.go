@@ -94,6 +94,7 @@ type task struct {
 	// seen are the volumes met, and doubted a write whose answer was lost.
 	seen    seen
 	doubted *step
+	saved   record // the last backup
 	// seesAll says that Cinder shows all projects.
 	seesAll bool
 	// serviceToken asks for the token of a service; see openstack.ServiceToken.

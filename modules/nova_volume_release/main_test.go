@@ -22,17 +22,11 @@ func TestTheDocumentationSaysWhatTheModuleDeclares(t *testing.T) {
 	ansibletest.CheckDocumentation(t, module(), name+".yml")
 }
 
-// instance is the orphan, other a server that lives.
-const (
-	instance = "6695eb01-f6a4-8304-79aa-97f2502e193f"
-	other    = "7795eb01-f6a4-8304-79aa-97f2502e193f"
-)
-
 func TestTheModuleAsAnsibleCallsIt(t *testing.T) {
 	commands := ansibletest.Commands(name)
 	for name, command := range map[string]func(*testscript.TestScript, *openstacktest.Cloud, []string){
 		"server": addServer, "volume": addVolume, "attachment": addAttachment, "snapshot": addSnapshot, "image": addImage, "port": addPort,
-		"cloud": change, "fail": failNext, "requests": requests, "writes": writes, "status": status, "meanwhile": meanwhile,
+		"cloud": change, "fail": failNext, "requests": requests, "writes": writes, "status": status, "meanwhile": meanwhile, "port-of": portOf, "flag": flag,
 	} {
 		commands[name] = func(ts *testscript.TestScript, _ bool, args []string) {
 			command(ts, ts.Value(cloudKey{}).(*openstacktest.Cloud), args)
@@ -133,6 +127,22 @@ func addPort(ts *testscript.TestScript, cloud *openstacktest.Cloud, args []strin
 	})
 }
 
+// port-of ID DEVICE: the port's device by now; "gone" if it is
+func portOf(ts *testscript.TestScript, cloud *openstacktest.Cloud, args []string) {
+	wantArgs(ts, args, 2, "port-of ID DEVICE")
+	found := "gone"
+	cloud.Do(func() {
+		for _, p := range cloud.Ports {
+			if p.ID == args[0] {
+				found = p.Device
+			}
+		}
+	})
+	if found != args[1] {
+		ts.Fatalf("port %s is of device %q", args[0], found)
+	}
+}
+
 // cloud no-cinder|no-neutron|no-glance|no-nova|not-admin|not-admin-of-cinder|sticks VOLUME|lingers ID STATUS|dies UUID
 func change(ts *testscript.TestScript, cloud *openstacktest.Cloud, args []string) {
 	wantArgs(ts, args, 1, "cloud WHAT [VALUE...]")
@@ -172,6 +182,22 @@ func status(ts *testscript.TestScript, cloud *openstacktest.Cloud, args []string
 	})
 	if found != args[1] {
 		ts.Fatalf("%s is %s", args[0], found)
+	}
+}
+
+// flag UUID VOLUME true|false: delete_on_termination of the server's volume
+func flag(ts *testscript.TestScript, cloud *openstacktest.Cloud, args []string) {
+	wantArgs(ts, args, 3, "flag UUID VOLUME true|false")
+	found := "not there"
+	cloud.Do(func() {
+		for _, mapping := range cloud.Servers[args[0]].Volumes {
+			if mapping.Volume == args[1] {
+				found = strconv.FormatBool(mapping.DeleteOnTermination)
+			}
+		}
+	})
+	if found != args[2] {
+		ts.Fatalf("delete_on_termination of %s is %s", args[1], found)
 	}
 }
 

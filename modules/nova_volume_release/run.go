@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 
 	"nova-orphan/internal/ansible"
@@ -106,12 +107,18 @@ func unreadable(reply *answer, err, failure error) error {
 	return err
 }
 
-// save writes down what was read, before something of it is changed.
+// save writes down what was read, before something of it is changed. Another look
+// writes another file only if it found something else.
 func (t *task) save(reply *answer, e evidence, work plan) error {
-	path, err := backup.Write(t.BackupDir, t.Instance, name, recordOf(e, work, t.Instance))
+	content := recordOf(e, work, t.Instance)
+	if reflect.DeepEqual(t.saved, content) {
+		return nil
+	}
+	path, err := backup.Write(t.BackupDir, t.Instance, name, content)
 	if err != nil {
 		return err
 	}
+	t.saved = content
 	reply.BackupFiles = append(reply.BackupFiles, path)
 	reply.BackupFile = reply.BackupFiles[0]
 	return nil

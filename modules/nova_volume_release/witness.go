@@ -78,7 +78,7 @@ func (a fromAPI) Testify(ctx context.Context, uuid string) (testimony, error) {
 		return unknown, fmt.Errorf("ask nova about %s: %w", uuid, err)
 	}
 	if found == nil {
-		if err := a.api.SeesAllProjects(ctx); err != nil {
+		if err = a.api.SeesAllProjects(ctx); err != nil {
 			return unknown, fmt.Errorf("cannot tell whether %s is alive: %w", uuid, err)
 		}
 		return testimony{judgement: orphan.Judgement{Verdict: orphan.Absent, Reasons: []string{"nova's API does not know the instance (with nova_conf, its databases are asked instead)"}}}, nil
