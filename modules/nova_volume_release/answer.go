@@ -143,7 +143,7 @@ func (r *answer) plan(e evidence, work plan, instance string) {
 	}
 	r.Remains = append([]string{}, work.remains...)
 	if first {
-		r.Diff = &ansible.Diff{BeforeHeader: instance, AfterHeader: instance, Before: sideOf(e, instance), After: sideOf(predict(e, work), instance)}
+		r.Diff = &ansible.Diff{BeforeHeader: instance, AfterHeader: instance, Before: sideOf(e), After: sideOf(predict(e, work))}
 	}
 	r.Msg = strings.Join(r.Plan, "; ")
 }
@@ -166,7 +166,7 @@ func (r *answer) conclude() {
 }
 
 // sideOf is a side of the diff: what the instance has of each kind, by id.
-func sideOf(e evidence, instance string) map[string]any {
+func sideOf(e evidence) map[string]any {
 	attachments, volumes, snapshots, ports := map[string]any{}, map[string]any{}, map[string]any{}, map[string]any{}
 	for _, a := range e.attachments {
 		attachments[a.ID] = "volume " + a.VolumeID + ", " + a.Status
@@ -181,9 +181,9 @@ func sideOf(e evidence, instance string) map[string]any {
 		snapshots[s.ID] = "of volume " + s.VolumeID
 	}
 	for _, port := range e.ports {
-		ports[port.ID] = map[string]any{"device_id": port.DeviceID, "device_owner": port.DeviceOwner, "binding:host_id": port.Host}
+		ports[port.ID] = port.DeviceOwner + " on " + port.Host
 	}
-	return map[string]any{"instance_uuid": instance, "attachments": attachments, "volumes": volumes, "snapshots": snapshots, "ports": ports}
+	return map[string]any{"attachments": attachments, "volumes": volumes, "snapshots": snapshots, "ports": ports}
 }
 
 // predict is what the steps make of the evidence.
@@ -211,14 +211,6 @@ func predict(e evidence, work plan) evidence {
 		}
 		after.volumes = append(after.volumes, v)
 	}
-	after.ports = nil
-	for _, port := range e.ports {
-		if gone(unbind, port.ID) {
-			port.DeviceID, port.DeviceOwner, port.Host = "", "", ""
-		}
-		if !gone(deletePort, port.ID) {
-			after.ports = append(after.ports, port)
-		}
-	}
+	after.ports = slices.DeleteFunc(slices.Clone(e.ports), func(p neutron.Port) bool { return gone(unbind, p.ID) || gone(deletePort, p.ID) })
 	return after
 }

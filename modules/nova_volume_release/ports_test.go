@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"nova-orphan/internal/ansible"
+	"nova-orphan/internal/openstack"
+	"nova-orphan/internal/openstack/openstacktest"
+	"nova-orphan/internal/orphan"
+)
+
+// told is a witness that says what the database would.
+type told struct{ said testimony }
+
+func (w *told) Testify(context.Context, string) (testimony, error) { return w.said, nil }
+
+// inProcess is a call in the fake cloud, with the word of a database that a process
+// of its own would have to find.
+func inProcess(t *testing.T, cloud *openstacktest.Cloud, witness *told) (*answer, error) {
+	t.Helper()
+	for name, value := range cloud.Environment() {
+		t.Setenv(name, value)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	t.Cleanup(cancel)
+	connected, err := openstack.Connect(ctx, openstack.Auth{}, func(...string) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	task := &task{parameters: wants(func(p *parameters) { p.BackupDir = t.TempDir() }), call: &ansible.Call{}}
+	if err = task.connect(connected); err != nil {
+		t.Fatal(err)
+	}
+	task.witness = witness
+	reply, err := task.do(ctx)
+	return reply.(*answer), err
+}
+
+// portsOf is a cloud with a user's port, one that Nova made, and one of another server.
+func portsOf(t *testing.T) (*openstacktest.Cloud, *told) {
+	t.Helper()
+	cloud := openstacktest.New()
+	t.Cleanup(cloud.Close)
+	cloud.Ports = []*openstacktest.Port{
+		{ID: "users", Device: instance, Owner: "compute:nova", Host: "compute1", DNSName: "vm1", Profile: map[string]any{"pci_slot": "0000:00:1", "mine": "kept"}},
+		{ID: "novas", Device: instance, Owner: "compute:nova", Host: "compute1"},
+		{ID: "others", Device: "another", Owner: "compute:nova", Host: "compute1"},
+	}
+	return cloud, &told{testimony{judgement: orphan.Judgement{Verdict: orphan.Zombie}, mapped: true, made: map[string]bool{"users": false, "novas": true}}}
+}
+
+func port(cloud *openstacktest.Cloud, id string) *openstacktest.Port {
+	var found *openstacktest.Port
+	cloud.Do(func() {
+		for _, p := range cloud.Ports {
+			if p.ID == id {
+				found = p
+			}
+		}
+	})
+	return found
+}
+
+func TestPortsAreReleasedAsNovaWould(t *testing.T) {
+	cloud, witness := portsOf(t)
+	reply, err := inProcess(t, cloud, witness)
+	if err != nil || !reply.Changed {
+		t.Fatalf("%v, %+v", err, reply)
+	}
+	users := port(cloud, "users")
+	if users == nil || users.Device != "" || users.Owner != "" || users.Host != "" || users.DNSName != "" {
+		t.Errorf("the user's port is %+v", users)
+	}
+	if len(users.Profile) != 1 || users.Profile["mine"] != "kept" {
+		t.Errorf("its profile is %v", users.Profile)
+	}
+	if port(cloud, "novas") != nil {
+		t.Error("the port that Nova made is still there")
+	}
+	if others := port(cloud, "others"); others == nil || others.Device != "another" {
+		t.Errorf("another server's port is %+v", others)
+	}
+	cloud.Requests()
+	reply, err = inProcess(t, cloud, witness)
+	if got := openstacktest.Writes(cloud.Requests()); err != nil || reply.Changed || len(got) > 0 {
+		t.Errorf("the second run: %v, %+v, %v", err, reply, got)
+	}
+}
+
+func TestAPortThatChangesMeanwhileIsLookedAtAgain(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		method string
+		change func(*openstacktest.Cloud)
+		device string // of the user's port, in the end
+	}{
+		{"somebody renames it", "PUT", func(c *openstacktest.Cloud) { c.Ports[0].Revision++ }, ""},
+		{"somebody gives it to another server", "PUT", func(c *openstacktest.Cloud) { c.Ports[0].Revision++; c.Ports[0].Device = "another" }, "another"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			cloud, witness := portsOf(t)
+			cloud.Fail(openstacktest.Failure{Method: test.method, Path: "/network/v2.0/ports/users", Times: 1, Meanwhile: func() { test.change(cloud) }})
+			if _, err := inProcess(t, cloud, witness); err != nil {
+				t.Fatal(err)
+			}
+			if got := port(cloud, "users").Device; got != test.device {
+				t.Errorf("the port is of device %q", got)
+			}
+			if port(cloud, "novas") != nil {
+				t.Error("the port that Nova made is still there")
+			}
+		})
+	}
+}
+
+func TestAPortThatNeutronDoesNotDeleteIsTold(t *testing.T) {
+	cloud, witness := portsOf(t)
+	cloud.InTrunk["novas"] = true
+	reply, err := inProcess(t, cloud, witness)
+	if err == nil || !strings.Contains(err.Error(), "parent port for trunk") || !reply.Changed {
+		t.Errorf("got %v, changed %v", err, reply.Changed)
+	}
+}
