@@ -8,6 +8,7 @@ import sys
 import openstack
 
 SERVICES = {  # name: (type, URL)
+    "cinder": ("volumev3", "http://127.0.0.1:8776/v3/%(project_id)s"),
     "glance": ("image", "http://127.0.0.1:9292"),
     "neutron": ("network", "http://127.0.0.1:9696"),
     "nova": ("compute", "http://127.0.0.1:8774/v2.1"),
