@@ -57,7 +57,7 @@ contract: ## tests against the lab's real services, run on its hosts
 CONTRACT = tools/figures go test -v -count=1 -tags=lab,$(TAGS) -exec='$(CURDIR)/tools/lab-exec $(1)'
 
 contract-placement:
-	@$(call CONTRACT,controller) ./internal/placement ./internal/nova ./modules/placement_allocation
+	@$(call CONTRACT,controller) ./internal/placement ./internal/nova ./internal/cinder ./internal/neutron ./modules/placement_allocation ./modules/nova_volume_release
 
 # After the others on this host: it makes their database read-only for a moment.
 contract-database: contract-placement
