@@ -10,30 +10,31 @@ import (
 
 // DeleteAttachment detaches: Cinder ends the host's connection and gives the volume
 // back, if nothing else is attached to it. With serviceToken, if it is not empty, it
-// is Nova who asks (see openstack.ServiceToken). Gone already is no error.
-func (c *Client) DeleteAttachment(ctx context.Context, attachment, serviceToken string) error {
-	options := &gophercloud.RequestOpts{OkCodes: []int{http.StatusOK, http.StatusAccepted, http.StatusNoContent, http.StatusNotFound}}
+// is Nova who asks (see openstack.ServiceToken). It is false for one that is gone already.
+func (c *Client) DeleteAttachment(ctx context.Context, attachment, serviceToken string) (bool, error) {
+	options := &gophercloud.RequestOpts{OkCodes: []int{http.StatusOK, http.StatusNotFound}}
 	if serviceToken != "" {
 		options.MoreHeaders = map[string]string{"X-Service-Token": serviceToken}
 	}
 	return c.delete(ctx, "attachments", attachment, options)
 }
 
-// DeleteSnapshot begins to delete a snapshot. Gone already is no error.
-func (c *Client) DeleteSnapshot(ctx context.Context, snapshot string) error {
+// DeleteSnapshot begins to delete a snapshot. It is false for one that is gone already.
+func (c *Client) DeleteSnapshot(ctx context.Context, snapshot string) (bool, error) {
 	return c.delete(ctx, "snapshots", snapshot, &gophercloud.RequestOpts{OkCodes: []int{http.StatusAccepted, http.StatusNotFound}})
 }
 
-// DeleteVolume begins to delete a volume. Gone already is no error.
-func (c *Client) DeleteVolume(ctx context.Context, volume string) error {
+// DeleteVolume begins to delete a volume. It is false for one that is gone already.
+func (c *Client) DeleteVolume(ctx context.Context, volume string) (bool, error) {
 	return c.delete(ctx, "volumes", volume, &gophercloud.RequestOpts{OkCodes: []int{http.StatusAccepted, http.StatusNotFound}})
 }
 
-func (c *Client) delete(ctx context.Context, kind, id string, options *gophercloud.RequestOpts) error {
-	if _, err := c.service.Delete(ctx, c.service.ServiceURL(kind, id), options); err != nil {
-		return fmt.Errorf("delete %s %s: %w", kind[:len(kind)-1], id, err)
+func (c *Client) delete(ctx context.Context, kind, id string, options *gophercloud.RequestOpts) (bool, error) {
+	response, err := c.service.Delete(ctx, c.service.ServiceURL(kind, id), options)
+	if err != nil {
+		return false, fmt.Errorf("delete %s %s: %w", kind[:len(kind)-1], id, err)
 	}
-	return nil
+	return response.StatusCode != http.StatusNotFound, nil
 }
 
 // ResetVolume makes a volume available and detached in Cinder's database, and does

@@ -112,14 +112,15 @@ func (c *Client) Unbind(ctx context.Context, port Port) error {
 	return nil
 }
 
-// Delete deletes a port, unless it has changed since it was read. Gone already is no
-// error.
-func (c *Client) Delete(ctx context.Context, port Port) error {
+// Delete deletes a port, unless it has changed since it was read. It is false for one
+// that is gone already.
+func (c *Client) Delete(ctx context.Context, port Port) (bool, error) {
 	options := &gophercloud.RequestOpts{OkCodes: []int{http.StatusNoContent, http.StatusNotFound}, MoreHeaders: unchanged(port)}
-	if _, err := c.service.Delete(ctx, c.service.ServiceURL("ports", port.ID), options); err != nil {
-		return fmt.Errorf("delete port %s: %w", port.ID, err)
+	response, err := c.service.Delete(ctx, c.service.ServiceURL("ports", port.ID), options)
+	if err != nil {
+		return false, fmt.Errorf("delete port %s: %w", port.ID, err)
 	}
-	return nil
+	return response.StatusCode != http.StatusNotFound, nil
 }
 
 // unchanged is the condition that Neutron checks in the transaction that writes

@@ -89,7 +89,8 @@ func (t *task) detach(ctx context.Context, s step) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("get a token of nova's service user: %w", err)
 	}
-	if err = t.volumes.DeleteAttachment(ctx, s.id, token); err != nil {
+	deleted, err := t.volumes.DeleteAttachment(ctx, s.id, token)
+	if err != nil {
 		return false, explain(err, token != "")
 	}
 	err = await(ctx, func() (bool, error) {
@@ -97,7 +98,7 @@ func (t *task) detach(ctx context.Context, s step) (bool, error) {
 		return !attached, failure
 	})
 	if err != nil {
-		return true, fmt.Errorf("read back: attachment %s: %w", s.id, err)
+		return deleted, fmt.Errorf("read back: attachment %s: %w", s.id, err)
 	}
 	brief, cancel := context.WithTimeout(ctx, settle)
 	defer cancel()
@@ -108,7 +109,7 @@ func (t *task) detach(ctx context.Context, s step) (bool, error) {
 	if brief.Err() != nil && ctx.Err() == nil {
 		err = nil // what stays is for the next look
 	}
-	return true, err
+	return deleted, err
 }
 
 // explain adds what Cinder's own words leave out.
@@ -137,21 +138,22 @@ func (t *task) reset(ctx context.Context, s step) (bool, error) {
 
 // deleteAndWait deletes, and waits until it is gone. Cinder sets the status deleting
 // before it answers, so that any other one says that it gave up.
-func (t *task) deleteAndWait(ctx context.Context, s step, remove func(context.Context, string) error, status func() (string, error)) (bool, error) {
-	if err := remove(ctx, s.id); err != nil {
+func (t *task) deleteAndWait(ctx context.Context, s step, remove func(context.Context, string) (bool, error), status func() (string, error)) (bool, error) {
+	deleted, err := remove(ctx, s.id)
+	if err != nil {
 		return false, err
 	}
-	err := await(ctx, func() (bool, error) {
-		now, err := status()
-		if err == nil && now != "" && now != "deleting" {
-			err = fmt.Errorf("cinder did not delete it: it is %s (see the log of cinder-volume)", now)
+	err = await(ctx, func() (bool, error) {
+		now, failure := status()
+		if failure == nil && now != "" && now != "deleting" {
+			failure = fmt.Errorf("cinder did not delete it: it is %s (see the log of cinder-volume)", now)
 		}
-		return now == "", err
+		return now == "", failure
 	})
 	if err != nil {
-		return true, fmt.Errorf("%s: %w", s.text, err)
+		return deleted, fmt.Errorf("%s: %w", s.text, err)
 	}
-	return true, nil
+	return deleted, nil
 }
 
 func (t *task) releasePort(ctx context.Context, s step) (bool, error) {
@@ -161,10 +163,9 @@ func (t *task) releasePort(ctx context.Context, s step) (bool, error) {
 		return false, err
 	}
 	if s.kind == deletePort {
-		err = t.ports.Delete(ctx, *port)
-	} else {
-		err = t.ports.Unbind(ctx, *port)
+		return t.ports.Delete(ctx, *port)
 	}
+	err = t.ports.Unbind(ctx, *port)
 	return err == nil, err
 }
 

@@ -18,9 +18,9 @@ type volumes interface {
 	Volume(ctx context.Context, id string) (*cinder.Volume, error)
 	Snapshots(ctx context.Context, volume string) ([]cinder.Snapshot, error)
 	Snapshot(ctx context.Context, id string) (*cinder.Snapshot, error)
-	DeleteAttachment(ctx context.Context, attachment, serviceToken string) error
-	DeleteSnapshot(ctx context.Context, snapshot string) error
-	DeleteVolume(ctx context.Context, volume string) error
+	DeleteAttachment(ctx context.Context, attachment, serviceToken string) (bool, error)
+	DeleteSnapshot(ctx context.Context, snapshot string) (bool, error)
+	DeleteVolume(ctx context.Context, volume string) (bool, error)
 	ResetVolume(ctx context.Context, volume string) error
 }
 
@@ -29,7 +29,7 @@ type ports interface {
 	Ports(ctx context.Context, instance string) ([]neutron.Port, error)
 	Port(ctx context.Context, id string) (*neutron.Port, error)
 	Unbind(ctx context.Context, port neutron.Port) error
-	Delete(ctx context.Context, port neutron.Port) error
+	Delete(ctx context.Context, port neutron.Port) (bool, error)
 }
 
 // images is the Glance that this module needs.
