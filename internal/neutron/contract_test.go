@@ -1,0 +1,175 @@
+package neutron_test
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/gophercloud/gophercloud/v2"
+
+	"nova-orphan/internal/neutron"
+	"nova-orphan/internal/openstack"
+	"nova-orphan/internal/openstack/openstacktest"
+)
+
+func TestTheFakeNeutronKeepsTheContract(t *testing.T) {
+	testContract(t, func(t *testing.T) *world {
+		t.Helper()
+		cloud := openstacktest.New()
+		t.Cleanup(cloud.Close)
+		for name, value := range cloud.Environment() {
+			t.Setenv(name, value)
+		}
+		return newWorld(t, func(*world) maker { return &fakeMaker{cloud} })
+	})
+}
+
+// maker makes what a test needs behind the client's back.
+type maker interface {
+	// port has this device, and an owner of Nova's.
+	port(device string) string
+	// change changes a port in a way that nobody here minds.
+	change(port string)
+}
+
+// world is one test's Neutron, as the client sees it.
+type world struct {
+	*neutron.Client
+	maker
+	ctx      context.Context
+	service  *gophercloud.ServiceClient
+	instance string
+}
+
+func newWorld(t *testing.T, made func(*world) maker) *world {
+	t.Helper()
+	// Not t.Context(), which has ended when the clean-up runs.
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	t.Cleanup(cancel)
+	cloud, err := openstack.Connect(ctx, openstack.Auth{}, func(...string) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	service, err := cloud.Network()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{Client: neutron.New(service), ctx: ctx, service: service, instance: newUUID()}
+	w.maker = made(w)
+	return w
+}
+
+func newUUID() string {
+	b := make([]byte, 16)
+	_, _ = rand.Read(b)
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80 // version 4
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
+func testContract(t *testing.T, newWorld func(*testing.T) *world) {
+	for name, test := range map[string]func(*testing.T, *world){
+		"what is not there is no error":                    isNoError,
+		"ports are found by their device":                  areFound,
+		"a port that is unbound has no device and no host": unbinds,
+		"a port is deleted once":                           isDeletedOnce,
+		"one that has changed since it was read stays":     staysIfChanged,
+	} {
+		t.Run(name, func(t *testing.T) { test(t, newWorld(t)) })
+	}
+}
+
+func isNoError(t *testing.T, w *world) {
+	if ports, err := w.Ports(w.ctx, newUUID()); err != nil || len(ports) > 0 {
+		t.Errorf("got %v, %v", ports, err)
+	}
+	if port, err := w.Port(w.ctx, newUUID()); err != nil || port != nil {
+		t.Errorf("got %v, %v", port, err)
+	}
+}
+
+func (w *world) read(t *testing.T, id string) neutron.Port {
+	t.Helper()
+	port, err := w.Port(w.ctx, id)
+	if err != nil || port == nil {
+		t.Fatalf("read port %s: %v, %v", id, port, err)
+	}
+	return *port
+}
+
+func areFound(t *testing.T, w *world) {
+	id := w.port(w.instance)
+	w.port(newUUID())
+	ports, err := w.Ports(w.ctx, w.instance)
+	if err != nil || len(ports) != 1 || ports[0].ID != id || ports[0].DeviceOwner != "compute:nova" || ports[0].Host == "" || len(ports[0].FixedIPs) == 0 {
+		t.Errorf("got %+v, %v", ports, err)
+	}
+}
+
+func unbinds(t *testing.T, w *world) {
+	id := w.port(w.instance)
+	if err := w.Unbind(w.ctx, w.read(t, id)); err != nil {
+		t.Fatal(err)
+	}
+	port := w.read(t, id)
+	if port.DeviceID != "" || port.DeviceOwner != "" || port.Host != "" || len(port.FixedIPs) == 0 {
+		t.Errorf("got %+v", port)
+	}
+	if ports, err := w.Ports(w.ctx, w.instance); err != nil || len(ports) > 0 {
+		t.Errorf("got %+v, %v", ports, err)
+	}
+	if err := w.Unbind(w.ctx, port); err != nil {
+		t.Errorf("a second time: %v", err)
+	}
+}
+
+func isDeletedOnce(t *testing.T, w *world) {
+	port := w.read(t, w.port(w.instance))
+	first, err := w.Delete(w.ctx, port)
+	if err != nil || !first {
+		t.Errorf("got %v, %v", first, err)
+	}
+	if second, err := w.Delete(w.ctx, port); err != nil || second {
+		t.Errorf("got %v, %v", second, err)
+	}
+	if left, err := w.Port(w.ctx, port.ID); err != nil || left != nil {
+		t.Errorf("got %v, %v", left, err)
+	}
+}
+
+func staysIfChanged(t *testing.T, w *world) {
+	port := w.read(t, w.port(w.instance))
+	w.change(port.ID)
+	if _, err := w.Delete(w.ctx, port); !gophercloud.ResponseCodeIs(err, http.StatusPreconditionFailed) {
+		t.Errorf("got %v", err)
+	}
+	if err := w.Unbind(w.ctx, port); !gophercloud.ResponseCodeIs(err, http.StatusPreconditionFailed) {
+		t.Errorf("got %v", err)
+	}
+	if left := w.read(t, port.ID); left.DeviceID != w.instance {
+		t.Errorf("it is of device %q", left.DeviceID)
+	}
+}
+
+// fakeMaker makes it in the fake.
+type fakeMaker struct{ cloud *openstacktest.Cloud }
+
+func (f *fakeMaker) port(device string) string {
+	id := newUUID()
+	f.cloud.Do(func() {
+		f.cloud.Ports = append(f.cloud.Ports, &openstacktest.Port{ID: id, Device: device, Owner: "compute:nova", Host: "compute1"})
+	})
+	return id
+}
+
+func (f *fakeMaker) change(port string) {
+	f.cloud.Do(func() {
+		for _, p := range f.cloud.Ports {
+			if p.ID == port {
+				p.Revision++
+			}
+		}
+	})
+}
