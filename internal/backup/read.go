@@ -2,8 +2,13 @@ package backup
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
 
 	"nova-orphan/internal/ansible"
 )
@@ -37,4 +42,19 @@ func Read(path, module, uuid string, into any) error {
 		return fmt.Errorf("read the backup of %s: the data of %s: %w", uuid, path, err)
 	}
 	return nil
+}
+
+// Earlier are the files that module has written about uuid in dir, the oldest first.
+func Earlier(dir, uuid, module string) ([]string, error) {
+	entries, err := os.ReadDir(filepath.Join(dir, uuid))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
+		return nil, fmt.Errorf("look for backups of %s: %w", uuid, err)
+	}
+	var files []string
+	for _, entry := range entries { // in the order of their names, which begin with the time
+		if strings.HasSuffix(entry.Name(), "-"+module+".json") {
+			files = append(files, filepath.Join(dir, uuid, entry.Name()))
+		}
+	}
+	return files, nil
 }

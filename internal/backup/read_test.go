@@ -3,6 +3,7 @@ package backup
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -52,5 +53,25 @@ func TestABackupOfSomethingElseIsNotRead(t *testing.T) {
 	}
 	if err := Read(filepath.Join(dir, "absent.json"), "probe", uuid, &rows{}); err == nil || !strings.Contains(err.Error(), "no such file") {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestEarlierBackupsAreThoseOfTheModule(t *testing.T) {
+	dir := t.TempDir()
+	if files, err := Earlier(dir, uuid, "one"); err != nil || len(files) > 0 {
+		t.Errorf("got %v, %v", files, err)
+	}
+	var want []string
+	for _, module := range []string{"one", "another", "one"} {
+		path, err := Write(dir, uuid, module, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if module == "one" {
+			want = append(want, path)
+		}
+	}
+	if files, err := Earlier(dir, uuid, "one"); err != nil || !slices.Equal(files, want) {
+		t.Errorf("got %v, %v, want %v", files, err, want)
 	}
 }

@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"maps"
 	"slices"
 
+	"nova-orphan/internal/backup"
 	"nova-orphan/internal/cinder"
 	"nova-orphan/internal/neutron"
 	"nova-orphan/internal/orphan"
@@ -49,6 +51,32 @@ func (v volume) without() bool {
 // seen are the volumes of which this call knows that they are the instance's: when
 // the attachment is gone, nothing may say so any more.
 type seen []string
+
+// memory are the volumes, with their snapshots, of which an earlier call's backup
+// says that they were the instance's: what that has begun and not finished.
+type memory map[string][]string
+
+// recall reads the backups of earlier calls.
+func (t *task) recall() error {
+	files, err := backup.Earlier(t.BackupDir, t.Instance, name)
+	if err != nil {
+		return err
+	}
+	t.memory = memory{}
+	for _, file := range files {
+		var earlier record
+		if err := backup.Read(file, name, t.Instance, &earlier); err != nil {
+			return err
+		}
+		for _, v := range earlier.Volumes {
+			t.memory[v.ID] = append(t.memory[v.ID], "")
+		}
+		for _, s := range earlier.Snapshots {
+			t.memory[s.VolumeID] = append(t.memory[s.VolumeID], s.ID)
+		}
+	}
+	return nil
+}
 
 func (s *seen) add(id string) {
 	if id != "" && !slices.Contains(*s, id) {
@@ -110,24 +138,41 @@ func (t *task) readVolumes(ctx context.Context, e *evidence) (err error) {
 		t.seen.add(a.VolumeID)
 	}
 	for _, id := range t.seen {
-		v := volume{id: id}
+		v, snapshots, err := t.readVolume(ctx, id)
+		if err != nil {
+			return err
+		}
 		if at := slices.IndexFunc(e.mappings, func(m mapping) bool { return m.VolumeID == id }); at >= 0 {
 			v.mapping = &e.mappings[at]
 		}
-		if v.cinder, err = t.volumes.Volume(ctx, id); err != nil {
+		e.volumes, e.snapshots = append(e.volumes, v), append(e.snapshots, snapshots...)
+	}
+	for _, id := range slices.Sorted(maps.Keys(t.memory)) {
+		if slices.Contains(t.seen, id) {
+			continue
+		}
+		v, snapshots, err := t.readVolume(ctx, id)
+		if err != nil {
 			return err
 		}
-		if v.cinder != nil {
-			if v.all, err = t.volumes.AttachmentsOf(ctx, id); err != nil {
-				return err
-			}
-			found, err := t.volumes.Snapshots(ctx, id)
-			if err != nil {
-				return err
-			}
-			e.snapshots = append(e.snapshots, found...)
+		if v.cinder == nil || len(v.all) > 0 {
+			continue // it is gone, or somebody else's by now
 		}
-		e.volumes = append(e.volumes, v)
+		// What its owner has made of it since is his.
+		snapshots = slices.DeleteFunc(snapshots, func(s cinder.Snapshot) bool { return !slices.Contains(t.memory[id], s.ID) })
+		e.volumes, e.snapshots = append(e.volumes, v), append(e.snapshots, snapshots...)
 	}
 	return nil
+}
+
+func (t *task) readVolume(ctx context.Context, id string) (v volume, snapshots []cinder.Snapshot, err error) {
+	v.id = id
+	if v.cinder, err = t.volumes.Volume(ctx, id); err != nil || v.cinder == nil {
+		return v, nil, err
+	}
+	if v.all, err = t.volumes.AttachmentsOf(ctx, id); err != nil {
+		return v, nil, err
+	}
+	snapshots, err = t.volumes.Snapshots(ctx, id)
+	return v, snapshots, err
 }

@@ -93,6 +93,7 @@ type task struct {
 	images  images
 	// seen are the volumes met, and doubted a write whose answer was lost.
 	seen    seen
+	memory  memory
 	doubted *step
 	saved   record // the last backup
 	// seesAll says that Cinder shows all projects.

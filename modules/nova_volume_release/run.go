@@ -38,6 +38,9 @@ func (t *task) do(ctx context.Context) (ansible.Answer, error) {
 // release looks, judges and acts, until there is nothing left to do: to be done is
 // to find so.
 func (t *task) release(ctx context.Context, reply *answer) error {
+	if err := t.recall(); err != nil {
+		return err
+	}
 	var failure error
 	for looks := uint(1); ; looks++ {
 		e, err := t.read(ctx)

@@ -1,0 +1,256 @@
+package main
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/tidwall/gjson"
+
+	"nova-orphan/internal/openstack/openstacktest"
+)
+
+// stage is a cloud, fake or real, with an orphan of which only attachments are left,
+// and a proxy by way of which the module sees it.
+type stage struct {
+	t        *testing.T
+	world    world
+	proxy    *openstacktest.Proxy
+	folder   string
+	instance string
+	// root and data are its volumes; data takes several attachments, and others has one.
+	root, data, others string
+	// snapshot is of root.
+	snapshot string
+}
+
+// world is what a test can do behind the module's back.
+type world interface {
+	Volume(multiattach bool) string
+	Attach(volume, instance string) string
+	Snapshot(volume string) string
+	Status(volume string) string
+	Attachments(instance string) []string
+	Snapshots(volume string) []string
+}
+
+// newStage is in the cloud of the OS_* environment.
+func newStage(t *testing.T, w world) *stage {
+	t.Helper()
+	s := &stage{t: t, world: w, folder: t.TempDir(), instance: randomUUID(), others: randomUUID(), proxy: openstacktest.NewProxy(os.Getenv("OS_AUTH_URL"))}
+	t.Cleanup(s.proxy.Close)
+	s.root, s.data = w.Volume(false), w.Volume(true)
+	w.Attach(s.root, s.instance)
+	w.Attach(s.data, s.instance)
+	w.Attach(s.data, s.others)
+	s.snapshot = w.Snapshot(s.root)
+	return s
+}
+
+func newFakeStage(t *testing.T) *stage {
+	t.Helper()
+	cloud := openstacktest.New()
+	t.Cleanup(cloud.Close)
+	for name, value := range cloud.Environment() {
+		t.Setenv(name, value)
+	}
+	return newStage(t, fakeWorld{cloud})
+}
+
+func randomUUID() string {
+	b := make([]byte, 16)
+	_, _ = rand.Read(b)
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80 // version 4
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
+type fakeWorld struct{ cloud *openstacktest.Cloud }
+
+func (f fakeWorld) Volume(multiattach bool) string {
+	id := randomUUID()
+	f.cloud.Do(func() {
+		f.cloud.Volumes = append(f.cloud.Volumes, &openstacktest.Volume{ID: id, Status: "available", Multiattach: multiattach})
+	})
+	return id
+}
+
+func (f fakeWorld) Attach(volume, instance string) string {
+	id := randomUUID()
+	f.cloud.Do(func() {
+		f.cloud.Attachments = append(f.cloud.Attachments, &openstacktest.Attachment{
+			ID: id, Volume: volume, Instance: instance, Status: "attached", Device: "/dev/vdb", Host: "compute1", Info: plantedConnection(),
+		})
+		for _, v := range f.cloud.Volumes {
+			if v.ID == volume {
+				v.Status = "in-use"
+			}
+		}
+	})
+	return id
+}
+
+func (f fakeWorld) Snapshot(volume string) string {
+	id := randomUUID()
+	f.cloud.Do(func() {
+		f.cloud.Snapshots = append(f.cloud.Snapshots, &openstacktest.Snapshot{ID: id, Volume: volume, Status: "available"})
+	})
+	return id
+}
+
+func (f fakeWorld) Status(volume string) (status string) {
+	f.cloud.Do(func() {
+		for _, v := range f.cloud.Volumes {
+			if v.ID == volume {
+				status = v.Status
+			}
+		}
+	})
+	return status
+}
+
+func (f fakeWorld) Attachments(instance string) (found []string) {
+	f.cloud.Do(func() {
+		for _, a := range f.cloud.Attachments {
+			if a.Instance == instance {
+				found = append(found, a.ID)
+			}
+		}
+	})
+	return found
+}
+
+func (f fakeWorld) Snapshots(volume string) (found []string) {
+	f.cloud.Do(func() {
+		for _, s := range f.cloud.Snapshots {
+			if s.Volume == volume {
+				found = append(found, s.ID)
+			}
+		}
+	})
+	return found
+}
+
+type arguments map[string]any
+
+// process is the module in its own process.
+type process struct {
+	t       *testing.T
+	command *exec.Cmd
+	stdout  *bytes.Buffer
+	ended   chan struct{}
+}
+
+// start calls the module as Ansible does.
+func (s *stage) start(options arguments) *process {
+	s.t.Helper()
+	all := arguments{"instance_uuid": s.instance, "state": "released", "backup_dir": filepath.Join(s.folder, "backups"), "timeout": 60}
+	maps.Copy(all, options)
+	return startModule(s.t, all, append(os.Environ(), "OS_AUTH_URL="+s.proxy.AuthURL()))
+}
+
+func startModule(t *testing.T, options arguments, environment []string) *process {
+	t.Helper()
+	content, err := json.Marshal(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "arguments")
+	if err := os.WriteFile(file, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := &process{t: t, command: exec.Command(name, file), stdout: &bytes.Buffer{}, ended: make(chan struct{})}
+	r.command.Stdout, r.command.Stderr, r.command.Env = r.stdout, r.stdout, environment
+	if err := r.command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer close(r.ended)
+		_ = r.command.Wait() // the exit status is looked at where it matters
+	}()
+	return r
+}
+
+// kill is SIGKILL, and the certainty that the process is no more.
+func (r *process) kill() {
+	_ = r.command.Process.Kill()
+	<-r.ended
+}
+
+// answer waits for the one JSON object.
+func (r *process) answer() gjson.Result {
+	r.t.Helper()
+	<-r.ended
+	line, rest, _ := strings.Cut(r.stdout.String(), "\n")
+	answer := gjson.Parse(line)
+	if rest != "" || !gjson.Valid(line) || !answer.IsObject() {
+		r.t.Fatalf("it is not one JSON object: %q", r.stdout.String())
+	}
+	if code := r.command.ProcessState.ExitCode(); answer.Get("failed").Bool() != (code == 1) || code > 1 {
+		r.t.Fatalf("exit status %d: %s", code, line)
+	}
+	return answer
+}
+
+// done wants success, refused a failure with these words.
+func (r *process) done(changed bool) gjson.Result {
+	r.t.Helper()
+	answer := r.answer()
+	if answer.Get("failed").Bool() || answer.Get("changed").Bool() != changed {
+		r.t.Errorf("want success with changed %v, got %s", changed, answer)
+	}
+	return answer
+}
+
+func (r *process) refused(changed bool, words ...string) gjson.Result {
+	r.t.Helper()
+	answer := r.answer()
+	for _, want := range words {
+		if !strings.Contains(answer.Get("msg").String(), want) {
+			r.t.Errorf("want %q in the message, got %s", want, answer)
+		}
+	}
+	if !answer.Get("failed").Bool() || answer.Get("changed").Bool() != changed {
+		r.t.Errorf("want a failure with changed %v, got %s", changed, answer)
+	}
+	return answer
+}
+
+// wants are how many attachments and snapshots are left; those of others always are.
+func (s *stage) wants(attachments, snapshots int) {
+	s.t.Helper()
+	if got := s.world.Attachments(s.instance); len(got) != attachments {
+		s.t.Errorf("the instance has the attachments %v, want %d", got, attachments)
+	}
+	if got := s.world.Snapshots(s.root); len(got) != snapshots {
+		s.t.Errorf("its volume has the snapshots %v, want %d", got, snapshots)
+	}
+	if got := s.world.Attachments(s.others); len(got) != 1 || s.world.Status(s.data) != "in-use" {
+		s.t.Errorf("the others have the attachments %v, and the volume is %s", got, s.world.Status(s.data))
+	}
+	if got := s.world.Status(s.root); attachments == 0 && got != "available" {
+		s.t.Errorf("the volume is %s", got)
+	}
+}
+
+// backups are the files of the instance, the oldest first.
+func (s *stage) backups() []string {
+	s.t.Helper()
+	files, err := filepath.Glob(filepath.Join(s.folder, "backups", s.instance, "*.json"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return files
+}
+
+// writes are the requests since the last look that would change something.
+func (s *stage) writes() []string {
+	return slices.DeleteFunc(openstacktest.Writes(s.proxy.Passed()), func(request string) bool { return request == "" })
+}
