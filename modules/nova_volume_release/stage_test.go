@@ -45,14 +45,20 @@ type world interface {
 // newStage is in the cloud of the OS_* environment.
 func newStage(t *testing.T, w world) *stage {
 	t.Helper()
-	s := &stage{t: t, world: w, folder: t.TempDir(), instance: randomUUID(), others: randomUUID(), proxy: openstacktest.NewProxy(os.Getenv("OS_AUTH_URL"))}
-	t.Cleanup(s.proxy.Close)
+	s := &stage{t: t, world: w, folder: t.TempDir(), instance: randomUUID(), others: randomUUID(), proxy: newProxy(t)}
 	s.root, s.data = w.Volume(false), w.Volume(true)
 	w.Attach(s.root, s.instance)
 	w.Attach(s.data, s.instance)
 	w.Attach(s.data, s.others)
 	s.snapshot = w.Snapshot(s.root)
 	return s
+}
+
+func newProxy(t *testing.T) *openstacktest.Proxy {
+	t.Helper()
+	proxy := openstacktest.NewProxy(os.Getenv("OS_AUTH_URL"))
+	t.Cleanup(proxy.Close)
+	return proxy
 }
 
 func newFakeStage(t *testing.T) *stage {
