@@ -1,4 +1,4 @@
-"""Fill the new cloud: service users, endpoints, a flavor and an image.
+"""Fill the new cloud: service users, endpoints, flavors and an image.
 
 One process instead of forty "openstack" commands of two seconds each.
 """
@@ -34,6 +34,7 @@ def main(image_file):
 
     cloud = openstack.connect(cloud="lab")  # with the new catalogue
     cloud.compute.create_flavor(name="m1.nano", vcpus=1, ram=64, disk=1)
+    cloud.compute.create_flavor(name="m1.micro", vcpus=1, ram=96, disk=1)
     cloud.create_image("tiny", filename=image_file, disk_format="qcow2", container_format="bare", wait=True)
 
 
