@@ -132,7 +132,7 @@ func (t *task) apply(ctx context.Context, before compute.Service, now, after set
 		}
 		service, err := t.read(ctx)
 		if err != nil {
-			return fmt.Errorf("whether it was written could not be read back (run the module again): %w", errors.Join(err, failure))
+			return unread(err, failure)
 		}
 		t.reply.Service = service
 		now = settingOf(*service)
@@ -152,6 +152,14 @@ func (t *task) apply(ctx context.Context, before compute.Service, now, after set
 			return fmt.Errorf("not done after %d tries (run the module again): %w", writes, failure)
 		}
 	}
+}
+
+// unread says that what came of a write could not be read back.
+func unread(err, failure error) error {
+	if failure != nil {
+		return fmt.Errorf("whether it was written could not be read back (run the module again): %w (after: %w)", err, failure)
+	}
+	return fmt.Errorf("it was written, but could not be read back (run the module again): %w", err)
 }
 
 // uncertain says that the write may have arrived all the same.

@@ -15,21 +15,18 @@ type point struct {
 	method, path string
 }
 
-// killPoints are moments at which the module is killed; after, if set, must have passed before.
-func killPoints() []struct {
+// kill is a moment at which the module is killed; after, if set, must have passed before.
+type kill struct {
 	name  string
 	after *point
 	at    point
-	// deleted and reset say what the service had carried out.
+	// deleted and reset say what Nova had carried out by then.
 	deleted, reset bool
-} {
+}
+
+func kills() []kill {
 	reset, deleted := &point{answered, "POST", "/servers/"}, &point{answered, "DELETE", "/servers/"}
-	return []struct {
-		name           string
-		after          *point
-		at             point
-		deleted, reset bool
-	}{
+	return []kill{
 		{name: "when it asks for a token", at: point{arrived, "POST", "/auth/tokens"}},
 		{name: "when it reads", at: point{arrived, "GET", "/servers/"}},
 		{name: "when it keeps a volume", at: point{arrived, "PUT", "/servers/"}},
@@ -45,43 +42,43 @@ func killPoints() []struct {
 
 func testKills(t *testing.T, newStage func(*testing.T) *stage) {
 	s := newStage(t)
-	for _, kill := range killPoints() {
-		t.Run(kill.name, func(t *testing.T) {
+	for _, k := range kills() {
+		t.Run(k.name, func(t *testing.T) {
 			s := &stage{nova: s.nova, t: t, proxy: s.proxy, folder: t.TempDir()}
-			uuid := s.boot(kill.deleted) // the API deletes one without a host at once
+			uuid := s.boot(k.deleted) // the API deletes one without a host at once
 			s.volume(uuid, randomUUID())
 			s.set(uuid, "error", "deleting", time.Hour)
 			all := options{"reset_state": true, "preserve_volumes": true}
-			s.dieAt(kill.after, kill.at, uuid, all)
-			if written := kill.reset || kill.deleted; written && len(s.backups(uuid)) != 1 {
+			s.dieAt(k, uuid, all)
+			if written := k.reset || k.deleted; written && len(s.backups(uuid)) != 1 {
 				t.Errorf("backups: %v", s.backups(uuid))
 			}
-			if !kill.deleted {
+			if !k.deleted {
 				s.wantsThere(uuid)
 			}
-			answer := s.start(uuid, all).Done(!kill.deleted)
-			if answer.Get("outcome").String() != "gone" || kill.deleted && answer.Get("requests.#").Int() > 0 {
+			answer := s.start(uuid, all).Done(!k.deleted)
+			if answer.Get("outcome").String() != "gone" || k.deleted && answer.Get("requests.#").Int() > 0 {
 				t.Errorf("got %s", answer)
 			}
 			s.wantsGone(uuid)
 			s.start(uuid, all).Done(false)
 		})
 	}
-	t.Logf("kill points: %d", len(killPoints()))
+	t.Logf("kill points: %d", len(kills()))
 }
 
 // dieAt runs the module and kills it at the point.
-func (s *stage) dieAt(after *point, at point, uuid string, all options) {
+func (s *stage) dieAt(k kill, uuid string, all options) {
 	s.t.Helper()
 	started := make(chan *ansibletest.Process, 1)
 	die := func() bool {
 		(<-started).Kill()
 		return false
 	}
-	if after == nil {
-		s.proxy.At(at.when, at.method, at.path, die)
+	if k.after == nil {
+		s.proxy.At(k.at.when, k.at.method, k.at.path, die)
 	} else {
-		s.at(after.when, after.method, after.path, func() { s.proxy.At(at.when, at.method, at.path, die) })
+		s.at(k.after.when, k.after.method, k.after.path, func() { s.proxy.At(k.at.when, k.at.method, k.at.path, die) })
 	}
 	process := s.start(uuid, all)
 	started <- process
