@@ -15,15 +15,9 @@ import (
 func (t *task) readBackup(service compute.Service) (from record, err error) {
 	folder := t.InstanceUUID
 	if folder == "" {
-		content, err := os.ReadFile(t.BackupFile)
-		if err != nil {
-			return from, fmt.Errorf("read the backup: %w", err)
+		if folder, err = t.folderOfBackup(); err != nil {
+			return from, err
 		}
-		uuid, err := ansible.UUID(gjson.GetBytes(content, "uuid").String())
-		if err != nil {
-			return from, fmt.Errorf("read the backup: %s is no backup of nova-orphan: it has no uuid", t.BackupFile)
-		}
-		folder = uuid.(string)
 	}
 	if err = backup.Read(t.BackupFile, name, folder, &from); err != nil {
 		return from, err
@@ -33,4 +27,17 @@ func (t *task) readBackup(service compute.Service) (from record, err error) {
 			t.BackupFile, from.Service.Binary, from.Service.Host, from.Service.ID, service.Binary, service.Host, service.ID)
 	}
 	return from, nil
+}
+
+// folderOfBackup is on whose behalf it was written.
+func (t *task) folderOfBackup() (string, error) {
+	content, err := os.ReadFile(t.BackupFile)
+	if err != nil {
+		return "", fmt.Errorf("read the backup: %w", err)
+	}
+	uuid, err := ansible.UUID(gjson.GetBytes(content, "uuid").String())
+	if err != nil {
+		return "", fmt.Errorf("read the backup: %s is no backup of nova-orphan: it has no uuid", t.BackupFile)
+	}
+	return uuid.(string), nil
 }

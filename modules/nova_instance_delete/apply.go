@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 
 	"nova-orphan/internal/backup"
@@ -197,5 +198,8 @@ func uncertain(err error) bool {
 // refusal, but what was wanted, if it is true.
 func refused(err error) bool {
 	var failure *openstack.Failure
-	return err != nil && !uncertain(err) && !(errors.As(err, &failure) && failure.Status == 404)
+	if errors.As(err, &failure) && failure.Status == http.StatusNotFound {
+		return false
+	}
+	return err != nil && !uncertain(err)
 }

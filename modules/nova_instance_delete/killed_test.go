@@ -41,27 +41,27 @@ func kills() []kill {
 }
 
 func testKills(t *testing.T, newStage func(*testing.T) *stage) {
-	s := newStage(t)
+	all := newStage(t)
 	for _, k := range kills() {
 		t.Run(k.name, func(t *testing.T) {
-			s := &stage{nova: s.nova, t: t, proxy: s.proxy, folder: t.TempDir()}
+			s := all.of(t)
 			uuid := s.boot(k.deleted) // the API deletes one without a host at once
 			s.volume(uuid, randomUUID())
 			s.set(uuid, "error", "deleting", time.Hour)
-			all := options{"reset_state": true, "preserve_volumes": true}
-			s.dieAt(k, uuid, all)
+			both := options{"reset_state": true, "preserve_volumes": true}
+			s.dieAt(k, uuid, both)
 			if written := k.reset || k.deleted; written && len(s.backups(uuid)) != 1 {
 				t.Errorf("backups: %v", s.backups(uuid))
 			}
 			if !k.deleted {
 				s.wantsThere(uuid)
 			}
-			answer := s.start(uuid, all).Done(!k.deleted)
+			answer := s.start(uuid, both).Done(!k.deleted)
 			if answer.Get("outcome").String() != "gone" || k.deleted && answer.Get("requests.#").Int() > 0 {
 				t.Errorf("got %s", answer)
 			}
 			s.wantsGone(uuid)
-			s.start(uuid, all).Done(false)
+			s.start(uuid, both).Done(false)
 		})
 	}
 	t.Logf("kill points: %d", len(kills()))

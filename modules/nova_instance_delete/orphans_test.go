@@ -180,7 +180,7 @@ func testRaces(t *testing.T, newStage func(*testing.T) *stage) {
 	for _, race := range races {
 		t.Run(race.name, func(t *testing.T) {
 			uuid := s.boot(false)
-			race.test(&stage{nova: s.nova, t: t, proxy: s.proxy, folder: t.TempDir()}, uuid)
+			race.test(s.of(t), uuid)
 		})
 	}
 	t.Logf("races: %d", len(races))

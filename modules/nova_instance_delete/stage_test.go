@@ -60,6 +60,12 @@ func newFakeStage(t *testing.T) *stage {
 	return newStage(t, fakeNova{cloud})
 }
 
+// of is the same cloud, for a subtest.
+func (s *stage) of(t *testing.T) *stage {
+	t.Helper()
+	return &stage{nova: s.nova, t: t, proxy: s.proxy, folder: t.TempDir()}
+}
+
 type options = map[string]any
 
 // start starts the module by way of the proxy.
