@@ -30,6 +30,6 @@ func (n realNova) unmap(uuid string) {
 	n.API("UPDATE instance_mappings SET cell_id = NULL WHERE instance_uuid = '%s'", uuid)
 }
 
-func (n realNova) volume(uuid, volume string) { n.Volume(uuid, volume, true) }
+func (n realNova) volume(uuid, volume string) { n.Volume(uuid, volume) }
 
 func (n realNova) migration(uuid, migration string) { n.Migration(uuid, migration, "finished") }

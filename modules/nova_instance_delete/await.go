@@ -87,7 +87,7 @@ func (a attempt) ended(now *compute.Server, waited time.Duration) string {
 	case a.took(now) && now.TaskState == "" && now.VMState != "deleted":
 		return "somebody has set its state to " + now.VMState + " meanwhile. Next: ask them"
 	case a.sent && a.failure == nil && now.TaskState != "" && now.TaskState == a.baseline.TaskState && waited >= patience:
-		return "Nova took the request and ignored it, as it does in the middle of a delete while the host is up. Next: reset_state: true"
+		return "Nova took the request and ignored it, as it does in the middle of a delete while the host is up. Next: reset_state: true, with min_age: 0 since it has written the row"
 	case a.sent && a.failure == nil && !a.took(now) && waited >= patience:
 		return "Nova took the request and ignored it, as it does when disable_terminate is set in its database. Next: unset that there, if the instance may go"
 	}
@@ -106,7 +106,7 @@ func (a attempt) unfinished(now *compute.Server) string {
 	case now.Host == "":
 		return "the delete was not over in time. Next: see the logs of nova-api and nova-conductor"
 	}
-	return fmt.Sprintf("the delete was not over in time. Next: restart nova-compute on %s, which takes it up again; or force its service down (nova_compute_service) and delete again, with reset_state: true", now.Host)
+	return fmt.Sprintf("the delete was not over in time. Next: restart nova-compute on %s, which takes it up again; or force its service down (nova_compute_service) and delete again, with reset_state: true and min_age: 0 since this delete has written the row", now.Host)
 }
 
 func logOf(server *compute.Server) string {

@@ -26,6 +26,7 @@ func testOrphans(t *testing.T, newStage func(*testing.T) *stage) {
 		{"on a host that is forced down: goes at once, though in the middle of a delete", deletesLocally},
 		{"in the middle of a rebuild: refused, and goes once its state is reset", deletesRebuilding},
 		{"half deleted: deleted", deletesHalfDeleted},
+		{"nova-compute fails to delete it: stays, and the fault is told", tellsFault},
 		{"volumes are kept", keepsVolumes},
 		{"alive, resized, shelved, locked, migrating, elsewhere: refused", refusesLive},
 		{"without a mapping: it says so", tellsUnmapped},
@@ -97,6 +98,16 @@ func deletesHalfDeleted(s *stage) {
 	s.set(uuid, "deleted", "", time.Hour)
 	s.start(uuid, nil).Done(true)
 	s.wantsGone(uuid)
+}
+
+func tellsFault(s *stage) {
+	uuid := s.boot(true)
+	s.spoil(uuid)
+	answer := s.start(uuid, nil).Failed(true, "is still there (status ERROR, task state none, on compute1, which is UP, fault of 20", "the delete ended in an error", "see the log of nova-compute on compute1")
+	if answer.Get("outcome").String() != "still_there" || answer.Get("server.fault.message").String() == "" {
+		s.t.Errorf("got %s", answer)
+	}
+	s.wantsThere(uuid)
 }
 
 func keepsVolumes(s *stage) {

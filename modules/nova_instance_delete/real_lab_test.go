@@ -64,7 +64,9 @@ func (n *realNova) set(uuid, vmState, task string, ago time.Duration) {
 		vmState, task, int(ago.Seconds())))
 }
 
-func (n *realNova) volume(uuid, volume string) { n.Volume(uuid, volume, true) }
+func (n *realNova) volume(uuid, volume string) { n.Volume(uuid, volume) }
+
+func (n *realNova) spoil(uuid string) { n.BrokenVolume(uuid, randomUUID()) }
 
 func (n *realNova) migration(uuid, status string) { n.Migration(uuid, randomUUID(), status) }
 

@@ -28,6 +28,8 @@ type nova interface {
 	// set sets vm_state and task_state, an hour ago or now.
 	set(uuid, vmState, task string, ago time.Duration)
 	volume(uuid, volume string)
+	// spoil makes nova-compute fail to delete it.
+	spoil(uuid string)
 	migration(uuid, status string)
 	// forceDown is for the host.
 	forceDown(value bool)
@@ -133,6 +135,8 @@ func (n fakeNova) set(uuid, vmState, task string, ago time.Duration) {
 func (n fakeNova) volume(uuid, volume string) {
 	n.change(uuid, func(s *openstacktest.Server) { s.Volumes[volume] = true })
 }
+
+func (n fakeNova) spoil(string) { n.cloud.Do(func() { n.cloud.Services[0].Agent = "fails" }) }
 
 func (n fakeNova) migration(uuid, status string) {
 	n.cloud.Do(func() {

@@ -136,7 +136,7 @@ func (n *Nova) remove(uuid string) {
 	n.API("UPDATE instance_mappings SET cell_id = (SELECT id FROM cell_mappings WHERE name = 'cell1') WHERE instance_uuid = '%s' AND cell_id IS NULL", uuid)
 	n.Set(uuid, "vm_state = 'error', task_state = NULL, locked = 0, locked_by = NULL, disable_terminate = 0")
 	n.SQL("DELETE FROM migrations WHERE instance_uuid = '%s' AND source_compute = 'test'", uuid)
-	n.SQL("DELETE FROM block_device_mapping WHERE instance_uuid = '%s' AND connection_info = 'test'", uuid)
+	n.SQL("DELETE FROM block_device_mapping WHERE instance_uuid = '%s' AND connection_info IN ('{}', 'no JSON')", uuid)
 	if _, err := n.ask("2.59", http.MethodDelete, "servers/"+uuid, nil); err != nil && !gophercloud.ResponseCodeIs(err, http.StatusNotFound) {
 		n.t.Errorf("remove server %s: %v", uuid, err)
 	}
@@ -153,11 +153,16 @@ func (n *Nova) Status(uuid string) string {
 	return answer.Get("server.status").String()
 }
 
-// Volume attaches a volume in Nova's database, of which there is no Cinder to ask.
-func (n *Nova) Volume(uuid, volume string, deleteOnTermination bool) {
+// Volume attaches a volume in Nova's database alone, with delete_on_termination.
+func (n *Nova) Volume(uuid, volume string) { n.attach(uuid, volume, "{}") }
+
+// BrokenVolume attaches one over which nova-compute stumbles when it deletes the server.
+func (n *Nova) BrokenVolume(uuid, volume string) { n.attach(uuid, volume, "no JSON") }
+
+func (n *Nova) attach(uuid, volume, connection string) {
 	n.t.Helper()
 	n.SQL("INSERT INTO block_device_mapping (created_at, device_name, delete_on_termination, volume_id, connection_info, instance_uuid, deleted, source_type, destination_type, boot_index, uuid) "+
-		"SELECT UTC_TIMESTAMP(), '/dev/vdb', %t, '%s', 'test', uuid, 0, 'volume', 'volume', NULL, UUID() FROM instances WHERE uuid = '%s'", deleteOnTermination, volume, uuid)
+		"SELECT UTC_TIMESTAMP(), '/dev/vdb', 1, '%s', '%s', uuid, 0, 'volume', 'volume', NULL, UUID() FROM instances WHERE uuid = '%s'", volume, connection, uuid)
 }
 
 // Migration makes a migration of the server.
