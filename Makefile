@@ -16,7 +16,7 @@ NEWEST    := .cache/newest/.done
 OLDEST    := .cache/oldest/.done
 SCENARIOS := $(notdir $(patsubst %/molecule.yml,%,$(wildcard molecule/*/molecule.yml)))
 
-.PHONY: help setup build test demo bench lint unit contract contract-placement contract-database contract-hypervisor molecule oldest fuzz clean lab-image lab-up lab-down lab-status lab-ssh
+.PHONY: help setup build test demo bench lint unit contract contract-placement contract-compute contract-database contract-hypervisor molecule oldest fuzz clean lab-image lab-up lab-down lab-status lab-ssh
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -59,8 +59,12 @@ CONTRACT = tools/figures go test -v -count=1 -tags=lab,$(TAGS) -exec='$(CURDIR)/
 contract-placement:
 	@$(call CONTRACT,controller) ./internal/placement ./internal/nova ./internal/cinder ./internal/neutron ./modules/placement_allocation ./modules/nova_volume_release
 
+# One after the other: each forces compute1 down for a moment.
+contract-compute: contract-placement
+	@$(call CONTRACT,controller) -p=1 ./internal/compute ./modules/nova_instance_delete ./modules/nova_compute_service
+
 # After the others on this host: it makes their database read-only for a moment.
-contract-database: contract-placement
+contract-database: contract-compute
 	@$(call CONTRACT,controller) ./modules/nova_instance_purge
 
 contract-hypervisor:

@@ -13,12 +13,9 @@ const (
 	// through them (2.59, Queens). From 2.69 on a server of a cell that is down is shown
 	// in part instead of as an error.
 	ComputeMicroversion = "2.59"
-	// VolumeAttachmentsMicroversion is the first at which Nova tells a mapping's
-	// delete_on_termination (2.79, Train).
-	VolumeAttachmentsMicroversion = "2.79"
-	// PreserveVolumeMicroversion is the first at which Nova changes that flag of a
-	// mapping (2.85, Ussuri); before, the same request only swaps volumes.
-	PreserveVolumeMicroversion = "2.85"
+	// VolumeFlagMicroversion is the first that changes an attached volume's
+	// delete_on_termination (2.85, Ussuri). It is for that request only.
+	VolumeFlagMicroversion = "2.85"
 	// BlockStorageMicroversion is the first at which Cinder has attachments of its own,
 	// each with an id (3.27, Ocata).
 	BlockStorageMicroversion = "3.27"

@@ -68,6 +68,7 @@ func (r *purging) describe(finding nova.Finding, evidence orphan.Evidence, judge
 	}
 	r.answer.Verdict, r.answer.Reasons = string(judgement.Verdict), judgement.Reasons
 	r.answer.Instance = finding.Instance(judgement.Verdict)
+	r.answer.Mapped = evidence.Mapping != nil && evidence.Mapping.CellKnown
 	r.answer.QueuedForDelete = evidence.Mapping != nil && evidence.Mapping.QueuedForDelete
 	r.answer.RequestSpec = finding.RequestSpec
 	r.answer.Plan = work.steps

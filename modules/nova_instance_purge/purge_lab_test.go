@@ -208,7 +208,7 @@ func TestTheRecordTellsWhatThePlaybookNeeds(t *testing.T) {
 		"instance.dead_migration_uuids.0":      uuid[:35] + "e",
 		"instance.compute_service.forced_down": "true", "instance.compute_service.last_seen_up": "2026-01-02T03:04:05Z",
 		"instance.other_instances_with_task_state.count": "1", "instance.other_instances_with_task_state.uuids.0": other,
-		"queued_for_delete": "false", "request_spec": "true",
+		"mapped": "true", "queued_for_delete": "false", "request_spec": "true",
 	} {
 		t.Run(path, func(t *testing.T) {
 			if got := answer.Get(path).String(); got != want {

@@ -102,7 +102,7 @@ func (r *restoring) describe(finding nova.Finding, judgement orphan.Judgement, r
 	r.answer.Instance = finding.Instance(judgement.Verdict)
 	r.answer.RequestSpec = finding.RequestSpec
 	if mapping := finding.Evidence(0).Mapping; mapping != nil {
-		r.answer.QueuedForDelete = mapping.QueuedForDelete
+		r.answer.Mapped, r.answer.QueuedForDelete = mapping.CellKnown, mapping.QueuedForDelete
 	}
 	r.answer.Plan, r.answer.Diff = nil, nil
 	if refused != nil || len(restoration.Cell)+len(restoration.API) == 0 {

@@ -26,6 +26,7 @@ type databases interface {
 type answer struct {
 	ansible.Result
 	Instance        *nova.Instance   `json:"instance"`
+	Mapped          bool             `json:"mapped"` // the API finds the instance
 	QueuedForDelete bool             `json:"queued_for_delete"`
 	RequestSpec     bool             `json:"request_spec"`
 	RowsChanged     map[string]int64 `json:"rows_changed"`

@@ -46,7 +46,7 @@ func (t *task) carryOut(ctx context.Context, reply *answer, steps []step) error 
 func (t *task) write(ctx context.Context, s step) (bool, error) {
 	switch s.kind {
 	case preserve:
-		err := t.nova.Preserve(ctx, t.Instance, s.id)
+		err := t.nova.KeepVolume(ctx, t.Instance, s.id)
 		return err == nil, err
 	case detach:
 		return t.detach(ctx, s)

@@ -131,8 +131,10 @@ func run(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
 }
 
 func (t *task) connect(cloud *openstack.Cloud) error {
-	t.nova = &novaClient{cloud: cloud}
+	if err := t.find(cloud); err != nil {
+		return err
+	}
 	t.witness = fromAPI{t.nova, time.Duration(t.MinAge) * time.Second}
 	t.serviceToken = func(ctx context.Context) (string, error) { return openstack.ServiceToken(ctx, t.Auth, t.call.Secret) }
-	return t.find(cloud)
+	return nil
 }

@@ -60,10 +60,11 @@ func wantArgs(ts *testscript.TestScript, args []string, least int, usage string)
 // server UUID STATUS [VOLUME:ATTACHMENT:DEVICE[:delete]]...
 func addServer(ts *testscript.TestScript, cloud *openstacktest.Cloud, args []string) {
 	wantArgs(ts, args, 2, "server UUID STATUS [VOLUME:ATTACHMENT:DEVICE[:delete]]...")
-	server := openstacktest.Server{Status: args[1], Host: "compute1"}
+	server := openstacktest.Server{Status: args[1], Host: "compute1", Volumes: map[string]bool{}, Attached: map[string]openstacktest.Attached{}}
 	for _, text := range args[2:] {
 		parts := strings.Split(text, ":")
-		server.Volumes = append(server.Volumes, openstacktest.VolumeMapping{Volume: parts[0], Attachment: parts[1], Device: parts[2], DeleteOnTermination: len(parts) == 4})
+		server.Volumes[parts[0]] = len(parts) == 4
+		server.Attached[parts[0]] = openstacktest.Attached{Attachment: parts[1], Device: parts[2]}
 	}
 	cloud.Do(func() { cloud.Servers[args[0]] = server })
 }
@@ -143,7 +144,7 @@ func portOf(ts *testscript.TestScript, cloud *openstacktest.Cloud, args []string
 	}
 }
 
-// cloud no-cinder|no-neutron|no-glance|no-nova|not-admin|not-admin-of-cinder|sticks VOLUME|lingers ID STATUS|dies UUID
+// cloud no-cinder|no-neutron|no-glance|no-nova|not-admin|not-admin-of-cinder|sticks VOLUME|lingers ID STATUS|dies UUID|unmaps UUID
 func change(ts *testscript.TestScript, cloud *openstacktest.Cloud, args []string) {
 	wantArgs(ts, args, 1, "cloud WHAT [VALUE...]")
 	args = append(args, "", "")
@@ -151,6 +152,11 @@ func change(ts *testscript.TestScript, cloud *openstacktest.Cloud, args []string
 		"no-cinder": func() { cloud.NoCinder = true }, "no-neutron": func() { cloud.NoNeutron = true }, "no-glance": func() { cloud.NoGlance = true },
 		"no-nova": func() { cloud.Missing = true }, "not-admin": func() { cloud.NotAdmin = true }, "not-admin-of-cinder": func() { cloud.NoVolumes = true },
 		"sticks": func() { cloud.Sticks[args[1]] = true }, "lingers": func() { cloud.Linger[args[1]] = args[2] },
+		"unmaps": func() {
+			server := cloud.Servers[args[1]]
+			server.Unmapped = true
+			cloud.Servers[args[1]] = server
+		},
 		"dies": func() { delete(cloud.Servers, args[1]) },
 	}[args[0]]
 	if !ok {
@@ -190,10 +196,8 @@ func flag(ts *testscript.TestScript, cloud *openstacktest.Cloud, args []string) 
 	wantArgs(ts, args, 3, "flag UUID VOLUME true|false")
 	found := "not there"
 	cloud.Do(func() {
-		for _, mapping := range cloud.Servers[args[0]].Volumes {
-			if mapping.Volume == args[1] {
-				found = strconv.FormatBool(mapping.DeleteOnTermination)
-			}
+		if flag, ok := cloud.Servers[args[0]].Volumes[args[1]]; ok {
+			found = strconv.FormatBool(flag)
 		}
 	})
 	if found != args[2] {

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"nova-orphan/internal/cinder"
+	"nova-orphan/internal/compute"
 	"nova-orphan/internal/neutron"
 	"nova-orphan/internal/openstack"
 )
@@ -41,15 +42,20 @@ type images interface {
 
 // novaAPI is the Nova that this module needs.
 type novaAPI interface {
-	Server(ctx context.Context, uuid string) (*server, error)
-	SeesAllProjects(ctx context.Context) error
-	Migrations(ctx context.Context, instance string) ([]migration, error)
-	Volumes(ctx context.Context, instance string) ([]mapping, error)
-	Preserve(ctx context.Context, instance, volume string) error
+	Server(ctx context.Context, uuid string) (*compute.Server, error)
+	Listed(ctx context.Context, uuid string) (*compute.Server, error)
+	Migrations(ctx context.Context, instance string) ([]compute.Migration, error)
+	Devices(ctx context.Context, uuid string) (map[string]string, error)
+	KeepVolume(ctx context.Context, uuid, volume string) error
 }
 
-// find finds the services of the cloud that has them.
+// find finds the services; only Nova must be there.
 func (t *task) find(cloud *openstack.Cloud) error {
+	client, err := cloud.Compute()
+	if err != nil {
+		return err
+	}
+	t.nova = compute.New(client)
 	if client, err := cloud.BlockStorage(); err == nil {
 		t.volumes = cinder.New(client)
 	} else if !errors.Is(err, openstack.ErrNoService) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"nova-orphan/internal/compute"
 	"nova-orphan/internal/nova"
 	"nova-orphan/internal/orphan"
 )
@@ -63,8 +64,8 @@ func (d fromDatabases) Testify(ctx context.Context, uuid string) (testimony, err
 	return said, nil
 }
 
-// fromAPI asks Nova's API, which knows less: an instance that is not there may be a
-// row of which the API sees nothing.
+// fromAPI asks Nova's API, which knows less: it shows no row that is deleted in
+// whatever way, and not who made a port.
 type fromAPI struct {
 	api    novaAPI
 	minAge time.Duration
@@ -73,39 +74,59 @@ type fromAPI struct {
 // Testify implements witness.
 func (a fromAPI) Testify(ctx context.Context, uuid string) (testimony, error) {
 	unknown := testimony{judgement: orphan.Judgement{Verdict: orphan.Unknown}}
-	found, err := a.api.Server(ctx, uuid)
-	if err != nil {
-		return unknown, fmt.Errorf("ask nova about %s: %w", uuid, err)
+	server, err := a.api.Server(ctx, uuid)
+	found := server != nil
+	if err == nil && !found {
+		// A 404 proves nothing: the server may be another project's, or without a mapping.
+		server, err = a.api.Listed(ctx, uuid)
 	}
-	if found == nil {
-		if err = a.api.SeesAllProjects(ctx); err != nil {
-			return unknown, fmt.Errorf("cannot tell whether %s is alive: %w", uuid, err)
-		}
-		return testimony{judgement: orphan.Judgement{Verdict: orphan.Absent, Reasons: []string{"nova's API does not know the instance (with nova_conf, its databases are asked instead)"}}}, nil
+	if err != nil {
+		return unknown, fmt.Errorf("cannot tell whether %s is alive: %w", uuid, err)
+	}
+	if server == nil {
+		return testimony{judgement: orphan.Judgement{Verdict: orphan.Absent, Reasons: []string{"API: no server has this UUID, in any project, and none is listed"}}}, nil
 	}
 	migrations, err := a.api.Migrations(ctx, uuid)
 	if err != nil {
 		return unknown, fmt.Errorf("ask nova about the migrations of %s: %w", uuid, err)
 	}
-	said := testimony{judgement: a.judge(uuid, *found, migrations), mapped: true}
-	if said.mappings, err = a.api.Volumes(ctx, uuid); err != nil {
-		return unknown, fmt.Errorf("ask nova about the volumes of %s: %w", uuid, err)
+	devices := map[string]string{}
+	if found && len(server.Volumes) > 0 {
+		if devices, err = a.api.Devices(ctx, uuid); err != nil {
+			return unknown, fmt.Errorf("ask nova about the volumes of %s: %w", uuid, err)
+		}
 	}
-	for i := range said.mappings {
-		said.mappings[i].Root = said.mappings[i].Device != "" && said.mappings[i].Device == found.Root
+	said := testimony{judgement: orphan.Judge(a.evidence(*server, found, migrations)), mapped: true}
+	for _, v := range server.Volumes {
+		device := devices[v.ID]
+		said.mappings = append(said.mappings, mapping{
+			VolumeID: v.ID, Device: device, Root: device != "" && device == server.RootDevice, DeleteOnTermination: v.DeleteOnTermination,
+		})
 	}
 	return said, nil
 }
 
-// judge puts what the API shows into the terms of the judge.
-func (a fromAPI) judge(uuid string, s server, migrations []migration) orphan.Judgement {
-	cell := orphan.Cell{Name: "nova's API", Now: s.Now, Row: &orphan.Row{
-		ID: 1, Host: s.Host, VMState: s.VMState, TaskState: s.TaskState, CreatedAt: s.Created, UpdatedAt: s.Updated,
+// evidence puts it in the form that package orphan judges: the API is a cell that has
+// the instance's row, which is not deleted, or else it would not show it.
+func (a fromAPI) evidence(s compute.Server, found bool, migrations []compute.Migration) orphan.Evidence {
+	cell := orphan.Cell{Name: "API", Now: s.At, Row: &orphan.Row{
+		ID: 1, Host: s.Host, VMState: s.VMState, TaskState: s.TaskState, CreatedAt: parsed(s.Created), UpdatedAt: parsed(s.Updated),
 	}}
-	for _, m := range migrations {
-		cell.Migrations = append(cell.Migrations, orphan.Migration{UUID: m.UUID, Status: m.Status})
+	if s.VMState == "" {
+		cell.Failure = "the server is shown only in part (status " + s.Status + "), as when its cell does not answer"
 	}
-	return orphan.Judge(orphan.Evidence{
-		UUID: uuid, MinAge: a.minAge, Cells: []orphan.Cell{cell}, Mapping: &orphan.Mapping{HasCell: true, CellKnown: true},
-	})
+	for _, m := range migrations {
+		cell.Migrations = append(cell.Migrations, orphan.Migration{UUID: m.UUID, ID: m.ID, Status: m.Status})
+	}
+	e := orphan.Evidence{UUID: s.ID, MinAge: a.minAge, Cells: []orphan.Cell{cell}}
+	if found {
+		e.Mapping = &orphan.Mapping{HasCell: true, CellKnown: true}
+	}
+	return e
+}
+
+// parsed is zero for what is no time.
+func parsed(text string) time.Time {
+	at, _ := time.Parse(time.RFC3339, text)
+	return at
 }

@@ -84,7 +84,7 @@ func (c *Cinder) serve(w http.ResponseWriter, r *http.Request, parts []string, s
 	case route == "DELETE snapshots/ID" && c.snapshot(parts[1]) != nil:
 		c.deleteSnapshot(w, c.snapshot(parts[1]))
 	default:
-		reply(w, http.StatusNotFound, itemNotFound(strings.Join(parts, " ")+" could not be found."))
+		novaRefuses(w, http.StatusNotFound, "itemNotFound", strings.Join(parts, " ")+" could not be found.")
 	}
 }
 

@@ -1,0 +1,99 @@
+package ansibletest
+
+import (
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/tidwall/gjson"
+)
+
+// Trial is a module call during a fault, and the same call when it is over.
+type Trial struct {
+	Name, Module string
+	// Options lack a backup_dir and a timeout.
+	Options     map[string]any
+	Environment []string
+	// Secrets must be in no output and in no backup.
+	Secrets []string
+	// Failed looks at what was answered during the fault.
+	Failed func(*testing.T, gjson.Result)
+	// Recover ends the fault.
+	Recover func()
+	// Changed is what the second call is to say.
+	Changed bool
+}
+
+// Suffer holds the module to the rules for each trial: it fails in one line, tells no
+// secret, and does what was to be done when the fault is over. Most of them wait for a
+// deadline, so that more run at a time than there are processors.
+func Suffer(t *testing.T, trials []func(*testing.T) Trial) {
+	var masked atomic.Int32
+	var all sync.WaitGroup
+	places := make(chan struct{}, 24)
+	for _, arrange := range trials {
+		all.Go(func() {
+			places <- struct{}{}
+			defer func() { <-places }()
+			trial := arrange(t)
+			t.Run(trial.Name, func(t *testing.T) {
+				if strings.Contains(trial.suffer(t), "********") {
+					masked.Add(1)
+				}
+			})
+		})
+	}
+	all.Wait()
+	if masked.Load() == 0 {
+		t.Error("no output had a secret to mask: the services do not tell them")
+	}
+	t.Logf("faults: %d", len(trials))
+	t.Logf("outputs that had a secret to mask: %d", masked.Load())
+}
+
+func (trial Trial) suffer(t *testing.T) string {
+	t.Helper()
+	folder := t.TempDir()
+	options := map[string]any{
+		"backup_dir": filepath.Join(folder, "backups"), "timeout": 2, "_ansible_verbosity": 4, "_ansible_debug": true, "_ansible_diff": true,
+	}
+	maps.Copy(options, trial.Options)
+	environment := append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + folder}, trial.Environment...)
+	answer := Start(t, trial.Module, options, environment).Answer()
+	if msg := answer.Get("msg").String(); !answer.Get("failed").Bool() || msg == "" || strings.Contains(msg, "\n") {
+		t.Errorf("want a failure in one line, got %s", answer)
+	}
+	trial.Failed(t, answer)
+	trial.Recover()
+	options["timeout"] = 30
+	again := Start(t, trial.Module, options, environment).Done(trial.Changed)
+	output := answer.String() + answer.Get("msg").String() + again.String() + written(t, folder)
+	for _, secret := range trial.Secrets {
+		if strings.Contains(output, secret) {
+			t.Errorf("it tells the secret %q: %s", secret, output)
+		}
+	}
+	return output
+}
+
+// written is all that the module has written down.
+func written(t *testing.T, folder string) string {
+	t.Helper()
+	var all strings.Builder
+	err := filepath.WalkDir(folder, func(path string, entry os.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		content, err := os.ReadFile(path)
+		all.Write(content)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all.String()
+}

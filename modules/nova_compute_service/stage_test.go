@@ -1,0 +1,96 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"nova-orphan/internal/ansible/ansibletest"
+	"nova-orphan/internal/openstack/openstacktest"
+)
+
+const (
+	arrived  = openstacktest.Arrived
+	answered = openstacktest.Answered
+	theHost  = "compute1"
+	instance = "6695eb01-f6a4-8304-79aa-97f2502e193f"
+)
+
+// stage is a cloud, fake or real, with a host whose nova-compute works, and a proxy
+// by way of which the module sees it.
+type stage struct {
+	nova
+	t      *testing.T
+	proxy  *openstacktest.Proxy
+	folder string
+}
+
+// nova is what a test can do to Nova, and see of it, behind the module's back.
+type nova interface {
+	forcedDown() bool
+	forceDown(value bool)
+	disable(reason string)
+}
+
+// newStage is in the cloud of the OS_* environment.
+func newStage(t *testing.T, n nova) *stage {
+	t.Helper()
+	s := &stage{nova: n, t: t, folder: t.TempDir(), proxy: openstacktest.NewProxy(os.Getenv("OS_AUTH_URL"))}
+	t.Cleanup(s.proxy.Close)
+	t.Cleanup(func() { n.forceDown(false) })
+	return s
+}
+
+func newFakeStage(t *testing.T) *stage {
+	t.Helper()
+	cloud := openstacktest.New()
+	t.Cleanup(cloud.Close)
+	cloud.Services = []openstacktest.Service{{ID: "f86eb1b1-347d-4f09-a306-455707d1478c", Host: theHost, Binary: "nova-compute"}}
+	for variable, value := range cloud.Environment() {
+		t.Setenv(variable, value)
+	}
+	return newStage(t, fakeNova{cloud})
+}
+
+type fakeNova struct{ cloud *openstacktest.Cloud }
+
+func (n fakeNova) forcedDown() (value bool) {
+	n.cloud.Do(func() { value = n.cloud.Services[0].ForcedDown })
+	return value
+}
+
+func (n fakeNova) forceDown(value bool) {
+	n.cloud.Do(func() { n.cloud.Services[0].ForcedDown = value })
+}
+
+func (n fakeNova) disable(reason string) {
+	n.cloud.Do(func() { n.cloud.Services[0].Disabled, n.cloud.Services[0].Reason = reason != "", reason })
+}
+
+type options = map[string]any
+
+// start starts the module by way of the proxy.
+func (s *stage) start(more options) *ansibletest.Process {
+	s.t.Helper()
+	all := options{"host": theHost, "instance_uuid": instance, "backup_dir": filepath.Join(s.folder, "backups"), "_ansible_diff": true}
+	for key, value := range more {
+		all[key] = value
+	}
+	return ansibletest.Start(s.t, name, all, append(os.Environ(), "OS_AUTH_URL="+s.proxy.AuthURL()))
+}
+
+func (s *stage) backups() []string {
+	s.t.Helper()
+	files, err := filepath.Glob(filepath.Join(s.folder, "backups", instance, "*.json"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return files
+}
+
+func (s *stage) wants(forcedDown bool) {
+	s.t.Helper()
+	if s.forcedDown() != forcedDown {
+		s.t.Errorf("forced_down is %v", !forcedDown)
+	}
+}

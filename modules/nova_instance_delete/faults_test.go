@@ -1,0 +1,56 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/tidwall/gjson"
+
+	"nova-orphan/internal/ansible/ansibletest"
+	"nova-orphan/internal/openstack/openstacktest"
+)
+
+const servicesPath = "/compute/v2.1/"
+
+func TestNoFaultTellsASecretOrPassesForADelete(t *testing.T) {
+	secrets := []string{`planted/pass&word"1`, "planted-userinfo-2", openstacktest.Token}
+	var trials []func(*testing.T) ansibletest.Trial
+	for _, target := range []struct {
+		name, method, path, task string
+		// before says that nothing can have been changed.
+		before bool
+	}{
+		{"keystone", "POST", "/identity/v3/auth/tokens", "", true},
+		{"nova, asked for the server,", "GET", servicesPath + "servers/", "", true},
+		{"nova, asked for its migrations,", "GET", servicesPath + "os-migrations", "", true},
+		{"nova, asked to keep a volume,", "PUT", servicesPath + "servers/", "", true},
+		{"nova, asked to reset the state,", "POST", servicesPath + "servers/", "deleting", true},
+		{"nova, asked to delete it,", "DELETE", servicesPath + "servers/", "", false},
+	} {
+		for _, fault := range openstacktest.Faults(secrets[:2]...) {
+			trials = append(trials, func(t *testing.T) ansibletest.Trial {
+				cloud := openstacktest.New()
+				t.Cleanup(cloud.Close)
+				cloud.Secrets = []string{secrets[0]}
+				cloud.Services = []openstacktest.Service{{ID: "f86eb1b1-347d-4f09-a306-455707d1478c", Host: theHost, Binary: "nova-compute"}}
+				cloud.Servers[uuid] = openstacktest.Server{Status: "ERROR", Host: theHost, Task: target.task, Volumes: map[string]bool{"aaaa": true}}
+				cloud.Fail(openstacktest.Failure{Method: target.method, Path: target.path, Times: 999, Answer: fault.Answer})
+				return ansibletest.Trial{
+					Name: target.name + " " + fault.Name, Module: name, Secrets: secrets, Changed: true,
+					Options: options{"instance_uuid": uuid, "reset_state": true, "preserve_volumes": true, "auth": options{
+						"auth_url": strings.Replace(cloud.AuthURL(), "http://", "http://u:planted-userinfo-2@", 1), "username": "u", "project_name": "p", "password": secrets[0],
+					}},
+					Recover: func() { cloud.Do(cloud.Recover) },
+					Failed: func(t *testing.T, answer gjson.Result) {
+						deleted := strings.Contains(strings.Join(cloud.Requests(), "\n"), "DELETE")
+						outcome := answer.Get("outcome").String()
+						if outcome == "gone" || target.before && (deleted || outcome != "") {
+							t.Errorf("asked to delete: %v, got %s", deleted, answer)
+						}
+					},
+				}
+			})
+		}
+	}
+	ansibletest.Suffer(t, trials)
+}
