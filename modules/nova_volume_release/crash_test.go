@@ -3,6 +3,7 @@ package main
 import (
 	"testing"
 
+	"nova-orphan/internal/ansible/ansibletest"
 	"nova-orphan/internal/openstack/openstacktest"
 )
 
@@ -63,9 +64,9 @@ func testCrashes(t *testing.T, newStage func(*testing.T) *stage) {
 			if touched := point.attachments+point.snapshots < 3; touched && len(s.backups()) == 0 {
 				t.Error("it was changed without a backup")
 			}
-			s.start(options).done(point.attachments+point.snapshots > 0)
+			s.start(options).Done(point.attachments+point.snapshots > 0)
 			s.wants(0, 0)
-			s.start(options).done(false)
+			s.start(options).Done(false)
 		})
 	}
 	t.Logf("kill points: %d", killed)
@@ -85,9 +86,9 @@ func (s *stage) awaitNoSnapshot() {
 // dieAt runs the module and kills it at the point.
 func (s *stage) dieAt(point killPoint, options arguments) {
 	s.t.Helper()
-	started := make(chan *process, 1)
+	started := make(chan *ansibletest.Process, 1)
 	die := func() bool {
-		(<-started).kill()
+		(<-started).Kill()
 		return false
 	}
 	arm := func() { s.proxy.At(point.at.when, point.at.method, point.at.path, die) }
@@ -98,11 +99,5 @@ func (s *stage) dieAt(point killPoint, options arguments) {
 	arm()
 	r := s.start(options)
 	started <- r
-	<-r.ended
-	if r.command.ProcessState.ExitCode() != -1 {
-		s.t.Fatalf("it ended before it was killed: %s", r.stdout)
-	}
-	if r.stdout.Len() > 0 {
-		s.t.Errorf("a killed module has answered: %s", r.stdout)
-	}
+	r.Killed()
 }

@@ -9,41 +9,39 @@ import (
 	"os"
 	"strings"
 	"testing"
-
-	"nova-orphan/internal/nova/novalab"
 )
 
 func TestTheVolumesAndPortsOfAStuckServerAreReleasedWithTheirData(t *testing.T) {
 	o := newOrphanage(t)
 	data, shared := o.Volume(false), o.Volume(true)
 	o.pattern(data, "write")
-	uuid, rival := o.boot(map[string]any{"imageRef": o.image()}), randomUUID()
-	o.attach(uuid, data)
-	o.attach(uuid, shared)
+	uuid, rival := o.nova.Boot("compute1"), randomUUID()
+	o.give(uuid, data)
+	o.give(uuid, shared)
 	theirs := o.Attach(shared, rival)
 	snapshot := o.Snapshot(data)
-	conf := arguments{"nova_conf": o.conf(true)}
+	conf := o.conf(true)
 
 	// It runs: refused from the databases, and by the API.
-	for _, way := range []arguments{conf, {}} {
-		if answer := o.call(uuid, way).refused(false, "is live"); answer.Get("verdict").String() != "live" {
+	for _, way := range []string{conf, ""} {
+		if answer := o.call(uuid, way, nil).Failed(false, "is live"); answer.Get("verdict").String() != "live" {
 			t.Errorf("got %s", answer)
 		}
 	}
 	o.stop(uuid)
 	users, novas, unknown := o.ports.Port(uuid), o.ports.Port(uuid), o.ports.Port(uuid)
-	o.row(uuid, stuck)
+	o.nova.Set(uuid, stuck)
 	o.cache(uuid, map[string]bool{users: true, novas: false})
 
 	// Cinder's guard: only Nova may detach what Nova knows.
-	o.call(uuid, arguments{}).refused(false, "CVE-2023-2088", "nova_conf")
+	o.call(uuid, "", nil).Failed(false, "CVE-2023-2088", "nova_conf")
 	if got := o.Attachments(uuid); len(got) != 2 {
 		t.Fatalf("left are %v", got)
 	}
 
 	// A check tells it all, and sends no write.
 	o.stage.proxy.Passed()
-	check := o.call(uuid, arguments{"nova_conf": conf["nova_conf"], "_ansible_check_mode": true, "_ansible_diff": true}).done(true)
+	check := o.call(uuid, conf, arguments{"_ansible_check_mode": true, "_ansible_diff": true}).Done(true)
 	if got := o.stage.writes(); len(got) > 0 {
 		t.Errorf("a check sent %v", got)
 	}
@@ -51,7 +49,7 @@ func TestTheVolumesAndPortsOfAStuckServerAreReleasedWithTheirData(t *testing.T) 
 		t.Errorf("got %s", check)
 	}
 
-	answer := o.call(uuid, conf).done(true)
+	answer := o.call(uuid, conf, nil).Done(true)
 	o.expectReleased(uuid, data, theirs, shared)
 	if got := answer.Get("remains").String(); !strings.Contains(got, snapshot) || !strings.Contains(got, unknown) {
 		t.Errorf("the remains are %s", got)
@@ -60,8 +58,8 @@ func TestTheVolumesAndPortsOfAStuckServerAreReleasedWithTheirData(t *testing.T) 
 	o.expectBackup(data, shared)
 
 	// Again: nothing. Then the snapshot, when it is asked for.
-	o.call(uuid, conf).done(false)
-	o.call(uuid, arguments{"nova_conf": conf["nova_conf"], "delete_snapshots": true}).done(true)
+	o.call(uuid, conf, nil).Done(false)
+	o.call(uuid, conf, arguments{"delete_snapshots": true}).Done(true)
 	if got := o.Snapshots(data); len(got) > 0 {
 		t.Errorf("left are the snapshots %v", got)
 	}
@@ -79,7 +77,7 @@ func (o *orphanage) cache(uuid string, users map[string]bool) {
 	if err != nil {
 		o.t.Fatal(err)
 	}
-	novalab.Exec(o.t, o.cell, "UPDATE instance_info_caches SET network_info = ? WHERE instance_uuid = ?", string(content), uuid)
+	o.nova.Cell("UPDATE instance_info_caches SET network_info = '%s' WHERE instance_uuid = '%s'", content, uuid)
 }
 
 func (o *orphanage) expectReleased(uuid, data, theirs, shared string) {
@@ -129,33 +127,22 @@ func (o *orphanage) expectBackup(volumes ...string) {
 	}
 }
 
-// bootFromVolume is a server on a volume of the image, which Nova is to delete with it.
-func (o *orphanage) bootFromVolume() (uuid, root string) {
-	o.t.Helper()
-	root = o.VolumeOf(map[string]any{"imageRef": o.image()}, false)
-	uuid = o.boot(map[string]any{"block_device_mapping_v2": []any{map[string]any{
-		"boot_index": 0, "uuid": root, "source_type": "volume", "destination_type": "volume", "delete_on_termination": true,
-	}}})
-	o.Await("volumes/"+root, "volume.status", "in-use")
-	return uuid, root
-}
-
 func TestARootVolumeIsDetachedAndPreservedWhenNovaDeletesTheServer(t *testing.T) {
 	o := newOrphanage(t)
 	uuid, root := o.bootFromVolume()
 	o.stop(uuid)
-	o.row(uuid, stuck)
+	o.nova.Set(uuid, stuck)
 	conf := o.conf(true)
-	check := o.call(uuid, arguments{"nova_conf": conf, "_ansible_check_mode": true}).done(true)
+	check := o.call(uuid, conf, arguments{"_ansible_check_mode": true}).Done(true)
 	if got := check.Get("plan").String(); !strings.Contains(got, "nova DELETES volume "+root) || !check.Get("volumes.0.root").Bool() {
 		t.Errorf("got %s", check)
 	}
-	answer := o.call(uuid, arguments{"nova_conf": conf, "preserve_volumes": true}).done(true)
+	answer := o.call(uuid, conf, arguments{"preserve_volumes": true}).Done(true)
 	if answer.Get("volumes.0.delete_on_termination").Bool() || o.Status(root) != "available" {
 		t.Errorf("the volume is %s, got %s", o.Status(root), answer)
 	}
-	o.call(uuid, arguments{"nova_conf": conf, "preserve_volumes": true}).done(false)
-	o.remove(uuid)
+	o.call(uuid, conf, arguments{"preserve_volumes": true}).Done(false)
+	o.nova.Remove(uuid)
 	if got := o.Status(root); got != "available" {
 		t.Errorf("after Nova's delete the volume is %q", got)
 	}
@@ -165,27 +152,27 @@ func TestTheRootVolumeOfAZombieIsDeletedWhenAsked(t *testing.T) {
 	o := newOrphanage(t)
 	uuid, root := o.bootFromVolume()
 	o.stop(uuid)
-	o.row(uuid, zombie)
+	o.nova.Set(uuid, zombie)
 	// Nova's API does not know it, so that Cinder needs no service token.
 	conf := o.conf(false)
-	o.call(uuid, arguments{"nova_conf": conf, "preserve_volumes": true}).refused(false, "preserve_volumes cannot be granted", root)
-	answer := o.call(uuid, arguments{"nova_conf": conf, "delete_root_volume": true}).done(true)
+	o.call(uuid, conf, arguments{"preserve_volumes": true}).Failed(false, "preserve_volumes cannot be granted", root)
+	answer := o.call(uuid, conf, arguments{"delete_root_volume": true}).Done(true)
 	if got := o.Status(root); got != "" || answer.Get("verdict").String() != "zombie" {
 		t.Errorf("the volume is %s, got %s", got, answer)
 	}
-	o.call(uuid, arguments{"nova_conf": conf, "delete_root_volume": true}).done(false)
+	o.call(uuid, conf, arguments{"delete_root_volume": true}).Done(false)
 }
 
 func TestAServerThatComesToLifeKeepsItsOtherVolumes(t *testing.T) {
 	o := newOrphanage(t)
 	first, second := o.Volume(false), o.Volume(false)
-	uuid := o.boot(map[string]any{"imageRef": o.image()})
-	o.attach(uuid, first)
-	o.attach(uuid, second)
+	uuid := o.nova.Boot("compute1")
+	o.give(uuid, first)
+	o.give(uuid, second)
 	o.stop(uuid)
-	o.row(uuid, stuck)
-	o.stage.proxy.At(answered, "DELETE", "/attachments/", func() bool { o.row(uuid, alive); return true })
-	o.call(uuid, arguments{"nova_conf": o.conf(true)}).refused(true, "is live by now")
+	o.nova.Set(uuid, stuck)
+	o.stage.proxy.At(answered, "DELETE", "/attachments/", func() bool { o.nova.Set(uuid, alive); return true })
+	o.call(uuid, o.conf(true), nil).Failed(true, "is live by now")
 	if got := o.Attachments(uuid); len(got) != 1 {
 		t.Errorf("left are %v", got)
 	}

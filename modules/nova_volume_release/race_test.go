@@ -5,6 +5,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"nova-orphan/internal/ansible/ansibletest"
 )
 
 func TestWhatOthersDoMeanwhile(t *testing.T) { testRaces(t, newFakeStage) }
@@ -32,7 +34,7 @@ func testRaces(t *testing.T, newStage func(*testing.T) *stage) {
 }
 
 func checkOnly(s *stage) {
-	s.start(arguments{"_ansible_check_mode": true, "_ansible_diff": true, "delete_snapshots": true}).done(true)
+	s.start(arguments{"_ansible_check_mode": true, "_ansible_diff": true, "delete_snapshots": true}).Done(true)
 	if got := s.writes(); len(got) > 0 {
 		s.t.Errorf("it sent %v", got)
 	}
@@ -45,9 +47,9 @@ func twoAtOnce(s *stage) {
 	for range 2 {
 		s.proxy.At(arrived, "DELETE", "/attachments/", func() bool { both.Done(); both.Wait(); return true })
 	}
-	runs, changed := []*process{s.start(arguments{}), s.start(arguments{})}, 0
+	runs, changed := []*ansibletest.Process{s.start(arguments{}), s.start(arguments{})}, 0
 	for _, r := range runs {
-		answer := r.answer()
+		answer := r.Answer()
 		if answer.Get("failed").Bool() {
 			s.t.Errorf("one failed: %s", answer)
 		}
@@ -66,9 +68,9 @@ func (s *stage) before(do func() bool) { s.proxy.At(arrived, "DELETE", "/attachm
 
 func detachedBefore(s *stage) {
 	second := s.start(arguments{})
-	second.done(true)
+	second.Done(true)
 	s.proxy.Passed()
-	s.start(arguments{}).done(false)
+	s.start(arguments{}).Done(false)
 	if got := s.writes(); len(got) > 0 {
 		s.t.Errorf("it sent %v", got)
 	}
@@ -76,7 +78,7 @@ func detachedBefore(s *stage) {
 
 func answerLost(s *stage) {
 	s.proxy.At(answered, "DELETE", "/attachments/", func() bool { return false })
-	answer := s.start(arguments{}).done(true)
+	answer := s.start(arguments{}).Done(true)
 	if got := answer.Get("warnings.0").String(); !strings.Contains(got, "the answer was lost") {
 		s.t.Errorf("got %s", answer)
 	}
@@ -88,7 +90,7 @@ func answerLost(s *stage) {
 
 func requestLost(s *stage) {
 	s.before(func() bool { return false })
-	s.start(arguments{}).done(true)
+	s.start(arguments{}).Done(true)
 	if got := s.writes(); len(got) != 3 {
 		s.t.Errorf("it sent %v", got)
 	}
@@ -98,7 +100,7 @@ func requestLost(s *stage) {
 func attachedElsewhere(s *stage) {
 	rival := randomUUID()
 	s.proxy.At(answered, "DELETE", "/attachments/", func() bool { s.world.Attach(s.root, rival); return true })
-	s.start(arguments{"reset_volumes": true}).done(true)
+	s.start(arguments{"reset_volumes": true}).Done(true)
 	if got := s.world.Attachments(rival); len(got) != 1 || s.world.Status(s.root) != "in-use" {
 		s.t.Errorf("the other one has %v, and the volume is %s", got, s.world.Status(s.root))
 	}
@@ -110,7 +112,7 @@ func attachedElsewhere(s *stage) {
 func attachedMeanwhile(s *stage) {
 	volume := s.world.Volume(false)
 	s.before(func() bool { s.world.Attach(volume, s.instance); return true })
-	answer := s.start(arguments{}).done(true)
+	answer := s.start(arguments{}).Done(true)
 	if s.world.Status(volume) != "available" || answer.Get("backup_files.#").Int() != 2 {
 		s.t.Errorf("the volume is %s, got %s", s.world.Status(volume), answer)
 	}

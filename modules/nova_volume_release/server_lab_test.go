@@ -4,8 +4,8 @@ package main
 
 import (
 	"context"
-	"database/sql"
-	"encoding/json"
+	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
@@ -14,12 +14,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gophercloud/gophercloud/v2"
-	"github.com/tidwall/gjson"
-
+	"nova-orphan/internal/ansible/ansibletest"
 	"nova-orphan/internal/cinder/cinderlab"
+	"nova-orphan/internal/compute/computelab"
 	"nova-orphan/internal/neutron/neutronlab"
-	"nova-orphan/internal/nova/novalab"
 	"nova-orphan/internal/openstack"
 )
 
@@ -27,101 +25,53 @@ import (
 type orphanage struct {
 	*cinderlab.Lab
 	t     *testing.T
-	nova  *gophercloud.ServiceClient
+	nova  *computelab.Nova
 	ports *neutronlab.Lab
-	cell  *sql.DB
 	stage *stage
 }
 
 func newOrphanage(t *testing.T) *orphanage {
 	t.Helper()
+	nova := computelab.New(t)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	t.Cleanup(cancel)
 	cloud, err := openstack.Connect(ctx, openstack.Auth{}, func(...string) {})
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := &orphanage{Lab: cinderlab.New(t), t: t, cell: novalab.Open(t, "nova")}
-	if o.nova, err = cloud.Compute(); err != nil {
-		t.Fatal(err)
-	}
-	o.nova.Microversion = "2.79"
 	network, err := cloud.Network()
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.ports = neutronlab.New(t, network)
-	o.stage = &stage{t: t, folder: t.TempDir(), proxy: newProxy(t)}
-	return o
+	return &orphanage{
+		Lab: cinderlab.New(t), t: t, nova: nova, ports: neutronlab.New(t, network), stage: &stage{t: t, folder: t.TempDir(), proxy: newProxy(t)},
+	}
 }
 
-// ask sends Nova a request, and returns its answer.
-func (o *orphanage) ask(method, path string, body any) gjson.Result {
+// bootFromVolume is a server on a volume of the image, which Nova is to delete with it.
+func (o *orphanage) bootFromVolume() (uuid, root string) {
 	o.t.Helper()
-	// Not t.Context(), which has ended when the clean-up runs.
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	response, err := o.nova.Request(ctx, method, o.nova.ServiceURL(path), &gophercloud.RequestOpts{
-		JSONBody: body, OkCodes: []int{http.StatusOK, http.StatusAccepted, http.StatusNoContent, http.StatusNotFound}, KeepResponseBody: true,
-	})
-	if err != nil {
-		o.t.Fatal(err)
-	}
-	defer response.Body.Close()
-	var answer json.RawMessage
-	_ = json.NewDecoder(response.Body).Decode(&answer) // a deletion has nothing to say
-	return gjson.ParseBytes(answer)
-}
-
-func (o *orphanage) image() string {
-	o.t.Helper()
-	return novalab.Text(o.t, novalab.Open(o.t, "glance"), "SELECT id FROM images WHERE name = 'tiny' AND deleted = 0")
-}
-
-// boot makes a server, of the image, or of what more says.
-func (o *orphanage) boot(more map[string]any) string {
-	o.t.Helper()
-	request := map[string]any{"name": "test", "networks": "none", "flavorRef": novalab.Text(o.t, novalab.Open(o.t, "nova_api"), "SELECT flavorid FROM flavors WHERE name = 'm1.nano'")}
-	for key, value := range more {
-		request[key] = value
-	}
-	uuid := o.ask(http.MethodPost, "servers", map[string]any{"server": request}).Get("server.id").String()
-	if uuid == "" {
-		o.t.Fatal("nova made no server")
-	}
-	o.t.Cleanup(func() { o.remove(uuid) })
-	o.await(uuid, "ACTIVE")
-	return uuid
-}
-
-func (o *orphanage) await(uuid, status string) {
-	o.t.Helper()
-	got := ""
-	err := await(o.t.Context(), func() (bool, error) {
-		got = o.ask(http.MethodGet, "servers/"+uuid, nil).Get("server.status").String()
-		return got == status || got == "ERROR", nil
-	})
-	if err != nil || got != status {
-		o.t.Fatalf("server %s is %q, want %s: %v", uuid, got, status, err)
-	}
+	root = o.VolumeOf(map[string]any{"imageRef": o.nova.Image()}, false)
+	uuid = o.nova.BootAs(map[string]any{"imageRef": "", "host": "compute1", "block_device_mapping_v2": []any{map[string]any{
+		"boot_index": 0, "uuid": root, "source_type": "volume", "destination_type": "volume", "delete_on_termination": true,
+	}}})
+	o.Await("volumes/"+root, "volume.status", "in-use")
+	return uuid, root
 }
 
 // stop ends the guest, as the playbook wants it before volumes are released.
 func (o *orphanage) stop(uuid string) {
 	o.t.Helper()
-	o.ask(http.MethodPost, "servers/"+uuid+"/action", map[string]any{"os-stop": nil})
-	o.await(uuid, "SHUTOFF")
+	o.nova.Ask("2.59", http.MethodPost, "servers/"+uuid+"/action", map[string]any{"os-stop": nil})
+	o.nova.Until("server "+uuid+" is off", func() bool { return o.nova.Status(uuid) == "SHUTOFF" })
 }
 
-func (o *orphanage) attach(uuid, volume string) {
+// give attaches a volume as a user does.
+func (o *orphanage) give(uuid, volume string) {
 	o.t.Helper()
-	o.ask(http.MethodPost, "servers/"+uuid+"/os-volume_attachments", map[string]any{"volumeAttachment": map[string]any{"volumeId": volume}})
+	// The first at which a volume may be given to several servers.
+	o.nova.Ask("2.60", http.MethodPost, "servers/"+uuid+"/os-volume_attachments", map[string]any{"volumeAttachment": map[string]any{"volumeId": volume}})
 	o.Await("volumes/"+volume, "volume.status", "in-use")
-}
-
-func (o *orphanage) row(uuid, change string) {
-	o.t.Helper()
-	novalab.Exec(o.t, o.cell, "UPDATE instances SET "+change+" WHERE uuid = ?", uuid)
 }
 
 const (
@@ -129,21 +79,6 @@ const (
 	zombie = "vm_state = 'deleted', task_state = NULL, deleted = 1, deleted_at = UTC_TIMESTAMP(), updated_at = UTC_TIMESTAMP() - INTERVAL 1 HOUR"
 	alive  = "vm_state = 'stopped', task_state = NULL, deleted = 0, deleted_at = NULL"
 )
-
-// remove lets Nova delete the server, whatever was made of it.
-func (o *orphanage) remove(uuid string) {
-	o.t.Helper()
-	if novalab.Text(o.t, o.cell, "SELECT deleted = id FROM instances WHERE uuid = ?", uuid) != "1" {
-		o.row(uuid, alive)
-	}
-	o.ask(http.MethodDelete, "servers/"+uuid, nil)
-	err := await(context.Background(), func() (bool, error) {
-		return novalab.Text(o.t, o.cell, "SELECT deleted = id FROM instances WHERE uuid = ?", uuid) == "1", nil
-	})
-	if err != nil {
-		o.t.Error(err)
-	}
-}
 
 // conf is the controller's nova.conf by way of the proxy, with or without a service user.
 func (o *orphanage) conf(service bool) string {
@@ -153,9 +88,7 @@ func (o *orphanage) conf(service bool) string {
 		o.t.Fatal(err)
 	}
 	text := strings.ReplaceAll(string(content), "auth_url = http://127.0.0.1:5000/v3", "auth_url = "+o.stage.proxy.AuthURL())
-	if !service {
-		text = strings.ReplaceAll(text, "send_service_user_token = true", "send_service_user_token = false")
-	}
+	text = strings.ReplaceAll(text, "send_service_user_token = true", fmt.Sprint("send_service_user_token = ", service))
 	path := filepath.Join(o.t.TempDir(), "nova.conf")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		o.t.Fatal(err)
@@ -164,8 +97,13 @@ func (o *orphanage) conf(service bool) string {
 }
 
 // call calls the module for this instance.
-func (o *orphanage) call(uuid string, options arguments) *process {
+func (o *orphanage) call(uuid string, conf string, more arguments) *ansibletest.Process {
 	o.t.Helper()
+	options := arguments{}
+	if conf != "" {
+		options["nova_conf"] = conf
+	}
+	maps.Copy(options, more)
 	o.stage.instance = uuid
 	return o.stage.start(options)
 }
@@ -173,7 +111,7 @@ func (o *orphanage) call(uuid string, options arguments) *process {
 // pattern writes to a volume, or reads what was written, behind everybody's back.
 func (o *orphanage) pattern(volume, verb string) {
 	o.t.Helper()
-	output, err := exec.Command("qemu-io", "--format", "raw", "--cmd", verb+" -P 0xa5 0 4M", "rbd:volumes/volume-"+volume).CombinedOutput()
+	output, err := exec.Command("qemu-io", "-f", "raw", "-c", verb+" -P 0xa5 0 4M", "rbd:volumes/volume-"+volume).CombinedOutput()
 	if err != nil || strings.Contains(string(output), "failed") || !strings.Contains(string(output), "4 MiB") {
 		o.t.Fatalf("%s volume %s: %v: %s", verb, volume, err, output)
 	}

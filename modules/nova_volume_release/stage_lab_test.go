@@ -27,7 +27,7 @@ func newRealStage(t *testing.T) *stage {
 
 func TestSyslogHasWhatWasDoneAndNoSecret(t *testing.T) {
 	s := newRealStage(t)
-	s.start(arguments{}).done(true)
+	s.start(arguments{}).Done(true)
 	log := ""
 	for end := time.Now().Add(20 * time.Second); strings.Count(log, s.instance) < 2 && time.Now().Before(end); {
 		output, err := exec.Command("journalctl", "--quiet", "--output=cat", "--identifier=ansible-"+name).Output()

@@ -1,20 +1,14 @@
 package main
 
 import (
-	"bytes"
 	"crypto/rand"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"slices"
-	"strings"
 	"testing"
 
-	"github.com/tidwall/gjson"
-
+	"nova-orphan/internal/ansible/ansibletest"
 	"nova-orphan/internal/openstack/openstacktest"
 )
 
@@ -146,87 +140,12 @@ func (f fakeWorld) Snapshots(volume string) (found []string) {
 
 type arguments map[string]any
 
-// process is the module in its own process.
-type process struct {
-	t       *testing.T
-	command *exec.Cmd
-	stdout  *bytes.Buffer
-	ended   chan struct{}
-}
-
 // start calls the module as Ansible does.
-func (s *stage) start(options arguments) *process {
+func (s *stage) start(options arguments) *ansibletest.Process {
 	s.t.Helper()
-	all := arguments{"instance_uuid": s.instance, "state": "released", "backup_dir": filepath.Join(s.folder, "backups"), "timeout": 60}
+	all := map[string]any{"instance_uuid": s.instance, "state": "released", "backup_dir": filepath.Join(s.folder, "backups"), "timeout": 60}
 	maps.Copy(all, options)
-	return startModule(s.t, all, append(os.Environ(), "OS_AUTH_URL="+s.proxy.AuthURL()))
-}
-
-func startModule(t *testing.T, options arguments, environment []string) *process {
-	t.Helper()
-	content, err := json.Marshal(options)
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(t.TempDir(), "arguments")
-	if err := os.WriteFile(file, content, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	r := &process{t: t, command: exec.Command(name, file), stdout: &bytes.Buffer{}, ended: make(chan struct{})}
-	r.command.Stdout, r.command.Stderr, r.command.Env = r.stdout, r.stdout, environment
-	if err := r.command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		defer close(r.ended)
-		_ = r.command.Wait() // the exit status is looked at where it matters
-	}()
-	return r
-}
-
-// kill is SIGKILL, and the certainty that the process is no more.
-func (r *process) kill() {
-	_ = r.command.Process.Kill()
-	<-r.ended
-}
-
-// answer waits for the one JSON object.
-func (r *process) answer() gjson.Result {
-	r.t.Helper()
-	<-r.ended
-	line, rest, _ := strings.Cut(r.stdout.String(), "\n")
-	answer := gjson.Parse(line)
-	if rest != "" || !gjson.Valid(line) || !answer.IsObject() {
-		r.t.Fatalf("it is not one JSON object: %q", r.stdout.String())
-	}
-	if code := r.command.ProcessState.ExitCode(); answer.Get("failed").Bool() != (code == 1) || code > 1 {
-		r.t.Fatalf("exit status %d: %s", code, line)
-	}
-	return answer
-}
-
-// done wants success, refused a failure with these words.
-func (r *process) done(changed bool) gjson.Result {
-	r.t.Helper()
-	answer := r.answer()
-	if answer.Get("failed").Bool() || answer.Get("changed").Bool() != changed {
-		r.t.Errorf("want success with changed %v, got %s", changed, answer)
-	}
-	return answer
-}
-
-func (r *process) refused(changed bool, words ...string) gjson.Result {
-	r.t.Helper()
-	answer := r.answer()
-	for _, want := range words {
-		if !strings.Contains(answer.Get("msg").String(), want) {
-			r.t.Errorf("want %q in the message, got %s", want, answer)
-		}
-	}
-	if !answer.Get("failed").Bool() || answer.Get("changed").Bool() != changed {
-		r.t.Errorf("want a failure with changed %v, got %s", changed, answer)
-	}
-	return answer
+	return ansibletest.Start(s.t, name, all, append(os.Environ(), "OS_AUTH_URL="+s.proxy.AuthURL()))
 }
 
 // wants are how many attachments and snapshots are left; those of others always are.
@@ -257,6 +176,4 @@ func (s *stage) backups() []string {
 }
 
 // writes are the requests since the last look that would change something.
-func (s *stage) writes() []string {
-	return slices.DeleteFunc(openstacktest.Writes(s.proxy.Passed()), func(request string) bool { return request == "" })
-}
+func (s *stage) writes() []string { return openstacktest.Writes(s.proxy.Passed()) }

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
@@ -117,23 +118,35 @@ func (n *Nova) Set(uuid, columns string) {
 // since no host has room for it.
 func (n *Nova) Boot(host string) string {
 	n.t.Helper()
-	flavor, wanted := n.flavor(host == ""), "ACTIVE"
-	server := map[string]any{"name": "test", "imageRef": n.image(), "networks": "none", "flavorRef": flavor}
-	microversion := "2.37"
 	if host == "" {
-		wanted = "ERROR"
-	} else {
-		server["host"], microversion = host, "2.74"
+		return n.boot("2.37", "ERROR", map[string]any{"flavorRef": n.flavor(true)})
+	}
+	return n.BootAs(map[string]any{"host": host})
+}
+
+// BootAs makes a server that becomes ACTIVE, with more or other properties.
+func (n *Nova) BootAs(properties map[string]any) string {
+	n.t.Helper()
+	return n.boot("2.74", "ACTIVE", properties)
+}
+
+func (n *Nova) boot(microversion, status string, properties map[string]any) string {
+	n.t.Helper()
+	server := map[string]any{"name": "test", "imageRef": n.Image(), "networks": "none"}
+	maps.Copy(server, properties)
+	if server["flavorRef"] == nil {
+		server["flavorRef"] = n.flavor(false)
 	}
 	uuid := n.Ask(microversion, http.MethodPost, "servers", map[string]any{"server": server}).Get("server.id").String()
-	n.t.Cleanup(func() { n.remove(uuid) })
-	n.Until("server "+uuid+" is "+wanted, func() bool { return n.Status(uuid) == wanted })
+	n.t.Cleanup(func() { n.Remove(uuid) })
+	n.Until("server "+uuid+" is "+status, func() bool { return n.Status(uuid) == status })
 	return uuid
 }
 
-// remove takes away what a test has left, whatever it has made of it.
-func (n *Nova) remove(uuid string) {
+// Remove takes away what a test has left, whatever it has made of it.
+func (n *Nova) Remove(uuid string) {
 	n.API("UPDATE instance_mappings SET cell_id = (SELECT id FROM cell_mappings WHERE name = 'cell1') WHERE instance_uuid = '%s' AND cell_id IS NULL", uuid)
+	n.SQL("UPDATE instances SET deleted = 0, deleted_at = NULL WHERE uuid = '%s' AND deleted NOT IN (0, id)", uuid)
 	n.Set(uuid, "vm_state = 'error', task_state = NULL, locked = 0, locked_by = NULL, disable_terminate = 0")
 	n.SQL("DELETE FROM migrations WHERE instance_uuid = '%s' AND source_compute = 'test'", uuid)
 	n.SQL("DELETE FROM block_device_mapping WHERE instance_uuid = '%s' AND connection_info IN ('{}', 'no JSON')", uuid)
@@ -183,7 +196,8 @@ func (n *Nova) Until(what string, so func() bool) {
 	}
 }
 
-func (n *Nova) image() string {
+// Image is the lab's.
+func (n *Nova) Image() string {
 	n.t.Helper()
 	return n.run("glance", "SELECT id FROM images WHERE name = 'tiny'")
 }
