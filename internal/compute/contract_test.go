@@ -78,7 +78,10 @@ func (n fakeNova) unmap(uuid string) {
 }
 
 func (n fakeNova) volume(uuid, volume string) {
-	n.change(uuid, func(s *openstacktest.Server) { s.Volumes[volume] = true })
+	n.change(uuid, func(s *openstacktest.Server) {
+		s.Volumes[volume] = true
+		s.Attached = map[string]openstacktest.Attached{volume: {Device: "/dev/vdb"}}
+	})
 }
 
 func (n fakeNova) migration(uuid, migration string) {
@@ -112,6 +115,7 @@ func testContract(t *testing.T, newBackstage func(*testing.T) backstage) {
 		{"a server without a mapping is listed, and not found", listsUnmapped},
 		{"a volume's flag is taken from it, and nothing else is written", keepsVolume},
 		{"a volume that is not attached is not found", keepsNoVolume},
+		{"a volume has a device, and the server one for its root disk", tellsDevices},
 		{"the migrations are those of the server", listsMigrations},
 		{"a host's servers are counted", counts},
 		{"a service is found by binary and host", findsService},
@@ -333,6 +337,18 @@ func keepsVolume(w *world) {
 		if one.DeleteOnTermination != (one.ID == other) {
 			w.t.Errorf("got %+v", after.Volumes)
 		}
+	}
+}
+
+func tellsDevices(w *world) {
+	uuid, volume := w.orphan(""), randomUUID()
+	w.volume(uuid, volume)
+	devices, err := w.Devices(w.ctx, uuid)
+	if err != nil || len(devices) != 1 || devices[volume] != "/dev/vdb" {
+		w.t.Errorf("got %v, %v", devices, err)
+	}
+	if server := w.server(uuid); server.RootDevice == "" || len(server.Volumes) != 1 || server.Volumes[0].ID != volume {
+		w.t.Errorf("got %+v", server)
 	}
 }
 

@@ -99,7 +99,7 @@ func requestLost(s *stage) {
 
 func attachedElsewhere(s *stage) {
 	rival := randomUUID()
-	s.proxy.At(answered, "DELETE", "/attachments/", func() bool { s.world.Attach(s.root, rival); return true })
+	s.proxy.At(answered, "DELETE", "/attachments/"+s.rootAttachment, func() bool { s.world.Attach(s.root, rival); return true })
 	s.start(arguments{"reset_volumes": true}).Done(true)
 	if got := s.world.Attachments(rival); len(got) != 1 || s.world.Status(s.root) != "in-use" {
 		s.t.Errorf("the other one has %v, and the volume is %s", got, s.world.Status(s.root))

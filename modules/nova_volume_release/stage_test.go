@@ -22,8 +22,8 @@ type stage struct {
 	instance string
 	// root and data are its volumes; data takes several attachments, and others has one.
 	root, data, others string
-	// snapshot is of root.
-	snapshot string
+	// rootAttachment gives it root.
+	rootAttachment string
 }
 
 // world is what a test can do behind the module's back.
@@ -41,10 +41,10 @@ func newStage(t *testing.T, w world) *stage {
 	t.Helper()
 	s := &stage{t: t, world: w, folder: t.TempDir(), instance: randomUUID(), others: randomUUID(), proxy: newProxy(t)}
 	s.root, s.data = w.Volume(false), w.Volume(true)
-	w.Attach(s.root, s.instance)
+	s.rootAttachment = w.Attach(s.root, s.instance)
 	w.Attach(s.data, s.instance)
 	w.Attach(s.data, s.others)
-	s.snapshot = w.Snapshot(s.root)
+	w.Snapshot(s.root)
 	return s
 }
 

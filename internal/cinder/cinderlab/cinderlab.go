@@ -119,6 +119,14 @@ func (l *Lab) severalType() string {
 // Remove deletes a volume with all that it has; gone already is no error.
 func (l *Lab) Remove(volume string) {
 	l.t.Helper()
+	l.Clear(volume)
+	l.Ask(http.MethodDelete, "volumes/"+volume, nil, http.StatusAccepted, http.StatusNotFound)
+	l.Await("volumes/"+volume, "volume.status", "")
+}
+
+// Clear takes all attachments and snapshots from a volume, and makes it available.
+func (l *Lab) Clear(volume string) {
+	l.t.Helper()
 	for _, a := range l.Ask(http.MethodGet, "attachments?all_tenants=1&volume_id="+volume, nil).Get("attachments.#.id").Array() {
 		l.Ask(http.MethodDelete, "attachments/"+a.String(), nil, http.StatusOK, http.StatusNotFound)
 	}
@@ -128,8 +136,6 @@ func (l *Lab) Remove(volume string) {
 	}
 	l.Ask(http.MethodPost, "volumes/"+volume+"/action", map[string]any{"os-reset_status": map[string]any{"status": "available", "attach_status": "detached"}},
 		http.StatusAccepted, http.StatusNotFound)
-	l.Ask(http.MethodDelete, "volumes/"+volume, nil, http.StatusAccepted, http.StatusNotFound)
-	l.Await("volumes/"+volume, "volume.status", "")
 }
 
 // Snapshot makes one of a volume, attached or not.
