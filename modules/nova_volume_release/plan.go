@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"nova-orphan/internal/cinder"
 	"nova-orphan/internal/neutron"
@@ -123,6 +124,9 @@ func (p *plan) preserve(e evidence, want parameters, against *refusal) {
 		case want.DeleteRoot && v.mapping.Root: // goes anyway
 		case !want.PreserveVolumes:
 			line := fmt.Sprintf("nova DELETES volume %s when it deletes the instance: its delete_on_termination is set (preserve_volumes: true takes that from it)", v)
+			if e.judgement.Verdict == orphan.Deleted {
+				line = fmt.Sprintf("nova-compute DELETES volume %s if it has still to reap the instance: its delete_on_termination is set", v)
+			}
 			p.foreseen = append(p.foreseen, "afterwards "+line)
 			p.remains = append(p.remains, line)
 		case e.apiKnows:
@@ -155,7 +159,7 @@ func (p *plan) detach(e evidence) {
 		p.add(detach, a.ID, a.VolumeID, "detach volume %s: delete its attachment %s (%s%s)", v, a.ID, what, a.Status)
 	}
 	for _, v := range e.volumes {
-		if v.mapping != nil && v.cinder == nil {
+		if v.mapping != nil && v.cinder == nil && !e.judgement.Verdict.Gone() {
 			p.leave("nova still maps volume %s, which cinder no longer has: nova forgets it with the instance", v.id)
 		}
 	}
@@ -201,6 +205,10 @@ func (e evidence) kept(s cinder.Snapshot, instance string) string {
 	}
 	if !slices.Contains([]string{"available", "error", "error_deleting"}, s.Status) {
 		return "it is " + s.Status
+	}
+	// The volume may have gone back to its owner then, who has made it since.
+	if made, err := time.Parse("2006-01-02T15:04:05.999999", s.CreatedAt); !e.deletedAt.IsZero() && (err != nil || made.After(e.deletedAt)) {
+		return "it was made at " + s.CreatedAt + ", after the instance was deleted"
 	}
 	return ""
 }
