@@ -50,12 +50,16 @@ func forcesDown(w *world) {
 func disables(w *world) {
 	id := w.service("nova-compute", host).ID
 	off, on, reason := "disabled", "enabled", "a test"
+	// Of a service that is up Nova would call the agent, and wait a minute for one that
+	// does not answer (nova/compute/api.py _update_compute_provider_status).
+	w.forceDown(true)
+	w.t.Cleanup(func() { w.forceDown(false) })
 	w.must(w.UpdateService(w.ctx, id, compute.Change{Status: &off, DisabledReason: &reason}))
-	if s := w.service("nova-compute", host); s.Status != off || s.DisabledReason == nil || *s.DisabledReason != reason || s.State != "up" {
+	if s := w.service("nova-compute", host); s.Status != off || s.DisabledReason == nil || *s.DisabledReason != reason || !s.ForcedDown {
 		w.t.Errorf("got %+v", s)
 	}
 	w.must(w.UpdateService(w.ctx, id, compute.Change{Status: &on}))
-	if s := w.service("nova-compute", host); s.Status != on || s.DisabledReason != nil {
+	if s := w.service("nova-compute", host); s.Status != on || s.DisabledReason != nil || !s.ForcedDown {
 		w.t.Errorf("got %+v", s)
 	}
 	w.wantsRefused(w.UpdateService(w.ctx, id, compute.Change{Status: &on, DisabledReason: &reason}), 400)
