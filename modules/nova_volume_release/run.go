@@ -45,6 +45,7 @@ func (t *task) release(ctx context.Context, reply *answer) error {
 		t.settle(reply, work, err)
 		reply.tell(e, t.Instance)
 		if err != nil {
+			reply.object(e, err)
 			return err
 		}
 		reply.plan(e, work, t.Instance)
