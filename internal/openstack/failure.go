@@ -25,6 +25,8 @@ type Failure struct {
 	URL     string // without credentials
 	Status  int    // 0: no answer
 	Detail  string // the service's own words, in one line
+	// RequestID is what the service's logs call the request; empty if it did not say.
+	RequestID string
 	// location is where a redirection leads to.
 	location string
 	hint     string
@@ -111,6 +113,7 @@ func (c *Cloud) failure(method, address string, err error) *Failure {
 	switch {
 	case errors.As(err, &code):
 		failure.Status, failure.Detail = code.Actual, detail(code.Body)
+		failure.RequestID = code.ResponseHeader.Get("X-Openstack-Request-Id")
 		failure.location = plain(code.ResponseHeader.Get("Location"))
 	case errors.As(err, &transport):
 		failure.Detail = transport.Err.Error()

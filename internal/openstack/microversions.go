@@ -13,4 +13,7 @@ const (
 	// through them (2.59, Queens). From 2.69 on a server of a cell that is down is shown
 	// in part instead of as an error.
 	ComputeMicroversion = "2.59"
+	// VolumeFlagMicroversion is the first that changes an attached volume's
+	// delete_on_termination (2.85, Ussuri). It is for that request only.
+	VolumeFlagMicroversion = "2.85"
 )

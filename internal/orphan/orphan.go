@@ -93,6 +93,9 @@ func (r Row) Undated(now time.Time) bool {
 	return r.DeletedAt.IsZero() || r.DeletedAt.After(now.Add(clockSkew))
 }
 
+// Deleting says whether the row is in the middle of a deletion.
+func (r Row) Deleting() bool { return deleting(r.TaskState) || r.VMState == "deleted" }
+
 // Migration is a row of a cell's migrations table.
 type Migration struct {
 	UUID, Status string

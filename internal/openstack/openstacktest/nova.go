@@ -7,20 +7,15 @@ import (
 	"strings"
 )
 
-// Nova is the fake compute API.
+// Nova is the fake compute API. It behaves as release 26 (Zed) was seen to; the
+// contract suite of package compute holds it to the real service.
 type Nova struct {
 	Servers    map[string]Server
 	Migrations []Migration // in the order of the API's pages
-	Missing    bool        // no endpoint in the catalog
-	NotAdmin   bool        // the user sees the servers of his own project only
-	PageSize   int         // [api]max_limit
-}
-
-// Server is a server as GET /servers/{uuid} shows it.
-type Server struct {
-	Status, Host string
-	Node         string // the hypervisor's host name; empty: as Host
-	Task         string
+	Services   []Service
+	Missing    bool // no endpoint in the catalog
+	NotAdmin   bool // the user sees the servers of his own project only
+	PageSize   int  // [api]max_limit
 }
 
 // Migration is a migration as GET /os-migrations shows it.
@@ -35,39 +30,33 @@ func (n *Nova) init() {
 }
 
 func (n *Nova) serve(w http.ResponseWriter, r *http.Request, parts []string) {
-	forbidden := map[string]any{"forbidden": map[string]any{"code": 403, "message": "Policy doesn't allow it to be performed."}}
+	w.Header().Set("X-Openstack-Request-Id", "req-of-the-fake-nova")
+	wanted := "compute 2.59"
+	if r.Method == http.MethodPut && parts[0] == "servers" {
+		wanted = "compute 2.85"
+	}
+	_, all := r.URL.Query()["all_tenants"]
 	switch {
-	case r.Method != http.MethodGet || r.Header.Get("OpenStack-API-Version") != "compute 2.59":
-		reply(w, http.StatusBadRequest, map[string]any{"badRequest": map[string]any{"message": "the fake Nova only answers GET at 2.59"}})
-	case len(parts) == 2 && parts[0] == "servers":
-		n.show(w, parts[1])
+	case r.Header.Get("OpenStack-API-Version") != wanted:
+		novaRefuses(w, http.StatusBadRequest, "badRequest", "the fake Nova speaks "+wanted)
+	case parts[0] == "servers" && !all:
+		n.serveServer(w, r, parts[1:])
 	case n.NotAdmin:
-		reply(w, http.StatusForbidden, forbidden)
-	case parts[0] == "servers" && r.URL.Query().Get("all_tenants") != "":
-		reply(w, http.StatusOK, map[string]any{"servers": []any{}})
-	case parts[0] == "os-migrations":
+		novaRefuses(w, http.StatusForbidden, "forbidden", "Policy doesn't allow it to be performed.")
+	case parts[0] == "servers" && r.Method == http.MethodGet:
+		n.listServers(w, r, slices.Contains(parts, "detail"))
+	case parts[0] == "os-migrations" && r.Method == http.MethodGet:
 		n.listMigrations(w, r)
+	case parts[0] == "os-services":
+		n.serveServices(w, r, parts[1:])
 	default:
 		reply(w, http.StatusNotFound, nil)
 	}
 }
 
-func (n *Nova) show(w http.ResponseWriter, uuid string) {
-	server, ok := n.Servers[uuid]
-	if !ok || n.NotAdmin {
-		reply(w, http.StatusNotFound, map[string]any{"itemNotFound": map[string]any{"code": 404, "message": "Instance " + uuid + " could not be found."}})
-		return
-	}
-	body := map[string]any{"id": uuid, "status": server.Status}
-	if server.Host != "" {
-		body["OS-EXT-SRV-ATTR:host"] = server.Host
-		body["OS-EXT-SRV-ATTR:hypervisor_hostname"] = cmp.Or(server.Node, server.Host)
-	}
-	body["OS-EXT-STS:task_state"] = nil
-	if server.Task != "" {
-		body["OS-EXT-STS:task_state"] = server.Task
-	}
-	reply(w, http.StatusOK, map[string]any{"server": body})
+// novaRefuses answers as Nova does: with one key, which names the kind of error.
+func novaRefuses(w http.ResponseWriter, status int, kind, message string) {
+	reply(w, status, map[string]any{kind: map[string]any{"code": status, "message": message}})
 }
 
 func (n *Nova) listMigrations(w http.ResponseWriter, r *http.Request) {

@@ -1,0 +1,213 @@
+package compute
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/gophercloud/gophercloud/v2"
+
+	"nova-orphan/internal/openstack"
+)
+
+// Server is a server as the API shows it to an admin, by the API's own names. A
+// server whose cell does not answer has little more than an ID.
+type Server struct {
+	ID           string   `json:"id"`
+	Name         string   `json:"name"`
+	Status       string   `json:"status"`
+	VMState      string   `json:"OS-EXT-STS:vm_state"`
+	TaskState    string   `json:"OS-EXT-STS:task_state"`
+	PowerState   *int     `json:"OS-EXT-STS:power_state"`
+	Host         string   `json:"OS-EXT-SRV-ATTR:host"`
+	Hypervisor   string   `json:"OS-EXT-SRV-ATTR:hypervisor_hostname"`
+	InstanceName string   `json:"OS-EXT-SRV-ATTR:instance_name"`
+	HostStatus   string   `json:"host_status"`
+	ProjectID    string   `json:"tenant_id"`
+	UserID       string   `json:"user_id"`
+	Locked       bool     `json:"locked"`
+	Volumes      []Volume `json:"os-extended-volumes:volumes_attached"`
+	Created      string   `json:"created"`
+	Updated      string   `json:"updated"`
+	Flavor       struct {
+		Name string `json:"original_name"`
+	} `json:"flavor"`
+	Fault *Fault `json:"fault"`
+
+	// Raw is all that the API said of it, and At when.
+	Raw json.RawMessage `json:"-"`
+	At  time.Time       `json:"-"`
+}
+
+// Volume is an attached volume.
+type Volume struct {
+	ID                  string `json:"id"`
+	DeleteOnTermination bool   `json:"delete_on_termination"`
+}
+
+// Fault is why a server is in ERROR.
+type Fault struct {
+	Code    int    `json:"code"`
+	Message string `json:"message"`
+	Created string `json:"created"`
+}
+
+// Server is nil for a UUID that the API does not find, or that it hides from the user.
+func (c *Client) Server(ctx context.Context, uuid string) (*Server, error) {
+	var answer struct {
+		Server json.RawMessage `json:"server"`
+	}
+	at, err := c.read(ctx, "servers/"+uuid, &answer)
+	switch {
+	case gophercloud.ResponseCodeIs(err, http.StatusNotFound):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	return serverFrom(answer.Server, uuid, at)
+}
+
+// Listed looks for a server in the list of all projects' servers, which other than
+// Server needs no instance mapping and is refused to whom it would hide something:
+// only when it has none is a server proved to be gone.
+func (c *Client) Listed(ctx context.Context, uuid string) (*Server, error) {
+	var answer struct {
+		Servers *[]json.RawMessage `json:"servers"`
+	}
+	at, err := c.read(ctx, "servers/detail?"+url.Values{"all_tenants": {"True"}, "uuid": {uuid}}.Encode(), &answer)
+	switch {
+	case err != nil:
+		return nil, err
+	case answer.Servers == nil:
+		return nil, fmt.Errorf("list server %s: the answer has no servers", uuid)
+	case len(*answer.Servers) == 0:
+		return nil, nil
+	}
+	return serverFrom((*answer.Servers)[0], uuid, at)
+}
+
+func serverFrom(raw json.RawMessage, uuid string, at time.Time) (*Server, error) {
+	server := &Server{Raw: raw, At: at}
+	if err := json.Unmarshal(raw, server); err != nil {
+		return nil, fmt.Errorf("read server %s: %w", uuid, err)
+	}
+	if server.ID != uuid {
+		return nil, fmt.Errorf("read server %s: the answer is about %q", uuid, server.ID)
+	}
+	return server, nil
+}
+
+// Migration is a migration of a server.
+type Migration struct {
+	ID        int64  `json:"id"`
+	UUID      string `json:"uuid"`
+	Type      string `json:"migration_type"`
+	Status    string `json:"status"`
+	Source    string `json:"source_compute"`
+	Dest      string `json:"dest_compute"`
+	UpdatedAt string `json:"updated_at"`
+}
+
+// pageSize is what Nova itself cuts pages to by default ([api]max_limit).
+const pageSize = 1000
+
+// Migrations are all of a server's. Nova gives a link to the next page with each page
+// that is full (nova/api/openstack/common.py ViewBuilder._get_collection_links).
+func (c *Client) Migrations(ctx context.Context, instance string) ([]Migration, error) {
+	query := url.Values{"limit": {strconv.Itoa(pageSize)}, "instance_uuid": {instance}}
+	var all []Migration
+	for {
+		var page struct {
+			Migrations *[]Migration `json:"migrations"`
+			Links      []any        `json:"migrations_links"`
+		}
+		if _, err := c.read(ctx, "os-migrations?"+query.Encode(), &page); err != nil {
+			return nil, err
+		}
+		if page.Migrations == nil {
+			return nil, errors.New("read migrations: the answer has no migrations")
+		}
+		all = append(all, *page.Migrations...)
+		if len(*page.Migrations) == 0 || len(page.Links) == 0 {
+			return all, nil
+		}
+		last := all[len(all)-1].UUID
+		if last == "" || last == query.Get("marker") {
+			return nil, fmt.Errorf("read migrations: the page after %q does not go on", query.Get("marker"))
+		}
+		query.Set("marker", last)
+	}
+}
+
+// ResetState sets the state to error and the task to none, whatever they are
+// (nova/api/openstack/compute/admin_actions.py _reset_state).
+func (c *Client) ResetState(ctx context.Context, uuid string) error {
+	return c.write(ctx, http.MethodPost, "servers/"+uuid+"/action", c.service.Microversion, map[string]any{"os-resetState": map[string]any{"state": "error"}})
+}
+
+// Delete asks for the deletion. Success says that Nova took the request: the server
+// may stay for a while, or, in the middle of a delete on a host that is up, for good
+// (nova/compute/api.py _delete).
+func (c *Client) Delete(ctx context.Context, uuid string) error {
+	return c.write(ctx, http.MethodDelete, "servers/"+uuid, c.service.Microversion, nil)
+}
+
+// ForceDelete is Delete that leaves nothing to restore on a cloud where deleted
+// servers are kept for a while ([DEFAULT]reclaim_instance_interval).
+func (c *Client) ForceDelete(ctx context.Context, uuid string) error {
+	return c.write(ctx, http.MethodPost, "servers/"+uuid+"/action", c.service.Microversion, map[string]any{"forceDelete": nil})
+}
+
+// KeepVolume makes Nova keep a volume when the server is deleted. It only writes the
+// block device mapping, in any state of the server and without asking Cinder
+// (nova/api/openstack/compute/volumes.py _update_volume_regular).
+func (c *Client) KeepVolume(ctx context.Context, uuid, volume string) error {
+	return c.write(ctx, http.MethodPut, "servers/"+uuid+"/os-volume_attachments/"+volume, openstack.VolumeFlagMicroversion,
+		map[string]any{"volumeAttachment": map[string]any{"volumeId": volume, "delete_on_termination": false}})
+}
+
+// Count is how many servers there are.
+type Count struct {
+	Total int `json:"total"`
+	Error int `json:"error"` // in ERROR
+}
+
+// CountServers counts all projects' servers on a host of Nova's.
+func (c *Client) CountServers(ctx context.Context, host string) (count Count, err error) {
+	if count.Total, err = c.count(ctx, url.Values{"host": {host}}); err != nil || count.Total == 0 {
+		return count, err
+	}
+	count.Error, err = c.count(ctx, url.Values{"host": {host}, "status": {"ERROR"}})
+	return count, err
+}
+
+func (c *Client) count(ctx context.Context, query url.Values) (total int, err error) {
+	query.Set("all_tenants", "True")
+	for {
+		var page struct {
+			Servers *[]struct{ ID string } `json:"servers"`
+			Links   []any                  `json:"servers_links"`
+		}
+		if _, err := c.read(ctx, "servers?"+query.Encode(), &page); err != nil {
+			return 0, err
+		}
+		if page.Servers == nil {
+			return 0, errors.New("count servers: the answer has no servers")
+		}
+		servers := *page.Servers
+		total += len(servers)
+		if len(servers) == 0 || len(page.Links) == 0 {
+			return total, nil
+		}
+		last := servers[len(servers)-1].ID
+		if last == "" || last == query.Get("marker") {
+			return 0, fmt.Errorf("count servers: the page after %q does not go on", query.Get("marker"))
+		}
+		query.Set("marker", last)
+	}
+}

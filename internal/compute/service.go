@@ -1,0 +1,56 @@
+package compute
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+)
+
+// Service is a service of Nova's on a host.
+type Service struct {
+	ID     string `json:"id"` // a UUID from 2.53 on
+	Host   string `json:"host"`
+	Binary string `json:"binary"`
+	Zone   string `json:"zone"`
+	// State is up or down: whether it has reported lately, and is not forced down.
+	State string `json:"state"`
+	// Status is enabled or disabled: whether the scheduler may use the host.
+	Status         string  `json:"status"`
+	DisabledReason *string `json:"disabled_reason"`
+	ForcedDown     bool    `json:"forced_down"`
+	UpdatedAt      *string `json:"updated_at"`
+}
+
+// Services are those of this binary, on this host unless it is empty.
+func (c *Client) Services(ctx context.Context, binary, host string) ([]Service, error) {
+	query := url.Values{"binary": {binary}}
+	if host != "" {
+		query.Set("host", host)
+	}
+	var answer struct {
+		Services *[]Service `json:"services"`
+	}
+	if _, err := c.read(ctx, "os-services?"+query.Encode(), &answer); err != nil {
+		return nil, err
+	}
+	if answer.Services == nil {
+		return nil, errors.New("read services: the answer has no services")
+	}
+	return *answer.Services, nil
+}
+
+// Change is what to change of a service; what is nil stays. A reason goes only with
+// the status disabled, and a status takes the reason that was there away.
+type Change struct {
+	ForcedDown     *bool   `json:"forced_down,omitempty"`
+	Status         *string `json:"status,omitempty"`
+	DisabledReason *string `json:"disabled_reason,omitempty"`
+}
+
+// UpdateService changes a nova-compute service, in one step; Nova refuses other
+// binaries, and to take the flag from a host with evacuations that its nova-compute
+// has not cleaned up after (nova/api/openstack/compute/services.py update).
+func (c *Client) UpdateService(ctx context.Context, id string, change Change) error {
+	return c.write(ctx, http.MethodPut, "os-services/"+id, c.service.Microversion, change)
+}

@@ -1,0 +1,93 @@
+package openstacktest
+
+import (
+	"encoding/json"
+	"net/http"
+	"slices"
+)
+
+// Service is a service as GET /os-services shows it.
+type Service struct {
+	ID, Host, Binary string
+	ForcedDown       bool
+	Disabled         bool
+	Reason           string
+	// Silent: it has not reported for a while.
+	Silent bool
+	// Agent is what nova-compute makes of a delete: done at the second look, or
+	// "hangs", or "fails".
+	Agent string
+}
+
+func (s Service) down() bool { return s.ForcedDown || s.Silent }
+
+func (s Service) shown() map[string]any {
+	body := map[string]any{
+		"id": s.ID, "host": s.Host, "binary": s.Binary, "zone": "nova", "state": "up", "status": "enabled", "disabled_reason": nil,
+		"forced_down": s.ForcedDown, "updated_at": "2026-01-29T13:42:02.000000",
+	}
+	if s.down() {
+		body["state"] = "down"
+	}
+	if s.Disabled {
+		body["status"] = "disabled"
+	}
+	if s.Reason != "" {
+		body["disabled_reason"] = s.Reason
+	}
+	return body
+}
+
+func (n *Nova) serveServices(w http.ResponseWriter, r *http.Request, parts []string) {
+	switch {
+	case r.Method == http.MethodGet && len(parts) == 0:
+		found := []any{}
+		for _, s := range n.Services {
+			host, binary := r.URL.Query().Get("host"), r.URL.Query().Get("binary")
+			if (host == "" || host == s.Host) && (binary == "" || binary == s.Binary) {
+				found = append(found, s.shown())
+			}
+		}
+		reply(w, http.StatusOK, map[string]any{"services": found})
+	case r.Method == http.MethodPut && len(parts) == 1:
+		n.updateService(w, r, parts[0])
+	default:
+		reply(w, http.StatusNotFound, nil)
+	}
+}
+
+// updateService is nova/api/openstack/compute/services.py update, from 2.53 on.
+func (n *Nova) updateService(w http.ResponseWriter, r *http.Request, id string) {
+	var body struct {
+		Status         *string `json:"status"`
+		DisabledReason *string `json:"disabled_reason"`
+		ForcedDown     *bool   `json:"forced_down"`
+	}
+	err := json.NewDecoder(r.Body).Decode(&body)
+	at := slices.IndexFunc(n.Services, func(s Service) bool { return s.ID == id })
+	switch {
+	case at < 0:
+		novaRefuses(w, http.StatusNotFound, "itemNotFound", "Service "+id+" could not be found.")
+		return
+	case n.Services[at].Binary != "nova-compute":
+		novaRefuses(w, http.StatusBadRequest, "badRequest", "Updating a "+n.Services[at].Binary+" service is not supported. Only nova-compute services can be updated.")
+		return
+	case err != nil || body.Status == nil && body.ForcedDown == nil:
+		novaRefuses(w, http.StatusBadRequest, "badRequest", "No updates were requested. Fields 'status' or 'forced_down' should be specified.")
+		return
+	case body.Status != nil && *body.Status == "enabled" && body.DisabledReason != nil:
+		novaRefuses(w, http.StatusBadRequest, "badRequest", "Specifying 'disabled_reason' with status 'enabled' is invalid.")
+		return
+	}
+	s := &n.Services[at]
+	if body.Status != nil {
+		s.Disabled, s.Reason = *body.Status == "disabled", ""
+		if body.DisabledReason != nil {
+			s.Reason = *body.DisabledReason
+		}
+	}
+	if body.ForcedDown != nil {
+		s.ForcedDown = *body.ForcedDown
+	}
+	reply(w, http.StatusOK, map[string]any{"service": s.shown()})
+}

@@ -1,0 +1,180 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"nova-orphan/internal/ansible"
+	"nova-orphan/internal/backup"
+	"nova-orphan/internal/compute"
+	"nova-orphan/internal/openstack"
+)
+
+// maxWrites bounds how often the change is asked for, each time judged anew. It sets
+// values, so that to ask twice does no harm.
+const maxWrites = 3
+
+// change reads, plans and applies, and then waits if it is to.
+func (t *task) change(ctx context.Context) error {
+	before, err := t.read(ctx)
+	if err != nil {
+		return err
+	}
+	t.reply.Service, t.reply.ServiceBefore = before, before
+	now := settingOf(*before)
+	after, err := t.wanted(now, *before)
+	if err != nil {
+		return err
+	}
+	t.tell(now, after)
+	if now == after {
+		return t.await(ctx)
+	}
+	if before.Binary != updatable {
+		return fmt.Errorf("nova changes services %s only, not %s", updatable, before.Binary)
+	}
+	if after.ForcedDown && !now.ForcedDown {
+		if err = t.count(ctx); err != nil {
+			return err
+		}
+	}
+	if t.call.Check {
+		t.reply.Changed = true
+		return nil
+	}
+	if err = t.apply(ctx, *before, now, after); err != nil {
+		return err
+	}
+	return t.await(ctx)
+}
+
+func (t *task) read(ctx context.Context) (*compute.Service, error) {
+	found, err := t.nova.Services(ctx, t.Binary, t.Host)
+	if err != nil {
+		return nil, err
+	}
+	var all []compute.Service
+	if len(found) == 0 {
+		if all, err = t.nova.Services(ctx, t.Binary, ""); err != nil {
+			return nil, err
+		}
+	}
+	service, err := pick(found, all, t.parameters)
+	return &service, err
+}
+
+func (t *task) wanted(now setting, service compute.Service) (setting, error) {
+	if t.BackupFile == "" {
+		return wanted(now, t.parameters), nil
+	}
+	from, err := t.readBackup(service)
+	if err != nil {
+		return now, err
+	}
+	return restored(now, from)
+}
+
+// tell puts the plan and the diff into the answer.
+func (t *task) tell(now, after setting) {
+	t.reply.Plan = steps(t.Host, now, after)
+	t.reply.Msg = strings.Join(t.reply.Plan, "; ")
+	if now == after {
+		t.reply.Msg = "nothing to change"
+	}
+	t.reply.Diff = &ansible.Diff{BeforeHeader: t.Host, AfterHeader: t.Host, Before: now.side(), After: after.side()}
+}
+
+func (s setting) side() map[string]any {
+	return map[string]any{"forced_down": s.ForcedDown, "status": s.Status, "disabled_reason": s.DisabledReason}
+}
+
+// count warns of what a forced-down host is to others while servers live on it.
+func (t *task) count(ctx context.Context) error {
+	count, err := t.nova.CountServers(ctx, t.Host)
+	if err != nil {
+		return fmt.Errorf("count the servers on %s: %w", t.Host, err)
+	}
+	t.reply.Servers = &count
+	if living := count.Total - count.Error; living > 0 {
+		t.reply.Warnings = append(t.reply.Warnings, fmt.Sprintf("%d servers on %s are not in ERROR: as long as it is forced down, evacuation tools take the host for failed, "+
+			"and Nova deletes its servers without it", living, t.Host))
+	}
+	return nil
+}
+
+// record is what the backup holds.
+type record struct {
+	Service   compute.Service `json:"service"`
+	Before    setting         `json:"before"`
+	ChangedTo setting         `json:"changed_to"`
+}
+
+// apply writes, reads back, and writes again as long as it is not certain that the
+// service is as wanted.
+func (t *task) apply(ctx context.Context, before compute.Service, now, after setting) error {
+	ctx, cancel := t.call.Steadfast(ctx)
+	defer cancel()
+	folder := t.InstanceUUID
+	if folder == "" {
+		folder = before.ID
+	}
+	path, err := backup.Write(t.BackupDir, folder, name, record{Service: before, Before: now, ChangedTo: after})
+	if err != nil {
+		return err
+	}
+	t.reply.BackupFile = path
+	for writes := uint(1); ; writes++ {
+		failure := t.nova.UpdateService(ctx, before.ID, changeTo(now, after))
+		if failure != nil && !uncertain(failure) {
+			return failure
+		}
+		service, err := t.read(ctx)
+		if err != nil {
+			return fmt.Errorf("whether it was written could not be read back (run the module again): %w", errors.Join(err, failure))
+		}
+		t.reply.Service = service
+		if now = settingOf(*service); now == after {
+			t.reply.Changed = true
+			t.call.Audit("%s, backup in %s", strings.Join(t.reply.Plan, "; "), path)
+			return nil
+		}
+		switch {
+		case failure == nil:
+			return errors.New("it was written, but is something else when read back: somebody else changes it, too")
+		case writes == maxWrites || openstack.Pause(ctx, writes) != nil:
+			return fmt.Errorf("not done after %d tries (run the module again): %w", writes, failure)
+		}
+	}
+}
+
+// uncertain says that the write may have arrived all the same.
+func uncertain(err error) bool {
+	var failure *openstack.Failure
+	return errors.As(err, &failure) && failure.Uncertain()
+}
+
+// maxPause bounds the pauses between two looks: 0.2 s at first, 3.2 s from the fifth on.
+const maxPause = 5
+
+// await looks until the service is reported as it is waited for.
+func (t *task) await(ctx context.Context) error {
+	for looks := uint(1); t.WaitFor != "" && t.reply.Service.State != t.WaitFor && !t.call.Check; looks++ {
+		if openstack.Pause(ctx, min(looks, maxPause)) != nil {
+			hint := "does nova-compute run there, and is it connected?"
+			if t.reply.Service.ForcedDown {
+				hint = "it is forced down (forced_down: false)"
+			} else if t.WaitFor == down {
+				hint = "it still reports: stop nova-compute there, or force it down (forced_down: true)"
+			}
+			return fmt.Errorf("%s on %s is still reported as %s: %s", t.Binary, t.Host, t.reply.Service.State, hint)
+		}
+		service, err := t.read(ctx)
+		if err != nil {
+			return err
+		}
+		t.reply.Service = service
+	}
+	return nil
+}

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+
+	"nova-orphan/internal/ansible"
+	"nova-orphan/internal/compute"
+)
+
+// The outcomes.
+const (
+	gone       = "gone"
+	stillThere = "still_there"
+)
+
+type answer struct {
+	ansible.Result
+	// Outcome is empty when nothing was tried, or when it cannot be told.
+	Outcome string `json:"outcome,omitempty"`
+	// Server is what Nova has now, ServerBefore what it had.
+	Server       *server           `json:"server"`
+	ServerBefore *server           `json:"server_before"`
+	Requests     []compute.Request `json:"requests"`
+}
+
+// server is what an operator wants to know of it. Metadata and user data, which may
+// hold secrets, are in the backup only.
+type server struct {
+	ID           string           `json:"id"`
+	Name         string           `json:"name"`
+	Status       string           `json:"status"`
+	VMState      string           `json:"vm_state"`
+	TaskState    *string          `json:"task_state"`
+	PowerState   *int             `json:"power_state"`
+	Host         string           `json:"host"`
+	Hypervisor   string           `json:"hypervisor_hostname"`
+	HostStatus   string           `json:"host_status"`
+	InstanceName string           `json:"instance_name"`
+	ProjectID    string           `json:"project_id"`
+	UserID       string           `json:"user_id"`
+	Flavor       string           `json:"flavor"`
+	Volumes      []compute.Volume `json:"volumes"`
+	Locked       bool             `json:"locked"`
+	Created      string           `json:"created"`
+	Updated      string           `json:"updated"`
+	Fault        *compute.Fault   `json:"fault"`
+}
+
+func shown(s *compute.Server) *server {
+	if s == nil {
+		return nil
+	}
+	one := &server{
+		ID: s.ID, Name: s.Name, Status: s.Status, VMState: s.VMState, PowerState: s.PowerState, Host: s.Host, Hypervisor: s.Hypervisor,
+		HostStatus: s.HostStatus, InstanceName: s.InstanceName, ProjectID: s.ProjectID, UserID: s.UserID, Flavor: s.Flavor.Name,
+		Volumes: append([]compute.Volume{}, s.Volumes...), Locked: s.Locked, Created: s.Created, Updated: s.Updated, Fault: s.Fault,
+	}
+	if s.TaskState != "" {
+		one.TaskState = &s.TaskState
+	}
+	return one
+}
+
+// tell puts the judgement, the plan and the diff into the answer.
+func (t *task) tell(s sighting, next plan) {
+	t.reply.Plan = next.steps
+	if s.server == nil || !next.wait {
+		return
+	}
+	volumes := map[string]any{}
+	for _, volume := range s.server.Volumes {
+		volumes[volume.ID] = map[string]any{"delete_on_termination": volume.DeleteOnTermination}
+	}
+	t.reply.Diff = &ansible.Diff{BeforeHeader: s.uuid, AfterHeader: s.uuid, After: map[string]any{}, Before: map[string]any{
+		"status": s.server.Status, "vm_state": s.server.VMState, "task_state": s.server.TaskState, "host": s.server.Host, "volumes": volumes,
+	}}
+}
+
+// described is where a server stands, in a few words.
+func described(s *compute.Server) string {
+	text := fmt.Sprintf("status %s, task state %s, on %s", s.Status, cmp.Or(s.TaskState, "none"), cmp.Or(s.Host, "no host"))
+	if s.HostStatus != "" {
+		text += ", which is " + s.HostStatus
+	}
+	if s.Fault != nil && s.VMState == "error" {
+		text += fmt.Sprintf(", fault of %s: %s", s.Fault.Created, s.Fault.Message)
+	}
+	return text
+}

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"nova-orphan/internal/compute"
+	"nova-orphan/internal/orphan"
+)
+
+// plan is what there is to do.
+type plan struct {
+	keep   []string // volumes whose delete_on_termination is to be taken away
+	reset  bool     // before the delete
+	delete bool
+	wait   bool // for the delete, be it ours or another's
+	steps  []string
+}
+
+// refusal is why nothing is done: all reasons at once.
+type refusal []string
+
+func (r refusal) Error() string { return "refused: " + strings.Join(r, "; ") }
+
+// judge is package orphan's judgement, with what only the API's user can override.
+func judge(s sighting, p parameters) orphan.Judgement {
+	if s.server == nil {
+		return orphan.Judgement{Verdict: orphan.Absent, Reasons: []string{"API: no server has this UUID, in any project, and none is listed"}}
+	}
+	judgement := orphan.Judge(s.evidence(p.minAge()))
+	task := s.server.TaskState
+	if judgement.Verdict != orphan.Busy || task == "" || s.deleting() {
+		return judgement
+	}
+	withoutTask := s.evidence(p.minAge())
+	withoutTask.Cells[0].Row.TaskState = ""
+	calm := orphan.Judge(withoutTask)
+	idle := s.idle()
+	switch {
+	case calm.Verdict == orphan.Stuck && p.ResetState && idle >= p.minAge():
+		calm.Reasons = append(calm.Reasons, fmt.Sprintf("API: instances.task_state = %s: for %s, longer than min_age (%s), and reset_state is given", task, idle, p.minAge()))
+		return calm
+	case calm.Verdict == orphan.Stuck && p.ResetState:
+		judgement.Reasons = append(judgement.Reasons, fmt.Sprintf("reset_state resets the task only when nothing was written for min_age (%s), and it was %s ago", p.minAge(), idle))
+	case calm.Verdict == orphan.Stuck:
+		judgement.Reasons = append(judgement.Reasons, "reset_state: true resets the task first, if nothing was written for min_age")
+	case calm.Verdict == orphan.Live:
+		judgement.Reasons = append(judgement.Reasons, calm.Reasons...)
+	}
+	return judgement
+}
+
+func (s sighting) deleting() bool {
+	return orphan.Row{VMState: s.server.VMState, TaskState: s.server.TaskState}.Deleting()
+}
+
+// idle is how long ago the server was written, at least.
+func (s sighting) idle() time.Duration {
+	return s.server.At.Sub(parsed(s.server.Updated)).Round(time.Second)
+}
+
+// underWay says that the one thing that speaks against a delete is another that has
+// not been given up yet. That needs no request, only patience.
+func (s sighting) underWay(p parameters, judgement orphan.Judgement) bool {
+	// Whatever the clocks say.
+	return judgement.Verdict == orphan.Busy && s.deleting() && orphan.Judge(s.evidence(-p.minAge()-24*time.Hour)).Verdict == orphan.Stuck
+}
+
+// decide gives the plan, or the refusal with all its reasons.
+func decide(s sighting, judgement orphan.Judgement, p parameters) (plan, error) {
+	if s.server == nil {
+		return plan{}, nil
+	}
+	var against refusal
+	waiting := s.underWay(p, judgement)
+	if judgement.Verdict.Refuses() && !waiting {
+		against = append(against, fmt.Sprintf("instance %s is %s", s.uuid, judgement.Verdict))
+		against = append(against, judgement.Reasons...)
+	}
+	// Nova lets an admin delete a locked server, but who locked it meant something by it.
+	if s.server.Locked && !waiting {
+		against = append(against, "API: instances.locked = true: somebody locked the instance: openstack server unlock it, if it may go")
+	}
+	if p.Host != "" && s.server.Host != p.Host {
+		against = append(against, fmt.Sprintf("host is %q, but the instance is on %q: names are compared exactly, since a short name and a full one are two hosts to Nova", p.Host, s.server.Host))
+	}
+	if s.unmapped {
+		against = append(against, "the API lists the instance, but does not find it, so that it cannot delete it: nova-manage cell_v2 map_instances repairs its mapping")
+	}
+	if len(against) > 0 {
+		return plan{}, against
+	}
+	if waiting {
+		return plan{wait: true, steps: []string{"wait until the delete that is under way is over"}}, nil
+	}
+	return draw(s.server, p), nil
+}
+
+func draw(server *compute.Server, p parameters) plan {
+	next := plan{delete: true, wait: true, reset: p.ResetState && server.TaskState != ""}
+	for _, volume := range server.Volumes {
+		switch {
+		case volume.DeleteOnTermination && p.PreserveVolumes:
+			next.keep = append(next.keep, volume.ID)
+			next.steps = append(next.steps, "set delete_on_termination of volume "+volume.ID+" to false, so that Nova keeps it")
+		case volume.DeleteOnTermination:
+			next.steps = append(next.steps, "Nova DELETES volume "+volume.ID+" with the instance: its delete_on_termination is set (preserve_volumes: true keeps it)")
+		}
+	}
+	if next.reset {
+		next.steps = append(next.steps, fmt.Sprintf("reset the state of %s to error and its task from %s to none (os-resetState)", server.ID, server.TaskState))
+	}
+	how := "delete " + server.ID
+	if p.Force {
+		how = "force the deletion of " + server.ID + " (forceDelete)"
+	}
+	if server.HostStatus == "DOWN" {
+		how += ": by the API alone, since nova-compute on " + server.Host + " is down, which reaps the domain when it starts again"
+	}
+	next.steps = append(next.steps, how, "wait until it is gone")
+	return next
+}
