@@ -99,10 +99,11 @@ func removeServer(_ *testscript.TestScript, cloud *openstacktest.Cloud, args []s
 	cloud.Do(func() { delete(cloud.Servers, args[0]) })
 }
 
-// agent works|hangs|fails|down: nova-compute on compute1
+// agent works|hangs|fails|down|maintained: nova-compute on compute1
 func setAgent(_ *testscript.TestScript, cloud *openstacktest.Cloud, args []string) {
 	cloud.Do(func() {
-		cloud.Services[0].Agent, cloud.Services[0].Silent = strings.ReplaceAll(args[0], "works", ""), args[0] == "down"
+		s := &cloud.Services[0]
+		s.Agent, s.Silent, s.Disabled = strings.ReplaceAll(args[0], "works", ""), args[0] == "down", args[0] == "maintained"
 	})
 }
 

@@ -34,6 +34,8 @@ func vmState(state string) change { return fact(func(s *compute.Server) { s.VMSt
 
 func inTask(task string) change { return fact(func(s *compute.Server) { s.TaskState = task }) }
 
+func hostStatus(status string) change { return fact(func(s *compute.Server) { s.HostStatus = status }) }
+
 func updated(ago time.Duration) change {
 	return fact(func(s *compute.Server) { s.Updated = now.Add(-ago).Format(time.RFC3339) })
 }
@@ -63,7 +65,7 @@ func TestDecide(t *testing.T) {
 		{"ERROR, written a moment ago", []change{updated(0)}, orphan.Stuck, deletes, ``},
 		{"ERROR, a reset is allowed, but there is no task", []change{reset}, orphan.Stuck, deletes, ``},
 		{"ERROR, without a host", []change{fact(func(s *compute.Server) { s.Host, s.HostStatus = "", "" })}, orphan.Stuck, deletes, ``},
-		{"ERROR, on a host that is down", []change{fact(func(s *compute.Server) { s.HostStatus = "DOWN" })}, orphan.Stuck, deletes, `by the API alone, since nova-compute on compute1 is down`},
+		{"ERROR, on a host that is down", []change{hostStatus("DOWN")}, orphan.Stuck, deletes, `by the API alone, since nova-compute on compute1 is down`},
 		{"ERROR, a dead migration", []change{migration("error")}, orphan.Stuck, deletes, ``},
 		{"ERROR, a migration in flight", []change{migration("migrating")}, orphan.Busy, refuses, `migrations.status = migrating \(m\)`},
 		{"ERROR, a resize to be confirmed", []change{migration("finished")}, orphan.Busy, refuses, `waits for its confirmation`},
@@ -73,9 +75,11 @@ func TestDecide(t *testing.T) {
 		{"ERROR, in a task since a moment, a reset is allowed", []change{inTask("rebuilding"), reset, updated(time.Minute)}, orphan.Busy, refuses, `only when nothing was written for min_age \(5m0s\), and it was 1m0s ago`},
 		{"ERROR, in a task, written in the future", []change{inTask("rebuilding"), reset, updated(-time.Hour)}, orphan.Busy, refuses, ``},
 		{"ERROR, in a task, the time is none", []change{inTask("rebuilding"), reset, fact(func(s *compute.Server) { s.Updated, s.Created = "", "" })}, orphan.Busy, refuses, ``},
-		{"deleting for long", []change{inTask("deleting")}, orphan.Stuck, deletes, ``},
+		{"deleting for long", []change{inTask("deleting")}, orphan.Stuck, refuses, `Nova ignores another one while the host is up \(reset_state: true`},
+		{"deleting for long, on a host that is down", []change{inTask("deleting"), hostStatus("UNKNOWN")}, orphan.Stuck, deletes, `by the API alone`},
+		{"deleting for long, on a host that may be up", []change{inTask("deleting"), hostStatus("MAINTENANCE")}, orphan.Stuck, deletes, ``},
 		{"deleting for long, a reset is allowed", []change{inTask("deleting"), reset}, orphan.Stuck, resets, ``},
-		{"active and deleting for long", []change{vmState("active"), inTask("deleting")}, orphan.Stuck, deletes, ``},
+		{"active and deleting for long, a reset is allowed", []change{vmState("active"), inTask("deleting"), reset}, orphan.Stuck, resets, ``},
 		{"active and deleting since a moment", []change{vmState("active"), inTask("deleting"), updated(time.Second), reset}, orphan.Busy, waits, `(?m)^wait until the delete that is under way is over$`},
 		{"soft-deleting since a moment", []change{inTask("soft-deleting"), updated(time.Second)}, orphan.Busy, waits, ``},
 		{"deleting since the future", []change{inTask("deleting"), updated(-time.Minute)}, orphan.Busy, waits, ``},
@@ -161,7 +165,7 @@ func TestWhatIsSeenAfterTheDeleteSaysWhetherItIsWorthToWait(t *testing.T) {
 		{"it is nearly over", nil, []change{vmState("deleted"), updated(0)}, time.Minute, false, false, ""},
 		{"no trace, yet", nil, nil, time.Second, false, false, ""},
 		{"no trace", nil, nil, patience, false, false, "disable_terminate"},
-		{"no trace, in the middle of a delete", []change{inTask("deleting")}, []change{inTask("deleting")}, patience, false, false, "Next: reset_state: true"},
+		{"no effect, in the middle of a delete", []change{inTask("deleting")}, []change{inTask("deleting"), updated(0)}, patience, false, false, "Next: reset_state: true"},
 		{"no trace, but its answer is lost", nil, nil, time.Minute, false, true, ""},
 		{"it failed", nil, []change{updated(0)}, time.Second, false, false, "the delete ended in an error"},
 		{"it failed in the middle of a delete", []change{inTask("deleting")}, nil, time.Second, false, false, "the delete ended in an error"},

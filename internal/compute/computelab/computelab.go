@@ -156,15 +156,15 @@ func (n *Nova) Status(uuid string) string {
 // Volume attaches a volume in Nova's database, of which there is no Cinder to ask.
 func (n *Nova) Volume(uuid, volume string, deleteOnTermination bool) {
 	n.t.Helper()
-	n.Cell("INSERT INTO block_device_mapping (created_at, device_name, delete_on_termination, volume_id, connection_info, instance_uuid, deleted, source_type, destination_type, boot_index, uuid) "+
-		"VALUES (UTC_TIMESTAMP(), '/dev/vdb', %t, '%s', 'test', '%s', 0, 'volume', 'volume', NULL, UUID())", deleteOnTermination, volume, uuid)
+	n.SQL("INSERT INTO block_device_mapping (created_at, device_name, delete_on_termination, volume_id, connection_info, instance_uuid, deleted, source_type, destination_type, boot_index, uuid) "+
+		"SELECT UTC_TIMESTAMP(), '/dev/vdb', %t, '%s', 'test', uuid, 0, 'volume', 'volume', NULL, UUID() FROM instances WHERE uuid = '%s'", deleteOnTermination, volume, uuid)
 }
 
 // Migration makes a migration of the server.
 func (n *Nova) Migration(uuid, migration, status string) {
 	n.t.Helper()
-	n.Cell("INSERT INTO migrations (created_at, uuid, instance_uuid, migration_type, status, source_compute, hidden, deleted, cross_cell_move) "+
-		"VALUES (UTC_TIMESTAMP(), '%s', '%s', 'migration', '%s', 'test', 0, 0, 0)", migration, uuid, status)
+	n.SQL("INSERT INTO migrations (created_at, uuid, instance_uuid, migration_type, status, source_compute, hidden, deleted, cross_cell_move) "+
+		"SELECT UTC_TIMESTAMP(), '%s', uuid, 'migration', '%s', 'test', 0, 0, 0 FROM instances WHERE uuid = '%s'", migration, status, uuid)
 }
 
 // Until waits for a condition.
