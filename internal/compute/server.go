@@ -151,8 +151,8 @@ func (c *Client) ResetState(ctx context.Context, uuid string) error {
 }
 
 // Delete asks for the deletion. Success says that Nova took the request: the server
-// may stay for a while, or, in the middle of a delete on a host that is up, for good
-// (nova/compute/api.py _delete).
+// may stay for a while. In the middle of a delete on a host that is up Nova ignores
+// another one, but writes the row, so that it looks fresh (nova/compute/api.py _delete).
 func (c *Client) Delete(ctx context.Context, uuid string) error {
 	return c.write(ctx, http.MethodDelete, "servers/"+uuid, c.service.Microversion, nil)
 }

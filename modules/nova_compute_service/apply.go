@@ -135,8 +135,13 @@ func (t *task) apply(ctx context.Context, before compute.Service, now, after set
 			return fmt.Errorf("whether it was written could not be read back (run the module again): %w", errors.Join(err, failure))
 		}
 		t.reply.Service = service
-		if now = settingOf(*service); now == after {
-			t.reply.Changed = true
+		now = settingOf(*service)
+		t.reply.Changed = now != settingOf(before)
+		// Others may have changed what is none of this call's business.
+		if after, err = t.wanted(now, *service); err != nil {
+			return err
+		}
+		if now == after {
 			t.call.Audit("%s, backup in %s", strings.Join(t.reply.Plan, "; "), path)
 			return nil
 		}

@@ -18,9 +18,6 @@ func (t *task) delete(ctx context.Context) error {
 	before, next, err := t.consider(ctx)
 	t.reply.ServerBefore, t.reply.Server = shown(before.server), shown(before.server)
 	if err != nil {
-		if before.unmapped {
-			t.reply.Outcome = stillThere
-		}
 		return err
 	}
 	t.tell(before, next)
@@ -48,6 +45,9 @@ func (t *task) consider(ctx context.Context) (sighting, plan, error) {
 	}
 	judgement := judge(s, t.parameters)
 	next, err := decide(s, judgement, t.parameters)
+	if err != nil && s.blocked(t.parameters, judgement) {
+		t.reply.Outcome = stillThere
+	}
 	t.reply.Verdict, t.reply.Reasons = string(judgement.Verdict), judgement.Reasons
 	if against := (refusal)(nil); errors.As(err, &against) && !judgement.Verdict.Refuses() {
 		t.reply.Reasons = append(slices.Clone(judgement.Reasons), against...)

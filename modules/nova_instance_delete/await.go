@@ -86,7 +86,7 @@ func (a attempt) ended(now *compute.Server, waited time.Duration) string {
 		return fmt.Sprintf("the delete ended in an error. Next: see the log of %s for it; repair the cause and delete again, or force the service down (nova_compute_service) and delete again", logOf(now))
 	case a.took(now) && now.TaskState == "" && now.VMState != "deleted":
 		return "somebody has set its state to " + now.VMState + " meanwhile. Next: ask them"
-	case a.sent && a.failure == nil && !a.took(now) && waited >= patience && orphan.Row{TaskState: now.TaskState}.Deleting():
+	case a.sent && a.failure == nil && now.TaskState != "" && now.TaskState == a.baseline.TaskState && waited >= patience:
 		return "Nova took the request and ignored it, as it does in the middle of a delete while the host is up. Next: reset_state: true"
 	case a.sent && a.failure == nil && !a.took(now) && waited >= patience:
 		return "Nova took the request and ignored it, as it does when disable_terminate is set in its database. Next: unset that there, if the instance may go"

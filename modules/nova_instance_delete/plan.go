@@ -55,9 +55,13 @@ func (s sighting) deleting() bool {
 	return orphan.Row{VMState: s.server.VMState, TaskState: s.server.TaskState}.Deleting()
 }
 
-// idle is how long ago the server was written, at least.
+// idle is how long ago the server was written, at least; negative if that is not known.
 func (s sighting) idle() time.Duration {
-	return s.server.At.Sub(parsed(s.server.Updated)).Round(time.Second)
+	updated := parsed(s.server.Updated)
+	if updated.IsZero() {
+		return -1
+	}
+	return s.server.At.Sub(updated).Round(time.Second)
 }
 
 // underWay says that the one thing that speaks against a delete is another that has
@@ -88,6 +92,11 @@ func decide(s sighting, judgement orphan.Judgement, p parameters) (plan, error) 
 	if s.unmapped {
 		against = append(against, "the API lists the instance, but does not find it, so that it cannot delete it: nova-manage cell_v2 map_instances repairs its mapping")
 	}
+	// Not asked for the sake of it: Nova would write the row, which then looks fresh to
+	// every judge for min_age. In any other status than UP the API deletes alone.
+	if s.futile(p) && !waiting {
+		against = append(against, "in the middle of a delete Nova ignores another one while the host is up (reset_state: true resets the state first)")
+	}
 	if len(against) > 0 {
 		return plan{}, against
 	}
@@ -95,6 +104,17 @@ func decide(s sighting, judgement orphan.Judgement, p parameters) (plan, error) 
 		return plan{wait: true, steps: []string{"wait until the delete that is under way is over"}}, nil
 	}
 	return draw(s.server, p), nil
+}
+
+// futile says that Nova would take a delete and ignore it (nova/compute/api.py _delete).
+func (s sighting) futile(p parameters) bool {
+	task := orphan.Row{TaskState: s.server.TaskState}
+	return task.Deleting() && s.server.HostStatus == "UP" && !p.ResetState
+}
+
+// blocked says that a delete cannot reach the instance, whatever it is.
+func (s sighting) blocked(p parameters, judgement orphan.Judgement) bool {
+	return s.server != nil && (s.unmapped || judgement.Verdict == orphan.Stuck && s.futile(p))
 }
 
 func draw(server *compute.Server, p parameters) plan {
@@ -115,7 +135,7 @@ func draw(server *compute.Server, p parameters) plan {
 	if p.Force {
 		how = "force the deletion of " + server.ID + " (forceDelete)"
 	}
-	if server.HostStatus == "DOWN" {
+	if server.HostStatus == "DOWN" || server.HostStatus == "UNKNOWN" {
 		how += ": by the API alone, since nova-compute on " + server.Host + " is down, which reaps the domain when it starts again"
 	}
 	next.steps = append(next.steps, how, "wait until it is gone")

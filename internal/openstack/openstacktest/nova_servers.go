@@ -104,6 +104,9 @@ func (n *Nova) deleteServer(uuid string, server Server) {
 		delete(n.Servers, uuid)
 		return
 	case server.Task == "deleting" || server.Task == "soft-deleting":
+		// Ignored, but written all the same.
+		server.Updated = time.Now()
+		n.Servers[uuid] = server
 		return
 	}
 	server.Task, server.Updated = "deleting", time.Now()
@@ -156,6 +159,8 @@ func (n *Nova) hostStatus(host string) string {
 		case s.Host != host || s.Binary != "nova-compute":
 		case s.ForcedDown:
 			return "DOWN"
+		case s.Disabled:
+			return "MAINTENANCE"
 		case s.Silent:
 			return "UNKNOWN"
 		default:

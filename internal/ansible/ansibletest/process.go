@@ -1,0 +1,100 @@
+package ansibletest
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/tidwall/gjson"
+)
+
+// Process is a module at work in a process of its own, as Ansible starts it.
+type Process struct {
+	t       *testing.T
+	command *exec.Cmd
+	output  *bytes.Buffer
+	ended   chan struct{}
+}
+
+// Start starts the module of this name, which testscript.Main has put into PATH, with
+// these options and this environment.
+func Start(t *testing.T, module string, options map[string]any, environment []string) *Process {
+	t.Helper()
+	content, err := json.Marshal(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "arguments.json")
+	if err = os.WriteFile(file, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := &Process{t: t, command: exec.Command(module, file), output: &bytes.Buffer{}, ended: make(chan struct{})}
+	p.command.Stdout, p.command.Stderr, p.command.Env = p.output, p.output, environment
+	if err = p.command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer close(p.ended)
+		_ = p.command.Wait() // the exit status is looked at where it matters
+	}()
+	return p
+}
+
+// Kill is SIGKILL, and the certainty that the process is no more.
+func (p *Process) Kill() {
+	_ = p.command.Process.Kill()
+	<-p.ended
+}
+
+// Killed waits for the end, which must be that of a process that was killed and said nothing.
+func (p *Process) Killed() {
+	p.t.Helper()
+	<-p.ended
+	if p.command.ProcessState.ExitCode() != -1 || p.output.Len() > 0 {
+		p.t.Fatalf("it ended before it was killed: %s", p.output)
+	}
+}
+
+// Answer waits for the one JSON object.
+func (p *Process) Answer() gjson.Result {
+	p.t.Helper()
+	<-p.ended
+	line, rest, _ := strings.Cut(p.output.String(), "\n")
+	answer := gjson.Parse(line)
+	if rest != "" || !gjson.Valid(line) || !answer.IsObject() {
+		p.t.Fatalf("it is not one JSON object: %q", p.output.String())
+	}
+	if code := p.command.ProcessState.ExitCode(); answer.Get("failed").Bool() != (code == 1) || code > 1 {
+		p.t.Fatalf("exit status %d: %s", code, line)
+	}
+	return answer
+}
+
+// Done wants success.
+func (p *Process) Done(changed bool) gjson.Result {
+	p.t.Helper()
+	answer := p.Answer()
+	if answer.Get("failed").Bool() || answer.Get("changed").Bool() != changed {
+		p.t.Errorf("want success with changed %v, got %s", changed, answer)
+	}
+	return answer
+}
+
+// Failed wants a failure with these words.
+func (p *Process) Failed(changed bool, words ...string) gjson.Result {
+	p.t.Helper()
+	answer := p.Answer()
+	for _, want := range words {
+		if !strings.Contains(answer.Get("msg").String(), want) {
+			p.t.Errorf("want %q in the message, got %s", want, answer)
+		}
+	}
+	if !answer.Get("failed").Bool() || answer.Get("changed").Bool() != changed {
+		p.t.Errorf("want a failure with changed %v, got %s", changed, answer)
+	}
+	return answer
+}

@@ -1,0 +1,207 @@
+//go:build lab
+
+// Package computelab makes servers in the lab's real Nova for tests that run on its
+// controller, and changes them behind the modules' back.
+package computelab
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gophercloud/gophercloud/v2"
+	"github.com/tidwall/gjson"
+
+	"nova-orphan/internal/openstack"
+)
+
+// Nova is the lab's, seen by the admin of the OS_* environment.
+type Nova struct {
+	t       *testing.T
+	service *gophercloud.ServiceClient
+}
+
+// New connects.
+func New(t *testing.T) *Nova {
+	t.Helper()
+	if os.Getenv("OS_AUTH_URL") == "" {
+		t.Fatal("OS_AUTH_URL is not set: source an openrc file")
+	}
+	cloud, err := openstack.Connect(stageContext(t), openstack.Auth{}, func(...string) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	service, err := cloud.Compute()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Nova{t: t, service: service}
+}
+
+func stageContext(t *testing.T) context.Context {
+	t.Helper()
+	// Not t.Context(), which has ended when the clean-up runs.
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// Ask sends a request at a microversion, and returns its answer.
+func (n *Nova) Ask(microversion, method, path string, body any) gjson.Result {
+	n.t.Helper()
+	answer, err := n.ask(microversion, method, path, body)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return answer
+}
+
+func (n *Nova) ask(microversion, method, path string, body any) (gjson.Result, error) {
+	service := *n.service
+	service.Microversion = microversion
+	options := &gophercloud.RequestOpts{JSONBody: body, OkCodes: []int{200, 202, 204}}
+	var answer json.RawMessage
+	if method == http.MethodGet || path == "servers" {
+		options.JSONResponse = &answer
+	}
+	_, err := service.Request(stageContext(n.t), method, service.ServiceURL(path), options)
+	return gjson.ParseBytes(answer), err
+}
+
+// SQL runs a statement in the cells' databases, both that of the hosts' and cell0.
+func (n *Nova) SQL(format string, values ...any) {
+	n.t.Helper()
+	for _, database := range []string{"nova", "nova_cell0"} {
+		n.run(database, fmt.Sprintf(format, values...))
+	}
+}
+
+// Cell runs a statement in the hosts' cell, and returns what it selects.
+func (n *Nova) Cell(format string, values ...any) string {
+	n.t.Helper()
+	return n.run("nova", fmt.Sprintf(format, values...))
+}
+
+// API runs a statement in the API database.
+func (n *Nova) API(format string, values ...any) {
+	n.t.Helper()
+	n.run("nova_api", fmt.Sprintf(format, values...))
+}
+
+func (n *Nova) run(database, statement string) string {
+	n.t.Helper()
+	command := exec.Command("mysql", "--batch", "--skip-column-names", database)
+	command.Stdin = strings.NewReader(statement)
+	output, err := command.CombinedOutput()
+	if err != nil {
+		n.t.Fatalf("mysql: %v: %s", err, output)
+	}
+	return strings.TrimSpace(string(output))
+}
+
+// Set sets columns of a server's row, as "vm_state = 'error', task_state = NULL". Its
+// updated_at stays, if they do not say otherwise.
+func (n *Nova) Set(uuid, columns string) {
+	n.t.Helper()
+	n.SQL("UPDATE instances SET %s WHERE uuid = '%s'", columns, uuid)
+}
+
+// Boot makes a server with a host, which is ACTIVE, or without one, which is in ERROR
+// since no host has room for it.
+func (n *Nova) Boot(host string) string {
+	n.t.Helper()
+	flavor, wanted := n.flavor(host == ""), "ACTIVE"
+	server := map[string]any{"name": "test", "imageRef": n.image(), "networks": "none", "flavorRef": flavor}
+	microversion := "2.37"
+	if host == "" {
+		wanted = "ERROR"
+	} else {
+		server["host"], microversion = host, "2.74"
+	}
+	uuid := n.Ask(microversion, http.MethodPost, "servers", map[string]any{"server": server}).Get("server.id").String()
+	n.t.Cleanup(func() { n.remove(uuid) })
+	n.Until("server "+uuid+" is "+wanted, func() bool { return n.Status(uuid) == wanted })
+	return uuid
+}
+
+// remove takes away what a test has left, whatever it has made of it.
+func (n *Nova) remove(uuid string) {
+	n.API("UPDATE instance_mappings SET cell_id = (SELECT id FROM cell_mappings WHERE name = 'cell1') WHERE instance_uuid = '%s' AND cell_id IS NULL", uuid)
+	n.Set(uuid, "vm_state = 'error', task_state = NULL, locked = 0, locked_by = NULL, disable_terminate = 0")
+	n.SQL("DELETE FROM migrations WHERE instance_uuid = '%s' AND source_compute = 'test'", uuid)
+	n.SQL("DELETE FROM block_device_mapping WHERE instance_uuid = '%s' AND connection_info = 'test'", uuid)
+	if _, err := n.ask("2.59", http.MethodDelete, "servers/"+uuid, nil); err != nil && !gophercloud.ResponseCodeIs(err, http.StatusNotFound) {
+		n.t.Errorf("remove server %s: %v", uuid, err)
+	}
+	n.Until("server "+uuid+" is removed", func() bool { return n.Status(uuid) == "" })
+}
+
+// Status is empty for a server that the API does not find.
+func (n *Nova) Status(uuid string) string {
+	n.t.Helper()
+	answer, err := n.ask("2.59", http.MethodGet, "servers/"+uuid, nil)
+	if err != nil && !gophercloud.ResponseCodeIs(err, http.StatusNotFound) {
+		n.t.Fatal(err)
+	}
+	return answer.Get("server.status").String()
+}
+
+// Volume attaches a volume in Nova's database, of which there is no Cinder to ask.
+func (n *Nova) Volume(uuid, volume string, deleteOnTermination bool) {
+	n.t.Helper()
+	n.SQL("INSERT INTO block_device_mapping (created_at, device_name, delete_on_termination, volume_id, connection_info, instance_uuid, deleted, source_type, destination_type, boot_index, uuid) "+
+		"SELECT UTC_TIMESTAMP(), '/dev/vdb', %t, '%s', 'test', uuid, 0, 'volume', 'volume', NULL, UUID() FROM instances WHERE uuid = '%s'", deleteOnTermination, volume, uuid)
+}
+
+// Migration makes a migration of the server.
+func (n *Nova) Migration(uuid, migration, status string) {
+	n.t.Helper()
+	n.SQL("INSERT INTO migrations (created_at, uuid, instance_uuid, migration_type, status, source_compute, hidden, deleted, cross_cell_move) "+
+		"SELECT UTC_TIMESTAMP(), '%s', uuid, 'migration', '%s', 'test', 0, 0, 0 FROM instances WHERE uuid = '%s'", migration, status, uuid)
+}
+
+// Until waits for a condition.
+func (n *Nova) Until(what string, so func() bool) {
+	n.t.Helper()
+	for end := time.Now().Add(2 * time.Minute); !so(); {
+		if time.Now().After(end) {
+			n.t.Fatal(errors.New("not within two minutes: " + what))
+		}
+		<-time.After(200 * time.Millisecond)
+	}
+}
+
+func (n *Nova) image() string {
+	n.t.Helper()
+	return n.run("glance", "SELECT id FROM images WHERE name = 'tiny'")
+}
+
+// flavor is the lab's own, or one for which no host has room.
+func (n *Nova) flavor(huge bool) string {
+	n.t.Helper()
+	if !huge {
+		return n.run("nova_api", "SELECT flavorid FROM flavors WHERE name = 'm1.nano'")
+	}
+	body := map[string]any{"flavor": map[string]any{"name": fmt.Sprint("test-", time.Now().UnixNano()), "vcpus": 1, "ram": 64, "disk": 1_000_000}}
+	var answer json.RawMessage
+	_, err := n.service.Post(stageContext(n.t), n.service.ServiceURL("flavors"), body, &answer, &gophercloud.RequestOpts{OkCodes: []int{200}})
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	id := gjson.GetBytes(answer, "flavor.id").String()
+	n.t.Cleanup(func() { n.Ask("2.59", http.MethodDelete, "flavors/"+id, nil) })
+	return id
+}
+
+// ForcedDown says whether a host's nova-compute is forced down, by the database.
+func (n *Nova) ForcedDown(host string) bool {
+	n.t.Helper()
+	return n.Cell("SELECT forced_down FROM services WHERE host = '%s' AND `binary` = 'nova-compute' AND deleted = 0", host) == "1"
+}

@@ -1,0 +1,257 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"nova-orphan/internal/openstack/openstacktest"
+)
+
+const (
+	arrived  = openstacktest.Arrived
+	answered = openstacktest.Answered
+)
+
+func TestWhatBecomesOfAnInstance(t *testing.T) { testOrphans(t, newFakeStage) }
+
+func testOrphans(t *testing.T, newStage func(*testing.T) *stage) {
+	for _, orphan := range []struct {
+		name string
+		test func(*stage)
+	}{
+		{"in ERROR, on a host: deleted", deletesOnHost},
+		{"in ERROR, without a host: deleted by force, and again is nothing to do", deletesHomeless},
+		{"in the middle of a delete: stays, and goes once its state is reset", deletesStuck},
+		{"on a host that is forced down: goes at once, though in the middle of a delete", deletesLocally},
+		{"in the middle of a rebuild: refused, and goes once its state is reset", deletesRebuilding},
+		{"half deleted: deleted", deletesHalfDeleted},
+		{"volumes are kept", keepsVolumes},
+		{"alive, resized, shelved, locked, migrating, elsewhere: refused", refusesLive},
+		{"without a mapping: it says so", tellsUnmapped},
+		{"a check changes nothing", checks},
+	} {
+		t.Run(orphan.name, func(t *testing.T) { orphan.test(newStage(t)) })
+	}
+}
+
+func deletesOnHost(s *stage) {
+	uuid := s.boot(true)
+	answer := s.start(uuid, options{"host": theHost}).Done(true)
+	if answer.Get("outcome").String() != "gone" || answer.Get("verdict").String() != "stuck" || answer.Get("server_before.host").String() != theHost ||
+		answer.Get("requests.#").Int() != 1 || answer.Get("requests.0.request_id").String() == "" {
+		s.t.Errorf("got %s", answer)
+	}
+	s.wantsGone(uuid)
+}
+
+func deletesHomeless(s *stage) {
+	uuid := s.boot(false)
+	s.start(uuid, options{"force": true}).Done(true)
+	s.wantsGone(uuid)
+	answer := s.start(uuid, nil).Done(false)
+	if answer.Get("verdict").String() != "absent" || answer.Get("outcome").String() != "gone" || len(s.backups(uuid)) != 1 {
+		s.t.Errorf("got %s", answer)
+	}
+}
+
+func deletesStuck(s *stage) {
+	uuid := s.boot(true)
+	s.set(uuid, "error", "deleting", time.Hour)
+	answer := s.start(uuid, nil).Failed(false, "Nova ignores another one while the host is up (reset_state: true")
+	if answer.Get("outcome").String() != "still_there" || answer.Get("verdict").String() != "stuck" || answer.Get("requests.#").Int() != 0 {
+		s.t.Errorf("got %s", answer)
+	}
+	s.wantsThere(uuid)
+	answer = s.start(uuid, options{"reset_state": true}).Done(true)
+	if answer.Get("requests.#").Int() != 2 {
+		s.t.Errorf("got %s", answer)
+	}
+	s.wantsGone(uuid)
+}
+
+func deletesLocally(s *stage) {
+	uuid := s.boot(true)
+	s.set(uuid, "error", "deleting", time.Hour)
+	s.t.Cleanup(func() { s.forceDown(false) })
+	s.forceDown(true)
+	started := time.Now()
+	answer := s.start(uuid, nil).Done(true)
+	if took := time.Since(started); took > 30*time.Second || !strings.Contains(answer.Get("plan").String(), "by the API alone") {
+		s.t.Errorf("after %s: %s", took, answer)
+	}
+	s.wantsGone(uuid)
+}
+
+func deletesRebuilding(s *stage) {
+	uuid := s.boot(true)
+	s.set(uuid, "error", "rebuilding", time.Hour)
+	s.start(uuid, nil).Failed(false, "task_state = rebuilding", "reset_state: true")
+	s.wantsThere(uuid)
+	s.start(uuid, options{"reset_state": true}).Done(true)
+	s.wantsGone(uuid)
+}
+
+func deletesHalfDeleted(s *stage) {
+	uuid := s.boot(true)
+	s.set(uuid, "deleted", "", time.Hour)
+	s.start(uuid, nil).Done(true)
+	s.wantsGone(uuid)
+}
+
+func keepsVolumes(s *stage) {
+	uuid, volume := s.boot(false), randomUUID()
+	s.volume(uuid, volume)
+	check := s.start(uuid, options{"_ansible_check_mode": true}).Done(true)
+	if !strings.Contains(check.Get("plan.0").String(), "Nova DELETES volume "+volume) {
+		s.t.Errorf("got %s", check)
+	}
+	flag := ""
+	s.at(arrived, "DELETE", "/servers/", func() {
+		flag = s.start(uuid, options{"_ansible_check_mode": true}).Answer().Get("server.volumes").Raw
+	})
+	s.start(uuid, options{"preserve_volumes": true}).Done(true)
+	if flag != `[{"delete_on_termination":false,"id":"`+volume+`"}]` {
+		s.t.Errorf("when it was deleted, its volumes were %s", flag)
+	}
+	s.wantsGone(uuid)
+}
+
+func refusesLive(s *stage) {
+	uuid := s.boot(true)
+	everything := options{"reset_state": true, "force": true, "min_age": 0}
+	for _, state := range []string{"active", "stopped", "paused", "suspended", "rescued", "resized", "shelved", "shelved_offloaded", "soft-delete", "building"} {
+		s.set(uuid, state, "", time.Hour)
+		s.start(uuid, everything).Failed(false, "refused", "vm_state = "+state)
+	}
+	s.set(uuid, "active", "rebooting", time.Hour)
+	s.start(uuid, everything).Failed(false, "task_state = rebooting", "vm_state = active")
+	s.set(uuid, "error", "", time.Hour)
+	s.lock(uuid)
+	s.start(uuid, options{"host": "elsewhere"}).Failed(false, "locked", `host is "elsewhere"`)
+	s.migration(uuid, "finished")
+	s.start(uuid, everything).Failed(false, "a resize waits for its confirmation", "locked")
+	s.wantsThere(uuid)
+	if files := s.backups(uuid); len(files) > 0 {
+		s.t.Errorf("backups: %v", files)
+	}
+}
+
+func tellsUnmapped(s *stage) {
+	uuid := s.boot(true)
+	s.unmap(uuid)
+	answer := s.start(uuid, nil).Failed(false, "lists the instance, but does not find it", "map_instances")
+	if answer.Get("verdict").String() != "stuck" || answer.Get("outcome").String() != "still_there" {
+		s.t.Errorf("got %s", answer)
+	}
+}
+
+func checks(s *stage) {
+	uuid := s.boot(true)
+	s.set(uuid, "error", "deleting", time.Hour)
+	s.proxy.Passed()
+	check := s.start(uuid, options{"reset_state": true, "_ansible_check_mode": true}).Done(true)
+	if writes := openstacktest.Writes(s.proxy.Passed()); len(writes) > 0 || len(s.backups(uuid)) > 0 {
+		s.t.Errorf("it wrote: %v, %v", writes, s.backups(uuid))
+	}
+	done := s.start(uuid, options{"reset_state": true}).Done(true)
+	if check.Get("plan").Raw != done.Get("plan").Raw || check.Get("diff").Raw != done.Get("diff").Raw {
+		s.t.Errorf("the check said %s, the run did %s", check, done)
+	}
+}
+
+func TestWhatOthersDoMeanwhileIsJudgedAnew(t *testing.T) { testRaces(t, newFakeStage) }
+
+func testRaces(t *testing.T, newStage func(*testing.T) *stage) {
+	s := newStage(t)
+	races := []struct {
+		name string
+		test func(*stage, string)
+	}{
+		{"it is started before the delete: refused", startedBeforeDelete},
+		{"it is locked before the delete: refused", lockedBeforeDelete},
+		{"it is started before its reset: refused", startedBeforeReset},
+		{"it is reset by its user before its reset: then it is deleted", resetBeforeReset},
+		{"it is started after its reset: refused", startedAfterReset},
+		{"it is deleted before the delete: nothing is changed", deletedBeforeDelete},
+		{"it is deleted in the very instant: nothing is changed", deletedInTheInstant},
+		{"it is started in the very instant, which is the window that is left: deleted", startedInTheInstant},
+	}
+	for _, race := range races {
+		t.Run(race.name, func(t *testing.T) {
+			uuid := s.boot(false)
+			race.test(&stage{nova: s.nova, t: t, proxy: s.proxy, folder: t.TempDir()}, uuid)
+		})
+	}
+	t.Logf("races: %d", len(races))
+}
+
+// afterJudging lets something happen when all was read once.
+func (s *stage) afterJudging(do func()) { s.at(answered, "GET", "/os-migrations", do) }
+
+func startedBeforeDelete(s *stage, uuid string) {
+	s.afterJudging(func() { s.set(uuid, "active", "", 0) })
+	answer := s.start(uuid, nil).Failed(false, "nothing was deleted", "is live")
+	if answer.Get("verdict").String() != "live" || answer.Get("requests.#").Int() != 0 {
+		s.t.Errorf("got %s", answer)
+	}
+	s.wantsThere(uuid)
+}
+
+func lockedBeforeDelete(s *stage, uuid string) {
+	s.afterJudging(func() { s.lock(uuid) })
+	s.start(uuid, nil).Failed(false, "nothing was deleted", "locked")
+	s.wantsThere(uuid)
+}
+
+func startedBeforeReset(s *stage, uuid string) {
+	s.set(uuid, "error", "rebuilding", time.Hour)
+	s.afterJudging(func() { s.set(uuid, "active", "rebooting", 0) })
+	answer := s.start(uuid, options{"reset_state": true}).Failed(false, "is busy")
+	if answer.Get("requests.#").Int() != 0 {
+		s.t.Errorf("got %s", answer)
+	}
+	s.wantsThere(uuid)
+}
+
+func resetBeforeReset(s *stage, uuid string) {
+	s.set(uuid, "error", "rebuilding", time.Hour)
+	s.afterJudging(func() { s.set(uuid, "error", "", 0) })
+	answer := s.start(uuid, options{"reset_state": true}).Done(true)
+	if answer.Get("requests.#").Int() != 1 {
+		s.t.Errorf("got %s", answer)
+	}
+	s.wantsGone(uuid)
+}
+
+func startedAfterReset(s *stage, uuid string) {
+	s.set(uuid, "error", "rebuilding", time.Hour)
+	s.at(answered, "POST", "/servers/", func() { s.set(uuid, "active", "", 0) })
+	answer := s.start(uuid, options{"reset_state": true}).Failed(true, "nothing was deleted", "is live")
+	if answer.Get("requests.#").Int() != 1 {
+		s.t.Errorf("got %s", answer)
+	}
+	s.wantsThere(uuid)
+}
+
+func deletedBeforeDelete(s *stage, uuid string) {
+	s.afterJudging(func() { s.vanish(uuid) })
+	answer := s.start(uuid, nil).Done(false)
+	if answer.Get("outcome").String() != "gone" || answer.Get("requests.#").Int() != 0 {
+		s.t.Errorf("got %s", answer)
+	}
+}
+
+func deletedInTheInstant(s *stage, uuid string) {
+	s.at(arrived, "DELETE", "/servers/", func() { s.vanish(uuid) })
+	answer := s.start(uuid, nil).Done(false)
+	if answer.Get("outcome").String() != "gone" || answer.Get("requests.0.status").Int() != 404 {
+		s.t.Errorf("got %s", answer)
+	}
+}
+
+func startedInTheInstant(s *stage, uuid string) {
+	s.at(arrived, "DELETE", "/servers/", func() { s.set(uuid, "error", "powering-on", 0) })
+	s.start(uuid, nil).Done(true)
+	s.wantsGone(uuid)
+}

@@ -1,0 +1,195 @@
+package main
+
+import (
+	"errors"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"nova-orphan/internal/compute"
+	"nova-orphan/internal/orphan"
+)
+
+const uuid = "6695eb01-f6a4-8304-79aa-97f2502e193f"
+
+var now = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+// base is a server in ERROR that has been left alone for an hour.
+func base() sighting {
+	return sighting{uuid: uuid, server: &compute.Server{
+		ID: uuid, Status: "ERROR", VMState: "error", Host: "compute1", HostStatus: "UP", At: now,
+		Created: now.Add(-48 * time.Hour).Format(time.RFC3339), Updated: now.Add(-time.Hour).Format(time.RFC3339),
+	}}
+}
+
+// The helpers below each change one fact, or one option.
+type change func(*sighting, *parameters)
+
+func fact(set func(*compute.Server)) change {
+	return func(s *sighting, _ *parameters) { set(s.server) }
+}
+
+func vmState(state string) change { return fact(func(s *compute.Server) { s.VMState = state }) }
+
+func inTask(task string) change { return fact(func(s *compute.Server) { s.TaskState = task }) }
+
+func hostStatus(status string) change { return fact(func(s *compute.Server) { s.HostStatus = status }) }
+
+func updated(ago time.Duration) change {
+	return fact(func(s *compute.Server) { s.Updated = now.Add(-ago).Format(time.RFC3339) })
+}
+
+func migration(status string) change {
+	return func(s *sighting, _ *parameters) {
+		s.migrations = append(s.migrations, compute.Migration{UUID: "m", ID: 1, Status: status})
+	}
+}
+
+func reset(_ *sighting, p *parameters) { p.ResetState = true }
+
+func volumes(s *sighting, _ *parameters) {
+	s.server.Volumes = []compute.Volume{{ID: "aaaa", DeleteOnTermination: true}, {ID: "bbbb"}}
+}
+
+func TestDecide(t *testing.T) {
+	const deletes, resets, waits, refuses = "delete", "reset, delete", "wait", "refused"
+	for _, test := range []struct {
+		name    string
+		changes []change
+		verdict orphan.Verdict
+		want    string
+		words   string // matches the steps, or the reasons, one a line
+	}{
+		{"ERROR", nil, orphan.Stuck, deletes, `(?m)^delete 6695eb01`},
+		{"ERROR, written a moment ago", []change{updated(0)}, orphan.Stuck, deletes, ``},
+		{"ERROR, a reset is allowed, but there is no task", []change{reset}, orphan.Stuck, deletes, ``},
+		{"ERROR, without a host", []change{fact(func(s *compute.Server) { s.Host, s.HostStatus = "", "" })}, orphan.Stuck, deletes, ``},
+		{"ERROR, on a host that is down", []change{hostStatus("DOWN")}, orphan.Stuck, deletes, `by the API alone, since nova-compute on compute1 is down`},
+		{"ERROR, a dead migration", []change{migration("error")}, orphan.Stuck, deletes, ``},
+		{"ERROR, a migration in flight", []change{migration("migrating")}, orphan.Busy, refuses, `migrations.status = migrating \(m\)`},
+		{"ERROR, a resize to be confirmed", []change{migration("finished")}, orphan.Busy, refuses, `waits for its confirmation`},
+		{"ERROR, a migration in flight, and a reset is allowed", []change{migration("migrating"), inTask("resize_migrating"), reset}, orphan.Busy, refuses, `migrations.status`},
+		{"ERROR, in a task", []change{inTask("rebuilding")}, orphan.Busy, refuses, `(?m)^reset_state: true resets the task first`},
+		{"ERROR, in a task for long, a reset is allowed", []change{inTask("rebuilding"), reset}, orphan.Stuck, resets, `(?m)^reset the state of .* its task from rebuilding to none`},
+		{"ERROR, in a task since a moment, a reset is allowed", []change{inTask("rebuilding"), reset, updated(time.Minute)}, orphan.Busy, refuses, `only when nothing was written for min_age \(5m0s\), and it was 1m0s ago`},
+		{"ERROR, in a task, written in the future", []change{inTask("rebuilding"), reset, updated(-time.Hour)}, orphan.Busy, refuses, ``},
+		{"ERROR, in a task, the time is none", []change{inTask("rebuilding"), reset, fact(func(s *compute.Server) { s.Updated, s.Created = "", "" })}, orphan.Busy, refuses, ``},
+		{"deleting for long", []change{inTask("deleting")}, orphan.Stuck, refuses, `Nova ignores another one while the host is up \(reset_state: true`},
+		{"deleting for long, on a host that is down", []change{inTask("deleting"), hostStatus("UNKNOWN")}, orphan.Stuck, deletes, `by the API alone`},
+		{"deleting for long, on a host that may be up", []change{inTask("deleting"), hostStatus("MAINTENANCE")}, orphan.Stuck, deletes, ``},
+		{"deleting for long, a reset is allowed", []change{inTask("deleting"), reset}, orphan.Stuck, resets, ``},
+		{"active and deleting for long, a reset is allowed", []change{vmState("active"), inTask("deleting"), reset}, orphan.Stuck, resets, ``},
+		{"active and deleting since a moment", []change{vmState("active"), inTask("deleting"), updated(time.Second), reset}, orphan.Busy, waits, `(?m)^wait until the delete that is under way is over$`},
+		{"soft-deleting since a moment", []change{inTask("soft-deleting"), updated(time.Second)}, orphan.Busy, waits, ``},
+		{"deleting since the future", []change{inTask("deleting"), updated(-time.Minute)}, orphan.Busy, waits, ``},
+		{"deleting since a moment, a migration in flight", []change{inTask("deleting"), updated(time.Second), migration("migrating")}, orphan.Busy, refuses, ``},
+		{"half deleted", []change{vmState("deleted")}, orphan.Stuck, deletes, ``},
+		{"half deleted since a moment", []change{vmState("deleted"), updated(time.Second)}, orphan.Busy, waits, ``},
+		{"active", []change{vmState("active")}, orphan.Live, refuses, `instances.vm_state = active`},
+		{"active, everything is allowed", []change{vmState("active"), reset, func(_ *sighting, p *parameters) { p.Force, p.MinAge = true, 0 }}, orphan.Live, refuses, ``},
+		{"active and in a task: both are told", []change{vmState("active"), inTask("rebooting"), reset}, orphan.Busy, refuses, `(?s)task_state = rebooting.*vm_state = active`},
+		{"stopped", []change{vmState("stopped")}, orphan.Live, refuses, ``},
+		{"paused", []change{vmState("paused")}, orphan.Live, refuses, ``},
+		{"suspended", []change{vmState("suspended")}, orphan.Live, refuses, ``},
+		{"rescued", []change{vmState("rescued")}, orphan.Live, refuses, ``},
+		{"shelved", []change{vmState("shelved")}, orphan.Live, refuses, ``},
+		{"offloaded", []change{vmState("shelved_offloaded")}, orphan.Live, refuses, ``},
+		{"resized", []change{vmState("resized")}, orphan.Live, refuses, ``},
+		{"resized, with its migration", []change{vmState("resized"), migration("finished")}, orphan.Busy, refuses, ``},
+		{"restorable", []change{vmState("soft-delete")}, orphan.Live, refuses, `the owner can still restore`},
+		{"being built", []change{vmState("building"), inTask("spawning"), reset}, orphan.Busy, refuses, `(?s)vm_state = building.*task_state = spawning`},
+		{"a state that no release has yet", []change{vmState("levitating")}, orphan.Live, refuses, ``},
+		{"a task that no release has yet", []change{inTask("levitating")}, orphan.Busy, refuses, ``},
+		{"locked", []change{fact(func(s *compute.Server) { s.Locked = true })}, orphan.Stuck, refuses, `instances.locked = true: .*unlock`},
+		{"seen only in part", []change{vmState(""), fact(func(s *compute.Server) { s.Status = "UNKNOWN" })}, orphan.Unknown, refuses, `only in part \(status UNKNOWN\)`},
+		{"listed, but not found", []change{func(s *sighting, _ *parameters) { s.unmapped = true }}, orphan.Stuck, refuses, `map_instances`},
+		{"on the host that was meant", []change{func(_ *sighting, p *parameters) { p.Host = "compute1" }}, orphan.Stuck, deletes, ``},
+		{"on another host", []change{func(_ *sighting, p *parameters) { p.Host = "compute1.example.com" }}, orphan.Stuck, refuses, `host is "compute1.example.com", but the instance is on "compute1"`},
+		{"all reasons at once", []change{vmState("active"), migration("running"), fact(func(s *compute.Server) { s.Locked = true }), func(_ *sighting, p *parameters) { p.Host = "x" }}, orphan.Busy, refuses, `(?s)migrations.*locked.*host is`},
+		{"volumes that go", []change{volumes}, orphan.Stuck, deletes, `(?m)^Nova DELETES volume aaaa`},
+		{"volumes that are kept", []change{volumes, func(_ *sighting, p *parameters) { p.PreserveVolumes = true }}, orphan.Stuck, "keep, delete", `(?m)^set delete_on_termination of volume aaaa to false`},
+		{"gone", []change{func(s *sighting, _ *parameters) { s.server = nil }}, orphan.Absent, "", ``},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s, p := base(), parameters{InstanceUUID: uuid, MinAge: 300}
+			for _, one := range test.changes {
+				one(&s, &p)
+			}
+			judgement := judge(s, p)
+			next, err := decide(s, judgement, p)
+			said := strings.Join(next.steps, "\n")
+			if err != nil {
+				said = strings.ReplaceAll(err.Error(), "; ", "\n")
+			}
+			if got := inWords(next, err); got != test.want || judgement.Verdict != test.verdict {
+				t.Errorf("%s, %q, want %s, %q: %s", judgement.Verdict, got, test.verdict, test.want, said)
+			}
+			if !regexp.MustCompile(test.words).MatchString(said) {
+				t.Errorf("want %s, got %s", test.words, said)
+			}
+		})
+	}
+}
+
+func inWords(next plan, err error) string {
+	if err != nil {
+		return "refused"
+	}
+	var words []string
+	for word, so := range map[string]bool{"keep, ": len(next.keep) > 0, "reset, ": next.reset} {
+		if so {
+			words = append(words, word)
+		}
+	}
+	switch {
+	case next.delete:
+		words = append(words, "delete")
+	case next.wait:
+		words = append(words, "wait")
+	}
+	return strings.Join(words, "")
+}
+
+func TestWhatIsSeenAfterTheDeleteSaysWhetherItIsWorthToWait(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		before  []change
+		after   []change
+		waited  time.Duration
+		another bool // it is another's delete
+		lost    bool // its answer is lost
+		want    string
+	}{
+		{"it is at work", nil, []change{inTask("deleting"), updated(0)}, time.Minute, false, false, ""},
+		{"it is nearly over", nil, []change{vmState("deleted"), updated(0)}, time.Minute, false, false, ""},
+		{"no trace, yet", nil, nil, time.Second, false, false, ""},
+		{"no trace", nil, nil, patience, false, false, "disable_terminate"},
+		{"no effect, in the middle of a delete", []change{inTask("deleting")}, []change{inTask("deleting"), updated(0)}, patience, false, false, "Next: reset_state: true"},
+		{"no trace, but its answer is lost", nil, nil, time.Minute, false, true, ""},
+		{"it failed", nil, []change{updated(0)}, time.Second, false, false, "the delete ended in an error"},
+		{"it failed in the middle of a delete", []change{inTask("deleting")}, nil, time.Second, false, false, "the delete ended in an error"},
+		{"it was only marked", nil, []change{vmState("soft-delete"), updated(0)}, time.Second, false, false, "reclaim_instance_interval"},
+		{"somebody brought it back to life", []change{inTask("deleting")}, []change{vmState("active"), updated(0)}, time.Second, false, false, "somebody has set its state to active"},
+		{"another's is at work", []change{inTask("deleting")}, []change{inTask("deleting")}, time.Minute, true, false, ""},
+		{"another's failed", []change{inTask("deleting")}, []change{updated(0)}, time.Minute, true, false, "the delete ended in an error"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			before, after := base(), base()
+			for _, one := range test.before {
+				one(&before, &parameters{})
+			}
+			for _, one := range test.after {
+				one(&after, &parameters{})
+			}
+			try := attempt{baseline: before.server, sent: !test.another}
+			if test.lost {
+				try.failure = errors.New("lost")
+			}
+			got := try.ended(after.server, test.waited)
+			if (got == "") != (test.want == "") || !strings.Contains(got, test.want) {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
+	}
+}
