@@ -94,10 +94,7 @@ func (c *Connection) snapshots(handle *libvirt.Domain, version Version) ([]Recor
 	for i := range found {
 		defer func() { _ = found[i].Free() }()
 		record, err := c.record(&found[i], func(secure bool) (string, error) {
-			if secure {
-				return found[i].GetXMLDesc(libvirt.DOMAIN_SNAPSHOT_XML_SECURE)
-			}
-			return found[i].GetXMLDesc(0)
+			return found[i].GetXMLDesc(given(secure, libvirt.DOMAIN_SNAPSHOT_XML_SECURE))
 		})
 		if err != nil {
 			return nil, err
@@ -119,10 +116,7 @@ func (c *Connection) checkpoints(handle *libvirt.Domain) ([]Record, error) {
 	for i := range found {
 		defer func() { _ = found[i].Free() }()
 		record, err := c.record(&found[i], func(secure bool) (string, error) {
-			if secure {
-				return found[i].GetXMLDesc(libvirt.DOMAIN_CHECKPOINT_XML_SECURE)
-			}
-			return found[i].GetXMLDesc(0)
+			return found[i].GetXMLDesc(given(secure, libvirt.DOMAIN_CHECKPOINT_XML_SECURE))
 		})
 		if err != nil {
 			return nil, err
@@ -150,6 +144,13 @@ func (c *Connection) describe(describe func(secure bool) (string, error)) (strin
 		}
 	}
 	return describe(false)
+}
+
+func given[F ~uint | ~uint32 | ~int](condition bool, flag F) F {
+	if condition {
+		return flag
+	}
+	return 0
 }
 
 // unsupported: this driver (lxc, an old one) knows no such thing, so there is none.

@@ -42,22 +42,26 @@ func judge(found evidence, p parameters) (plan, []string) {
 	if len(j.reasons) > 0 {
 		return plan{}, j.reasons
 	}
+	j.plan.Warnings = j.warnings
 	return j.plan, nil
 }
 
 type judgement struct {
 	evidence
-	p       parameters
-	plan    plan
-	reasons []string
+	remarks
+	p    parameters
+	plan plan
 }
 
-func (j *judgement) refuse(format string, values ...any) {
-	j.reasons = append(j.reasons, fmt.Sprintf(format, values...))
+// remarks are what speaks against a step, and what is to be told with it.
+type remarks struct{ reasons, warnings []string }
+
+func (r *remarks) refuse(format string, values ...any) {
+	r.reasons = append(r.reasons, fmt.Sprintf(format, values...))
 }
 
-func (j *judgement) warn(format string, values ...any) {
-	j.plan.Warnings = append(j.plan.Warnings, fmt.Sprintf(format, values...))
+func (r *remarks) warn(format string, values ...any) {
+	r.warnings = append(r.warnings, fmt.Sprintf(format, values...))
 }
 
 func (j *judgement) loses(format string, values ...any) {

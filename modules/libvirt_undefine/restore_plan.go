@@ -25,7 +25,7 @@ type restorePlan struct {
 // judgeRestore decides what to put back, or returns every reason against it.
 // Nothing that is there now is replaced.
 func judgeRestore(found restoreEvidence, p parameters) (restorePlan, []string) {
-	j := restoreJudgement{restoreEvidence: found, p: p, reasons: identity(found.Record.Domain, p)}
+	j := restoreJudgement{restoreEvidence: found, p: p, remarks: remarks{reasons: identity(found.Record.Domain, p)}}
 	j.domain()
 	j.files()
 	if found.NameOwner != "" {
@@ -40,22 +40,15 @@ func judgeRestore(found restoreEvidence, p parameters) (restorePlan, []string) {
 	if len(j.reasons) > 0 {
 		return restorePlan{}, j.reasons
 	}
+	j.plan.Warnings = j.warnings
 	return j.plan, nil
 }
 
 type restoreJudgement struct {
 	restoreEvidence
-	p       parameters
-	plan    restorePlan
-	reasons []string
-}
-
-func (j *restoreJudgement) refuse(format string, values ...any) {
-	j.reasons = append(j.reasons, fmt.Sprintf(format, values...))
-}
-
-func (j *restoreJudgement) warn(format string, values ...any) {
-	j.plan.Warnings = append(j.plan.Warnings, fmt.Sprintf(format, values...))
+	remarks
+	p    parameters
+	plan restorePlan
 }
 
 func (j *restoreJudgement) domain() {

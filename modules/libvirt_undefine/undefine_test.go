@@ -15,6 +15,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"nova-orphan/internal/ansible"
+	"nova-orphan/internal/ansible/ansibletest"
 	"nova-orphan/internal/hypervisor/hypervisortest"
 )
 
@@ -27,14 +28,6 @@ func answerOf(t *testing.T, libvirt domains, arguments map[string]any) gjson.Res
 	for key, value := range arguments {
 		all[key] = value
 	}
-	content, err := json.Marshal(all)
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(t.TempDir(), "arguments.json")
-	if err := os.WriteFile(file, content, 0o600); err != nil {
-		t.Fatal(err)
-	}
 	faked := module
 	faked.Run = func(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
 		var p parameters
@@ -43,13 +36,7 @@ func answerOf(t *testing.T, libvirt domains, arguments map[string]any) gjson.Res
 		}
 		return bring(ctx, call, libvirt, p)
 	}
-	var out bytes.Buffer
-	status := ansible.Main([]string{"libvirt_undefine", file}, &out, faked)
-	answer := gjson.ParseBytes(out.Bytes())
-	if (status == 1) != answer.Get("failed").Bool() {
-		t.Fatalf("status %d, answer %s", status, out.String())
-	}
-	return answer
+	return ansibletest.Call(t, faked, all)
 }
 
 func wantAnswer(t *testing.T, answer gjson.Result, want map[string]string) {

@@ -1,10 +1,8 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"maps"
 	"os"
@@ -18,6 +16,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"nova-orphan/internal/ansible"
+	"nova-orphan/internal/ansible/ansibletest"
 	"nova-orphan/internal/nova"
 )
 
@@ -58,19 +57,25 @@ func (f *fake) Find(context.Context, string) (nova.Finding, error) {
 }
 
 func (f *fake) SoftDelete(_ context.Context, _ nova.Finding, _ time.Time, before func() error) (map[string]int64, error) {
-	if err := before(); err != nil {
+	if err := f.write(before); err != nil {
 		return nil, err
-	}
-	f.writes++
-	if len(f.answers) > 0 {
-		answer := f.answers[0]
-		f.answers = f.answers[1:]
-		if err := answer(f); err != nil {
-			return nil, err
-		}
 	}
 	f.deleted = true
 	return map[string]int64{"instances": 1, "tags": 1}, nil
+}
+
+// write answers as the next of the answers says.
+func (f *fake) write(before func() error) error {
+	if err := before(); err != nil {
+		return err
+	}
+	f.writes++
+	if len(f.answers) == 0 {
+		return nil
+	}
+	answer := f.answers[0]
+	f.answers = f.answers[1:]
+	return answer(f)
 }
 
 func (f *fake) FinishMapping(context.Context, string) (map[string]int64, error) {
@@ -83,16 +88,8 @@ func (f *fake) FinishMapping(context.Context, string) (map[string]int64, error) 
 }
 
 func (f *fake) Restore(_ context.Context, _ nova.Finding, r nova.Restoration, before func() error) (map[string]int64, error) {
-	if err := before(); err != nil {
+	if err := f.write(before); err != nil {
 		return nil, err
-	}
-	f.writes++
-	if len(f.answers) > 0 {
-		answer := f.answers[0]
-		f.answers = f.answers[1:]
-		if err := answer(f); err != nil {
-			return nil, err
-		}
 	}
 	f.deleted = false
 	return r.CellRows, nil
@@ -115,14 +112,6 @@ func callFake(t *testing.T, f *fake, arguments map[string]any) gjson.Result {
 	t.Helper()
 	all := map[string]any{"instance_uuid": uuid, "backup_dir": t.TempDir()}
 	maps.Copy(all, arguments)
-	content, err := json.Marshal(all)
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(t.TempDir(), "arguments.json")
-	if err := os.WriteFile(file, content, 0o600); err != nil {
-		t.Fatal(err)
-	}
 	faked := module
 	faked.Run = func(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
 		var p parameters
@@ -134,9 +123,7 @@ func callFake(t *testing.T, f *fake, arguments map[string]any) gjson.Result {
 		}
 		return purge(ctx, call, f, p)
 	}
-	var stdout bytes.Buffer
-	ansible.Main([]string{name, file}, &stdout, faked)
-	return gjson.ParseBytes(stdout.Bytes())
+	return ansibletest.Call(t, faked, all)
 }
 
 func says(err error) func(*fake) error { return func(*fake) error { return err } }
