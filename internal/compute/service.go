@@ -50,7 +50,9 @@ type Change struct {
 
 // UpdateService changes a nova-compute service, in one step; Nova refuses other
 // binaries, and to take the flag from a host with evacuations that its nova-compute
-// has not cleaned up after (nova/api/openstack/compute/services.py update).
+// has not cleaned up after (nova/api/openstack/compute/services.py update). When the
+// status of a service that is up changes, the answer waits for the service, a minute
+// at most.
 func (c *Client) UpdateService(ctx context.Context, id string, change Change) error {
 	return c.write(ctx, http.MethodPut, "os-services/"+id, c.service.Microversion, change)
 }

@@ -67,6 +67,9 @@ type Volume struct {
 	Root bool `json:"root"`
 	// DeleteOnTermination says that nova-compute deletes the volume when it reaps the instance.
 	DeleteOnTermination bool `json:"delete_on_termination"`
+	// Detached says that a deleted instance had given it back before: what has become of
+	// the volume since is its owner's.
+	Detached bool `json:"detached"`
 }
 
 // Port is a Neutron port of the instance.
@@ -181,10 +184,24 @@ func (c Cell) volumes() []Volume {
 		volumes = append(volumes, Volume{
 			VolumeID: mapping.text("volume_id"), AttachmentID: mapping.text("attachment_id"),
 			Device: mapping.text("device_name"), DeleteOnTermination: mapping.flag("delete_on_termination"),
-			Root: mapping.text("boot_index") == "0",
+			Root: mapping.text("boot_index") == "0", Detached: c.gaveBack(mapping),
 		})
 	}
 	return volumes
+}
+
+// together is how far before the instance's row Nova writes its mappings in one deletion:
+// with a local one it asks Cinder in between (nova/compute/api.py _local_cleanup_bdm_volumes).
+const together = 5 * time.Second
+
+// gaveBack says whether a mapping was deleted as Nova does it, and not with the instance.
+// Where a time is missing, nothing says that it was.
+func (c Cell) gaveBack(mapping Row) bool {
+	if !mapping.deleted() {
+		return false
+	}
+	then, end := mapping.time("deleted_at"), c.row().time("deleted_at")
+	return then.IsZero() || end.IsZero() || then.Before(end.Add(-together))
 }
 
 // ports come from the info cache, and from virtual_interfaces where somebody

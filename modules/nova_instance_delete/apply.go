@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 
 	"nova-orphan/internal/backup"
 	"nova-orphan/internal/compute"
@@ -29,7 +30,7 @@ func (t *task) delete(ctx context.Context) error {
 		return nil
 	case t.call.Check:
 		t.reply.Changed = next.delete
-		t.reply.Msg = fmt.Sprintf("instance %s (%s) would be deleted", t.InstanceUUID, described(before.server))
+		t.reply.Msg = fmt.Sprintf("instance %s (%s): %s", t.InstanceUUID, described(before.server), strings.Join(next.steps, "; "))
 		return nil
 	case !next.delete:
 		return t.await(ctx, attempt{baseline: before.server})
@@ -50,8 +51,11 @@ func (t *task) consider(ctx context.Context) (sighting, plan, error) {
 		t.reply.Outcome = stillThere
 	}
 	t.reply.Verdict, t.reply.Reasons = string(judgement.Verdict), judgement.Reasons
-	if against := (refusal)(nil); errors.As(err, &against) && !judgement.Verdict.Refuses() {
-		t.reply.Reasons = append(slices.Clone(judgement.Reasons), against...)
+	if against := (*refusal)(nil); errors.As(err, &against) {
+		t.reply.Reasons = against.reasons
+		if against.what == "" {
+			t.reply.Reasons = append(slices.Clone(judgement.Reasons), against.reasons...)
+		}
 	}
 	return s, next, err
 }

@@ -19,9 +19,12 @@ type plan struct {
 }
 
 // refusal is why nothing is done: all reasons at once.
-type refusal []string
+type refusal struct {
+	what    string // it is, if that alone speaks against it
+	reasons []string
+}
 
-func (r refusal) Error() string { return "refused: " + strings.Join(r, "; ") }
+func (r *refusal) Error() string { return "refused: " + r.what + strings.Join(r.reasons, "; ") }
 
 // judge is package orphan's judgement, with what only the API's user can override.
 func judge(s sighting, p parameters) orphan.Judgement {
@@ -76,28 +79,30 @@ func decide(s sighting, judgement orphan.Judgement, p parameters) (plan, error) 
 	if s.server == nil {
 		return plan{}, nil
 	}
-	var against refusal
+	against := &refusal{}
+	object := func(format string, values ...any) {
+		against.reasons = append(against.reasons, fmt.Sprintf(format, values...))
+	}
 	waiting := s.underWay(p, judgement)
 	if judgement.Verdict.Refuses() && !waiting {
-		against = append(against, fmt.Sprintf("instance %s is %s", s.uuid, judgement.Verdict))
-		against = append(against, judgement.Reasons...)
+		against.what, against.reasons = fmt.Sprintf("instance %s is %s; ", s.uuid, judgement.Verdict), judgement.Reasons
 	}
 	// Nova lets an admin delete a locked server, but who locked it meant something by it.
 	if s.server.Locked && !waiting {
-		against = append(against, "API: instances.locked = true: somebody locked the instance: openstack server unlock it, if it may go")
+		object("API: instances.locked = true: somebody locked the instance: openstack server unlock it, if it may go")
 	}
 	if p.Host != "" && s.server.Host != p.Host {
-		against = append(against, fmt.Sprintf("host is %q, but the instance is on %q: names are compared exactly, since a short name and a full one are two hosts to Nova", p.Host, s.server.Host))
+		object("host is %q, but the instance is on %q: names are compared exactly, since a short name and a full one are two hosts to Nova", p.Host, s.server.Host)
 	}
 	if s.unmapped {
-		against = append(against, "the API lists the instance, but does not find it, so that it cannot delete it: nova-manage cell_v2 map_instances repairs its mapping")
+		object("the API lists the instance, but does not find it, so that it cannot delete it: nova-manage cell_v2 map_instances repairs its mapping")
 	}
 	// Not asked for the sake of it: Nova would write the row, which then looks fresh to
 	// every judge for min_age. In any other status than UP the API deletes alone.
 	if s.futile(p) && !waiting {
-		against = append(against, "in the middle of a delete Nova ignores another one while the host is up (reset_state: true resets the state first)")
+		object("in the middle of a delete Nova ignores another one while the host is up (reset_state: true resets the state first)")
 	}
-	if len(against) > 0 {
+	if len(against.reasons) > 0 {
 		return plan{}, against
 	}
 	if waiting {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"slices"
 	"strings"
 
@@ -130,6 +131,19 @@ func (v volume) answer(instance string) volumeAnswer {
 func (r *answer) tell(e evidence, instance string) {
 	r.Verdict, r.Reasons = string(e.judgement.Verdict), e.judgement.Reasons
 	r.holdings = holdingsOf(e, instance)
+}
+
+// object adds to the reasons what else speaks against it.
+func (r *answer) object(e evidence, err error) {
+	var against refusal
+	if !errors.As(err, &against) {
+		return
+	}
+	if e.judgement.Verdict.Refuses() {
+		r.Reasons = against[1:] // the first names the verdict, and the next are its reasons
+		return
+	}
+	r.Reasons = append(slices.Clone(e.judgement.Reasons), against...)
 }
 
 // plan puts the plan and the diff into the answer. What a later look finds to do is

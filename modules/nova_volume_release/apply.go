@@ -68,8 +68,11 @@ func (t *task) write(ctx context.Context, s step) (bool, error) {
 			}
 			return found.Status, err
 		}
-		if now, err := status(); err != nil || slices.Contains([]string{"in-use", "detaching"}, now) {
-			return false, errors.Join(err, errNotYet)
+		switch now, err := status(); {
+		case err != nil:
+			return false, err
+		case slices.Contains([]string{"in-use", "detaching"}, now):
+			return false, errNotYet
 		}
 		return t.deleteAndWait(ctx, s, t.volumes.DeleteVolume, status)
 	default:
@@ -80,9 +83,9 @@ func (t *task) write(ctx context.Context, s step) (bool, error) {
 // errNotYet says that a step waits for another one, which the next look plans.
 var errNotYet = errors.New("the volume is not free yet")
 
-// settle is how long a volume may take to become free after its last attachment is
+// settling is how long a volume may take to become free after its last attachment is
 // gone. Cinder sets its status with the same request, so that it is soon clear what stays.
-const settle = 3 * time.Second
+const settling = 3 * time.Second
 
 func (t *task) detach(ctx context.Context, s step) (bool, error) {
 	token, err := t.serviceToken(ctx)
@@ -100,7 +103,7 @@ func (t *task) detach(ctx context.Context, s step) (bool, error) {
 	if err != nil {
 		return deleted, fmt.Errorf("read back: attachment %s: %w", s.id, err)
 	}
-	brief, cancel := context.WithTimeout(ctx, settle)
+	brief, cancel := context.WithTimeout(ctx, settling)
 	defer cancel()
 	err = await(brief, func() (bool, error) {
 		v, failure := t.volumes.Volume(brief, s.volume)

@@ -135,6 +135,12 @@ func (t *task) connect(cloud *openstack.Cloud) error {
 		return err
 	}
 	t.witness = fromAPI{t.nova, time.Duration(t.MinAge) * time.Second}
-	t.serviceToken = func(ctx context.Context) (string, error) { return openstack.ServiceToken(ctx, t.Auth, t.call.Secret) }
+	token := ""
+	t.serviceToken = func(ctx context.Context) (_ string, err error) {
+		if token == "" {
+			token, err = openstack.ServiceToken(ctx, t.Auth, t.call.Secret)
+		}
+		return token, err
+	}
 	return nil
 }

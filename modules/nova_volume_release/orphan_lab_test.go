@@ -71,7 +71,10 @@ func (o *orphanage) cache(uuid string, users map[string]bool) {
 	o.t.Helper()
 	vifs := []any{}
 	for id, byUser := range users {
-		vifs = append(vifs, map[string]any{"id": id, "address": "fa:16:3e:00:00:01", "preserve_on_delete": byUser})
+		vifs = append(vifs, map[string]any{
+			"id": id, "address": "fa:16:3e:00:00:01", "preserve_on_delete": byUser, "type": "bridge", "details": map[string]any{}, "meta": map[string]any{},
+			"network": map[string]any{"id": randomUUID(), "bridge": nil, "label": "test", "subnets": []any{}, "meta": map[string]any{}},
+		})
 	}
 	content, err := json.Marshal(vifs)
 	if err != nil {

@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"nova-orphan/internal/cinder"
-	"nova-orphan/internal/neutron"
 	"nova-orphan/internal/orphan"
 )
 
@@ -123,6 +123,9 @@ func (p *plan) preserve(e evidence, want parameters, against *refusal) {
 		case want.DeleteRoot && v.mapping.Root: // goes anyway
 		case !want.PreserveVolumes:
 			line := fmt.Sprintf("nova DELETES volume %s when it deletes the instance: its delete_on_termination is set (preserve_volumes: true takes that from it)", v)
+			if e.judgement.Verdict == orphan.Deleted {
+				line = fmt.Sprintf("nova-compute DELETES volume %s if it has still to reap the instance: its delete_on_termination is set", v)
+			}
 			p.foreseen = append(p.foreseen, "afterwards "+line)
 			p.remains = append(p.remains, line)
 		case e.apiKnows:
@@ -155,7 +158,7 @@ func (p *plan) detach(e evidence) {
 		p.add(detach, a.ID, a.VolumeID, "detach volume %s: delete its attachment %s (%s%s)", v, a.ID, what, a.Status)
 	}
 	for _, v := range e.volumes {
-		if v.mapping != nil && v.cinder == nil {
+		if v.mapping != nil && v.cinder == nil && !e.judgement.Verdict.Gone() {
 			p.leave("nova still maps volume %s, which cinder no longer has: nova forgets it with the instance", v.id)
 		}
 	}
@@ -201,6 +204,10 @@ func (e evidence) kept(s cinder.Snapshot, instance string) string {
 	}
 	if !slices.Contains([]string{"available", "error", "error_deleting"}, s.Status) {
 		return "it is " + s.Status
+	}
+	// The volume may have gone back to its owner then, who has made it since.
+	if made, err := time.Parse("2006-01-02T15:04:05.999999", s.CreatedAt); !e.deletedAt.IsZero() && (err != nil || made.After(e.deletedAt)) {
+		return "it was made at " + s.CreatedAt + ", after the instance was deleted"
 	}
 	return ""
 }
@@ -269,46 +276,4 @@ func (p *plan) deleteRoot(e evidence, want parameters, against *refusal) {
 		}
 		p.add(deleteVolume, v.id, v.id, "DELETE volume %s, the root disk", v)
 	}
-}
-
-// releasePorts does with each what Nova's deallocate_for_instance does
-// (nova/network/neutron.py), where it is known whose it is.
-func (p *plan) releasePorts(e evidence, want parameters) {
-	for _, port := range e.ports {
-		byNova, known := e.made[port.ID]
-		switch _, accelerated := port.Profile["arq_uuid"]; {
-		case want.Ports == keep:
-			p.leave("port %s stays (ports: keep)", describePort(port))
-		case port.DeviceOwner != "" && !strings.HasPrefix(port.DeviceOwner, "compute:"):
-			p.leave("port %s stays: its owner is %s, not nova", describePort(port), port.DeviceOwner)
-		case accelerated:
-			p.leave("port %s stays: it has an accelerator of Cyborg's, which only nova gives back", describePort(port))
-		case !known:
-			p.leave("port %s stays: whether nova made it is only in the info cache in nova's database, which %s: openstack port delete %s, or openstack port set --device '' --device-owner '' --host '' %s if a user made it",
-				describePort(port), unread(e), port.ID, port.ID)
-		case byNova:
-			p.add(deletePort, port.ID, "", "delete port %s, which nova made", describePort(port))
-		default:
-			p.add(unbind, port.ID, "", "unbind port %s, which a user made", describePort(port))
-		}
-	}
-}
-
-// unread says why the info cache does not tell.
-func unread(e evidence) string {
-	if e.made == nil {
-		return "was not read (nova_conf)"
-	}
-	return "does not have it"
-}
-
-func describePort(port neutron.Port) string {
-	var addresses []string
-	for _, ip := range port.FixedIPs {
-		addresses = append(addresses, ip.Address)
-	}
-	if len(addresses) == 0 {
-		return port.ID
-	}
-	return fmt.Sprintf("%s (%s)", port.ID, strings.Join(addresses, ", "))
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"nova-orphan/internal/cinder"
 	"nova-orphan/internal/neutron"
@@ -54,6 +55,11 @@ func TestThePlan(t *testing.T) {
 			"detach a1, detach a2, unbind p1, delete_port p2", ""},
 		{"a mapping whose volume is gone", func(e *evidence) { e.attachments = e.attachments[1:]; e.volumes[0].cinder, e.volumes[0].all = nil, nil }, nothing,
 			"detach a2, unbind p1, delete_port p2", "cinder no longer has"},
+		{"the same of a deleted instance, where it is as it should be", func(e *evidence) {
+			e.judgement.Verdict = orphan.Deleted
+			e.attachments = e.attachments[1:]
+			e.volumes[0].cinder, e.volumes[0].all = nil, nil
+		}, nothing, "detach a2, unbind p1, delete_port p2", ""},
 		{"V2 a volume that is in use by nobody stays as it is", func(e *evidence) { e.attachments = e.attachments[1:]; e.volumes[0].all = nil }, nothing,
 			"detach a2, unbind p1, delete_port p2", "openstack volume set --state available --detached v1"},
 		{"V2 ... until a reset is asked for", func(e *evidence) { e.attachments = e.attachments[1:]; e.volumes[0].all = nil },
@@ -79,6 +85,13 @@ func TestThePlan(t *testing.T) {
 			e.snapshots = []cinder.Snapshot{{ID: "s1", VolumeID: "v1", Status: "available"}, {ID: "s2", VolumeID: "v2", Status: "available"}}
 		}, func(p *parameters) { p.DeleteRoot, p.DeleteSnapshots = true, true },
 			"detach a1, detach a2, delete_snapshot s1, delete_volume v1, unbind p1, delete_port p2", "others have its volume: another"},
+		{"a snapshot that was made after the instance was deleted", func(e *evidence) {
+			e.judgement.Verdict, e.deletedAt = orphan.Deleted, time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+			e.snapshots = []cinder.Snapshot{
+				{ID: "s1", VolumeID: "v1", Status: "available", CreatedAt: "2026-01-02T03:04:06.000000"},
+				{ID: "s2", VolumeID: "v1", Status: "available", CreatedAt: "2026-01-02T03:04:04.000000"},
+			}
+		}, func(p *parameters) { p.DeleteSnapshots = true }, "detach a1, detach a2, delete_snapshot s2, unbind p1, delete_port p2", "after the instance was deleted"},
 		{"a snapshot that is being made", func(e *evidence) {
 			e.snapshots = []cinder.Snapshot{{ID: "s1", VolumeID: "v1", Status: "creating"}}
 		}, func(p *parameters) { p.DeleteSnapshots = true }, "detach a1, detach a2, unbind p1, delete_port p2", "it is creating"},

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -27,12 +26,7 @@ func (t *task) do(ctx context.Context) (ansible.Answer, error) {
 		}
 		return reply, err
 	}
-	err := t.release(ctx, reply)
-	var against refusal
-	if errors.As(err, &against) && len(reply.Reasons) == 0 {
-		reply.Reasons = against
-	}
-	return reply, err
+	return reply, t.release(ctx, reply)
 }
 
 // release looks, judges and acts, until there is nothing left to do: to be done is
@@ -51,6 +45,7 @@ func (t *task) release(ctx context.Context, reply *answer) error {
 		t.settle(reply, work, err)
 		reply.tell(e, t.Instance)
 		if err != nil {
+			reply.object(e, err)
 			return err
 		}
 		reply.plan(e, work, t.Instance)

@@ -23,6 +23,8 @@ type testimony struct {
 	mapped bool
 	// made says of each port of the info cache whether Nova made it.
 	made map[string]bool
+	// deletedAt is when the instance was deleted; zero if it was not, or if nobody tells.
+	deletedAt time.Time
 }
 
 // mapping is Nova's record that an instance has a volume.
@@ -53,7 +55,11 @@ func (d fromDatabases) Testify(ctx context.Context, uuid string) (testimony, err
 	if instance == nil {
 		return said, nil
 	}
+	said.deletedAt = parsed(instance.DeletedAt)
 	for _, v := range instance.Volumes {
+		if v.Detached {
+			continue // if Cinder has an attachment of it all the same, that tells the volume
+		}
 		said.mappings = append(said.mappings, mapping{v.VolumeID, v.AttachmentID, v.Device, v.Root, v.DeleteOnTermination})
 	}
 	for _, port := range instance.Ports {

@@ -1,0 +1,73 @@
+package compute_test
+
+import (
+	"nova-orphan/internal/compute"
+)
+
+func (w *world) service(binary, host string) compute.Service {
+	w.t.Helper()
+	found, err := w.Services(w.ctx, binary, host)
+	w.must(err)
+	if len(found) != 1 {
+		w.t.Fatalf("got %+v", found)
+	}
+	return found[0]
+}
+
+func (w *world) forceDown(value bool) {
+	w.t.Helper()
+	w.must(w.UpdateService(w.ctx, w.service("nova-compute", host).ID, compute.Change{ForcedDown: &value}))
+	w.wantsSent(200)
+}
+
+func findsService(w *world) {
+	s := w.service("nova-compute", host)
+	if s.ID == "" || s.Host != host || s.Binary != "nova-compute" || s.Zone == "" || s.State != "up" || s.Status != "enabled" || s.ForcedDown || s.DisabledReason != nil || s.UpdatedAt == nil {
+		w.t.Errorf("got %+v", s)
+	}
+	none, err := w.Services(w.ctx, "nova-compute", "compute9")
+	w.must(err)
+	all, err := w.Services(w.ctx, "nova-compute", "")
+	w.must(err)
+	if len(none) > 0 || len(all) == 0 {
+		w.t.Errorf("got %v and %v", none, all)
+	}
+}
+
+func forcesDown(w *world) {
+	before := w.service("nova-compute", host)
+	w.forceDown(true)
+	w.t.Cleanup(func() { w.forceDown(false) })
+	if s := w.service("nova-compute", host); !s.ForcedDown || s.State != "down" || s.Status != before.Status {
+		w.t.Errorf("got %+v", s)
+	}
+	w.forceDown(false)
+	if s := w.service("nova-compute", host); s.ForcedDown || s.State != "up" {
+		w.t.Errorf("got %+v", s)
+	}
+}
+
+func disables(w *world) {
+	id := w.service("nova-compute", host).ID
+	off, on, reason := "disabled", "enabled", "a test"
+	// Of a service that is up Nova would call the agent, and wait a minute for one that
+	// does not answer (nova/compute/api.py _update_compute_provider_status).
+	w.forceDown(true)
+	w.t.Cleanup(func() { w.forceDown(false) })
+	w.must(w.UpdateService(w.ctx, id, compute.Change{Status: &off, DisabledReason: &reason}))
+	if s := w.service("nova-compute", host); s.Status != off || s.DisabledReason == nil || *s.DisabledReason != reason || !s.ForcedDown {
+		w.t.Errorf("got %+v", s)
+	}
+	w.must(w.UpdateService(w.ctx, id, compute.Change{Status: &on}))
+	if s := w.service("nova-compute", host); s.Status != on || s.DisabledReason != nil || !s.ForcedDown {
+		w.t.Errorf("got %+v", s)
+	}
+	w.wantsRefused(w.UpdateService(w.ctx, id, compute.Change{Status: &on, DisabledReason: &reason}), 400)
+	w.wantsRefused(w.UpdateService(w.ctx, id, compute.Change{}), 400)
+}
+
+func refusesBinary(w *world) {
+	yes := true
+	w.wantsRefused(w.UpdateService(w.ctx, w.service("nova-scheduler", "controller").ID, compute.Change{ForcedDown: &yes}), 400)
+	w.wantsRefused(w.UpdateService(w.ctx, randomUUID(), compute.Change{ForcedDown: &yes}), 404)
+}

@@ -1,0 +1,59 @@
+package nova
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestAVolumeThatWasGivenBackBeforeTheDeletionIsTold(t *testing.T) {
+	const end = "2026-01-29 13:42:02"
+	for _, test := range []struct {
+		name                        string
+		deleted, deletedAt          string // of the mapping, whose id is 7
+		instance, instanceDeletedAt string // whose id is 9
+		listed, detached            bool
+	}{
+		{"a live one of a live instance", "0", "", "0", "", true, false},
+		{"one that a live instance gave back", "7", end, "0", "", false, false},
+		{"one that went with the instance", "7", end, "9", end, true, false},
+		{"one that went while a local delete asked Cinder", "7", "2026-01-29 13:41:58", "9", end, true, false},
+		{"one that was finished later", "7", "2026-02-01 00:00:00", "9", end, true, false},
+		{"one that was given back the day before", "7", "2026-01-28 13:42:02", "9", end, true, true},
+		{"a live one of a zombie", "0", "", "1", end, true, false},
+		{"one that was marked with the zombie", "1", "", "1", "", true, false},
+		{"one that a zombie gave back before", "7", "2026-01-28 13:42:02", "1", end, true, true},
+		{"one that a zombie without a date may have given back", "7", "2026-01-28 13:42:02", "1", "", true, true},
+		{"a live one of a deleted instance", "0", "", "9", end, true, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			cell := Cell{Record: Record{
+				"instances": {Rows: []Row{{"id": {Text: "9"}, "deleted": {Text: test.instance}, "deleted_at": {Text: test.instanceDeletedAt}}}},
+				"block_device_mapping": {Rows: []Row{{
+					"id": {Text: "7"}, "volume_id": {Text: "v"}, "deleted": {Text: test.deleted}, "deleted_at": {Text: test.deletedAt}, "boot_index": {Text: "0"},
+				}}},
+			}}
+			want := []Volume{}
+			if test.listed {
+				want = append(want, Volume{VolumeID: "v", Root: true, Detached: test.detached})
+			}
+			if diff := cmp.Diff(want, cell.volumes()); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestWhoMadeAPortIsToldByTheInfoCacheOnly(t *testing.T) {
+	made, kept := false, true
+	cell := Cell{Record: Record{
+		"instances": {Rows: []Row{{"id": {Text: "9"}, "deleted": {Text: "0"}}}},
+		"instance_info_caches": {Rows: []Row{{"network_info": {Text: `[{"id": "users", "address": "m", "preserve_on_delete": true},
+			{"id": "novas", "address": "m", "preserve_on_delete": false}, {"id": "old", "address": "m"}, {"id": "odd", "address": "m", "preserve_on_delete": "yes"}]`}}}},
+		"virtual_interfaces": {Rows: []Row{{"address": {Text: "m/lost"}, "deleted": {Text: "0"}}, {"address": {Text: "m/users"}, "deleted": {Text: "0"}}}},
+	}}
+	want := []Port{{"users", "m", &kept}, {"novas", "m", &made}, {"old", "m", nil}, {"odd", "m", nil}, {"lost", "m", nil}}
+	if diff := cmp.Diff(want, cell.ports()); diff != "" {
+		t.Error(diff)
+	}
+}
