@@ -31,7 +31,9 @@ func documentedPolicy(t *testing.T, service string) policy {
 	return p
 }
 
-func (p policy) file() string { return filepath.Join("/etc", p.service, "policy.d", "nova-orphan.yaml") }
+func (p policy) file() string {
+	return filepath.Join("/etc", p.service, "policy.d", "nova-orphan.yaml")
+}
 
 // apply gives the role these rules; the service reads them with its next request.
 func (p policy) apply(rules []string) {
