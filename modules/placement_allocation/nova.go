@@ -33,7 +33,8 @@ func (n *novaAPI) get(ctx context.Context, path string, into any) error {
 	return err
 }
 
-// Server implements witness.
+// Server implements witness. A server that has lost its mapping is in no other answer
+// than that of the list, which asks every cell (nova/compute/api.py _get_instance).
 func (n *novaAPI) Server(ctx context.Context, uuid string) (*server, error) {
 	var answer struct {
 		Server *server `json:"server"`
@@ -41,13 +42,31 @@ func (n *novaAPI) Server(ctx context.Context, uuid string) (*server, error) {
 	err := n.get(ctx, "servers/"+uuid, &answer)
 	switch {
 	case gophercloud.ResponseCodeIs(err, http.StatusNotFound):
-		return nil, nil
+		return n.listed(ctx, uuid)
 	case err != nil:
 		return nil, err
 	case answer.Server == nil:
 		return nil, fmt.Errorf("read server %s: the answer has no server", uuid)
 	}
 	return answer.Server, nil
+}
+
+func (n *novaAPI) listed(ctx context.Context, uuid string) (*server, error) {
+	var answer struct {
+		Servers *[]server `json:"servers"`
+	}
+	err := n.get(ctx, "servers/detail?all_tenants=True&uuid="+uuid, &answer)
+	switch {
+	case err != nil:
+		return nil, err
+	case answer.Servers == nil:
+		return nil, fmt.Errorf("list server %s: the answer has no servers", uuid)
+	case len(*answer.Servers) == 0:
+		return nil, nil
+	case (*answer.Servers)[0].ID != uuid: // to whom the policy allow_all_filters is not granted
+		return nil, fmt.Errorf("list server %s: Nova ignores that filter for this user", uuid)
+	}
+	return &(*answer.Servers)[0], nil
 }
 
 // SeesAllProjects implements witness. That all_tenants is granted is not enough: a

@@ -97,27 +97,48 @@ func TestTheDocumentedPolicyIsEnoughAndNoRuleIsTooMany(t *testing.T) {
 	t.Logf("rules of SECURITY.md, each needed: %d", len(placement.rules)+len(nova.rules))
 }
 
-// Nova then lists servers of all projects for the user, but answers 404 when asked for one of them.
+// With all that can be granted to a user who is no administrator, Nova lists servers of all projects, but not
+// those that can be restored, and answers 404 when asked for one.
 func TestAServerThatNovaHidesFromTheUserIsNotTakenForGone(t *testing.T) {
-	s := newRealStage(t)
-	server := s.nova.boot("")
+	s, cell0 := newRealStage(t), &realNova{t: t}
+	server := cell0.boot("")
 	s.set(server, holdings{s.host: 1})
 	placement, nova := documentedPolicy(t, "placement"), documentedPolicy(t, "nova")
 	becomeKeeper(t)
 	placement.apply(placement.rules)
-	removal := arguments{"consumer": server, "state": "absent"}
-
-	var lists []string
-	for _, rule := range []string{"servers:show", "servers:index", "servers:index:get_all_tenants", "os-migrations:index"} {
-		lists = append(lists, `"os_compute_api:`+rule+`": "role:admin or role:nova_orphan"`)
+	refused := func(verdict string, words ...string) {
+		t.Helper()
+		answer := s.start(arguments{"consumer": server, "state": "absent"}).refused(false, words...)
+		if answer.Get("verdict").String() != verdict {
+			t.Errorf("got %s", answer)
+		}
 	}
-	nova.apply(lists)
-	answer := s.start(removal).refused(false, "cannot tell whether "+server+" is alive", "403 Forbidden")
-	if answer.Get("verdict").String() != unknown {
-		t.Errorf("got %s", answer)
+	var all []string
+	for _, rule := range []string{
+		"servers:show", "servers:index", "servers:index:get_all_tenants", "servers:detail", "servers:detail:get_all_tenants",
+		"servers:allow_all_filters", "os-extended-server-attributes", "os-migrations:index",
+	} {
+		all = append(all, `"os_compute_api:`+rule+`": "role:admin or role:nova_orphan"`)
 	}
+	nova.apply(all)
+	refused(live, server+" is a server that Nova's API knows")
+	cell0.sql("UPDATE instances SET vm_state = 'soft-delete' WHERE uuid = '%s'", server)
+	refused(unknown, "cannot tell whether "+server+" is alive", "Only administrators may list deleted instances")
 	nova.apply(nova.rules)
-	answer = s.start(removal).refused(false, server+" is a server that Nova's API knows")
+	refused(live, server+" is a server that Nova's API knows")
+	s.wants(server, holdings{s.host: 1})
+}
+
+func TestAServerThatHasLostItsMappingIsNotTakenForGone(t *testing.T) {
+	s, nova := newRealStage(t), &realNova{t: t}
+	server := nova.boot("")
+	s.set(server, holdings{s.host: 1})
+	mapped := func(cell string) {
+		nova.sql("UPDATE nova_api.instance_mappings SET cell_id = %s WHERE instance_uuid = '%s'", cell, server)
+	}
+	t.Cleanup(func() { mapped("(SELECT id FROM nova_api.cell_mappings WHERE name = 'cell0')") })
+	mapped("NULL")
+	answer := s.start(arguments{"consumer": server, "state": "absent"}).refused(false, server+" is a server that Nova's API knows")
 	if answer.Get("verdict").String() != live {
 		t.Errorf("got %s", answer)
 	}
