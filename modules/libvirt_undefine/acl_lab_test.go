@@ -26,7 +26,7 @@ func asKeeper(t *testing.T) (wrapper []string, folder func() string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { os.RemoveAll(dir) })
+		t.Cleanup(func() { _ = os.RemoveAll(dir) })
 		if err := os.Chown(dir, uid, -1); err != nil {
 			t.Fatal(err)
 		}
@@ -52,7 +52,7 @@ func TestTheDocumentedAccessIsEnoughAndNoneIsTooMuch(t *testing.T) {
 	}
 	rules := string(content)
 	wrapper, folder := asKeeper(t)
-	t.Cleanup(func() { os.Remove("/etc/polkit-1/rules.d/50-nova-orphan.rules") })
+	t.Cleanup(func() { _ = os.Remove("/etc/polkit-1/rules.d/50-nova-orphan.rules") })
 	reconfigure(t, `auth_unix_rw = "polkit"`)
 	reconfigure(t, `access_drivers = ["polkit"]`)
 	// A guest has snapshots or checkpoints, not both.

@@ -22,12 +22,12 @@ type policy struct {
 
 func documentedPolicy(t *testing.T, service string) policy {
 	t.Helper()
-	content, err := os.ReadFile("testdata/policy/" + service + ".yaml")
+	content, err := os.ReadFile("testdata/policy/" + service + ".rules")
 	if err != nil {
 		t.Fatal(err)
 	}
 	p := policy{t, service, strings.Split(strings.TrimSpace(string(content)), "\n")}
-	t.Cleanup(func() { os.Remove(p.file()) })
+	t.Cleanup(func() { _ = os.Remove(p.file()) })
 	return p
 }
 
