@@ -78,6 +78,11 @@ type Around struct {
 	// WithTask are the other instances on the host that have a task_state. They
 	// would be put into ERROR by a restart of nova-compute.
 	WithTask []string
+	// Evacuated are the instances that were evacuated from the host, as long as
+	// its nova-compute has not cleaned up after them: with its next start it
+	// destroys their domains there and removes their allocations
+	// (nova/compute/manager.py _destroy_evacuated_instances).
+	Evacuated []string
 }
 
 func (c Cell) String() string {
@@ -238,6 +243,12 @@ func (c *Cell) lookAround(ctx context.Context, tx *sql.Tx) error {
 	if err != nil {
 		return fmt.Errorf("read instances of host %s: %w", host, err)
 	}
+	// As Nova does, whether or not the record of the migration is deleted.
+	evacuated, err := readTable(ctx, tx, "SELECT DISTINCT instance_uuid FROM migrations WHERE source_compute = ?"+
+		" AND migration_type = 'evacuation' AND status IN ('accepted', 'pre-migrating', 'done') ORDER BY instance_uuid", host)
+	if err != nil {
+		return fmt.Errorf("read migrations from host %s: %w", host, err)
+	}
 	if len(nodes.Rows) > 0 {
 		c.Around.ComputeNode = nodes.Rows[0]
 	}
@@ -246,6 +257,9 @@ func (c *Cell) lookAround(ctx context.Context, tx *sql.Tx) error {
 	}
 	for _, other := range others.Rows {
 		c.Around.WithTask = append(c.Around.WithTask, other.text("uuid"))
+	}
+	for _, migration := range evacuated.Rows {
+		c.Around.Evacuated = append(c.Around.Evacuated, migration.text("instance_uuid"))
 	}
 	return nil
 }

@@ -50,6 +50,8 @@ type Instance struct {
 	// ComputeService is nil if the host has none, or the instance has no host.
 	ComputeService *ComputeService `json:"compute_service"`
 	OtherInstances OtherInstances  `json:"other_instances_with_task_state"`
+	// Evacuated are those that the next start of the host's nova-compute cleans up after.
+	Evacuated OtherInstances `json:"instances_evacuated_from_host"`
 }
 
 // CellName identifies a cell.
@@ -99,10 +101,14 @@ type ComputeService struct {
 	LastSeenUp string `json:"last_seen_up"`
 }
 
-// OtherInstances are instances on the same host that are in the middle of something.
+// OtherInstances are instances that a restart of the host's nova-compute concerns as well.
 type OtherInstances struct {
 	Count int      `json:"count"`
 	UUIDs []string `json:"uuids"`
+}
+
+func others(uuids []string) OtherInstances {
+	return OtherInstances{len(uuids), append([]string{}, uuids...)}
 }
 
 // Instance gives the instance's record, or nil if no cell knows it. With rows in
@@ -133,7 +139,7 @@ func (c Cell) instance(verdict orphan.Verdict) *Instance {
 		DomainName: fmt.Sprintf("instance-%08x", row.number("id")),
 		Volumes:    c.volumes(), Ports: c.ports(),
 		Migrations: []Migration{}, DeadMigrationUUIDs: []string{},
-		OtherInstances: OtherInstances{len(c.Around.WithTask), append([]string{}, c.Around.WithTask...)},
+		OtherInstances: others(c.Around.WithTask), Evacuated: others(c.Around.Evacuated),
 	}
 	c.flavor(instance)
 	for _, migration := range c.Record["migrations"].Rows {

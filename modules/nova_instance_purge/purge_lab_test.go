@@ -197,6 +197,18 @@ func TestTheRecordTellsWhatThePlaybookNeeds(t *testing.T) {
 		"deleted": 0, "vcpus": 1, "memory_mb": 1, "local_gb": 1, "vcpus_used": 0, "memory_mb_used": 0, "local_gb_used": 0, "hypervisor_type": "QEMU", "hypervisor_version": 1, "cpu_info": ""})
 	novalab.Insert(t, lab.Cell1, "services", map[string]any{"host": "compute1", "binary": "nova-compute", "deleted": 0, "forced_down": 1, "disabled": 0,
 		"report_count": 1, "last_seen_up": "2026-01-02 03:04:05", "topic": "compute"})
+	const evacuated = "22222224-0000-4000-8000-000000000000"
+	lab.NewInstance(t, evacuated)
+	for _, migration := range []struct{ instance, kind, source, status string }{
+		{evacuated, "evacuation", "compute1", "done"},
+		{evacuated, "evacuation", "compute1", "completed"},
+		{other, "evacuation", "compute1", "completed"},
+		{other, "evacuation", "compute2", "done"},
+		{other, "migration", "compute1", "done"},
+	} {
+		novalab.Insert(t, lab.Cell1, "migrations", map[string]any{"instance_uuid": migration.instance, "migration_type": migration.kind,
+			"source_compute": migration.source, "status": migration.status, "deleted": 0})
+	}
 	answer := call(t, lab.Conf, t.TempDir(), uuid, true, nil)
 	for path, want := range map[string]string{
 		"instance.id": fmt.Sprint(instance.ID), "instance.name": "caf\u00e9 2222", "instance.host": "compute1", "instance.cell.name": "cell1",
@@ -208,6 +220,7 @@ func TestTheRecordTellsWhatThePlaybookNeeds(t *testing.T) {
 		"instance.dead_migration_uuids.0":      uuid[:35] + "e",
 		"instance.compute_service.forced_down": "true", "instance.compute_service.last_seen_up": "2026-01-02T03:04:05Z",
 		"instance.other_instances_with_task_state.count": "1", "instance.other_instances_with_task_state.uuids.0": other,
+		"instance.instances_evacuated_from_host.count": "1", "instance.instances_evacuated_from_host.uuids.0": evacuated,
 		"mapped": "true", "queued_for_delete": "false", "request_spec": "true",
 	} {
 		t.Run(path, func(t *testing.T) {

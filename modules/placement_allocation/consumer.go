@@ -18,6 +18,7 @@ type witness interface {
 }
 
 type server struct {
+	ID     string `json:"id"`
 	Status string `json:"status"`
 	Task   string `json:"OS-EXT-STS:task_state"`
 	Host   string `json:"OS-EXT-SRV-ATTR:host"`

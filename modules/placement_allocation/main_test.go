@@ -166,10 +166,12 @@ func revives(ts *testscript.TestScript, cloud *openstacktest.Cloud, args []strin
 	}})
 }
 
-// nova missing|not-admin
+// nova missing|not-admin|lists-all|admin
 func nova(ts *testscript.TestScript, cloud *openstacktest.Cloud, args []string) {
-	wantArgs(ts, args, 1, "nova missing|not-admin")
-	cloud.Do(func() { cloud.Missing, cloud.NotAdmin = args[0] == "missing", args[0] == "not-admin" })
+	wantArgs(ts, args, 1, "nova missing|not-admin|lists-all|admin")
+	cloud.Do(func() {
+		cloud.Missing, cloud.NotAdmin, cloud.ListsAll = args[0] == "missing", args[0] == "not-admin", args[0] == "lists-all"
+	})
 }
 
 // fail METHOD PATH STATUS|cut TIMES [lost|BODY]

@@ -33,7 +33,8 @@ func (n *novaAPI) get(ctx context.Context, path string, into any) error {
 	return err
 }
 
-// Server implements witness.
+// Server implements witness. A server that has lost its mapping is in no other answer
+// than that of the list, which asks every cell (nova/compute/api.py _get_instance).
 func (n *novaAPI) Server(ctx context.Context, uuid string) (*server, error) {
 	var answer struct {
 		Server *server `json:"server"`
@@ -41,7 +42,7 @@ func (n *novaAPI) Server(ctx context.Context, uuid string) (*server, error) {
 	err := n.get(ctx, "servers/"+uuid, &answer)
 	switch {
 	case gophercloud.ResponseCodeIs(err, http.StatusNotFound):
-		return nil, nil
+		return n.listed(ctx, uuid)
 	case err != nil:
 		return nil, err
 	case answer.Server == nil:
@@ -50,10 +51,32 @@ func (n *novaAPI) Server(ctx context.Context, uuid string) (*server, error) {
 	return answer.Server, nil
 }
 
-// SeesAllProjects implements witness.
+func (n *novaAPI) listed(ctx context.Context, uuid string) (*server, error) {
+	var answer struct {
+		Servers *[]server `json:"servers"`
+	}
+	err := n.get(ctx, "servers/detail?all_tenants=True&uuid="+uuid, &answer)
+	switch {
+	case err != nil:
+		return nil, err
+	case answer.Servers == nil:
+		return nil, fmt.Errorf("list server %s: the answer has no servers", uuid)
+	case len(*answer.Servers) == 0:
+		return nil, nil
+	case (*answer.Servers)[0].ID != uuid: // to whom the policy allow_all_filters is not granted
+		return nil, fmt.Errorf("list server %s: Nova ignores that filter for this user", uuid)
+	}
+	return &(*answer.Servers)[0], nil
+}
+
+// SeesAllProjects implements witness. That all_tenants is granted is not enough: a
+// server of another project is 404 to each user who is no administrator by the policy
+// context_is_admin, whatever else is granted. Only to such a one does Nova list deleted
+// servers (nova/api/openstack/compute/servers.py _get_servers).
 func (n *novaAPI) SeesAllProjects(ctx context.Context) error {
-	// Nova refuses all_tenants to whom it does not grant it, rather than ignore it.
-	return n.get(ctx, "servers?all_tenants=True&limit=1", nil)
+	// No server has this uuid, so that the list is short.
+	const none = "00000000-0000-0000-0000-000000000000"
+	return n.get(ctx, "servers?all_tenants=True&status=deleted&limit=1&uuid="+none, nil)
 }
 
 // pageSize is what Nova itself cuts pages to by default ([api]max_limit).

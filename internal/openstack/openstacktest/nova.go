@@ -15,6 +15,7 @@ type Nova struct {
 	Services   []Service
 	Missing    bool // no endpoint in the catalog
 	NotAdmin   bool // the user sees the servers of his own project only
+	ListsAll   bool // the user is granted the list of all servers, and still no look at one of another project
 	PageSize   int  // [api]max_limit
 }
 
@@ -45,6 +46,8 @@ func (n *Nova) serve(w http.ResponseWriter, r *http.Request, parts []string) {
 		n.serveServer(w, r, parts[1:])
 	case n.NotAdmin:
 		novaRefuses(w, http.StatusForbidden, "forbidden", "Policy doesn't allow it to be performed.")
+	case parts[0] == "servers" && n.ListsAll && r.URL.Query().Get("status") == "deleted":
+		novaRefuses(w, http.StatusForbidden, "forbidden", "Only administrators may list deleted instances")
 	case parts[0] == "servers" && r.Method == http.MethodGet:
 		n.listServers(w, r, slices.Contains(parts, "detail"))
 	case parts[0] == "os-migrations" && r.Method == http.MethodGet:

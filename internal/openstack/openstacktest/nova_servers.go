@@ -44,7 +44,7 @@ func (s Server) vmState() string {
 func (n *Nova) serveServer(w http.ResponseWriter, r *http.Request, parts []string) {
 	uuid := parts[0]
 	server, ok := n.Servers[uuid]
-	if !ok || server.Unmapped || n.NotAdmin {
+	if !ok || server.Unmapped || n.NotAdmin || n.ListsAll {
 		novaRefuses(w, http.StatusNotFound, "itemNotFound", "Instance "+uuid+" could not be found.")
 		return
 	}
