@@ -10,7 +10,8 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 MODULES   := $(notdir $(wildcard modules/*))
 # OpenStack speaks HTTP/1.1: without net/http's HTTP/2 the binaries are half a megabyte smaller.
 TAGS      := libvirt_dlopen,libvirt_without_qemu,libvirt_without_lxc,nethttpomithttp2
-GOFLAGS_  := -trimpath -ldflags='-s -w'
+# Without inlining the largest is 8% smaller; what a module waits for is the network.
+GOFLAGS_  := -trimpath -gcflags=all=-l -ldflags='-s -w'
 GOLANGCI  := 2.15.0
 NEWEST    := .cache/newest/.done
 OLDEST    := .cache/oldest/.done
