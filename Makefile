@@ -55,7 +55,7 @@ unit: ## tests that need no service
 contract: ## tests against the lab's real services, run on its hosts
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target contract-database contract-hypervisor
 
-CONTRACT = tools/figures go test -v -count=1 -tags=lab,$(TAGS) -exec='$(CURDIR)/tools/lab-exec $(1)'
+CONTRACT = tools/figures go test -v -count=1 -timeout=30m -tags=lab,$(TAGS) -exec='$(CURDIR)/tools/lab-exec $(1)'
 
 contract-placement:
 	@$(call CONTRACT,controller) ./internal/placement ./internal/nova ./internal/cinder ./internal/neutron ./modules/placement_allocation ./modules/nova_volume_release

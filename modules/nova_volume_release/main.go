@@ -103,6 +103,29 @@ type task struct {
 }
 
 func run(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
+	t, err := connect(ctx, call)
+	if err != nil {
+		return nil, err
+	}
+	if t.NovaConf == "" {
+		return t.do(ctx)
+	}
+	access, err := nova.FromConf(t.NovaConf, call.Secret)
+	if err != nil {
+		return nil, err
+	}
+	// The databases are only read here, so that they need not be able to do more.
+	databases, err := nova.Open(access, true)
+	if err != nil {
+		return nil, err
+	}
+	defer databases.Close()
+	t.witness = fromDatabases{databases, time.Duration(t.MinAge) * time.Second}
+	return t.do(ctx)
+}
+
+// connect finds the services; Nova's API is the witness.
+func connect(ctx context.Context, call *ansible.Call) (*task, error) {
 	t := &task{call: call}
 	if err := call.Decode(&t.parameters); err != nil {
 		return nil, err
@@ -111,36 +134,16 @@ func run(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := t.connect(cloud); err != nil {
-		return nil, err
-	}
-	if t.NovaConf != "" {
-		access, err := nova.FromConf(t.NovaConf, call.Secret)
-		if err != nil {
-			return nil, err
-		}
-		// The databases are only read here, so that they need not be able to do more.
-		databases, err := nova.Open(access, true)
-		if err != nil {
-			return nil, err
-		}
-		defer databases.Close()
-		t.witness = fromDatabases{databases, time.Duration(t.MinAge) * time.Second}
-	}
-	return t.do(ctx)
-}
-
-func (t *task) connect(cloud *openstack.Cloud) error {
 	if err := t.find(cloud); err != nil {
-		return err
+		return nil, err
 	}
 	t.witness = fromAPI{t.nova, time.Duration(t.MinAge) * time.Second}
 	token := ""
 	t.serviceToken = func(ctx context.Context) (_ string, err error) {
 		if token == "" {
-			token, err = openstack.ServiceToken(ctx, t.Auth, t.call.Secret)
+			token, err = openstack.ServiceToken(ctx, t.Auth, call.Secret)
 		}
 		return token, err
 	}
-	return nil
+	return t, nil
 }

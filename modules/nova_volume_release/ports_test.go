@@ -4,10 +4,11 @@ import (
 	"context"
 	"strings"
 	"testing"
-	"time"
+
+	"github.com/tidwall/gjson"
 
 	"nova-orphan/internal/ansible"
-	"nova-orphan/internal/openstack"
+	"nova-orphan/internal/ansible/ansibletest"
 	"nova-orphan/internal/openstack/openstacktest"
 	"nova-orphan/internal/orphan"
 )
@@ -19,24 +20,21 @@ func (w *told) Testify(context.Context, string) (testimony, error) { return w.sa
 
 // inProcess is a call in the fake cloud, with the word of a database that a process
 // of its own would have to find.
-func inProcess(t *testing.T, cloud *openstacktest.Cloud, witness *told) (*answer, error) {
+func inProcess(t *testing.T, cloud *openstacktest.Cloud, witness *told) gjson.Result {
 	t.Helper()
 	for name, value := range cloud.Environment() {
 		t.Setenv(name, value)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-	t.Cleanup(cancel)
-	connected, err := openstack.Connect(ctx, openstack.Auth{}, func(...string) {})
-	if err != nil {
-		t.Fatal(err)
+	told := module()
+	told.Run = func(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
+		task, err := connect(ctx, call)
+		if err != nil {
+			return nil, err
+		}
+		task.witness = witness
+		return task.do(ctx)
 	}
-	task := &task{parameters: wants(func(p *parameters) { p.BackupDir = t.TempDir() }), call: &ansible.Call{}}
-	if err = task.connect(connected); err != nil {
-		t.Fatal(err)
-	}
-	task.witness = witness
-	reply, err := task.do(ctx)
-	return reply.(*answer), err
+	return ansibletest.Call(t, told, map[string]any{"instance_uuid": instance, "state": released, "backup_dir": t.TempDir()})
 }
 
 // portsOf is a cloud with a user's port, one that Nova made, and one of another server.
@@ -66,9 +64,8 @@ func port(cloud *openstacktest.Cloud, id string) *openstacktest.Port {
 
 func TestPortsAreReleasedAsNovaWould(t *testing.T) {
 	cloud, witness := portsOf(t)
-	reply, err := inProcess(t, cloud, witness)
-	if err != nil || !reply.Changed {
-		t.Fatalf("%v, %+v", err, reply)
+	if answer := inProcess(t, cloud, witness); answer.Get("failed").Bool() || !answer.Get("changed").Bool() {
+		t.Fatal(answer)
 	}
 	users := port(cloud, "users")
 	if users == nil || users.Device != "" || users.Owner != "" || users.Host != "" || users.DNSName != "" {
@@ -84,9 +81,9 @@ func TestPortsAreReleasedAsNovaWould(t *testing.T) {
 		t.Errorf("another server's port is %+v", others)
 	}
 	cloud.Requests()
-	reply, err = inProcess(t, cloud, witness)
-	if got := openstacktest.Writes(cloud.Requests()); err != nil || reply.Changed || len(got) > 0 {
-		t.Errorf("the second run: %v, %+v, %v", err, reply, got)
+	answer := inProcess(t, cloud, witness)
+	if got := openstacktest.Writes(cloud.Requests()); answer.Get("failed").Bool() || answer.Get("changed").Bool() || len(got) > 0 {
+		t.Errorf("the second run: %s, %v", answer, got)
 	}
 }
 
@@ -103,8 +100,8 @@ func TestAPortThatChangesMeanwhileIsLookedAtAgain(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			cloud, witness := portsOf(t)
 			cloud.Fail(openstacktest.Failure{Method: test.method, Path: "/network/v2.0/ports/users", Times: 1, Meanwhile: func() { test.change(cloud) }})
-			if _, err := inProcess(t, cloud, witness); err != nil {
-				t.Fatal(err)
+			if answer := inProcess(t, cloud, witness); answer.Get("failed").Bool() {
+				t.Fatal(answer)
 			}
 			if got := port(cloud, "users").Device; got != test.device {
 				t.Errorf("the port is of device %q", got)
@@ -119,8 +116,8 @@ func TestAPortThatChangesMeanwhileIsLookedAtAgain(t *testing.T) {
 func TestAPortThatNeutronDoesNotDeleteIsTold(t *testing.T) {
 	cloud, witness := portsOf(t)
 	cloud.InTrunk["novas"] = true
-	reply, err := inProcess(t, cloud, witness)
-	if err == nil || !strings.Contains(err.Error(), "parent port for trunk") || !reply.Changed {
-		t.Errorf("got %v, changed %v", err, reply.Changed)
+	answer := inProcess(t, cloud, witness)
+	if !strings.Contains(answer.Get("msg").String(), "parent port for trunk") || !answer.Get("failed").Bool() || !answer.Get("changed").Bool() {
+		t.Errorf("got %s", answer)
 	}
 }
