@@ -74,8 +74,12 @@ func (c *Client) Server(ctx context.Context, uuid string) (*Server, error) {
 }
 
 // Listed looks for a server in the list of all projects' servers, which other than
-// Server needs no instance mapping and is refused to whom it would hide something:
+// Server needs no instance mapping, and is refused to whom Nova would hide something:
 // only when it has none is a server proved to be gone.
+//
+// That all_tenants is granted is not enough: a server of another project is 404 to
+// everyone who is no administrator by the policy context_is_admin. Only to such a one
+// does Nova list deleted servers (nova/api/openstack/compute/servers.py _get_servers).
 func (c *Client) Listed(ctx context.Context, uuid string) (*Server, error) {
 	var answer struct {
 		Servers *[]json.RawMessage `json:"servers"`
@@ -87,10 +91,14 @@ func (c *Client) Listed(ctx context.Context, uuid string) (*Server, error) {
 	case answer.Servers == nil:
 		return nil, fmt.Errorf("list server %s: the answer has no servers", uuid)
 	case len(*answer.Servers) == 0:
-		return nil, nil
+		_, err = c.read(ctx, "servers?"+url.Values{"all_tenants": {"True"}, "status": {"deleted"}, "limit": {"1"}, "uuid": {nobody}}.Encode(), nil)
+		return nil, err
 	}
 	return serverFrom((*answer.Servers)[0], uuid, at)
 }
+
+// No server has this uuid, so that the answer is short.
+const nobody = "00000000-0000-0000-0000-000000000000"
 
 func serverFrom(raw json.RawMessage, uuid string, at time.Time) (*Server, error) {
 	server := &Server{Raw: raw, At: at}
