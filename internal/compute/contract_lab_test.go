@@ -16,7 +16,7 @@ type realNova struct{ *computelab.Nova }
 
 func (n realNova) orphan(host string) string {
 	uuid := n.Boot(host)
-	n.Set(uuid, "vm_state = 'error', task_state = NULL")
+	n.Set(uuid, "vm_state = 'error', task_state = NULL, root_device_name = '/dev/vda'")
 	return uuid
 }
 
