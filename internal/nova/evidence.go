@@ -1,6 +1,7 @@
 package nova
 
 import (
+	"slices"
 	"time"
 
 	"nova-orphan/internal/orphan"
@@ -44,8 +45,12 @@ func (c Cell) evidence() orphan.Cell {
 }
 
 func judged(migration Row) orphan.Migration {
-	return orphan.Migration{
+	judged := orphan.Migration{
 		UUID: migration.text("uuid"), Status: migration.text("status"),
 		ID: migration.number("id"), Deleted: migration.number("deleted"), UpdatedAt: migration.time("updated_at"),
 	}
+	if migration.text("migration_type") == "evacuation" && slices.Contains(leftByEvacuation, judged.Status) {
+		judged.EvacuatedFrom = migration.text("source_compute")
+	}
+	return judged
 }

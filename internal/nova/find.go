@@ -61,28 +61,14 @@ type Cell struct {
 	Record Record
 	// Archived says that Record is from the shadow tables.
 	Archived bool
-	// Around is what surrounds the instance on its host.
-	Around Around
-
-	db *sql.DB
-}
-
-// Around is what a cell knows about an instance's host.
-type Around struct {
 	// ComputeNode is the row of compute_nodes for the instance's host and node, nil
 	// if there is none. A deleted one counts where no live one is left: Placement may
 	// still have its resource provider.
 	ComputeNode Row
-	// Service is the row of services for the host's nova-compute, nil if there is none.
-	Service Row
-	// WithTask are the other instances on the host that have a task_state. They
-	// would be put into ERROR by a restart of nova-compute.
-	WithTask []string
-	// Evacuated are the instances that were evacuated from the host, as long as
-	// its nova-compute has not cleaned up after them: with its next start it
-	// destroys their domains there and removes their allocations
-	// (nova/compute/manager.py _destroy_evacuated_instances).
-	Evacuated []string
+	// Hosts are the instance's own host, and then those that its migrations name.
+	Hosts []Host
+
+	db *sql.DB
 }
 
 func (c Cell) String() string {
@@ -193,7 +179,7 @@ func (c *Cell) read(ctx context.Context, uuid string) error {
 		if c.Record, err = readRecord(ctx, tx, "", uuid); err != nil {
 			return err
 		}
-		return c.lookAround(ctx, tx)
+		return c.readHosts(ctx, tx)
 	})
 }
 
@@ -205,7 +191,7 @@ func (c *Cell) readArchive(ctx context.Context, uuid string) error {
 		if c.Record, err = readRecord(ctx, tx, "shadow_", uuid); err != nil {
 			return err
 		}
-		return c.lookAround(ctx, tx)
+		return c.readHosts(ctx, tx)
 	})
 }
 
@@ -220,48 +206,6 @@ func (c *Cell) look(ctx context.Context, tx *sql.Tx, table, uuid string) (bool, 
 	}
 	c.Now = answer.Rows[0].time("now")
 	return answer.Rows[0].flag("found"), nil
-}
-
-func (c *Cell) lookAround(ctx context.Context, tx *sql.Tx) error {
-	row := c.row()
-	host := row.text("host")
-	if host == "" {
-		return nil
-	}
-	nodes, err := readTable(ctx, tx, "SELECT uuid, host, hypervisor_hostname, deleted FROM compute_nodes"+
-		" WHERE host = ? AND hypervisor_hostname = ? ORDER BY deleted <> 0, id DESC LIMIT 1", host, row.text("node"))
-	if err != nil {
-		return fmt.Errorf("read compute_nodes of host %s: %w", host, err)
-	}
-	services, err := readTable(ctx, tx, "SELECT host, disabled, forced_down, last_seen_up FROM services"+
-		" WHERE host = ? AND `binary` = 'nova-compute' AND deleted = 0 LIMIT 1", host)
-	if err != nil {
-		return fmt.Errorf("read services of host %s: %w", host, err)
-	}
-	others, err := readTable(ctx, tx, "SELECT uuid FROM instances"+
-		" WHERE host = ? AND deleted = 0 AND task_state IS NOT NULL AND uuid <> ? ORDER BY id", host, row.text("uuid"))
-	if err != nil {
-		return fmt.Errorf("read instances of host %s: %w", host, err)
-	}
-	// As Nova does, whether or not the record of the migration is deleted.
-	evacuated, err := readTable(ctx, tx, "SELECT DISTINCT instance_uuid FROM migrations WHERE source_compute = ?"+
-		" AND migration_type = 'evacuation' AND status IN ('accepted', 'pre-migrating', 'done') ORDER BY instance_uuid", host)
-	if err != nil {
-		return fmt.Errorf("read migrations from host %s: %w", host, err)
-	}
-	if len(nodes.Rows) > 0 {
-		c.Around.ComputeNode = nodes.Rows[0]
-	}
-	if len(services.Rows) > 0 {
-		c.Around.Service = services.Rows[0]
-	}
-	for _, other := range others.Rows {
-		c.Around.WithTask = append(c.Around.WithTask, other.text("uuid"))
-	}
-	for _, migration := range evacuated.Rows {
-		c.Around.Evacuated = append(c.Around.Evacuated, migration.text("instance_uuid"))
-	}
-	return nil
 }
 
 // row is the instance's own row, nil if the cell does not have it.

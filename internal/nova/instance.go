@@ -47,11 +47,8 @@ type Instance struct {
 	Migrations []Migration `json:"migrations"`
 	// DeadMigrationUUIDs may still be consumers in Placement.
 	DeadMigrationUUIDs []string `json:"dead_migration_uuids"`
-	// ComputeService is nil if the host has none, or the instance has no host.
-	ComputeService *ComputeService `json:"compute_service"`
-	OtherInstances OtherInstances  `json:"other_instances_with_task_state"`
-	// Evacuated are those that the next start of the host's nova-compute cleans up after.
-	Evacuated OtherInstances `json:"instances_evacuated_from_host"`
+	// Hosts are its own host and then those that its migrations name: a domain of it may be on each.
+	Hosts []ComputeHost `json:"hosts"`
 }
 
 // CellName identifies a cell.
@@ -93,9 +90,18 @@ type Migration struct {
 	Dead          bool   `json:"dead"`
 }
 
-// ComputeService is the nova-compute of the instance's host.
+// ComputeHost is what a restart of nova-compute on a host concerns.
+type ComputeHost struct {
+	Host string `json:"host"`
+	// ComputeService is nil if the host has none.
+	ComputeService *ComputeService `json:"compute_service"`
+	OtherInstances OtherInstances  `json:"other_instances_with_task_state"`
+	// Evacuated are those that the next start of the host's nova-compute cleans up after.
+	Evacuated OtherInstances `json:"instances_evacuated_from_host"`
+}
+
+// ComputeService is the nova-compute of a host.
 type ComputeService struct {
-	Host       string `json:"host"`
 	ForcedDown bool   `json:"forced_down"`
 	Disabled   bool   `json:"disabled"`
 	LastSeenUp string `json:"last_seen_up"`
@@ -105,6 +111,16 @@ type ComputeService struct {
 type OtherInstances struct {
 	Count int      `json:"count"`
 	UUIDs []string `json:"uuids"`
+}
+
+func (h Host) answer() ComputeHost {
+	host := ComputeHost{Host: h.Name, OtherInstances: others(h.WithTask), Evacuated: others(h.Evacuated)}
+	if h.Service != nil {
+		host.ComputeService = &ComputeService{
+			ForcedDown: h.Service.flag("forced_down"), Disabled: h.Service.flag("disabled"), LastSeenUp: h.Service.iso("last_seen_up"),
+		}
+	}
+	return host
 }
 
 func others(uuids []string) OtherInstances {
@@ -132,14 +148,14 @@ func (c Cell) instance(verdict orphan.Verdict) *Instance {
 		UUID: row.text("uuid"), ID: row.number("id"), Name: row.text("display_name"),
 		ProjectID: row.text("project_id"), UserID: row.text("user_id"),
 		Host: row.text("host"), Node: row.text("node"),
-		HypervisorHostname: c.Around.ComputeNode.text("hypervisor_hostname"), ResourceProvider: c.Around.ComputeNode.text("uuid"),
+		HypervisorHostname: c.ComputeNode.text("hypervisor_hostname"), ResourceProvider: c.ComputeNode.text("uuid"),
 		Cell:    CellName{c.UUID, c.Name},
 		VMState: row.text("vm_state"), TaskState: row.text("task_state"), Deleted: row.number("deleted"), Locked: row.flag("locked"),
 		CreatedAt: row.iso("created_at"), UpdatedAt: row.iso("updated_at"), DeletedAt: row.iso("deleted_at"),
 		DomainName: fmt.Sprintf("instance-%08x", row.number("id")),
 		Volumes:    c.volumes(), Ports: c.ports(),
 		Migrations: []Migration{}, DeadMigrationUUIDs: []string{},
-		OtherInstances: others(c.Around.WithTask), Evacuated: others(c.Around.Evacuated),
+		Hosts: []ComputeHost{},
 	}
 	c.flavor(instance)
 	for _, migration := range c.Record["migrations"].Rows {
@@ -153,11 +169,8 @@ func (c Cell) instance(verdict orphan.Verdict) *Instance {
 			instance.DeadMigrationUUIDs = append(instance.DeadMigrationUUIDs, migration.text("uuid"))
 		}
 	}
-	if service := c.Around.Service; service != nil {
-		instance.ComputeService = &ComputeService{
-			Host: service.text("host"), ForcedDown: service.flag("forced_down"),
-			Disabled: service.flag("disabled"), LastSeenUp: service.iso("last_seen_up"),
-		}
+	for _, host := range c.Hosts {
+		instance.Hosts = append(instance.Hosts, host.answer())
 	}
 	return instance
 }

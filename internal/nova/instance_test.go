@@ -57,3 +57,40 @@ func TestWhoMadeAPortIsToldByTheInfoCacheOnly(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+func TestADomainMayBeOnEveryHostThatItsMigrationsName(t *testing.T) {
+	migration := func(source, dest string) Row {
+		return Row{"source_compute": {Text: source}, "dest_compute": {Text: dest}}
+	}
+	for _, test := range []struct {
+		name       string
+		host       string
+		migrations []Row
+		want       []Host
+	}{
+		{"none of an instance that was never placed", "", nil, nil},
+		{"its own alone", "a", nil, []Host{{Name: "a"}}},
+		{"its own first, and each once", "b", []Row{migration("a", "b"), migration("b", "c"), migration("a", "")}, []Host{{Name: "b"}, {Name: "a"}, {Name: "c"}}},
+		{"those of a move that left it without a host", "", []Row{migration("a", "b")}, []Host{{Name: "a"}, {Name: "b"}}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if diff := cmp.Diff(test.want, hostsOf(Row{"host": {Text: test.host}}, test.migrations)); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestAnEvacuationIsLeftUntilItsSourceHasCleanedUp(t *testing.T) {
+	for _, test := range []struct{ kind, status, want string }{
+		{"evacuation", "done", "a"}, {"evacuation", "accepted", "a"}, {"evacuation", "pre-migrating", "a"},
+		{"evacuation", "completed", ""}, {"evacuation", "failed", ""}, {"migration", "done", ""},
+	} {
+		t.Run(test.kind+" "+test.status, func(t *testing.T) {
+			got := judged(Row{"migration_type": {Text: test.kind}, "status": {Text: test.status}, "source_compute": {Text: "a"}}).EvacuatedFrom
+			if got != test.want {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
+	}
+}

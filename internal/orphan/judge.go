@@ -158,6 +158,7 @@ func remarks(e Evidence, cell Cell) (remarks []string) {
 		remarks = append(remarks, cell.fact("disable_terminate", true, "Nova's API answers 204 to a delete and ignores it"))
 	}
 	if cell.Row.Deleted == 0 {
+		remarks = append(remarks, leftElsewhere(cell)...)
 		return append(remarks, unmapped(e, cell)...)
 	}
 	if cell.Row.Undated(cell.Now) {
@@ -168,6 +169,17 @@ func remarks(e Evidence, cell Cell) (remarks []string) {
 	}
 	if e.Mapping != nil && !e.Mapping.QueuedForDelete {
 		remarks = append(remarks, "nova_api: instance_mappings.queued_for_delete = 0")
+	}
+	return remarks
+}
+
+// leftElsewhere says on which hosts an evacuated instance has left a domain and an allocation.
+func leftElsewhere(cell Cell) (remarks []string) {
+	for _, migration := range cell.Migrations {
+		if migration.EvacuatedFrom != "" {
+			remarks = append(remarks, fmt.Sprintf("%s: migrations.status = %s (%s): evacuated from %s, where the next start of nova-compute removes what was left",
+				cell.Name, migration.Status, migration.UUID, migration.EvacuatedFrom))
+		}
 	}
 	return remarks
 }

@@ -42,6 +42,13 @@ func migration(status string, ago time.Duration) func(*Evidence) {
 	}
 }
 
+func evacuatedFrom(host string) func(*Evidence) {
+	return func(e *Evidence) {
+		migration("done", time.Hour)(e)
+		e.Cells[1].Migrations[0].EvacuatedFrom = host
+	}
+}
+
 func noRow(e *Evidence) { e.Cells[1].Row = nil }
 
 func archived(e *Evidence) { e.Cells[1].Row, e.Cells[1].Archived = nil, true }
@@ -128,6 +135,8 @@ func TestTheVerdict(t *testing.T) {
 		{"D7 no mapping", []func(*Evidence){func(e *Evidence) { e.Mapping = nil }}, Stuck, `instance_mappings has no row`},
 		{"D7 a mapping without a cell", []func(*Evidence){func(e *Evidence) { e.Mapping = &Mapping{} }}, Stuck, `cell_id = NULL.*cell1`},
 		{"D7 an active one without a mapping", []func(*Evidence){vmState("active"), func(e *Evidence) { e.Mapping = nil }}, Live, `active.*\n.*map_instances`},
+		{"P4 an evacuated one", []func(*Evidence){vmState("active"), evacuatedFrom("compute2")}, Live, `status = done \(m\): evacuated from compute2, where the next start`},
+		{"P4 an evacuated one that is deleted", []func(*Evidence){deleted(43), evacuatedFrom("compute2")}, Deleted, `as Nova deletes\n[^\n]*queued_for_delete = 0$`},
 		{"locked and stuck", []func(*Evidence){row(func(r *Row) { r.Locked = true })}, Stuck, `locked = true: .*administrator`},
 		{"protected and stuck", []func(*Evidence){row(func(r *Row) { r.DisableTerminate = true })}, Stuck, `disable_terminate = true`},
 

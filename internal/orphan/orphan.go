@@ -101,6 +101,9 @@ type Migration struct {
 	UUID, Status string
 	ID, Deleted  int64
 	UpdatedAt    time.Time
+	// EvacuatedFrom is the host of an evacuation that has not cleaned up after it: its
+	// nova-compute has not been started since (nova/compute/manager.py _destroy_evacuated_instances).
+	EvacuatedFrom string
 }
 
 // Dead says whether the migration is over and holds nothing any more. "finished"

@@ -217,10 +217,13 @@ func TestTheRecordTellsWhatThePlaybookNeeds(t *testing.T) {
 		"instance.domain_name":         fmt.Sprintf("instance-%08x", instance.ID),
 		"instance.volumes.0.volume_id": uuid[:35] + "c", "instance.volumes.0.attachment_id": uuid[:35] + "d", "instance.volumes.0.delete_on_termination": "true",
 		"instance.ports.#": "1", "instance.ports.0.id": uuid[:35] + "9", "instance.ports.0.mac_address": "fa:16:3e:00:00:01",
-		"instance.dead_migration_uuids.0":      uuid[:35] + "e",
-		"instance.compute_service.forced_down": "true", "instance.compute_service.last_seen_up": "2026-01-02T03:04:05Z",
-		"instance.other_instances_with_task_state.count": "1", "instance.other_instances_with_task_state.uuids.0": other,
-		"instance.instances_evacuated_from_host.count": "1", "instance.instances_evacuated_from_host.uuids.0": evacuated,
+		"instance.dead_migration_uuids.0":              uuid[:35] + "e",
+		"instance.hosts.#.host":                        `["compute1","compute2"]`,
+		"instance.hosts.0.compute_service.forced_down": "true", "instance.hosts.0.compute_service.last_seen_up": "2026-01-02T03:04:05Z",
+		"instance.hosts.0.other_instances_with_task_state.count": "1", "instance.hosts.0.other_instances_with_task_state.uuids.0": other,
+		"instance.hosts.0.instances_evacuated_from_host.count": "1", "instance.hosts.0.instances_evacuated_from_host.uuids.0": evacuated,
+		"instance.hosts.1.compute_service": "", "instance.hosts.1.other_instances_with_task_state.count": "0",
+		"instance.hosts.1.instances_evacuated_from_host.uuids.0": other,
 		"mapped": "true", "queued_for_delete": "false", "request_spec": "true",
 	} {
 		t.Run(path, func(t *testing.T) {
