@@ -124,12 +124,12 @@ func deletesLocked(w *world) {
 func listsUnmapped(w *world) {
 	uuid := w.orphan(host)
 	w.unmap(uuid)
-	found, err := w.Server(w.ctx, uuid)
+	byUUID, err := w.Server(w.ctx, uuid)
 	w.must(err)
-	listed, err := w.Listed(w.ctx, uuid)
+	found, unmapped, err := w.Find(w.ctx, uuid)
 	w.must(err)
-	if found != nil || listed == nil || listed.VMState != "error" || listed.Host != host {
-		w.t.Errorf("found is %v, listed is %v", found, listed)
+	if byUUID != nil || !unmapped || found == nil || found.VMState != "error" || found.Host != host {
+		w.t.Errorf("by its UUID it is %v, found is %v, unmapped %v", byUUID, found, unmapped)
 	}
 	w.wantsRefused(w.Delete(w.ctx, uuid), 404)
 }
@@ -179,12 +179,31 @@ func listsMigrations(w *world) {
 	got, err := w.Migrations(w.ctx, uuid)
 	w.must(err)
 	for _, m := range got {
-		if m.Status != "finished" || m.Type != "migration" || m.Source != "test" || m.ID == 0 {
+		if m.Status != "finished" || m.Type != "migration" || m.Source != "test" || m.SourceNode != "test-node" || m.Instance != uuid || m.ID == 0 {
 			w.t.Errorf("got %+v", m)
 		}
 	}
 	if len(got) != len(want) {
 		w.t.Errorf("got %+v, want %v", got, want)
+	}
+}
+
+func listsAllMigrations(w *world) {
+	want := map[string]string{}
+	for range 3 {
+		uuid, migration := w.orphan(host), randomUUID()
+		w.migration(uuid, migration)
+		want[migration] = uuid
+	}
+	got, err := w.Migrations(w.ctx, "")
+	w.must(err)
+	for _, m := range got {
+		if m.Instance == want[m.UUID] {
+			delete(want, m.UUID)
+		}
+	}
+	if len(want) > 0 {
+		w.t.Errorf("got %+v, without %v", got, want)
 	}
 }
 

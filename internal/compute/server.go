@@ -61,7 +61,7 @@ type Fault struct {
 // Server is nil for a UUID that the API does not find, or that it hides from the user.
 func (c *Client) Server(ctx context.Context, uuid string) (*Server, error) {
 	var answer struct {
-		Server json.RawMessage `json:"server"`
+		Server *json.RawMessage `json:"server"`
 	}
 	at, err := c.read(ctx, "servers/"+uuid, &answer)
 	switch {
@@ -69,17 +69,33 @@ func (c *Client) Server(ctx context.Context, uuid string) (*Server, error) {
 		return nil, nil
 	case err != nil:
 		return nil, err
+	case answer.Server == nil:
+		return nil, fmt.Errorf("read server %s: the answer has no server", uuid)
 	}
-	return serverFrom(answer.Server, uuid, at)
+	server, err := serverFrom(*answer.Server, uuid, at)
+	if err == nil && server.ID != uuid {
+		return nil, fmt.Errorf("read server %s: the answer is about %q", uuid, server.ID)
+	}
+	return server, err
 }
 
-// Listed looks for a server in the list of all projects' servers, which other than
-// Server needs no instance mapping, and is refused to whom Nova would hide something:
-// only when it has none is a server proved to be gone.
-//
-// That all_tenants is granted is not enough: a server of another project is 404 to
-// everyone who is no administrator by the policy context_is_admin. Only to such a one
-// does Nova list deleted servers (nova/api/openstack/compute/servers.py _get_servers).
+// Find takes no 404 for an answer: Nova gives it also for a server that it hides from
+// the user or that has lost its mapping (nova/compute/api.py _get_instance). Without a
+// server and an error, there is none in any project. One that is unmapped is listed,
+// but no request reaches it.
+func (c *Client) Find(ctx context.Context, uuid string) (server *Server, unmapped bool, err error) {
+	if server, err = c.Server(ctx, uuid); err != nil || server != nil {
+		return server, false, err
+	}
+	if server, err = c.Listed(ctx, uuid); err != nil || server != nil {
+		return server, server != nil, err
+	}
+	return nil, false, c.SeesAllProjects(ctx)
+}
+
+// Listed looks for a server in the list of all projects' servers, which asks every
+// cell, and so, other than Server, needs no instance mapping. That it has none is a
+// proof only for a user who SeesAllProjects.
 func (c *Client) Listed(ctx context.Context, uuid string) (*Server, error) {
 	var answer struct {
 		Servers *[]json.RawMessage `json:"servers"`
@@ -91,22 +107,31 @@ func (c *Client) Listed(ctx context.Context, uuid string) (*Server, error) {
 	case answer.Servers == nil:
 		return nil, fmt.Errorf("list server %s: the answer has no servers", uuid)
 	case len(*answer.Servers) == 0:
-		_, err = c.read(ctx, "servers?"+url.Values{"all_tenants": {"True"}, "status": {"deleted"}, "limit": {"1"}, "uuid": {nobody}}.Encode(), nil)
-		return nil, err
+		return nil, nil
 	}
-	return serverFrom((*answer.Servers)[0], uuid, at)
+	server, err := serverFrom((*answer.Servers)[0], uuid, at)
+	if err == nil && server.ID != uuid { // to whom the policy allow_all_filters is not granted
+		return nil, fmt.Errorf("list server %s: Nova ignores that filter for this user", uuid)
+	}
+	return server, err
 }
 
-// No server has this uuid, so that the answer is short.
-const nobody = "00000000-0000-0000-0000-000000000000"
+// SeesAllProjects is an error for a user from whom the API hides other projects' servers.
+//
+// That all_tenants is granted is not enough: a server of another project is 404 to
+// everyone who is no administrator by the policy context_is_admin. Only to such a one
+// does Nova list deleted servers (nova/api/openstack/compute/servers.py _get_servers).
+func (c *Client) SeesAllProjects(ctx context.Context) error {
+	// No server has this uuid, so that the answer is short.
+	const none = "00000000-0000-0000-0000-000000000000"
+	_, err := c.read(ctx, "servers?"+url.Values{"all_tenants": {"True"}, "status": {"deleted"}, "limit": {"1"}, "uuid": {none}}.Encode(), nil)
+	return err
+}
 
 func serverFrom(raw json.RawMessage, uuid string, at time.Time) (*Server, error) {
 	server := &Server{Raw: raw, At: at}
 	if err := json.Unmarshal(raw, server); err != nil {
 		return nil, fmt.Errorf("read server %s: %w", uuid, err)
-	}
-	if server.ID != uuid {
-		return nil, fmt.Errorf("read server %s: the answer is about %q", uuid, server.ID)
 	}
 	return server, nil
 }
@@ -135,22 +160,27 @@ func (c *Client) Devices(ctx context.Context, uuid string) (map[string]string, e
 
 // Migration is a migration of a server.
 type Migration struct {
-	ID        int64  `json:"id"`
-	UUID      string `json:"uuid"`
-	Type      string `json:"migration_type"`
-	Status    string `json:"status"`
-	Source    string `json:"source_compute"`
-	Dest      string `json:"dest_compute"`
-	UpdatedAt string `json:"updated_at"`
+	ID         int64  `json:"id"`
+	UUID       string `json:"uuid"`
+	Instance   string `json:"instance_uuid"`
+	Type       string `json:"migration_type"`
+	Status     string `json:"status"`
+	Source     string `json:"source_compute"` // a host of Nova's
+	SourceNode string `json:"source_node"`    // the host name of a hypervisor
+	Dest       string `json:"dest_compute"`
+	UpdatedAt  string `json:"updated_at"`
 }
 
 // pageSize is what Nova itself cuts pages to by default ([api]max_limit).
 const pageSize = 1000
 
-// Migrations are all of a server's. Nova gives a link to the next page with each page
+// Migrations are all of a server's, or of all servers' if instance is empty. Nova gives a link to the next page with each page
 // that is full (nova/api/openstack/common.py ViewBuilder._get_collection_links).
 func (c *Client) Migrations(ctx context.Context, instance string) ([]Migration, error) {
-	query := url.Values{"limit": {strconv.Itoa(pageSize)}, "instance_uuid": {instance}}
+	query := url.Values{"limit": {strconv.Itoa(pageSize)}}
+	if instance != "" {
+		query.Set("instance_uuid", instance)
+	}
 	var all []Migration
 	for {
 		var page struct {

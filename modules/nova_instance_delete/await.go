@@ -33,7 +33,7 @@ const maxPause = 5
 func (t *task) await(ctx context.Context, try attempt) error {
 	since := time.Now()
 	for looks := uint(1); ; looks++ {
-		now, _, err := t.find(ctx)
+		now, _, err := t.nova.Find(ctx, t.InstanceUUID)
 		if err != nil {
 			if ctx.Err() == nil && openstack.Pause(ctx, min(looks, maxPause)) == nil {
 				continue // a passing failure must not hide how it ends

@@ -51,7 +51,7 @@ func (p parameters) minAge() time.Duration { return time.Duration(p.MinAge) * ti
 // servers is the Nova that this module needs.
 type servers interface {
 	Server(ctx context.Context, uuid string) (*compute.Server, error)
-	Listed(ctx context.Context, uuid string) (*compute.Server, error)
+	Find(ctx context.Context, uuid string) (server *compute.Server, unmapped bool, err error)
 	Migrations(ctx context.Context, instance string) ([]compute.Migration, error)
 	KeepVolume(ctx context.Context, uuid, volume string) error
 	ResetState(ctx context.Context, uuid string) error

@@ -60,7 +60,7 @@ func (s sighting) deleting() bool {
 
 // idle is how long ago the server was written, at least; negative if that is not known.
 func (s sighting) idle() time.Duration {
-	updated := parsed(s.server.Updated)
+	updated := s.server.UpdatedAt()
 	if updated.IsZero() {
 		return -1
 	}

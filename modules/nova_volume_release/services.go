@@ -43,7 +43,7 @@ type images interface {
 // novaAPI is the Nova that this module needs.
 type novaAPI interface {
 	Server(ctx context.Context, uuid string) (*compute.Server, error)
-	Listed(ctx context.Context, uuid string) (*compute.Server, error)
+	Find(ctx context.Context, uuid string) (server *compute.Server, unmapped bool, err error)
 	Migrations(ctx context.Context, instance string) ([]compute.Migration, error)
 	Devices(ctx context.Context, uuid string) (map[string]string, error)
 	KeepVolume(ctx context.Context, uuid, volume string) error

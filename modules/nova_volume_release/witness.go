@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"nova-orphan/internal/compute"
 	"nova-orphan/internal/nova"
 	"nova-orphan/internal/orphan"
 )
@@ -80,12 +79,7 @@ type fromAPI struct {
 // Testify implements witness.
 func (a fromAPI) Testify(ctx context.Context, uuid string) (testimony, error) {
 	unknown := testimony{judgement: orphan.Judgement{Verdict: orphan.Unknown}}
-	server, err := a.api.Server(ctx, uuid)
-	found := server != nil
-	if err == nil && !found {
-		// A 404 proves nothing: the server may be another project's, or without a mapping.
-		server, err = a.api.Listed(ctx, uuid)
-	}
+	server, unmapped, err := a.api.Find(ctx, uuid)
 	if err != nil {
 		return unknown, fmt.Errorf("cannot tell whether %s is alive: %w", uuid, err)
 	}
@@ -97,12 +91,12 @@ func (a fromAPI) Testify(ctx context.Context, uuid string) (testimony, error) {
 		return unknown, fmt.Errorf("ask nova about the migrations of %s: %w", uuid, err)
 	}
 	devices := map[string]string{}
-	if found && len(server.Volumes) > 0 {
+	if !unmapped && len(server.Volumes) > 0 {
 		if devices, err = a.api.Devices(ctx, uuid); err != nil {
 			return unknown, fmt.Errorf("ask nova about the volumes of %s: %w", uuid, err)
 		}
 	}
-	said := testimony{judgement: orphan.Judge(a.evidence(*server, found, migrations)), mapped: true}
+	said := testimony{judgement: orphan.Judge(server.Evidence(unmapped, migrations, a.minAge)), mapped: true}
 	for _, v := range server.Volumes {
 		device := devices[v.ID]
 		said.mappings = append(said.mappings, mapping{
@@ -110,25 +104,6 @@ func (a fromAPI) Testify(ctx context.Context, uuid string) (testimony, error) {
 		})
 	}
 	return said, nil
-}
-
-// evidence puts it in the form that package orphan judges: the API is a cell that has
-// the instance's row, which is not deleted, or else it would not show it.
-func (a fromAPI) evidence(s compute.Server, found bool, migrations []compute.Migration) orphan.Evidence {
-	cell := orphan.Cell{Name: "API", Now: s.At, Row: &orphan.Row{
-		ID: 1, Host: s.Host, VMState: s.VMState, TaskState: s.TaskState, CreatedAt: parsed(s.Created), UpdatedAt: parsed(s.Updated),
-	}}
-	if s.VMState == "" {
-		cell.Failure = "the server is shown only in part (status " + s.Status + "), as when its cell does not answer"
-	}
-	for _, m := range migrations {
-		cell.Migrations = append(cell.Migrations, orphan.Migration{UUID: m.UUID, ID: m.ID, Status: m.Status})
-	}
-	e := orphan.Evidence{UUID: s.ID, MinAge: a.minAge, Cells: []orphan.Cell{cell}}
-	if found {
-		e.Mapping = &orphan.Mapping{HasCell: true, CellKnown: true}
-	}
-	return e
 }
 
 // parsed is zero for what is no time.

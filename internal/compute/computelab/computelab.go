@@ -181,8 +181,8 @@ func (n *Nova) attach(uuid, volume, connection string) {
 // Migration makes a migration of the server.
 func (n *Nova) Migration(uuid, migration, status string) {
 	n.t.Helper()
-	n.SQL("INSERT INTO migrations (created_at, uuid, instance_uuid, migration_type, status, source_compute, hidden, deleted, cross_cell_move) "+
-		"SELECT UTC_TIMESTAMP(), '%s', uuid, 'migration', '%s', 'test', 0, 0, 0 FROM instances WHERE uuid = '%s'", migration, status, uuid)
+	n.SQL("INSERT INTO migrations (created_at, uuid, instance_uuid, migration_type, status, source_compute, source_node, hidden, deleted, cross_cell_move) "+
+		"SELECT UTC_TIMESTAMP(), '%s', uuid, 'migration', '%s', 'test', 'test-node', 0, 0, 0 FROM instances WHERE uuid = '%s'", migration, status, uuid)
 }
 
 // Until waits for a condition.
