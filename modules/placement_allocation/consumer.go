@@ -5,43 +5,28 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"nova-orphan/internal/compute"
 )
 
 // witness is what Nova's API knows about consumers.
 type witness interface {
 	// Server is nil for a uuid that the API does not know, or that it hides.
-	Server(ctx context.Context, uuid string) (*server, error)
+	Server(ctx context.Context, uuid string) (*compute.Server, error)
 	// SeesAllProjects is an error for a user from whom the API hides other projects' servers.
 	SeesAllProjects(ctx context.Context) error
 	// Migrations lists those of one instance, or all if instance is empty.
-	Migrations(ctx context.Context, instance string) ([]migration, error)
-}
-
-type server struct {
-	ID     string `json:"id"`
-	Status string `json:"status"`
-	Task   string `json:"OS-EXT-STS:task_state"`
-	Host   string `json:"OS-EXT-SRV-ATTR:host"`
-	Node   string `json:"OS-EXT-SRV-ATTR:hypervisor_hostname"`
-}
-
-type migration struct {
-	UUID       string `json:"uuid"`
-	Type       string `json:"migration_type"`
-	Status     string `json:"status"`
-	Instance   string `json:"instance_uuid"`
-	SourceHost string `json:"source_compute"`
-	SourceNode string `json:"source_node"`
+	Migrations(ctx context.Context, instance string) ([]compute.Migration, error)
 }
 
 // testimony is what was learnt about one consumer.
 type testimony struct {
 	kind      string // its type in Placement; empty: not told
-	server    *server
-	migration *migration
+	server    *compute.Server
+	migration *compute.Migration
 	// half is set, with the server's own migrations, if only that is to be taken.
 	half       *half
-	migrations []migration
+	migrations []compute.Migration
 	failure    error // some question got no answer
 }
 
@@ -66,16 +51,16 @@ func judge(consumer string, said testimony) (verdict, reason string) {
 	case !slices.Contains([]string{"", "unknown", "INSTANCE", "MIGRATION"}, said.kind):
 		return foreign, fmt.Sprintf("%s is a consumer of type %s, which is no instance of Nova's (%s)", consumer, said.kind, overriding)
 	case said.server != nil && said.half != nil && said.failure == nil:
-		proof, objections := leftOver(consumer, *said.server, said.migrations, *said.half)
+		proof, objections := leftOver(consumer, said.server, said.migrations, *said.half)
 		if proof != "" {
 			return evacuated, proof
 		}
 		return live, fmt.Sprintf("%s, and what it holds on %s is not left from an evacuation: %s (%s)",
-			alive(consumer, *said.server), strings.Join(said.half.from, ", "), listObjections(objections), overriding)
+			alive(consumer, said.server), strings.Join(said.half.from, ", "), listObjections(objections), overriding)
 	case said.server != nil && said.failure == nil:
-		return live, fmt.Sprintf("%s (delete it there; %s)", alive(consumer, *said.server), overriding)
+		return live, fmt.Sprintf("%s (delete it there; %s)", alive(consumer, said.server), overriding)
 	case said.server != nil:
-		return unknown, fmt.Sprintf("%s, and whether it may lose anything cannot be told: %v (%s)", alive(consumer, *said.server), said.failure, overriding)
+		return unknown, fmt.Sprintf("%s, and whether it may lose anything cannot be told: %v (%s)", alive(consumer, said.server), said.failure, overriding)
 	case said.failure != nil:
 		return unknown, fmt.Sprintf("cannot tell whether %s is alive: %v (%s)", consumer, said.failure, overriding)
 	case said.migration != nil && !slices.Contains(deadMigrations(), said.migration.Status):
@@ -85,7 +70,7 @@ func judge(consumer string, said testimony) (verdict, reason string) {
 	return "", ""
 }
 
-func alive(consumer string, s server) string {
+func alive(consumer string, s *compute.Server) string {
 	host := s.Host
 	if host == "" {
 		host = "no host"
@@ -150,13 +135,13 @@ func (t *task) hear(ctx context.Context, steps []step) map[string]testimony {
 	// To a user who may not see all projects, Nova answers 404 for a server that runs
 	// (nova/db/main/api.py _build_instance_get, project_only), so the 404 must be earned.
 	err := t.witness.SeesAllProjects(ctx)
-	var all []migration
+	var all []compute.Migration
 	if err == nil {
 		all, err = t.witness.Migrations(ctx, "")
 	}
 	for _, consumer := range strangers {
 		found := testimony{failure: err}
-		if at := slices.IndexFunc(all, func(m migration) bool { return m.UUID == consumer }); at >= 0 {
+		if at := slices.IndexFunc(all, func(m compute.Migration) bool { return m.UUID == consumer }); at >= 0 {
 			found.migration = &all[at]
 		}
 		said[consumer] = found

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"nova-orphan/internal/compute"
 )
 
 // half is what a step would take from a consumer that goes on holding something
@@ -22,30 +24,30 @@ type half struct {
 //
 // A sharing provider (a storage) never passes: nothing is evacuated from it, and
 // it is not in a host's tree.
-func leftOver(consumer string, s server, migrations []migration, h half) (proof string, objections []string) {
+func leftOver(consumer string, s *compute.Server, migrations []compute.Migration, h half) (proof string, objections []string) {
 	object := func(format string, values ...any) { objections = append(objections, fmt.Sprintf(format, values...)) }
 	if len(h.from) != 1 {
 		return "", []string{"only one tree of an evacuated server is left over"}
 	}
 	from := h.from[0]
 	switch {
-	case s.Node == "" || s.Host == "":
+	case s.Hypervisor == "" || s.Host == "":
 		object("nova does not say on which hypervisor it is (that takes an admin, and a server that has a host)")
-	case s.Node == from:
+	case s.Hypervisor == from:
 		object("%s is the hypervisor it is on", from)
-	case !slices.Contains(h.stays, s.Node):
-		object("it would keep nothing on %s, the hypervisor it is on", s.Node)
+	case !slices.Contains(h.stays, s.Hypervisor):
+		object("it would keep nothing on %s, the hypervisor it is on", s.Hypervisor)
 	}
-	if s.Task != "" {
-		object("it is in the middle of a task: %s", s.Task)
+	if s.TaskState != "" {
+		object("it is in the middle of a task: %s", s.TaskState)
 	}
-	var evacuation *migration
+	var evacuation *compute.Migration
 	for i, m := range migrations {
 		switch {
 		case m.Instance != consumer:
 		case !slices.Contains(deadMigrations(), m.Status):
 			object("its migration %s is in status %s", m.UUID, m.Status)
-		case m.Type == "evacuation" && (m.Status == "done" || m.Status == "completed") && m.SourceNode == from && m.SourceHost != s.Host:
+		case m.Type == "evacuation" && (m.Status == "done" || m.Status == "completed") && m.SourceNode == from && m.Source != s.Host:
 			evacuation = &migrations[i]
 		}
 	}
@@ -56,7 +58,7 @@ func leftOver(consumer string, s server, migrations []migration, h half) (proof 
 		return "", objections
 	}
 	return fmt.Sprintf("%s lives on %s: what it holds on %s is left from its evacuation %s (%s)",
-		consumer, s.Node, from, evacuation.UUID, evacuation.Status), nil
+		consumer, s.Hypervisor, from, evacuation.UUID, evacuation.Status), nil
 }
 
 // halfOf is what the step leaves and takes, or nil if it does not leave a server

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"nova-orphan/internal/compute"
 	"nova-orphan/internal/placement"
 )
 
@@ -85,23 +86,23 @@ func TestJudge(t *testing.T) {
 		words   string
 	}{
 		{"neither server nor migration", testimony{}, "", ""},
-		{"a server", testimony{server: &server{Status: "ACTIVE", Host: "compute1"}}, "live", "status ACTIVE, on compute1"},
-		{"a server in ERROR without a host", testimony{server: &server{Status: "ERROR"}}, "live", "status ERROR, on no host"},
+		{"a server", testimony{server: &compute.Server{Status: "ACTIVE", Host: "compute1"}}, "live", "status ACTIVE, on compute1"},
+		{"a server in ERROR without a host", testimony{server: &compute.Server{Status: "ERROR"}}, "live", "status ERROR, on no host"},
 		{"Nova did not answer", testimony{failure: errors.New("nova answered 500")}, "unknown", "nova answered 500"},
-		{"a resize that awaits its confirmation", testimony{migration: &migration{Status: "finished", Instance: "i"}}, "busy", "a migration of i in status finished"},
-		{"a migration in flight", testimony{migration: &migration{Status: "running"}}, "busy", "running"},
-		{"a migration in a status of the future", testimony{migration: &migration{Status: "paused-in-space"}}, "busy", "paused-in-space"},
-		{"a migration without a status", testimony{migration: &migration{}}, "busy", "status"},
+		{"a resize that awaits its confirmation", testimony{migration: &compute.Migration{Status: "finished", Instance: "i"}}, "busy", "a migration of i in status finished"},
+		{"a migration in flight", testimony{migration: &compute.Migration{Status: "running"}}, "busy", "running"},
+		{"a migration in a status of the future", testimony{migration: &compute.Migration{Status: "paused-in-space"}}, "busy", "paused-in-space"},
+		{"a migration without a status", testimony{migration: &compute.Migration{}}, "busy", "status"},
 		{"another service's consumer", testimony{kind: "CONTAINER"}, "foreign", "of type CONTAINER"},
 		{"another service's consumer, whatever Nova says", testimony{kind: "CONTAINER", failure: errors.New("no")}, "foreign", "of type CONTAINER"},
 		{"a consumer that Nova wrote", testimony{kind: "unknown"}, "", ""},
 		{"a consumer of type INSTANCE", testimony{kind: "INSTANCE"}, "", ""},
 		{"a consumer of type MIGRATION", testimony{kind: "MIGRATION"}, "", ""},
-		{"a server of which a half is asked for, and its migrations are not told", testimony{server: &server{Status: "ACTIVE"}, half: &half{}, failure: errors.New("nova answered 500")}, "unknown", "nova answered 500"},
-		{"a failed migration", testimony{migration: &migration{Status: "error"}}, "", ""},
-		{"a confirmed migration", testimony{migration: &migration{Status: "confirmed"}}, "", ""},
-		{"a reverted migration", testimony{migration: &migration{Status: "reverted"}}, "", ""},
-		{"a cancelled migration", testimony{migration: &migration{Status: "cancelled"}}, "", ""},
+		{"a server of which a half is asked for, and its migrations are not told", testimony{server: &compute.Server{Status: "ACTIVE"}, half: &half{}, failure: errors.New("nova answered 500")}, "unknown", "nova answered 500"},
+		{"a failed migration", testimony{migration: &compute.Migration{Status: "error"}}, "", ""},
+		{"a confirmed migration", testimony{migration: &compute.Migration{Status: "confirmed"}}, "", ""},
+		{"a reverted migration", testimony{migration: &compute.Migration{Status: "reverted"}}, "", ""},
+		{"a cancelled migration", testimony{migration: &compute.Migration{Status: "cancelled"}}, "", ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			verdict, reason := judge(orphan, test.said)
@@ -116,42 +117,42 @@ func TestJudge(t *testing.T) {
 }
 
 func TestOnlyWhatAnEvacuationLeftIsTakenFromALiveServer(t *testing.T) {
-	moved := func(change func(*migration)) []migration {
-		m := migration{UUID: "m", Type: "evacuation", Status: "done", Instance: orphan, SourceHost: "h1", SourceNode: "n1"}
+	moved := func(change func(*compute.Migration)) []compute.Migration {
+		m := compute.Migration{UUID: "m", Type: "evacuation", Status: "done", Instance: orphan, Source: "h1", SourceNode: "n1"}
 		change(&m)
-		return []migration{m}
+		return []compute.Migration{m}
 	}
-	done := moved(func(*migration) {})
-	lives := server{Status: "ACTIVE", Host: "h2", Node: "n2"}
+	done := moved(func(*compute.Migration) {})
+	lives := compute.Server{Status: "ACTIVE", Host: "h2", Hypervisor: "n2"}
 	old := half{from: []string{"n1"}, stays: []string{"n2", "storage"}}
 	for _, test := range []struct {
 		name       string
-		server     server
-		migrations []migration
+		server     compute.Server
+		migrations []compute.Migration
 		half       half
 		objection  string
 	}{
 		{"its old host's half", lives, done, old, ""},
-		{"the same once the old host is up again", lives, moved(func(m *migration) { m.Status = "completed" }), old, ""},
-		{"the same for a server in ERROR", server{Status: "ERROR", Host: "h2", Node: "n2"}, done, old, ""},
-		{"the same beside a migration that failed", lives, append(moved(func(m *migration) { m.Status, m.UUID = "failed", "n" }), done...), old, ""},
+		{"the same once the old host is up again", lives, moved(func(m *compute.Migration) { m.Status = "completed" }), old, ""},
+		{"the same for a server in ERROR", compute.Server{Status: "ERROR", Host: "h2", Hypervisor: "n2"}, done, old, ""},
+		{"the same beside a migration that failed", lives, append(moved(func(m *compute.Migration) { m.Status, m.UUID = "failed", "n" }), done...), old, ""},
 		{"its own host's half", lives, done, half{from: []string{"n2"}, stays: []string{"n1"}}, "n2 is the hypervisor it is on"},
 		{"a shared storage", lives, done, half{from: []string{"storage"}, stays: []string{"n1", "n2"}}, "no evacuation from storage"},
 		{"two trees at once", lives, done, half{from: []string{"n1", "storage"}, stays: []string{"n2"}}, "only one tree"},
 		{"a half without another on its own host", lives, done, half{from: []string{"n1"}, stays: []string{"storage"}}, "it would keep nothing on n2"},
 		{"no migration at all", lives, nil, old, "no evacuation from n1"},
-		{"an evacuation that goes on", lives, moved(func(m *migration) { m.Status = "accepted" }), old, "in status accepted"},
-		{"an evacuation that failed", lives, moved(func(m *migration) { m.Status = "error" }), old, "no evacuation from n1"},
-		{"a live migration in its place", lives, moved(func(m *migration) { m.Type = "live-migration" }), old, "no evacuation from n1"},
-		{"an evacuation from elsewhere", lives, moved(func(m *migration) { m.SourceNode = "n3" }), old, "no evacuation from n1"},
-		{"an evacuation of another server", lives, moved(func(m *migration) { m.Instance = "other" }), old, "no evacuation from n1"},
-		{"an evacuation within its own host", server{Host: "h1", Node: "n2"}, done, old, "no evacuation from n1"},
-		{"a resize that waits to be confirmed", lives, append(moved(func(m *migration) { m.Status, m.Type = "finished", "resize" }), done...), old, "in status finished"},
-		{"a server in the middle of a task", server{Host: "h2", Node: "n2", Task: "migrating"}, done, old, "task: migrating"},
-		{"a server without a host", server{Status: "SHELVED_OFFLOADED"}, done, old, "does not say on which hypervisor"},
+		{"an evacuation that goes on", lives, moved(func(m *compute.Migration) { m.Status = "accepted" }), old, "in status accepted"},
+		{"an evacuation that failed", lives, moved(func(m *compute.Migration) { m.Status = "error" }), old, "no evacuation from n1"},
+		{"a live migration in its place", lives, moved(func(m *compute.Migration) { m.Type = "live-migration" }), old, "no evacuation from n1"},
+		{"an evacuation from elsewhere", lives, moved(func(m *compute.Migration) { m.SourceNode = "n3" }), old, "no evacuation from n1"},
+		{"an evacuation of another server", lives, moved(func(m *compute.Migration) { m.Instance = "other" }), old, "no evacuation from n1"},
+		{"an evacuation within its own host", compute.Server{Host: "h1", Hypervisor: "n2"}, done, old, "no evacuation from n1"},
+		{"a resize that waits to be confirmed", lives, append(moved(func(m *compute.Migration) { m.Status, m.Type = "finished", "resize" }), done...), old, "in status finished"},
+		{"a server in the middle of a task", compute.Server{Host: "h2", Hypervisor: "n2", TaskState: "migrating"}, done, old, "task: migrating"},
+		{"a server without a host", compute.Server{Status: "SHELVED_OFFLOADED"}, done, old, "does not say on which hypervisor"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			proof, objections := leftOver(orphan, test.server, test.migrations, test.half)
+			proof, objections := leftOver(orphan, &test.server, test.migrations, test.half)
 			got := strings.Join(objections, "; ")
 			if (test.objection == "") != (proof != "") || !strings.Contains(got, test.objection) || (proof == "") != (got != "") {
 				t.Errorf("got proof %q, objections %q", proof, got)
