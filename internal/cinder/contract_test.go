@@ -2,10 +2,8 @@ package cinder_test
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -22,11 +20,7 @@ import (
 func TestTheFakeCinderKeepsTheContract(t *testing.T) {
 	testContract(t, func(t *testing.T) *world {
 		t.Helper()
-		cloud := openstacktest.New()
-		t.Cleanup(cloud.Close)
-		for name, value := range cloud.Environment() {
-			t.Setenv(name, value)
-		}
+		cloud := openstacktest.NewInEnvironment(t)
 		return newWorld(t, &fakeMaker{cloud})
 	})
 }
@@ -64,14 +58,7 @@ func newWorld(t *testing.T, made maker) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &world{cinder.New(service), made, ctx, newUUID()}
-}
-
-func newUUID() string {
-	b := make([]byte, 16)
-	_, _ = rand.Read(b)
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80 // version 4
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+	return &world{cinder.New(service), made, ctx, openstacktest.UUID()}
 }
 
 func testContract(t *testing.T, newWorld func(*testing.T) *world) {
@@ -140,7 +127,7 @@ func await(t *testing.T, done func() bool) {
 }
 
 func isNoError(t *testing.T, w *world) {
-	none := newUUID()
+	none := openstacktest.UUID()
 	if found := must[[]cinder.Attachment](t)(w.Attachments(w.ctx, none)); len(found) > 0 {
 		t.Errorf("attachments: %v", found)
 	}
@@ -176,7 +163,7 @@ func areFound(t *testing.T, w *world) {
 
 func showsAttached(t *testing.T, w *world) {
 	volume := w.volume(true)
-	attachment, _ := w.attach(volume, w.instance), w.reserve(volume, newUUID())
+	attachment, _ := w.attach(volume, w.instance), w.reserve(volume, openstacktest.UUID())
 	v := must[*cinder.Volume](t)(w.Volume(w.ctx, volume))
 	if len(v.Attachments) != 1 || v.Attachments[0].ID != attachment || v.Attachments[0].Server != w.instance || v.Attachments[0].Device != "/dev/vdb" || v.Attachments[0].Host == "" || !v.Multiattach {
 		t.Errorf("got %+v", v)
@@ -197,7 +184,7 @@ func freesTheVolume(t *testing.T, w *world) {
 
 func leavesOthers(t *testing.T, w *world) {
 	volume := w.volume(true)
-	ours, theirs := w.attach(volume, w.instance), w.attach(volume, newUUID())
+	ours, theirs := w.attach(volume, w.instance), w.attach(volume, openstacktest.UUID())
 	w.detach(t, ours)
 	if left := ids(must[[]cinder.Attachment](t)(w.AttachmentsOf(w.ctx, volume))); !slices.Equal(left, []string{theirs}) {
 		t.Errorf("left are %v", left)
@@ -324,7 +311,7 @@ func pages(t *testing.T, w *world) {
 
 func isOwn(t *testing.T, w *world) {
 	volume := w.volume(true)
-	w.attach(volume, newUUID())
+	w.attach(volume, openstacktest.UUID())
 	if found := must[[]cinder.Attachment](t)(w.Attachments(w.ctx, w.instance)); len(found) > 0 {
 		t.Errorf("got %+v", found)
 	}
@@ -342,7 +329,7 @@ func isTyped(t *testing.T, w *world) {
 type fakeMaker struct{ cloud *openstacktest.Cloud }
 
 func (f *fakeMaker) volume(multiattach bool) string {
-	id := newUUID()
+	id := openstacktest.UUID()
 	f.cloud.Do(func() {
 		f.cloud.Volumes = append(f.cloud.Volumes, &openstacktest.Volume{ID: id, Name: "test", Status: "available", Multiattach: multiattach})
 	})
@@ -350,7 +337,7 @@ func (f *fakeMaker) volume(multiattach bool) string {
 }
 
 func (f *fakeMaker) snapshot(volume string) string {
-	id := newUUID()
+	id := openstacktest.UUID()
 	f.cloud.Do(func() {
 		f.cloud.Snapshots = append(f.cloud.Snapshots, &openstacktest.Snapshot{ID: id, Volume: volume, Status: "available"})
 	})
@@ -367,7 +354,7 @@ func (f *fakeMaker) attach(volume, instance string) string {
 }
 
 func (f *fakeMaker) add(a *openstacktest.Attachment, status string) string {
-	a.ID = newUUID()
+	a.ID = openstacktest.UUID()
 	f.cloud.Do(func() {
 		f.cloud.Attachments = append(f.cloud.Attachments, a)
 		f.setStatus(a.Volume, status)

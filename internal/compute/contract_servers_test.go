@@ -5,10 +5,11 @@ import (
 	"time"
 
 	"nova-orphan/internal/compute"
+	"nova-orphan/internal/openstack/openstacktest"
 )
 
 func findsNothing(w *world) {
-	if uuid := randomUUID(); !w.isGone(uuid) {
+	if uuid := openstacktest.UUID(); !w.isGone(uuid) {
 		w.t.Error("it is there")
 	}
 }
@@ -135,7 +136,7 @@ func listsUnmapped(w *world) {
 }
 
 func keepsVolume(w *world) {
-	uuid, volume, other := w.orphan(host), randomUUID(), randomUUID()
+	uuid, volume, other := w.orphan(host), openstacktest.UUID(), openstacktest.UUID()
 	w.volume(uuid, volume)
 	w.volume(uuid, other)
 	before := w.server(uuid)
@@ -153,7 +154,7 @@ func keepsVolume(w *world) {
 }
 
 func tellsDevices(w *world) {
-	uuid, volume := w.orphan(""), randomUUID()
+	uuid, volume := w.orphan(""), openstacktest.UUID()
 	w.volume(uuid, volume)
 	devices, err := w.Devices(w.ctx, uuid)
 	if err != nil || len(devices) != 1 || devices[volume] != "/dev/vdb" {
@@ -165,17 +166,17 @@ func tellsDevices(w *world) {
 }
 
 func keepsNoVolume(w *world) {
-	w.wantsRefused(w.KeepVolume(w.ctx, w.orphan(""), randomUUID()), 404)
+	w.wantsRefused(w.KeepVolume(w.ctx, w.orphan(""), openstacktest.UUID()), 404)
 }
 
 func listsMigrations(w *world) {
 	uuid := w.orphan(host)
 	var want []string
 	for range 3 {
-		want = append(want, randomUUID())
+		want = append(want, openstacktest.UUID())
 		w.migration(uuid, want[len(want)-1])
 	}
-	w.migration(w.orphan(host), randomUUID())
+	w.migration(w.orphan(host), openstacktest.UUID())
 	got, err := w.Migrations(w.ctx, uuid)
 	w.must(err)
 	for _, m := range got {
@@ -191,7 +192,7 @@ func listsMigrations(w *world) {
 func listsAllMigrations(w *world) {
 	want := map[string]string{}
 	for range 3 {
-		uuid, migration := w.orphan(host), randomUUID()
+		uuid, migration := w.orphan(host), openstacktest.UUID()
 		w.migration(uuid, migration)
 		want[migration] = uuid
 	}

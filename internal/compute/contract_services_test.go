@@ -2,6 +2,7 @@ package compute_test
 
 import (
 	"nova-orphan/internal/compute"
+	"nova-orphan/internal/openstack/openstacktest"
 )
 
 func (w *world) service(binary, host string) compute.Service {
@@ -69,5 +70,5 @@ func disables(w *world) {
 func refusesBinary(w *world) {
 	yes := true
 	w.wantsRefused(w.UpdateService(w.ctx, w.service("nova-scheduler", "controller").ID, compute.Change{ForcedDown: &yes}), 400)
-	w.wantsRefused(w.UpdateService(w.ctx, randomUUID(), compute.Change{ForcedDown: &yes}), 404)
+	w.wantsRefused(w.UpdateService(w.ctx, openstacktest.UUID(), compute.Change{ForcedDown: &yes}), 404)
 }

@@ -2,9 +2,7 @@ package compute_test
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
-	"fmt"
 	"os"
 	"testing"
 	"time"
@@ -16,13 +14,9 @@ import (
 
 func TestTheFakeNovaKeepsTheContract(t *testing.T) {
 	testContract(t, func(t *testing.T) backstage {
-		cloud := openstacktest.New()
-		t.Cleanup(cloud.Close)
-		for name, value := range cloud.Environment() {
-			t.Setenv(name, value)
-		}
+		cloud := openstacktest.NewInEnvironment(t)
 		cloud.Services = []openstacktest.Service{
-			{ID: randomUUID(), Host: host, Binary: "nova-compute"}, {ID: randomUUID(), Host: "controller", Binary: "nova-scheduler"},
+			{ID: openstacktest.UUID(), Host: host, Binary: "nova-compute"}, {ID: openstacktest.UUID(), Host: "controller", Binary: "nova-scheduler"},
 		}
 		return fakeNova{cloud}
 	})
@@ -46,7 +40,7 @@ type backstage interface {
 type fakeNova struct{ cloud *openstacktest.Cloud }
 
 func (n fakeNova) orphan(host string) string {
-	uuid := randomUUID()
+	uuid := openstacktest.UUID()
 	n.cloud.Do(func() {
 		n.cloud.Servers[uuid] = openstacktest.Server{Status: "ERROR", Host: host, Volumes: map[string]bool{}}
 	})
@@ -195,11 +189,4 @@ func (w *world) wantsRefused(err error, status int) {
 		w.t.Errorf("got %v, want status %d", err, status)
 	}
 	w.wantsSent(status)
-}
-
-func randomUUID() string {
-	b := make([]byte, 16)
-	_, _ = rand.Read(b)
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80 // version 4
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }

@@ -2,8 +2,6 @@ package neutron_test
 
 import (
 	"context"
-	"crypto/rand"
-	"fmt"
 	"net/http"
 	"testing"
 	"time"
@@ -18,11 +16,7 @@ import (
 func TestTheFakeNeutronKeepsTheContract(t *testing.T) {
 	testContract(t, func(t *testing.T) *world {
 		t.Helper()
-		cloud := openstacktest.New()
-		t.Cleanup(cloud.Close)
-		for name, value := range cloud.Environment() {
-			t.Setenv(name, value)
-		}
+		cloud := openstacktest.NewInEnvironment(t)
 		return newWorld(t, func(*world) maker { return &fakeMaker{cloud} })
 	})
 }
@@ -57,16 +51,9 @@ func newWorld(t *testing.T, made func(*world) maker) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{Client: neutron.New(service), ctx: ctx, service: service, instance: newUUID()}
+	w := &world{Client: neutron.New(service), ctx: ctx, service: service, instance: openstacktest.UUID()}
 	w.maker = made(w)
 	return w
-}
-
-func newUUID() string {
-	b := make([]byte, 16)
-	_, _ = rand.Read(b)
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80 // version 4
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
 func testContract(t *testing.T, newWorld func(*testing.T) *world) {
@@ -82,10 +69,10 @@ func testContract(t *testing.T, newWorld func(*testing.T) *world) {
 }
 
 func isNoError(t *testing.T, w *world) {
-	if ports, err := w.Ports(w.ctx, newUUID()); err != nil || len(ports) > 0 {
+	if ports, err := w.Ports(w.ctx, openstacktest.UUID()); err != nil || len(ports) > 0 {
 		t.Errorf("got %v, %v", ports, err)
 	}
-	if port, err := w.Port(w.ctx, newUUID()); err != nil || port != nil {
+	if port, err := w.Port(w.ctx, openstacktest.UUID()); err != nil || port != nil {
 		t.Errorf("got %v, %v", port, err)
 	}
 }
@@ -101,7 +88,7 @@ func (w *world) read(t *testing.T, id string) neutron.Port {
 
 func areFound(t *testing.T, w *world) {
 	id := w.port(w.instance)
-	w.port(newUUID())
+	w.port(openstacktest.UUID())
 	ports, err := w.Ports(w.ctx, w.instance)
 	if err != nil || len(ports) != 1 || ports[0].ID != id || ports[0].DeviceOwner != "compute:nova" || ports[0].Host == "" || len(ports[0].FixedIPs) == 0 {
 		t.Errorf("got %+v, %v", ports, err)
@@ -157,7 +144,7 @@ func staysIfChanged(t *testing.T, w *world) {
 type fakeMaker struct{ cloud *openstacktest.Cloud }
 
 func (f *fakeMaker) port(device string) string {
-	id := newUUID()
+	id := openstacktest.UUID()
 	f.cloud.Do(func() {
 		f.cloud.Ports = append(f.cloud.Ports, &openstacktest.Port{ID: id, Device: device, Owner: "compute:nova", Host: "compute1"})
 	})

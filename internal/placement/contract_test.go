@@ -2,9 +2,7 @@ package placement_test
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -19,11 +17,7 @@ import (
 )
 
 func TestTheFakePlacementKeepsTheContract(t *testing.T) {
-	cloud := openstacktest.New()
-	t.Cleanup(cloud.Close)
-	for name, value := range cloud.Environment() {
-		t.Setenv(name, value)
-	}
+	openstacktest.NewInEnvironment(t)
 	testContract(t)
 }
 
@@ -67,7 +61,7 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{Client: placement.New(service), service: service, consumer: newUUID()}
+	w := &world{Client: placement.New(service), service: service, consumer: openstacktest.UUID()}
 	t.Cleanup(func() { w.remove(t) })
 	w.root = w.newProvider(t, "root", "", "VCPU", "MEMORY_MB")
 	w.child = w.newProvider(t, "child", w.root, "VGPU")
@@ -84,16 +78,9 @@ func testContext(t *testing.T) context.Context {
 	return ctx
 }
 
-func newUUID() string {
-	b := make([]byte, 16)
-	_, _ = rand.Read(b)
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80 // version 4
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
-}
-
 func (w *world) newProvider(t *testing.T, kind, parent string, classes ...string) string {
 	t.Helper()
-	uuid := newUUID()
+	uuid := openstacktest.UUID()
 	made := resourceproviders.Create(testContext(t), w.service, resourceproviders.CreateOpts{Name: name(kind, uuid), UUID: uuid, ParentProviderUUID: parent})
 	if made.Err != nil {
 		t.Fatal(made.Err)
@@ -188,7 +175,7 @@ func isATree(t *testing.T, w *world) {
 			t.Error(diff)
 		}
 	}
-	if tree, err := w.Tree(testContext(t), newUUID()); err != nil || len(tree) > 0 {
+	if tree, err := w.Tree(testContext(t), openstacktest.UUID()); err != nil || len(tree) > 0 {
 		t.Errorf("an unknown provider: got %v, %v", tree, err)
 	}
 }
@@ -208,7 +195,7 @@ func isFound(t *testing.T, w *world) {
 			t.Errorf("%s: got %+v, %v", asked, found, err)
 		}
 	}
-	if found, err := w.Provider(testContext(t), newUUID(), true); !errors.Is(err, placement.ErrNoProvider) {
+	if found, err := w.Provider(testContext(t), openstacktest.UUID(), true); !errors.Is(err, placement.ErrNoProvider) {
 		t.Errorf("an unknown uuid: got %+v, %v", found, err)
 	}
 }
@@ -263,7 +250,7 @@ func refusesGeneration(t *testing.T, w *world) {
 		now.Generation = generation
 		assertConflict(t, name, w.Replace(testContext(t), now), true)
 	}
-	now.Consumer, now.Generation = newUUID(), &wrong
+	now.Consumer, now.Generation = openstacktest.UUID(), &wrong
 	assertConflict(t, "a consumer that is gone", w.Replace(testContext(t), now), true)
 }
 
@@ -315,7 +302,7 @@ func tellsType(t *testing.T, w *world) {
 }
 
 func refusesProvider(t *testing.T, w *world) {
-	if consumers, err := w.Consumers(testContext(t), newUUID()); !errors.Is(err, placement.ErrNoProvider) {
+	if consumers, err := w.Consumers(testContext(t), openstacktest.UUID()); !errors.Is(err, placement.ErrNoProvider) {
 		t.Errorf("got %v, %v", consumers, err)
 	}
 }

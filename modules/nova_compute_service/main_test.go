@@ -20,34 +20,19 @@ func TestTheDocumentationSaysWhatTheModuleDeclares(t *testing.T) {
 
 func TestTheModuleAsAnsibleCallsIt(t *testing.T) {
 	commands := ansibletest.Commands(name)
-	for word, command := range map[string]func(*testscript.TestScript, *openstacktest.Cloud, []string){
-		"servers": setServers, "silent": setSilent, "sets": sets, "hosts": addHosts, "fail": fail, "writes": writes,
-	} {
-		commands[word] = func(ts *testscript.TestScript, _ bool, args []string) {
-			command(ts, ts.Value(cloudKey{}).(*openstacktest.Cloud), args)
-		}
-	}
+	openstacktest.AddCommands(commands, map[string]openstacktest.Command{
+		"servers": setServers, "silent": setSilent, "sets": sets, "hosts": addHosts, "fail": openstacktest.FailCommand, "writes": writes,
+	})
 	testscript.Run(t, testscript.Params{Dir: "testdata", Cmds: commands, Setup: setup})
 }
 
-type cloudKey struct{}
-
 func setup(env *testscript.Env) error {
-	cloud := openstacktest.New()
-	env.Defer(cloud.Close)
+	cloud := openstacktest.InScript(env)
 	cloud.Services = []openstacktest.Service{
 		{ID: "f86eb1b1-347d-4f09-a306-455707d1478c", Host: "compute1", Binary: "nova-compute"},
 		{ID: "15c31ae3-64aa-433e-b129-51c9c60c08c2", Host: "compute2", Binary: "nova-compute", Disabled: true, Reason: "disk"},
 		{ID: "25c31ae3-64aa-433e-b129-51c9c60c08c2", Host: "controller", Binary: "nova-scheduler"},
 	}
-	env.Values[cloudKey{}] = cloud
-	var names []string
-	for variable, value := range cloud.Environment() {
-		env.Setenv(variable, value)
-		names = append(names, variable)
-	}
-	env.Setenv("CALL_ENVIRONMENT", strings.Join(names, " "))
-	env.Setenv("HOME", env.WorkDir)
 	return nil
 }
 
@@ -84,18 +69,6 @@ func sets(_ *testscript.TestScript, cloud *openstacktest.Cloud, args []string) {
 			s.ForcedDown = args[2] == "forced_down"
 		}
 	}})
-}
-
-// fail METHOD PATH STATUS|cut TIMES [lost|BODY]
-func fail(ts *testscript.TestScript, cloud *openstacktest.Cloud, args []string) {
-	failure := openstacktest.Failure{Method: args[0], Path: args[1], Body: "<html>Bad Gateway</html>", Times: number(ts, args[3])}
-	failure.Status, _ = strconv.Atoi(args[2])
-	if len(args) == 5 {
-		if failure.Lost = args[4] == "lost"; !failure.Lost {
-			failure.Body = args[4]
-		}
-	}
-	cloud.Fail(failure)
 }
 
 // writes N [REGEXP]: so many requests since the last such command would change something

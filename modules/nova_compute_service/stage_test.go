@@ -43,12 +43,8 @@ func newStage(t *testing.T, n nova) *stage {
 
 func newFakeStage(t *testing.T) *stage {
 	t.Helper()
-	cloud := openstacktest.New()
-	t.Cleanup(cloud.Close)
+	cloud := openstacktest.NewInEnvironment(t)
 	cloud.Services = []openstacktest.Service{{ID: "f86eb1b1-347d-4f09-a306-455707d1478c", Host: theHost, Binary: "nova-compute"}}
-	for variable, value := range cloud.Environment() {
-		t.Setenv(variable, value)
-	}
 	return newStage(t, fakeNova{cloud})
 }
 

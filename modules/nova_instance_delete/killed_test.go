@@ -46,7 +46,7 @@ func testKills(t *testing.T, newStage func(*testing.T) *stage) {
 		t.Run(k.name, func(t *testing.T) {
 			s := all.of(t)
 			uuid := s.boot(k.deleted) // the API deletes one without a host at once
-			s.volume(uuid, randomUUID())
+			s.volume(uuid, openstacktest.UUID())
 			s.set(uuid, "error", "deleting", time.Hour)
 			both := options{"reset_state": true, "preserve_volumes": true}
 			s.dieAt(k, uuid, both)

@@ -21,30 +21,15 @@ func TestTheDocumentationSaysWhatTheModuleDeclares(t *testing.T) {
 
 func TestTheModuleAsAnsibleCallsIt(t *testing.T) {
 	commands := ansibletest.Commands(name)
-	for word, command := range map[string]func(*testscript.TestScript, *openstacktest.Cloud, []string){
-		"server": setServer, "gone": removeServer, "agent": setAgent, "migration": addMigration, "nova": setNova, "when": when, "fail": fail, "writes": writes, "requests": requests,
-	} {
-		commands[word] = func(ts *testscript.TestScript, _ bool, args []string) {
-			command(ts, ts.Value(cloudKey{}).(*openstacktest.Cloud), args)
-		}
-	}
+	openstacktest.AddCommands(commands, map[string]openstacktest.Command{
+		"server": setServer, "gone": removeServer, "agent": setAgent, "migration": addMigration, "nova": setNova, "when": when, "fail": openstacktest.FailCommand, "writes": writes, "requests": requests,
+	})
 	testscript.Run(t, testscript.Params{Dir: "testdata", Cmds: commands, Setup: setup})
 }
 
-type cloudKey struct{}
-
 func setup(env *testscript.Env) error {
-	cloud := openstacktest.New()
-	env.Defer(cloud.Close)
+	cloud := openstacktest.InScript(env)
 	cloud.Services = []openstacktest.Service{{ID: "f86eb1b1-347d-4f09-a306-455707d1478c", Host: "compute1", Binary: "nova-compute"}}
-	env.Values[cloudKey{}] = cloud
-	var names []string
-	for variable, value := range cloud.Environment() {
-		env.Setenv(variable, value)
-		names = append(names, variable)
-	}
-	env.Setenv("CALL_ENVIRONMENT", strings.Join(names, " "))
-	env.Setenv("HOME", env.WorkDir)
 	return nil
 }
 
@@ -137,21 +122,6 @@ func changeAt(ts *testscript.TestScript, cloud *openstacktest.Cloud, method, pat
 		change = func() { cloud.Servers[args[1]] = server }
 	}
 	return openstacktest.Failure{Method: method, Path: path, Times: 1, Meanwhile: change}
-}
-
-// fail METHOD PATH STATUS|cut TIMES [lost|BODY]
-func fail(ts *testscript.TestScript, cloud *openstacktest.Cloud, args []string) {
-	failure := openstacktest.Failure{Method: args[0], Path: args[1], Body: "<html>Bad Gateway</html>"}
-	failure.Status, _ = strconv.Atoi(args[2])
-	var err error
-	failure.Times, err = strconv.Atoi(args[3])
-	ts.Check(err)
-	if len(args) == 5 {
-		if failure.Lost = args[4] == "lost"; !failure.Lost {
-			failure.Body = args[4]
-		}
-	}
-	cloud.Fail(failure)
 }
 
 // writes N [REGEXP]: so many requests since the last such command would change something, and all of them in one line are like this

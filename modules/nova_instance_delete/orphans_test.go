@@ -111,7 +111,7 @@ func tellsFault(s *stage) {
 }
 
 func keepsVolumes(s *stage) {
-	uuid, volume := s.boot(false), randomUUID()
+	uuid, volume := s.boot(false), openstacktest.UUID()
 	s.volume(uuid, volume)
 	check := s.start(uuid, options{"_ansible_check_mode": true}).Done(true)
 	if !strings.Contains(check.Get("plan.0").String(), "Nova DELETES volume "+volume) {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"nova-orphan/internal/compute/computelab"
+	"nova-orphan/internal/openstack/openstacktest"
 )
 
 func newRealStage(t *testing.T) *stage {
@@ -66,9 +67,9 @@ func (n *realNova) set(uuid, vmState, task string, ago time.Duration) {
 
 func (n *realNova) volume(uuid, volume string) { n.Volume(uuid, volume) }
 
-func (n *realNova) spoil(uuid string) { n.BrokenVolume(uuid, randomUUID()) }
+func (n *realNova) spoil(uuid string) { n.BrokenVolume(uuid, openstacktest.UUID()) }
 
-func (n *realNova) migration(uuid, status string) { n.Migration(uuid, randomUUID(), status) }
+func (n *realNova) migration(uuid, status string) { n.Migration(uuid, openstacktest.UUID(), status) }
 
 func (n *realNova) forceDown(value bool) {
 	n.Cell("UPDATE services SET forced_down = %t WHERE host = '%s' AND `binary` = 'nova-compute' AND deleted = 0", value, theHost)

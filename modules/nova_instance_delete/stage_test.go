@@ -1,8 +1,6 @@
 package main
 
 import (
-	"crypto/rand"
-	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -53,12 +51,8 @@ func newStage(t *testing.T, n nova) *stage {
 
 func newFakeStage(t *testing.T) *stage {
 	t.Helper()
-	cloud := openstacktest.New()
-	t.Cleanup(cloud.Close)
+	cloud := openstacktest.NewInEnvironment(t)
 	cloud.Services = []openstacktest.Service{{ID: "f86eb1b1-347d-4f09-a306-455707d1478c", Host: theHost, Binary: "nova-compute"}}
-	for variable, value := range cloud.Environment() {
-		t.Setenv(variable, value)
-	}
 	return newStage(t, fakeNova{cloud})
 }
 
@@ -112,7 +106,7 @@ func (s *stage) wantsThere(uuid string) {
 type fakeNova struct{ cloud *openstacktest.Cloud }
 
 func (n fakeNova) boot(onHost bool) string {
-	uuid, server := randomUUID(), openstacktest.Server{Status: "ERROR", Updated: time.Now().Add(-time.Hour), Volumes: map[string]bool{}}
+	uuid, server := openstacktest.UUID(), openstacktest.Server{Status: "ERROR", Updated: time.Now().Add(-time.Hour), Volumes: map[string]bool{}}
 	if onHost {
 		server.Host = theHost
 	}
@@ -140,7 +134,7 @@ func (n fakeNova) spoil(string) { n.cloud.Do(func() { n.cloud.Services[0].Agent 
 
 func (n fakeNova) migration(uuid, status string) {
 	n.cloud.Do(func() {
-		n.cloud.Migrations = append(n.cloud.Migrations, openstacktest.Migration{UUID: randomUUID(), Status: status, Instance: uuid})
+		n.cloud.Migrations = append(n.cloud.Migrations, openstacktest.Migration{UUID: openstacktest.UUID(), Status: status, Instance: uuid})
 	})
 }
 
@@ -161,11 +155,4 @@ func (n fakeNova) lock(uuid string) {
 
 func (n fakeNova) unmap(uuid string) {
 	n.change(uuid, func(s *openstacktest.Server) { s.Unmapped = true })
-}
-
-func randomUUID() string {
-	b := make([]byte, 16)
-	_, _ = rand.Read(b)
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80 // version 4
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }

@@ -24,30 +24,15 @@ func TestTheDocumentationSaysWhatTheModuleDeclares(t *testing.T) {
 
 func TestTheModuleAsAnsibleCallsIt(t *testing.T) {
 	commands := ansibletest.Commands(name)
-	for name, command := range map[string]func(*testscript.TestScript, *openstacktest.Cloud, []string){
+	openstacktest.AddCommands(commands, map[string]openstacktest.Command{
 		"server": addServer, "volume": addVolume, "attachment": addAttachment, "snapshot": addSnapshot, "image": addImage, "port": addPort,
-		"cloud": change, "fail": failNext, "requests": requests, "writes": writes, "status": status, "meanwhile": meanwhile, "port-of": portOf, "flag": flag,
-	} {
-		commands[name] = func(ts *testscript.TestScript, _ bool, args []string) {
-			command(ts, ts.Value(cloudKey{}).(*openstacktest.Cloud), args)
-		}
-	}
+		"cloud": change, "fail": openstacktest.FailCommand, "requests": requests, "writes": writes, "status": status, "meanwhile": meanwhile, "port-of": portOf, "flag": flag,
+	})
 	testscript.Run(t, testscript.Params{Dir: "testdata", Cmds: commands, Setup: setup})
 }
 
-type cloudKey struct{}
-
 func setup(env *testscript.Env) error {
-	cloud := openstacktest.New()
-	env.Defer(cloud.Close)
-	env.Values[cloudKey{}] = cloud
-	var names []string
-	for name, value := range cloud.Environment() {
-		env.Setenv(name, value)
-		names = append(names, name)
-	}
-	env.Setenv("CALL_ENVIRONMENT", strings.Join(names, " "))
-	env.Setenv("HOME", env.WorkDir)
+	openstacktest.InScript(env)
 	return os.WriteFile(env.WorkDir+"/empty.conf", nil, 0o600)
 }
 
@@ -228,23 +213,6 @@ func meanwhile(ts *testscript.TestScript, cloud *openstacktest.Cloud, args []str
 		ts.Fatalf("meanwhile: %s?", args[2])
 	}
 	cloud.Fail(openstacktest.Failure{Method: args[0], Path: args[1], Times: 1, Meanwhile: do})
-}
-
-// fail METHOD PATH STATUS|cut TIMES [lost|BODY]
-func failNext(ts *testscript.TestScript, cloud *openstacktest.Cloud, args []string) {
-	wantArgs(ts, args, 4, "fail METHOD PATH STATUS|cut TIMES [lost|BODY]")
-	failure := openstacktest.Failure{Method: args[0], Path: args[1], Body: "<html>Bad Gateway</html>"}
-	failure.Status, _ = strconv.Atoi(args[2])
-	var err error
-	failure.Times, err = strconv.Atoi(args[3])
-	ts.Check(err)
-	switch {
-	case len(args) == 5 && args[4] == "lost":
-		failure.Lost = true
-	case len(args) == 5:
-		failure.Body = args[4]
-	}
-	cloud.Fail(failure)
 }
 
 // requests N: so many since the last such command

@@ -9,13 +9,15 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"nova-orphan/internal/openstack/openstacktest"
 )
 
 func TestTheVolumesAndPortsOfAStuckServerAreReleasedWithTheirData(t *testing.T) {
 	o := newOrphanage(t)
 	data, shared := o.Volume(false), o.Volume(true)
 	o.pattern(data, "write")
-	uuid, rival := o.nova.Boot("compute1"), randomUUID()
+	uuid, rival := o.nova.Boot("compute1"), openstacktest.UUID()
 	o.give(uuid, data)
 	o.give(uuid, shared)
 	theirs := o.Attach(shared, rival)
@@ -73,7 +75,7 @@ func (o *orphanage) cache(uuid string, users map[string]bool) {
 	for id, byUser := range users {
 		vifs = append(vifs, map[string]any{
 			"id": id, "address": "fa:16:3e:00:00:01", "preserve_on_delete": byUser, "type": "bridge", "details": map[string]any{}, "meta": map[string]any{},
-			"network": map[string]any{"id": randomUUID(), "bridge": nil, "label": "test", "subnets": []any{}, "meta": map[string]any{}},
+			"network": map[string]any{"id": openstacktest.UUID(), "bridge": nil, "label": "test", "subnets": []any{}, "meta": map[string]any{}},
 		})
 	}
 	content, err := json.Marshal(vifs)

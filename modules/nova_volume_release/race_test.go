@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"nova-orphan/internal/ansible/ansibletest"
+	"nova-orphan/internal/openstack/openstacktest"
 )
 
 func TestWhatOthersDoMeanwhile(t *testing.T) { testRaces(t, newFakeStage) }
@@ -98,7 +99,7 @@ func requestLost(s *stage) {
 }
 
 func attachedElsewhere(s *stage) {
-	rival := randomUUID()
+	rival := openstacktest.UUID()
 	s.proxy.At(answered, "DELETE", "/attachments/"+s.rootAttachment, func() bool { s.world.Attach(s.root, rival); return true })
 	s.start(arguments{"reset_volumes": true}).Done(true)
 	if got := s.world.Attachments(rival); len(got) != 1 || s.world.Status(s.root) != "in-use" {

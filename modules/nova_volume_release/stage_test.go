@@ -1,8 +1,6 @@
 package main
 
 import (
-	"crypto/rand"
-	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -39,7 +37,7 @@ type world interface {
 // newStage is in the cloud of the OS_* environment.
 func newStage(t *testing.T, w world) *stage {
 	t.Helper()
-	s := &stage{t: t, world: w, folder: t.TempDir(), instance: randomUUID(), others: randomUUID(), proxy: newProxy(t)}
+	s := &stage{t: t, world: w, folder: t.TempDir(), instance: openstacktest.UUID(), others: openstacktest.UUID(), proxy: newProxy(t)}
 	s.root, s.data = w.Volume(false), w.Volume(true)
 	s.rootAttachment = w.Attach(s.root, s.instance)
 	w.Attach(s.data, s.instance)
@@ -57,25 +55,14 @@ func newProxy(t *testing.T) *openstacktest.Proxy {
 
 func newFakeStage(t *testing.T) *stage {
 	t.Helper()
-	cloud := openstacktest.New()
-	t.Cleanup(cloud.Close)
-	for name, value := range cloud.Environment() {
-		t.Setenv(name, value)
-	}
+	cloud := openstacktest.NewInEnvironment(t)
 	return newStage(t, fakeWorld{cloud})
-}
-
-func randomUUID() string {
-	b := make([]byte, 16)
-	_, _ = rand.Read(b)
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80 // version 4
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
 type fakeWorld struct{ cloud *openstacktest.Cloud }
 
 func (f fakeWorld) Volume(multiattach bool) string {
-	id := randomUUID()
+	id := openstacktest.UUID()
 	f.cloud.Do(func() {
 		f.cloud.Volumes = append(f.cloud.Volumes, &openstacktest.Volume{ID: id, Status: "available", Multiattach: multiattach})
 	})
@@ -83,7 +70,7 @@ func (f fakeWorld) Volume(multiattach bool) string {
 }
 
 func (f fakeWorld) Attach(volume, instance string) string {
-	id := randomUUID()
+	id := openstacktest.UUID()
 	f.cloud.Do(func() {
 		f.cloud.Attachments = append(f.cloud.Attachments, &openstacktest.Attachment{
 			ID: id, Volume: volume, Instance: instance, Status: "attached", Device: "/dev/vdb", Host: "compute1", Info: plantedConnection(),
@@ -98,7 +85,7 @@ func (f fakeWorld) Attach(volume, instance string) string {
 }
 
 func (f fakeWorld) Snapshot(volume string) string {
-	id := randomUUID()
+	id := openstacktest.UUID()
 	f.cloud.Do(func() {
 		f.cloud.Snapshots = append(f.cloud.Snapshots, &openstacktest.Snapshot{ID: id, Volume: volume, Status: "available"})
 	})

@@ -147,7 +147,7 @@ func (t *task) save(reply *answer, s step) error {
 		return nil
 	}
 	after := t.listed(s.after)
-	path, err := backup.Write(t.BackupDir, s.before.Consumer, "placement_allocation", record{consumer: t.listed(s.before), ChangedTo: &after})
+	path, err := backup.Write(t.BackupDir, s.before.Consumer, name, record{consumer: t.listed(s.before), ChangedTo: &after})
 	if err != nil {
 		return err
 	}

@@ -44,7 +44,7 @@ func TestAConsumerOfAnotherServiceIsToldByItsTypeInTheRealPlacement(t *testing.T
 		"allocations": map[string]any{s.host: map[string]any{"resources": map[string]int{"VCPU": 1}}},
 		"project_id":  "p", "user_id": "u", "consumer_generation": nil, "consumer_type": "CONTAINER",
 	})
-	answer := s.start(s.removal()).refused(false, "is a consumer of type CONTAINER", "verify_consumer: false")
+	answer := s.start(s.removal()).Failed(false, "is a consumer of type CONTAINER", "verify_consumer: false")
 	if answer.Get("verdict").String() != foreign {
 		t.Errorf("got %s", answer)
 	}
@@ -70,7 +70,7 @@ func TestAMigrationsAllocationStaysUntilTheMigrationIsOverOnWhicheverOfNovasPage
 	for _, status := range []string{"migrating", "post-migrating", "finished", "confirming", "of a release to come"} {
 		t.Run(status, func(t *testing.T) {
 			nova.sql("UPDATE nova.migrations SET status = '%s' WHERE uuid = '%s'", status, s.consumer)
-			answer := s.start(s.removal()).refused(false, "in status "+status, "confirm, revert or abort it")
+			answer := s.start(s.removal()).Failed(false, "in status "+status, "confirm, revert or abort it")
 			if answer.Get("verdict").String() != busy {
 				t.Errorf("got %s", answer)
 			}
@@ -78,7 +78,7 @@ func TestAMigrationsAllocationStaysUntilTheMigrationIsOverOnWhicheverOfNovasPage
 		})
 	}
 	nova.sql("UPDATE nova.migrations SET status = 'confirmed' WHERE uuid = '%s'", s.consumer)
-	s.start(s.removal()).done(true)
+	s.start(s.removal()).Done(true)
 	s.wants(s.consumer, nil)
 }
 
@@ -102,11 +102,11 @@ func TestAConsumerOfNothingButACustomClassIsRemovedLikeAnyOther(t *testing.T) {
 		"allocations": map[string]any{s.storage: map[string]any{"resources": map[string]int{class: 1}}},
 		"project_id":  "p", "user_id": "u", "consumer_generation": nil,
 	})
-	shown := s.start(arguments{"consumer": s.consumer}).done(false)
+	shown := s.start(arguments{"consumer": s.consumer}).Done(false)
 	if got := shown.Get("allocations.0.allocations.0.resources").Raw; got != `{"`+class+`":1}` {
 		t.Errorf("got %s", shown)
 	}
-	s.start(s.removal()).done(true)
+	s.start(s.removal()).Done(true)
 	s.wants(s.consumer, nil)
 }
 
@@ -114,13 +114,13 @@ func TestAProviderWithoutAComputeNodeIsEmptiedAndStays(t *testing.T) {
 	s := newRealStage(t)
 	// Nova has no compute node for any provider of the stage, as after the deletion of a compute service.
 	s.set(s.consumer, holdings{s.host: 2, s.child: 1})
-	shown := s.start(arguments{"resource_provider": name("host", s.host)}).done(false)
+	shown := s.start(arguments{"resource_provider": named("host", s.host)}).Done(false)
 	if got := shown.Get("allocations.0.consumer").String(); got != s.consumer {
 		t.Errorf("got %s", shown)
 	}
-	s.start(s.removal()).done(true)
+	s.start(s.removal()).Done(true)
 	s.wants(s.consumer, nil)
-	shown = s.start(arguments{"resource_provider": s.host}).done(false)
+	shown = s.start(arguments{"resource_provider": s.host}).Done(false)
 	if shown.Get("resource_provider.uuid").String() != s.host || shown.Get("allocations.#").Int() != 0 {
 		t.Errorf("the provider is not there and empty: %s", shown)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"testing"
 
+	"nova-orphan/internal/ansible/ansibletest"
 	"nova-orphan/internal/openstack/openstacktest"
 )
 
@@ -58,11 +59,11 @@ func testCrashes(t *testing.T, newStage func(*testing.T) *stage) {
 			}
 			before, after, undo := full, gone, ""
 			if point.restore {
-				s.start(options).done(true)
+				s.start(options).Done(true)
 				before, after, undo = gone, full, s.backups(s.consumer)[0]
 				options = arguments{"state": "present", "backup_file": undo}
 			}
-			second := randomUUID()
+			second := openstacktest.UUID()
 			if point.second {
 				s.set(second, holdings{s.other: 1})
 				options["consumer"] = []string{s.consumer, second}
@@ -82,19 +83,19 @@ func testCrashes(t *testing.T, newStage func(*testing.T) *stage) {
 			}
 
 			// The next run finishes it.
-			s.start(options).done(!point.written || point.second)
+			s.start(options).Done(!point.written || point.second)
 			s.wants(s.consumer, after)
 			if point.second {
 				s.wants(second, nil)
 			}
-			s.start(options).done(false)
+			s.start(options).Done(false)
 			if point.restore {
 				return
 			}
 			// The first backup puts it back, whichever run wrote it.
-			s.start(arguments{"state": "present", "backup_file": s.backups(s.consumer)[0]}).done(true)
+			s.start(arguments{"state": "present", "backup_file": s.backups(s.consumer)[0]}).Done(true)
 			s.wants(s.consumer, full)
-			s.start(arguments{"state": "present", "backup_file": s.backups(s.consumer)[0]}).done(false)
+			s.start(arguments{"state": "present", "backup_file": s.backups(s.consumer)[0]}).Done(false)
 		})
 	}
 	t.Logf("kill points: %d", killed)
@@ -106,9 +107,9 @@ func testCrashes(t *testing.T, newStage func(*testing.T) *stage) {
 // dieAt runs the module and kills it at the point.
 func (s *stage) dieAt(point killPoint, options arguments) {
 	s.t.Helper()
-	started := make(chan *process, 1)
+	started := make(chan *ansibletest.Process, 1)
 	die := func() bool {
-		(<-started).kill()
+		(<-started).Kill()
 		return false
 	}
 	if point.after == nil {
@@ -121,11 +122,5 @@ func (s *stage) dieAt(point killPoint, options arguments) {
 	}
 	r := s.start(options)
 	started <- r
-	<-r.ended
-	if r.command.ProcessState.ExitCode() != -1 {
-		s.t.Fatalf("it ended before it was killed: %s", r.stdout)
-	}
-	if r.stdout.Len() > 0 {
-		s.t.Errorf("a killed module has answered: %s", r.stdout)
-	}
+	r.Killed()
 }

@@ -26,6 +26,7 @@ import (
 	"testing"
 	"time"
 
+	"nova-orphan/internal/ansible/ansibletest"
 	"nova-orphan/internal/openstack/openstacktest"
 )
 
@@ -247,9 +248,9 @@ func TestNoFaultTellsASecretOrLeavesSomethingHalfDone(t *testing.T) {
 			defer func() { <-places }()
 			t.Run(faults[i].name, func(t *testing.T) {
 				c := newFaultyCloud(t)
-				for name, given := range c.ways(t) {
+				for how, given := range c.ways(t) {
 					c.secrets = given.secrets
-					output := c.suffer(t, name, given, c.faults()[i])
+					output := c.suffer(t, how, given, c.faults()[i])
 					searched.Add(1)
 					if strings.Contains(output, "********") {
 						masked.Add(1)
@@ -267,7 +268,7 @@ func TestNoFaultTellsASecretOrLeavesSomethingHalfDone(t *testing.T) {
 }
 
 // suffer calls the module with the fault, and again without it.
-func (c *faultyCloud) suffer(t *testing.T, name string, given way, f fault) string {
+func (c *faultyCloud) suffer(t *testing.T, how string, given way, f fault) string {
 	t.Helper()
 	c.Do(func() { c.Release(orphan); c.Allocate(orphan, compute1, map[string]int{"VCPU": 2}) })
 	c.Fail(openstacktest.Failure{Method: f.method, Path: f.path, Times: 99, Answer: f.answer})
@@ -279,30 +280,30 @@ func (c *faultyCloud) suffer(t *testing.T, name string, given way, f fault) stri
 	environment := append(slices.Clone(given.environment), "PATH="+os.Getenv("PATH"), "HOME="+c.folder,
 		"HTTPS_PROXY=http://u:"+planted()["the URL of a proxy"]+"@proxy.invalid:99999")
 	c.Requests()
-	answer := startModule(t, options, environment).refused(false, f.words...)
+	answer := ansibletest.Start(t, name, options, environment).Failed(false, f.words...)
 	if f.refusing && answer.Get("verdict").String() != "unknown" {
-		t.Errorf("%s: want the verdict unknown, got %s", name, answer)
+		t.Errorf("%s: want the verdict unknown, got %s", how, answer)
 	}
 	requests := strings.Join(c.Requests(), "\n")
 	output := answer.String() + answer.Get("msg").String() + c.written(t)
 	for where, secret := range planted() {
 		if strings.Contains(output, secret) {
-			t.Errorf("%s: it tells the secret of %s: %s", name, where, output)
+			t.Errorf("%s: it tells the secret of %s: %s", how, where, output)
 		}
 	}
 	if strings.Contains(answer.Get("msg").String(), "\n") {
-		t.Errorf("%s: the message takes more than a line: %s", name, answer)
+		t.Errorf("%s: the message takes more than a line: %s", how, answer)
 	}
 	if c.misled.Load() > 0 {
-		t.Errorf("%s: it followed to another host", name)
+		t.Errorf("%s: it followed to another host", how)
 	}
 	if n := strings.Count(requests, "PUT"); n > maxWrites || f.method != "PUT" && n > 0 {
-		t.Errorf("%s: %d writes", name, n)
+		t.Errorf("%s: %d writes", how, n)
 	}
 
 	c.Do(c.Recover)
 	options["timeout"] = 20
-	startModule(t, options, environment).done(true)
+	ansibletest.Start(t, name, options, environment).Done(true)
 	return output
 }
 
@@ -353,7 +354,7 @@ func TestCertificatesAreVerified(t *testing.T) {
 				"auth_url": strings.Replace(test.url, "https://", "https://u:planted-userinfo-2@", 1), "username": "u", "password": "planted-pass-1", "project_name": "p",
 			}}
 			maps.Copy(options, test.options)
-			answer := startModule(t, options, nil).refused(false, test.want)
+			answer := ansibletest.Start(t, name, options, nil).Failed(false, test.want)
 			if strings.Contains(answer.String(), "planted") {
 				t.Errorf("it tells a secret: %s", answer)
 			}

@@ -14,6 +14,7 @@ import (
 
 	"nova-orphan/internal/ansible/ansibletest"
 	"nova-orphan/internal/openstack"
+	"nova-orphan/internal/openstack/openstacktest"
 	"nova-orphan/internal/placement"
 )
 
@@ -23,7 +24,7 @@ func TestTheModuleOnTheRealServices(t *testing.T) {
 		t.Fatal("OS_AUTH_URL is not set: source an openrc file")
 	}
 	testscript.Run(t, testscript.Params{
-		Dir: "testdata/lab", Cmds: ansibletest.Commands("placement_allocation"), Setup: setUpLab,
+		Dir: "testdata/lab", Cmds: ansibletest.Commands(name), Setup: setUpLab,
 	})
 }
 
@@ -48,9 +49,9 @@ func setUpLab(env *testscript.Env) error {
 	if err != nil {
 		return err
 	}
-	consumer, root := randomUUID(), ""
+	consumer, root := openstacktest.UUID(), ""
 	for _, kind := range []string{"ROOT", "CHILD"} {
-		uuid := randomUUID()
+		uuid := openstacktest.UUID()
 		options := resourceproviders.CreateOpts{Name: "test-" + uuid, UUID: uuid, ParentProviderUUID: root}
 		if err := resourceproviders.Create(ctx, service, options).Err; err != nil {
 			return err

@@ -17,9 +17,11 @@ import (
 
 func main() { os.Exit(ansible.Main(os.Args, os.Stdout, module())) }
 
+const name = "placement_allocation"
+
 func module() ansible.Module {
 	return ansible.Module{
-		Name: "placement_allocation",
+		Name: name,
 		Options: append([]ansible.Option{
 			{Name: "consumer", Aliases: []string{"consumers"}, Type: ansible.List, Elements: ansible.Str, Check: ansible.UUID},
 			{Name: "resource_provider", Type: ansible.Str},

@@ -15,7 +15,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"placement_allocation": main})
+	testscript.Main(m, map[string]func(){name: main})
 }
 
 func TestTheDocumentationSaysWhatTheModuleDeclares(t *testing.T) {
@@ -32,36 +32,22 @@ const (
 )
 
 func TestTheModuleAsAnsibleCallsIt(t *testing.T) {
-	commands := ansibletest.Commands("placement_allocation")
-	for name, command := range map[string]func(*testscript.TestScript, *openstacktest.Cloud, []string){
+	commands := ansibletest.Commands(name)
+	openstacktest.AddCommands(commands, map[string]openstacktest.Command{
 		"hold": hold, "capacity": capacity, "server": addServer, "migration": addMigration, "nova": nova,
-		"boots": boots, "dies": dies, "fail": failNext, "kind": kind, "release": release, "drop": drop, "expires": expires,
+		"boots": boots, "dies": dies, "fail": openstacktest.FailCommand, "kind": kind, "release": release, "drop": drop, "expires": expires,
 		"revives": revives, "no-migrations": noMigrations, "unreadable": unreadable, "meanwhile": meanwhile, "requests": requests, "writes": writes,
-	} {
-		commands[name] = func(ts *testscript.TestScript, _ bool, args []string) {
-			command(ts, ts.Value(cloudKey{}).(*openstacktest.Cloud), args)
-		}
-	}
+	})
 	testscript.Run(t, testscript.Params{Dir: "testdata", Cmds: commands, Setup: setup})
 }
 
-type cloudKey struct{}
-
 func setup(env *testscript.Env) error {
-	cloud := openstacktest.New()
-	env.Defer(cloud.Close)
+	cloud := openstacktest.InScript(env)
 	cloud.AddProvider("compute1", compute1, "", map[string]int{"VCPU": 8, "MEMORY_MB": 1024, "DISK_GB": 100})
 	cloud.AddProvider("compute1_pci_0000_84_00_0", vgpu, compute1, map[string]int{"VGPU": 4})
 	cloud.AddProvider("compute2", compute2, "", map[string]int{"VCPU": 4, "MEMORY_MB": 512})
 	cloud.AddProvider("storage", storage, "", map[string]int{"DISK_GB": 100})
-	env.Values[cloudKey{}] = cloud
-	names := []string{"OS_CLOUD", "OS_CLIENT_CONFIG_FILE"}
-	for name, value := range cloud.Environment() {
-		env.Setenv(name, value)
-		names = append(names, name)
-	}
-	env.Setenv("CALL_ENVIRONMENT", strings.Join(names, " "))
-	env.Setenv("HOME", env.WorkDir)
+	env.Setenv("CALL_ENVIRONMENT", env.Getenv("CALL_ENVIRONMENT")+" OS_CLOUD OS_CLIENT_CONFIG_FILE")
 	conf := fmt.Sprintf("[placement]\nauth_type = password\nauth_url = %s\nusername = placement\npassword = %s\nproject_name = service\n"+
 		"project_domain_name = Default\nuser_domain_name = Default\nregion_name = RegionOne\n", cloud.AuthURL(), openstacktest.Password)
 	return os.WriteFile(env.WorkDir+"/nova.conf", []byte(conf), 0o600)
@@ -172,22 +158,6 @@ func nova(ts *testscript.TestScript, cloud *openstacktest.Cloud, args []string) 
 	cloud.Do(func() {
 		cloud.Missing, cloud.NotAdmin, cloud.ListsAll = args[0] == "missing", args[0] == "not-admin", args[0] == "lists-all"
 	})
-}
-
-// fail METHOD PATH STATUS|cut TIMES [lost|BODY]
-func failNext(ts *testscript.TestScript, cloud *openstacktest.Cloud, args []string) {
-	failure := openstacktest.Failure{Method: args[0], Path: args[1], Body: "<html>Bad Gateway</html>"}
-	failure.Status, _ = strconv.Atoi(args[2])
-	var err error
-	failure.Times, err = strconv.Atoi(args[3])
-	ts.Check(err)
-	switch {
-	case len(args) == 5 && args[4] == "lost":
-		failure.Lost = true
-	case len(args) == 5:
-		failure.Body = args[4]
-	}
-	cloud.Fail(failure)
 }
 
 // meanwhile METHOD PATH TIMES hold CONSUMER PROVIDER CLASS=N,...

@@ -71,7 +71,7 @@ func TestTheDocumentedPolicyIsEnoughAndNoRuleIsTooMany(t *testing.T) {
 		t.Helper()
 		s.set(s.consumer, holdings{s.host: 1})
 		for _, options := range []arguments{{"resource_provider": s.host}, s.removal()} {
-			if answer := s.start(options).answer(); answer.Get("failed").Bool() {
+			if answer := s.start(options).Answer(); answer.Get("failed").Bool() {
 				return answer
 			}
 		}
@@ -108,7 +108,7 @@ func TestAServerThatNovaHidesFromTheUserIsNotTakenForGone(t *testing.T) {
 	placement.apply(placement.rules)
 	refused := func(verdict string, words ...string) {
 		t.Helper()
-		answer := s.start(arguments{"consumer": server, "state": "absent"}).refused(false, words...)
+		answer := s.start(arguments{"consumer": server, "state": "absent"}).Failed(false, words...)
 		if answer.Get("verdict").String() != verdict {
 			t.Errorf("got %s", answer)
 		}
@@ -138,7 +138,7 @@ func TestAServerThatHasLostItsMappingIsNotTakenForGone(t *testing.T) {
 	}
 	t.Cleanup(func() { mapped("(SELECT id FROM nova_api.cell_mappings WHERE name = 'cell0')") })
 	mapped("NULL")
-	answer := s.start(arguments{"consumer": server, "state": "absent"}).refused(false, server+" is a server that Nova's API knows")
+	answer := s.start(arguments{"consumer": server, "state": "absent"}).Failed(false, server+" is a server that Nova's API knows")
 	if answer.Get("verdict").String() != live {
 		t.Errorf("got %s", answer)
 	}

@@ -4,6 +4,7 @@ import (
 	"sync"
 	"testing"
 
+	"nova-orphan/internal/ansible/ansibletest"
 	"nova-orphan/internal/openstack/openstacktest"
 )
 
@@ -53,28 +54,28 @@ func (s *stage) removal() arguments { return arguments{"consumer": s.consumer, "
 func addedTo(s *stage) {
 	s.set(s.consumer, holdings{s.host: 2})
 	s.beforeTheWrite(func() { s.set(s.consumer, holdings{s.host: 2, s.storage: 1}) })
-	s.start(s.removal()).done(true)
+	s.start(s.removal()).Done(true)
 	s.wants(s.consumer, nil)
 	if files := s.backups(s.consumer); len(files) != 2 {
 		s.t.Fatalf("backups: %v", files)
 	}
-	s.start(arguments{"state": "present", "backup_file": s.backups(s.consumer)[1]}).done(true)
+	s.start(arguments{"state": "present", "backup_file": s.backups(s.consumer)[1]}).Done(true)
 	s.wants(s.consumer, holdings{s.host: 2, s.storage: 1})
 }
 
 func setToLess(s *stage) {
 	s.set(s.consumer, holdings{s.host: 2, s.child: 1})
 	s.beforeTheWrite(func() { s.set(s.consumer, holdings{s.host: 1}) })
-	s.start(s.removal()).done(true)
+	s.start(s.removal()).Done(true)
 	s.wants(s.consumer, nil)
-	s.start(arguments{"state": "present", "backup_file": s.backups(s.consumer)[1]}).done(true)
+	s.start(arguments{"state": "present", "backup_file": s.backups(s.consumer)[1]}).Done(true)
 	s.wants(s.consumer, holdings{s.host: 1})
 }
 
 func removedMeanwhile(s *stage) {
 	s.set(s.consumer, holdings{s.host: 2})
 	s.beforeTheWrite(func() { s.set(s.consumer, nil) })
-	answer := s.start(s.removal()).done(false)
+	answer := s.start(s.removal()).Done(false)
 	if got := answer.Get("msg").String(); got != "nothing to change: someone else did it meanwhile" {
 		s.t.Errorf("got %s", answer)
 	}
@@ -88,9 +89,9 @@ func madeAgain(s *stage) {
 		s.set(s.consumer, nil)
 		s.set(s.consumer, holdings{s.other: 1})
 	})
-	s.start(s.removal()).done(true)
+	s.start(s.removal()).Done(true)
 	s.wants(s.consumer, nil)
-	s.start(arguments{"state": "present", "backup_file": s.backups(s.consumer)[1]}).done(true)
+	s.start(arguments{"state": "present", "backup_file": s.backups(s.consumer)[1]}).Done(true)
 	s.wants(s.consumer, holdings{s.other: 1})
 }
 
@@ -102,10 +103,10 @@ func (s *stage) together(options arguments) {
 	for range 2 {
 		s.beforeTheWrite(func() { both.Done(); both.Wait() })
 	}
-	runs := []*process{s.start(options), s.start(options)}
+	runs := []*ansibletest.Process{s.start(options), s.start(options)}
 	changed := 0
 	for _, r := range runs {
-		answer := r.answer()
+		answer := r.Answer()
 		if answer.Get("failed").Bool() {
 			s.t.Errorf("one failed: %s", answer)
 		}
@@ -133,7 +134,7 @@ func twoRestores(s *stage) {
 // putBack removes the allocation, and says how to put it back.
 func (s *stage) putBack() arguments {
 	s.t.Helper()
-	s.start(s.removal()).done(true)
+	s.start(s.removal()).Done(true)
 	return arguments{"state": "present", "backup_file": s.backups(s.consumer)[0]}
 }
 
@@ -141,18 +142,18 @@ func consumerTaken(s *stage) {
 	s.set(s.consumer, holdings{s.host: 2})
 	back := s.putBack()
 	s.beforeTheWrite(func() { s.set(s.consumer, holdings{s.other: 1}) })
-	s.start(back).refused(false, "holds something else by now on other-")
+	s.start(back).Failed(false, "holds something else by now on other-")
 	s.wants(s.consumer, holdings{s.other: 1})
 }
 
 func roomTaken(s *stage) {
 	s.set(s.consumer, holdings{s.host: 2, s.storage: 1})
-	back, rival := s.putBack(), randomUUID()
+	back, rival := s.putBack(), openstacktest.UUID()
 	s.beforeTheWrite(func() { s.set(rival, holdings{s.host: 7}) })
-	s.start(back).refused(false, "placement refuses", "someone else has taken the room by now")
+	s.start(back).Failed(false, "placement refuses", "someone else has taken the room by now")
 	s.wants(s.consumer, nil)
 	s.set(rival, nil)
-	s.start(back).done(true)
+	s.start(back).Done(true)
 	s.wants(s.consumer, holdings{s.host: 2, s.storage: 1})
 }
 
@@ -166,7 +167,7 @@ func revived(s *stage) {
 	s.nova.vanish(s.consumer)
 	s.set(s.consumer, holdings{s.host: 2, s.storage: 1})
 	s.beforeTheWrite(func() { s.nova.revive(s.consumer) })
-	answer := s.start(s.removal()).refused(false, "came to life while its allocation was removed", "it was put back")
+	answer := s.start(s.removal()).Failed(false, "came to life while its allocation was removed", "it was put back")
 	if answer.Get("verdict").String() != "live" {
 		s.t.Errorf("got %s", answer)
 	}
@@ -183,7 +184,7 @@ func revivedElsewhere(s *stage) {
 		s.proxy.At(answered, "GET", "/servers/", func() bool { s.set(s.consumer, holdings{s.other: 1}); return true })
 		return true
 	})
-	s.start(s.removal()).refused(true, "somebody has given it another one, which stays")
+	s.start(s.removal()).Failed(true, "somebody has given it another one, which stays")
 	s.wants(s.consumer, holdings{s.other: 1})
 }
 
@@ -195,15 +196,15 @@ func revivedBeforeRetry(s *stage) {
 		s.set(s.consumer, holdings{s.host: 2, s.other: 1})
 		s.nova.revive(s.consumer)
 	})
-	s.start(s.removal()).refused(false, "is a server that Nova's API knows")
+	s.start(s.removal()).Failed(false, "is a server that Nova's API knows")
 	s.wants(s.consumer, holdings{s.host: 2, s.other: 1})
 }
 
 // evacuate makes a server that was evacuated from the one host to the other.
 func (s *stage) evacuate() arguments {
 	s.t.Helper()
-	s.server(name("other", s.other))
-	s.nova.evacuated(s.consumer, name("host", s.host))
+	s.server(named("other", s.other))
+	s.nova.evacuated(s.consumer, named("host", s.host))
 	s.set(s.consumer, holdings{s.host: 2, s.child: 1, s.other: 2, s.storage: 1})
 	return arguments{"consumer": s.consumer, "state": "absent", "resource_provider": s.host}
 }
@@ -211,19 +212,19 @@ func (s *stage) evacuate() arguments {
 func evacuatedMeanwhile(s *stage) {
 	options := s.evacuate()
 	s.beforeTheWrite(func() { s.set(s.consumer, holdings{s.host: 2, s.child: 1, s.other: 3, s.storage: 1}) })
-	answer := s.start(options).done(true)
+	answer := s.start(options).Done(true)
 	if answer.Get("verdict").String() != "evacuated" {
 		s.t.Errorf("got %s", answer)
 	}
 	s.wants(s.consumer, holdings{s.other: 3, s.storage: 1})
-	s.start(arguments{"state": "present", "backup_file": s.backups(s.consumer)[1]}).done(true)
+	s.start(arguments{"state": "present", "backup_file": s.backups(s.consumer)[1]}).Done(true)
 	s.wants(s.consumer, holdings{s.host: 2, s.child: 1, s.other: 3, s.storage: 1})
 }
 
 func wentBack(s *stage) {
 	options := s.evacuate()
 	s.beforeTheWrite(func() { s.nova.vanish(s.consumer); s.nova.revive(s.consumer) })
-	s.start(options).refused(false, "came to life", "it was put back")
+	s.start(options).Failed(false, "came to life", "it was put back")
 	s.wants(s.consumer, holdings{s.host: 2, s.child: 1, s.other: 2, s.storage: 1})
 }
 
@@ -236,9 +237,9 @@ func TestAnOverCommittedProviderThatStaysIsExplained(t *testing.T) {
 func testOverCommitted(s *stage) {
 	options := s.evacuate()
 	s.resize(s.other, 1)
-	s.start(options).refused(false, "placement refuses", "placement before 14.0 (2025.2) also checks the capacity of the providers that stay", "other-", "allocation_ratio")
+	s.start(options).Failed(false, "placement refuses", "placement before 14.0 (2025.2) also checks the capacity of the providers that stay", "other-", "allocation_ratio")
 	s.wants(s.consumer, holdings{s.host: 2, s.child: 1, s.other: 2, s.storage: 1})
 	s.resize(s.other, 8)
-	s.start(options).done(true)
+	s.start(options).Done(true)
 	s.wants(s.consumer, holdings{s.other: 2, s.storage: 1})
 }

@@ -76,7 +76,7 @@ func (t *task) readBackup() (*record, error) {
 		t.Consumers = []string{uuid.(string)}
 	}
 	saved := &record{}
-	if err := backup.Read(t.BackupFile, "placement_allocation", t.Consumers[0], saved); err != nil {
+	if err := backup.Read(t.BackupFile, name, t.Consumers[0], saved); err != nil {
 		return nil, err
 	}
 	return saved, nil

@@ -15,6 +15,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"nova-orphan/internal/openstack"
+	"nova-orphan/internal/openstack/openstacktest"
 )
 
 func TestAKilledRunIsFinishedByTheNextOnTheRealServices(t *testing.T) { testCrashes(t, newRealStage) }
@@ -30,7 +31,7 @@ func TestAnOverCommittedProviderThatStaysIsExplainedByTheRealPlacement(t *testin
 func TestSyslogHasWhatWasDoneAndNoSecret(t *testing.T) {
 	s := newRealStage(t)
 	s.set(s.consumer, holdings{s.host: 1})
-	s.start(s.removal()).done(true)
+	s.start(s.removal()).Done(true)
 	log := ""
 	for end := time.Now().Add(20 * time.Second); !strings.Contains(log, s.consumer) && time.Now().Before(end); {
 		output, err := exec.Command("journalctl", "--quiet", "--output=cat", "--identifier=ansible-placement_allocation").Output()
@@ -91,7 +92,7 @@ func (n *realNova) ask(method, path string, body any) gjson.Result {
 func (n *realNova) boot(hypervisor string) string {
 	n.t.Helper()
 	flavor := n.ask("POST", "flavors", map[string]any{"flavor": map[string]any{
-		"name": "test-" + randomUUID(), "vcpus": 1, "ram": 64, "disk": 1_000_000,
+		"name": "test-" + openstacktest.UUID(), "vcpus": 1, "ram": 64, "disk": 1_000_000,
 	}}).Get("flavor.id").String()
 	n.t.Cleanup(func() { n.ask("DELETE", "flavors/"+flavor, nil) })
 	image, err := exec.Command("mysql", "--batch", "--skip-column-names", "--execute=SELECT id FROM glance.images WHERE name = 'tiny'").Output()
@@ -138,5 +139,5 @@ func (n *realNova) revive(uuid string) {
 
 func (n *realNova) evacuated(uuid, from string) {
 	n.sql("INSERT INTO migrations (created_at, uuid, instance_uuid, migration_type, status, source_compute, source_node, hidden, deleted, cross_cell_move) "+
-		"VALUES (UTC_TIMESTAMP(), '%s', '%s', 'evacuation', 'done', '%s', '%s', 0, 0, 0)", randomUUID(), uuid, from, from)
+		"VALUES (UTC_TIMESTAMP(), '%s', '%s', 'evacuation', 'done', '%s', '%s', 0, 0, 0)", openstacktest.UUID(), uuid, from, from)
 }

@@ -1,22 +1,17 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"crypto/rand"
-	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/gophercloud/gophercloud/v2"
 	"github.com/gophercloud/gophercloud/v2/openstack/placement/v1/resourceproviders"
-	"github.com/tidwall/gjson"
 
+	"nova-orphan/internal/ansible/ansibletest"
 	"nova-orphan/internal/openstack"
 	"nova-orphan/internal/openstack/openstacktest"
 	"nova-orphan/internal/placement"
@@ -59,7 +54,7 @@ func newStage(t *testing.T, nova novaStage) *stage {
 		t.Fatal(err)
 	}
 	s := &stage{
-		t: t, client: placement.New(service), service: service, nova: nova, folder: t.TempDir(), consumer: randomUUID(),
+		t: t, client: placement.New(service), service: service, nova: nova, folder: t.TempDir(), consumer: openstacktest.UUID(),
 		proxy: openstacktest.NewProxy(os.Getenv("OS_AUTH_URL")),
 	}
 	t.Cleanup(s.proxy.Close)
@@ -72,11 +67,7 @@ func newStage(t *testing.T, nova novaStage) *stage {
 
 func newFakeStage(t *testing.T) *stage {
 	t.Helper()
-	cloud := openstacktest.New()
-	t.Cleanup(cloud.Close)
-	for name, value := range cloud.Environment() {
-		t.Setenv(name, value)
-	}
+	cloud := openstacktest.NewInEnvironment(t)
 	return newStage(t, fakeNova{cloud})
 }
 
@@ -91,7 +82,7 @@ func stageContext(t *testing.T) context.Context {
 type fakeNova struct{ cloud *openstacktest.Cloud }
 
 func (n fakeNova) boot(hypervisor string) string {
-	uuid := randomUUID()
+	uuid := openstacktest.UUID()
 	n.cloud.Do(func() { n.cloud.Servers[uuid] = openstacktest.Server{Status: "ACTIVE", Host: hypervisor} })
 	return uuid
 }
@@ -105,7 +96,7 @@ func (n fakeNova) revive(uuid string) {
 func (n fakeNova) evacuated(uuid, from string) {
 	n.cloud.Do(func() {
 		n.cloud.Migrations = append(n.cloud.Migrations, openstacktest.Migration{
-			UUID: randomUUID(), Type: "evacuation", Status: "done", Instance: uuid, SourceHost: from, SourceNode: from,
+			UUID: openstacktest.UUID(), Type: "evacuation", Status: "done", Instance: uuid, SourceHost: from, SourceNode: from,
 		})
 	})
 }
@@ -113,7 +104,7 @@ func (n fakeNova) evacuated(uuid, from string) {
 // newProvider is named KIND-UUID.
 func (s *stage) newProvider(kind, parent string) string {
 	s.t.Helper()
-	uuid := randomUUID()
+	uuid := openstacktest.UUID()
 	options := resourceproviders.CreateOpts{Name: kind + "-" + uuid, UUID: uuid, ParentProviderUUID: parent}
 	if err := resourceproviders.Create(stageContext(s.t), s.service, options).Err; err != nil {
 		s.t.Fatal(err)
@@ -147,7 +138,7 @@ func (s *stage) resize(provider string, total int) {
 	}
 }
 
-func name(kind, uuid string) string { return kind + "-" + uuid }
+func named(kind, uuid string) string { return kind + "-" + uuid }
 
 // holdings is what a consumer holds, as VCPU by provider.
 type holdings map[string]int
@@ -184,95 +175,16 @@ func (s *stage) holds(consumer string) holdings {
 	return held
 }
 
-// process is the module in its own process.
-type process struct {
-	t       *testing.T
-	command *exec.Cmd
-	stdout  *bytes.Buffer
-	ended   chan struct{}
-}
-
 type arguments map[string]any
 
 // start calls the module as Ansible does.
-func (s *stage) start(options arguments) *process {
+func (s *stage) start(options arguments) *ansibletest.Process {
 	s.t.Helper()
 	all := arguments{"backup_dir": filepath.Join(s.folder, "backups"), "timeout": 20}
 	for option, value := range options {
 		all[option] = value
 	}
-	return startModule(s.t, all, append(os.Environ(), "OS_AUTH_URL="+s.proxy.AuthURL()))
-}
-
-func startModule(t *testing.T, options arguments, environment []string) *process {
-	t.Helper()
-	content, err := json.Marshal(options)
-	if err != nil {
-		t.Fatal(err)
-	}
-	file, err := os.CreateTemp(t.TempDir(), "arguments")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := file.Write(content); err != nil {
-		t.Fatal(err)
-	}
-	file.Close()
-	r := &process{t: t, command: exec.Command("placement_allocation", file.Name()), stdout: &bytes.Buffer{}, ended: make(chan struct{})}
-	r.command.Stdout, r.command.Stderr, r.command.Env = r.stdout, r.stdout, environment
-	if err := r.command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		defer close(r.ended)
-		_ = r.command.Wait() // the exit status is looked at where it matters
-	}()
-	return r
-}
-
-// kill is SIGKILL, and the certainty that the process is no more.
-func (r *process) kill() {
-	_ = r.command.Process.Kill()
-	<-r.ended
-}
-
-// answer waits for the one JSON object.
-func (r *process) answer() gjson.Result {
-	r.t.Helper()
-	<-r.ended
-	line, rest, _ := strings.Cut(r.stdout.String(), "\n")
-	answer := gjson.Parse(line)
-	if rest != "" || !gjson.Valid(line) || !answer.IsObject() {
-		r.t.Fatalf("it is not one JSON object: %q", r.stdout.String())
-	}
-	if code := r.command.ProcessState.ExitCode(); answer.Get("failed").Bool() != (code == 1) || code > 1 {
-		r.t.Fatalf("exit status %d: %s", code, line)
-	}
-	return answer
-}
-
-// done wants success, refused a failure with these words.
-func (r *process) done(changed bool) gjson.Result {
-	r.t.Helper()
-	answer := r.answer()
-	if answer.Get("failed").Bool() || answer.Get("changed").Bool() != changed {
-		r.t.Errorf("want success with changed %v, got %s", changed, answer)
-	}
-	return answer
-}
-
-func (r *process) refused(changed bool, words ...string) gjson.Result {
-	r.t.Helper()
-	answer := r.answer()
-	for _, want := range words {
-		if !strings.Contains(answer.Get("msg").String(), want) {
-			r.t.Errorf("want %q in the message, got %s", want, answer)
-		}
-	}
-	if !answer.Get("failed").Bool() || answer.Get("changed").Bool() != changed {
-		r.t.Errorf("want a failure with changed %v, got %s", changed, answer)
-	}
-	return answer
+	return ansibletest.Start(s.t, name, all, append(os.Environ(), "OS_AUTH_URL="+s.proxy.AuthURL()))
 }
 
 // backups are the files of a consumer, the oldest first.
@@ -290,11 +202,4 @@ func (s *stage) wants(consumer string, want holdings) {
 	if got := s.holds(consumer); fmt.Sprint(got) != fmt.Sprint(want) {
 		s.t.Errorf("%s holds %v, want %v", consumer, got, want)
 	}
-}
-
-func randomUUID() string {
-	b := make([]byte, 16)
-	_, _ = rand.Read(b)
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80 // version 4
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
