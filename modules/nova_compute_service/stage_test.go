@@ -77,11 +77,7 @@ func (s *stage) start(more options) *ansibletest.Process {
 
 func (s *stage) backups() []string {
 	s.t.Helper()
-	files, err := filepath.Glob(filepath.Join(s.folder, "backups", instance, "*.json"))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return files
+	return ansibletest.Backups(s.t, filepath.Join(s.folder, "backups"), instance)
 }
 
 func (s *stage) wants(forcedDown bool) {

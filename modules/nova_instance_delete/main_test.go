@@ -22,7 +22,7 @@ func TestTheDocumentationSaysWhatTheModuleDeclares(t *testing.T) {
 func TestTheModuleAsAnsibleCallsIt(t *testing.T) {
 	commands := ansibletest.Commands(name)
 	openstacktest.AddCommands(commands, map[string]openstacktest.Command{
-		"server": setServer, "gone": removeServer, "agent": setAgent, "migration": addMigration, "nova": setNova, "when": when, "fail": openstacktest.FailCommand, "writes": writes, "requests": requests,
+		"server": setServer, "agent": setAgent, "migration": addMigration, "nova": setNova, "when": when, "fail": openstacktest.FailCommand, "writes": writes, "requests": requests,
 	})
 	testscript.Run(t, testscript.Params{Dir: "testdata", Cmds: commands, Setup: setup})
 }
@@ -77,11 +77,6 @@ func serverOf(ts *testscript.TestScript, facts []string) openstacktest.Server {
 		}
 	}
 	return server
-}
-
-// gone UUID
-func removeServer(_ *testscript.TestScript, cloud *openstacktest.Cloud, args []string) {
-	cloud.Do(func() { delete(cloud.Servers, args[0]) })
 }
 
 // agent works|hangs|fails|down|maintained: nova-compute on compute1

@@ -82,11 +82,7 @@ func (s *stage) at(when openstacktest.When, method, path string, do func()) {
 
 func (s *stage) backups(uuid string) []string {
 	s.t.Helper()
-	files, err := filepath.Glob(filepath.Join(s.folder, "backups", uuid, "*.json"))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return files
+	return ansibletest.Backups(s.t, filepath.Join(s.folder, "backups"), uuid)
 }
 
 func (s *stage) wantsGone(uuid string) {

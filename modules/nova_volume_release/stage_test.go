@@ -155,11 +155,7 @@ func (s *stage) wants(attachments, snapshots int) {
 // backups are the files of the instance, the oldest first.
 func (s *stage) backups() []string {
 	s.t.Helper()
-	files, err := filepath.Glob(filepath.Join(s.folder, "backups", s.instance, "*.json"))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return files
+	return ansibletest.Backups(s.t, filepath.Join(s.folder, "backups"), s.instance)
 }
 
 // writes are the requests since the last look that would change something.

@@ -190,11 +190,7 @@ func (s *stage) start(options arguments) *ansibletest.Process {
 // backups are the files of a consumer, the oldest first.
 func (s *stage) backups(consumer string) []string {
 	s.t.Helper()
-	files, err := filepath.Glob(filepath.Join(s.folder, "backups", consumer, "*.json"))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return files
+	return ansibletest.Backups(s.t, filepath.Join(s.folder, "backups"), consumer)
 }
 
 func (s *stage) wants(consumer string, want holdings) {

@@ -98,3 +98,14 @@ func (p *Process) Failed(changed bool, words ...string) gjson.Result {
 	}
 	return answer
 }
+
+// Backups are the files that a module has written to its backup_dir about an instance
+// or a consumer, the oldest first.
+func Backups(t *testing.T, dir, uuid string) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, uuid, "*.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
