@@ -18,13 +18,20 @@ func (s *Server) Evidence(unmapped bool, migrations []Migration, minAge time.Dur
 		cell.Failure = "the server is shown only in part (status " + s.Status + "), as when its cell does not answer"
 	}
 	for _, m := range migrations {
-		cell.Migrations = append(cell.Migrations, orphan.Migration{UUID: m.UUID, ID: m.ID, Status: m.Status})
+		cell.Migrations = append(cell.Migrations, m.evidence())
 	}
 	e := orphan.Evidence{UUID: s.ID, MinAge: minAge, Cells: []orphan.Cell{cell}}
 	if !unmapped {
 		e.Mapping = &orphan.Mapping{HasCell: true, CellKnown: true}
 	}
 	return e
+}
+
+// Dead says whether the migration is over, so that its allocation has no use.
+func (m Migration) Dead() bool { return m.evidence().Dead() }
+
+func (m Migration) evidence() orphan.Migration {
+	return orphan.Migration{UUID: m.UUID, ID: m.ID, Status: m.Status}
 }
 
 // UpdatedAt is zero if the API gives no such time.

@@ -63,7 +63,7 @@ func judge(consumer string, said testimony) (verdict, reason string) {
 		return unknown, fmt.Sprintf("%s, and whether it may lose anything cannot be told: %v (%s)", alive(consumer, said.server), said.failure, overriding)
 	case said.failure != nil:
 		return unknown, fmt.Sprintf("cannot tell whether %s is alive: %v (%s)", consumer, said.failure, overriding)
-	case said.migration != nil && !slices.Contains(deadMigrations(), said.migration.Status):
+	case said.migration != nil && !said.migration.Dead():
 		return busy, fmt.Sprintf("%s is a migration of %s in status %s (confirm, revert or abort it; %s)",
 			consumer, said.migration.Instance, said.migration.Status, overriding)
 	}
@@ -76,12 +76,6 @@ func alive(consumer string, s *compute.Server) string {
 		host = "no host"
 	}
 	return fmt.Sprintf("%s is a server that Nova's API knows: status %s, on %s", consumer, s.Status, host)
-}
-
-// deadMigrations are the statuses after which a migration's allocation has no
-// use. Not "finished": that is a resize which waits to be confirmed or reverted.
-func deadMigrations() []string {
-	return []string{"error", "failed", "cancelled", "completed", "done", "confirmed", "reverted"}
 }
 
 // verify refuses, for all steps at once, to take anything from a consumer that

@@ -45,7 +45,7 @@ func leftOver(consumer string, s *compute.Server, migrations []compute.Migration
 	for i, m := range migrations {
 		switch {
 		case m.Instance != consumer:
-		case !slices.Contains(deadMigrations(), m.Status):
+		case !m.Dead():
 			object("its migration %s is in status %s", m.UUID, m.Status)
 		case m.Type == "evacuation" && (m.Status == "done" || m.Status == "completed") && m.SourceNode == from && m.Source != s.Host:
 			evacuation = &migrations[i]
