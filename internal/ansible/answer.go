@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf16"
 )
 
@@ -52,12 +54,54 @@ func write(stdout io.Writer, answer Answer, secrets *secrets) error {
 	if err = decodeJSON(raw, &value); err != nil {
 		return fmt.Errorf("encode the answer: %w", err)
 	}
-	raw, err = json.Marshal(secrets.mask(value))
+	raw, err = json.Marshal(eachText(secrets.mask(value), printable))
 	if err != nil {
 		return fmt.Errorf("encode the answer: %w", err)
 	}
 	_, err = io.WriteString(stdout, ascii(string(raw))+"\n")
 	return err
+}
+
+// eachText replaces every text of a decoded JSON value, the keys as well.
+func eachText(value any, replace func(string) string) any {
+	switch v := value.(type) {
+	case string:
+		return replace(v)
+	case []any:
+		for i := range v {
+			v[i] = eachText(v[i], replace)
+		}
+	case map[string]any:
+		replaced := make(map[string]any, len(v))
+		for key := range v {
+			replaced[replace(key)] = eachText(v[key], replace)
+		}
+		return replaced
+	}
+	return value
+}
+
+// printable writes out what would move the cursor, add a line, or turn the direction of
+// writing: tenants choose the names that stand in reports and logs.
+func printable(text string) string {
+	if !strings.ContainsFunc(text, moves) {
+		return text
+	}
+	var out strings.Builder
+	for _, r := range text {
+		if moves(r) {
+			out.WriteString(strings.Trim(strconv.QuoteRuneToASCII(r), "'"))
+		} else {
+			out.WriteRune(r)
+		}
+	}
+	return out.String()
+}
+
+// moves says whether a character is a control character (Cc), a format character such as
+// those that turn the direction of writing (Cf), or a separator of lines (Zl, Zp).
+func moves(r rune) bool {
+	return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp)
 }
 
 func ascii(text string) string {

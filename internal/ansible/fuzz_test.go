@@ -102,8 +102,11 @@ func FuzzAnswer(f *testing.F) {
 		if len(secret) >= 8 && utf8.ValidString(secret) && !strings.Contains(secret, "*") && strings.Contains(got.Msg, secret) {
 			t.Errorf("%q has the secret %q in it", got.Msg, secret)
 		}
-		if secret == "" && utf8.ValidString(message) && got.Msg != message {
+		if secret == "" && utf8.ValidString(message) && got.Msg != printable(message) {
 			t.Errorf("%q became %q", message, got.Msg)
+		}
+		if strings.ContainsFunc(got.Msg, moves) {
+			t.Errorf("%q moves the cursor", got.Msg)
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,14 +18,88 @@ import (
 // module that has it takes it with state: present only (ansible.OnlyIf).
 var FileOption = ansible.Option{Name: "backup_file", Type: ansible.Path, Check: ansible.Absolute}
 
+// ContentOption is the backup itself, so that a restore from the control node needs no
+// file on the target. It has what user data and the like may have, so that it is kept
+// out of every output.
+var ContentOption = ansible.Option{Name: "backup_content", Type: ansible.Str, NoLog: true}
+
+// Source is a backup to restore, by FileOption or by ContentOption.
+type Source struct {
+	File    string `option:"backup_file"`
+	Content string `option:"backup_content"`
+}
+
+// SourceRules hold a module's state: present to one of the two options.
+func SourceRules(present string) []ansible.Rule {
+	return []ansible.Rule{
+		ansible.MutuallyExclusive(FileOption.Name, ContentOption.Name),
+		func(values map[string]any) error {
+			_, file := values[FileOption.Name]
+			_, content := values[ContentOption.Name]
+			if values["state"] != present || file || content {
+				return nil
+			}
+			// In the words of AnsibleModule's required_if with is_one_of.
+			return fmt.Errorf("state is %s but any of the following are missing: %s, %s", present, FileOption.Name, ContentOption.Name)
+		},
+		ansible.OnlyIf(FileOption.Name, "state", present),
+		ansible.OnlyIf(ContentOption.Name, "state", present),
+	}
+}
+
+// Given says whether there is one.
+func (s Source) Given() bool { return s != Source{} }
+
+// String names the source in a message.
+func (s Source) String() string {
+	if s.File != "" {
+		return s.File
+	}
+	return ContentOption.Name
+}
+
+// UUID tells whose backup it is, for a module that is not told otherwise.
+func (s Source) UUID() (string, error) {
+	content, err := s.bytes()
+	if err != nil {
+		return "", fmt.Errorf("read the backup: %w", err)
+	}
+	var file Backup
+	if err := json.Unmarshal(content, &file); err != nil || file.UUID == "" {
+		return "", fmt.Errorf("read the backup: %s is no backup of nova-orphan: it has no uuid", s)
+	}
+	return file.UUID, nil
+}
+
+// Read is Read for a source.
+func (s Source) Read(module, uuid string, into any) error {
+	content, err := s.bytes()
+	if err != nil {
+		return fmt.Errorf("read the backup of %s: %w", uuid, err)
+	}
+	return decode(content, s.String(), module, uuid, into)
+}
+
+func (s Source) bytes() ([]byte, error) {
+	if s.File != "" {
+		return os.ReadFile(s.File)
+	}
+	content, err := base64.StdEncoding.DecodeString(s.Content)
+	if err != nil {
+		// Its own error quotes what it found.
+		return nil, fmt.Errorf("argument '%s' takes a backup file in base64", ContentOption.Name)
+	}
+	return content, nil
+}
+
 // Read decodes what module wrote down about uuid into into, in the form that it
 // gave to Write. The file of another module, instance or format is an error:
 // what it holds must not be written anywhere.
 func Read(path, module, uuid string, into any) error {
-	content, err := os.ReadFile(path)
-	if err != nil {
-		return fmt.Errorf("read the backup of %s: %w", uuid, err)
-	}
+	return Source{File: path}.Read(module, uuid, into)
+}
+
+func decode(content []byte, path, module, uuid string, into any) error {
 	var data json.RawMessage
 	file := Backup{Data: &data}
 	if err := json.Unmarshal(content, &file); err != nil {

@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"encoding/base64"
 	"os"
 	"path/filepath"
 	"slices"
@@ -73,5 +74,45 @@ func TestEarlierBackupsAreThoseOfTheModule(t *testing.T) {
 	}
 	if files, err := Earlier(dir, uuid, "one"); err != nil || !slices.Equal(files, want) {
 		t.Errorf("got %v, %v, want %v", files, err, want)
+	}
+}
+
+func TestABackupIsReadFromItsContentAsFromItsFile(t *testing.T) {
+	path, err := Write(t.TempDir(), uuid, "probe", rows{Deleted: 7})
+	if err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, source := range map[string]Source{
+		"file": {File: path}, "content": {Content: base64.StdEncoding.EncodeToString(content)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got rows
+			if err := source.Read("probe", uuid, &got); err != nil || got.Deleted != 7 {
+				t.Errorf("got %+v, %v", got, err)
+			}
+			if whose, err := source.UUID(); err != nil || whose != uuid {
+				t.Errorf("got %q, %v", whose, err)
+			}
+		})
+	}
+}
+
+func TestContentThatIsNoBackupIsRefusedWithoutQuotingIt(t *testing.T) {
+	for name, test := range map[string]struct{ content, want string }{
+		"no base64":   {"{secret}", "argument 'backup_content' takes a backup file in base64"},
+		"other text":  {base64.StdEncoding.EncodeToString([]byte("secret")), "backup_content is no backup of nova-orphan"},
+		"cut off":     {base64.StdEncoding.EncodeToString([]byte(`{"format": 1, "uuid": "secret`)), "backup_content is no backup of nova-orphan"},
+		"another one": {base64.StdEncoding.EncodeToString([]byte(`{"format": 1, "module": "probe", "uuid": "other"}`)), "is the backup of"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := Source{Content: test.content}.Read("probe", uuid, &rows{})
+			if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "secret") {
+				t.Errorf("got %v, want %q", err, test.want)
+			}
+		})
 	}
 }

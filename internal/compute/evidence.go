@@ -8,11 +8,10 @@ import (
 
 // Evidence puts what Find and Migrations have told of a server into the form that
 // package orphan judges: the API is a cell that has the instance's row, which is not
-// deleted, or else it would not show it. What is in the middle of a deletion for
-// minAge counts as abandoned.
-func (s *Server) Evidence(unmapped bool, migrations []Migration, minAge time.Duration) orphan.Evidence {
+// deleted, or else it would not show it.
+func (s *Server) Evidence(unmapped bool, migrations []Migration, policy orphan.Policy) orphan.Evidence {
 	cell := orphan.Cell{Name: "API", Now: s.At, Row: &orphan.Row{
-		ID: 1, Host: s.Host, VMState: s.VMState, TaskState: s.TaskState, CreatedAt: parsed(s.Created), UpdatedAt: s.UpdatedAt(),
+		ID: 1, Host: s.Host, VMState: s.VMState, TaskState: s.TaskState, CreatedAt: parsed(s.Created), UpdatedAt: s.UpdatedAt(), Locked: s.Locked, LockedReason: s.LockedReason,
 	}}
 	if s.VMState == "" {
 		cell.Failure = "the server is shown only in part (status " + s.Status + "), as when its cell does not answer"
@@ -20,7 +19,7 @@ func (s *Server) Evidence(unmapped bool, migrations []Migration, minAge time.Dur
 	for _, m := range migrations {
 		cell.Migrations = append(cell.Migrations, m.evidence())
 	}
-	e := orphan.Evidence{UUID: s.ID, MinAge: minAge, Cells: []orphan.Cell{cell}}
+	e := orphan.Evidence{UUID: s.ID, Policy: policy, Cells: []orphan.Cell{cell}}
 	if !unmapped {
 		e.Mapping = &orphan.Mapping{HasCell: true, CellKnown: true}
 	}

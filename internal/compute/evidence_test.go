@@ -19,17 +19,17 @@ func TestWhatTheAPIShowsIsEvidenceLikeTheRowOfACell(t *testing.T) {
 	migrations := []compute.Migration{{UUID: "m", ID: 7, Status: "running", Type: "resize"}}
 	row := &orphan.Row{ID: 1, VMState: "error", TaskState: "deleting", Host: "compute1", CreatedAt: at.Add(-2 * time.Hour)}
 	want := orphan.Evidence{
-		UUID: "s", MinAge: time.Hour, Mapping: &orphan.Mapping{HasCell: true, CellKnown: true},
+		UUID: "s", Policy: orphan.Policy{MinAge: time.Hour}, Mapping: &orphan.Mapping{HasCell: true, CellKnown: true},
 		Cells: []orphan.Cell{{Name: "API", Now: at, Row: row, Migrations: []orphan.Migration{{UUID: "m", ID: 7, Status: "running"}}}},
 	}
-	if diff := cmp.Diff(want, server.Evidence(false, migrations, time.Hour)); diff != "" {
+	if diff := cmp.Diff(want, server.Evidence(false, migrations, orphan.Policy{MinAge: time.Hour})); diff != "" {
 		t.Error(diff)
 	}
-	if unmapped := server.Evidence(true, nil, 0); unmapped.Mapping != nil {
+	if unmapped := server.Evidence(true, nil, orphan.Policy{}); unmapped.Mapping != nil {
 		t.Errorf("it is mapped: %+v", unmapped.Mapping)
 	}
 	server.VMState = ""
-	if partial := server.Evidence(false, nil, 0); partial.Cells[0].Failure == "" {
+	if partial := server.Evidence(false, nil, orphan.Policy{}); partial.Cells[0].Failure == "" {
 		t.Errorf("it counts as read in full: %+v", partial)
 	}
 }

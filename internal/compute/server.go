@@ -32,6 +32,7 @@ type Server struct {
 	ProjectID    string   `json:"tenant_id"`
 	UserID       string   `json:"user_id"`
 	Locked       bool     `json:"locked"`
+	LockedReason string   `json:"locked_reason"`
 	Volumes      []Volume `json:"os-extended-volumes:volumes_attached"`
 	Created      string   `json:"created"`
 	Updated      string   `json:"updated"`

@@ -2,14 +2,13 @@ package nova
 
 import (
 	"slices"
-	"time"
 
 	"nova-orphan/internal/orphan"
 )
 
 // Evidence is the finding in the judge's terms.
-func (f Finding) Evidence(minAge time.Duration) orphan.Evidence {
-	evidence := orphan.Evidence{UUID: f.UUID, MinAge: minAge, BuildRequest: len(f.API["build_requests"].Rows) > 0}
+func (f Finding) Evidence(policy orphan.Policy) orphan.Evidence {
+	evidence := orphan.Evidence{UUID: f.UUID, Policy: policy, BuildRequest: len(f.API["build_requests"].Rows) > 0}
 	if rows := f.API["instance_mappings"].Rows; len(rows) > 0 {
 		evidence.Mapping = &orphan.Mapping{HasCell: !f.MappedCell.Null, QueuedForDelete: rows[0].flag("queued_for_delete")}
 	}
@@ -36,6 +35,11 @@ func (c Cell) evidence() orphan.Cell {
 		Host: row.text("host"), VMState: row.text("vm_state"), TaskState: row.text("task_state"),
 		Hidden: row.flag("hidden"), Locked: row.flag("locked"), DisableTerminate: row.flag("disable_terminate"),
 		CreatedAt: row.time("created_at"), UpdatedAt: row.time("updated_at"), DeletedAt: row.time("deleted_at"),
+	}
+	for _, metadata := range c.Record["instance_system_metadata"].Rows {
+		if metadata.text("key") == "locked_reason" { // nova/compute/api.py lock
+			evidence.Row.LockedReason = metadata.text("value")
+		}
 	}
 	for _, migration := range c.Record["migrations"].Rows {
 		evidence.Migrations = append(evidence.Migrations, judged(migration))

@@ -11,7 +11,7 @@ import (
 // refusal rather than the first, and it reads a missing fact as "cannot tell".
 func Judge(e Evidence) Judgement {
 	if reasons := unread(e); len(reasons) > 0 {
-		return Judgement{Unknown, reasons}
+		return Judgement{Verdict: Unknown, Reasons: reasons}
 	}
 	var found []Cell
 	for _, cell := range e.Cells {
@@ -24,7 +24,8 @@ func Judge(e Evidence) Judgement {
 		return judgeTraces(e)
 	case 1:
 		judgement := judgeRow(e, found[0])
-		judgement.Reasons = append(judgement.Reasons, remarks(e, found[0])...)
+		judgement.Stops = stops(e, found[0], judgement.Verdict)
+		judgement.Reasons = slices.Concat(judgement.Reasons, judgement.Stops, remarks(e, found[0], judgement.Stops))
 		return judgement
 	}
 	reasons := make([]string, len(found))
@@ -33,7 +34,7 @@ func Judge(e Evidence) Judgement {
 		reasons[i] = fmt.Sprintf("%s: instances.id = %d, hidden = %t: the instance has a row in %d cells, as during a move between cells",
 			cell.Name, cell.Row.ID, cell.Row.Hidden, len(found))
 	}
-	return Judgement{Busy, reasons}
+	return Judgement{Verdict: Busy, Reasons: reasons}
 }
 
 func unread(e Evidence) (reasons []string) {
@@ -55,49 +56,49 @@ func unread(e Evidence) (reasons []string) {
 func judgeTraces(e Evidence) Judgement {
 	for _, cell := range e.Cells {
 		if cell.Archived {
-			return Judgement{Archived, []string{fmt.Sprintf("%s: shadow_instances has the row, instances has none", cell.Name)}}
+			return Judgement{Verdict: Archived, Reasons: []string{fmt.Sprintf("%s: shadow_instances has the row, instances has none", cell.Name)}}
 		}
 	}
 	if e.BuildRequest {
-		return Judgement{Busy, []string{"nova_api: build_requests has a row and no cell has the instance: it is about to be built"}}
+		return Judgement{Verdict: Busy, Reasons: []string{"nova_api: build_requests has a row and no cell has the instance: it is about to be built"}}
 	}
 	reasons := []string{fmt.Sprintf("instances and shadow_instances have no row in any of %d cells", len(e.Cells))}
 	if e.Mapping != nil {
 		reasons = append(reasons, "nova_api: instance_mappings still has a row")
 	}
-	return Judgement{Absent, reasons}
+	return Judgement{Verdict: Absent, Reasons: reasons}
 }
 
 func judgeRow(e Evidence, cell Cell) Judgement {
 	row := cell.Row
 	if row.Hidden {
-		return Judgement{Busy, []string{cell.fact("hidden", true, "it is the copy of a move between cells")}}
+		return Judgement{Verdict: Busy, Reasons: []string{cell.fact("hidden", true, "it is the copy of a move between cells")}}
 	}
 	switch row.Deleted {
 	case 0:
 		return judgeLiveRow(e, cell)
 	case row.ID:
-		return Judgement{Deleted, []string{cell.fact("deleted", row.Deleted, "it is the row's id, as Nova deletes")}}
+		return Judgement{Verdict: Deleted, Reasons: []string{cell.fact("deleted", row.Deleted, "it is the row's id, as Nova deletes")}}
 	}
 	// Nova no longer sees the row, so that a migration in flight only counts if
 	// something still works on it.
 	var moving []string
 	for _, migration := range cell.Migrations {
-		if idle, known := age(cell.Now, migration.UpdatedAt); !migration.Dead() && (!known || idle < e.MinAge) {
+		if !migration.Dead() && e.Fresh(cell.Now, migration.UpdatedAt) {
 			moving = append(moving, migrating(cell, migration))
 		}
 	}
 	if len(moving) > 0 {
-		return Judgement{Busy, moving}
+		return Judgement{Verdict: Busy, Reasons: moving}
 	}
-	return Judgement{Zombie, []string{cell.fact("deleted", row.Deleted,
+	return Judgement{Verdict: Zombie, Reasons: []string{cell.fact("deleted", row.Deleted,
 		fmt.Sprintf("neither 0 nor the row's id %d: Nova sees the instance neither alive nor deleted", row.ID))}}
 }
 
 // judgeLiveRow judges a row with deleted = 0.
 func judgeLiveRow(e Evidence, cell Cell) Judgement {
 	if busy := underWay(e, cell); len(busy) > 0 {
-		return Judgement{Busy, busy}
+		return Judgement{Verdict: Busy, Reasons: busy}
 	}
 	row := cell.Row
 	var stuck []string
@@ -111,20 +112,19 @@ func judgeLiveRow(e Evidence, cell Cell) Judgement {
 		stuck = append(stuck, cell.fact("task_state", row.TaskState, "the deletion was not finished"))
 	}
 	if len(stuck) > 0 {
-		return Judgement{Stuck, stuck}
+		return Judgement{Verdict: Stuck, Reasons: stuck}
 	}
 	reason := "deleted is 0: Nova looks after the instance"
 	if row.VMState == "soft-delete" {
 		reason = "deleted is 0: the owner can still restore the instance"
 	}
-	return Judgement{Live, []string{cell.fact("vm_state", row.VMState, reason)}}
+	return Judgement{Verdict: Live, Reasons: []string{cell.fact("vm_state", row.VMState, reason)}}
 }
 
 // underWay collects what must come to its end before a live row is judged.
 func underWay(e Evidence, cell Cell) (reasons []string) {
 	row := cell.Row
-	idle, known := age(cell.Now, latest(row.UpdatedAt, row.CreatedAt))
-	fresh := !known || idle < e.MinAge
+	fresh := e.Fresh(cell.Now, latest(row.UpdatedAt, row.CreatedAt))
 	if row.VMState == "building" {
 		reasons = append(reasons, cell.fact("vm_state", row.VMState, "the instance is being built"))
 	}
@@ -149,13 +149,29 @@ func underWay(e Evidence, cell Cell) (reasons []string) {
 	return reasons
 }
 
-// remarks are facts that decide nothing, but that an operator wants to know.
-func remarks(e Evidence, cell Cell) (remarks []string) {
-	if cell.Row.Locked {
-		remarks = append(remarks, cell.fact("locked", true, "somebody locked the instance; as in Nova, that does not stop an administrator"))
+// stops collects what somebody has put in the way of a deletion that the verdict would allow.
+func stops(e Evidence, cell Cell, verdict Verdict) (stops []string) {
+	if verdict != Stuck && verdict != Zombie {
+		return nil
+	}
+	// Nova lets an administrator delete a locked server (nova/compute/api.py check_instance_lock),
+	// but who locked it meant something by it.
+	if cell.Row.Locked && !e.AllowLocked {
+		stops = append(stops, cell.fact("locked", true,
+			"somebody locked the instance"+cell.Row.lockedReason()+": ask them, then openstack server unlock it, or give allow_locked: true"))
 	}
 	if cell.Row.DisableTerminate {
-		remarks = append(remarks, cell.fact("disable_terminate", true, "Nova's API answers 204 to a delete and ignores it"))
+		stops = append(stops, cell.fact("disable_terminate", true,
+			"somebody protected the instance: Nova's API answers 204 to a delete and ignores it (nova/compute/api.py _delete): "+
+				"if it may go, set disable_terminate = 0 in the row"))
+	}
+	return stops
+}
+
+// remarks are facts that decide nothing, but that an operator wants to know.
+func remarks(e Evidence, cell Cell, stops []string) (remarks []string) {
+	if cell.Row.Locked && len(stops) == 0 {
+		remarks = append(remarks, cell.fact("locked", true, "somebody locked the instance"+cell.Row.lockedReason()+" (openstack server unlock undoes that)"))
 	}
 	if cell.Row.Deleted == 0 {
 		remarks = append(remarks, leftElsewhere(cell)...)

@@ -13,7 +13,7 @@ var now = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 // base is an instance in ERROR that has been left alone for an hour: stuck.
 func base() Evidence {
 	return Evidence{
-		UUID: "6695eb01-f6a4-8304-79aa-97f2502e193f", MinAge: 5 * time.Minute,
+		UUID: "6695eb01-f6a4-8304-79aa-97f2502e193f", Policy: Policy{MinAge: 5 * time.Minute},
 		Mapping: &Mapping{HasCell: true, CellKnown: true},
 		Cells: []Cell{{Name: "cell0", Now: now}, {Name: "cell1", Now: now, Row: &Row{
 			ID: 43, Host: "compute1", VMState: "error", CreatedAt: now.Add(-48 * time.Hour), UpdatedAt: now.Add(-time.Hour),
@@ -25,6 +25,10 @@ func base() Evidence {
 func row(change func(*Row)) func(*Evidence) { return func(e *Evidence) { change(e.Cells[1].Row) } }
 
 func vmState(state string) func(*Evidence) { return row(func(r *Row) { r.VMState = state }) }
+
+func locked(reason string) func(*Evidence) {
+	return row(func(r *Row) { r.Locked, r.LockedReason = true, reason })
+}
 
 func task(state string) func(*Evidence) { return row(func(r *Row) { r.TaskState = state }) }
 
@@ -137,7 +141,8 @@ func TestTheVerdict(t *testing.T) {
 		{"D7 an active one without a mapping", []func(*Evidence){vmState("active"), func(e *Evidence) { e.Mapping = nil }}, Live, `active.*\n.*map_instances`},
 		{"P4 an evacuated one", []func(*Evidence){vmState("active"), evacuatedFrom("compute2")}, Live, `status = done \(m\): evacuated from compute2, where the next start`},
 		{"P4 an evacuated one that is deleted", []func(*Evidence){deleted(43), evacuatedFrom("compute2")}, Deleted, `as Nova deletes\n[^\n]*queued_for_delete = 0$`},
-		{"locked and stuck", []func(*Evidence){row(func(r *Row) { r.Locked = true })}, Stuck, `locked = true: .*administrator`},
+		{"X14 locked and stuck", []func(*Evidence){row(func(r *Row) { r.Locked = true })}, Stuck, `locked = true: somebody locked the instance: .*unlock.*allow_locked`},
+		{"X14 locked with a reason, and deleted by hand", []func(*Evidence){deleted(1), locked("legal\nhold")}, Zombie, `\(locked_reason: "legal\\nhold"\): ask them`},
 		{"protected and stuck", []func(*Evidence){row(func(r *Row) { r.DisableTerminate = true })}, Stuck, `disable_terminate = true`},
 
 		{"P1 a cell is down", []func(*Evidence){func(e *Evidence) { e.Cells[0].Failure = "connection refused" }}, Unknown, `cell0: the cell could not be read: connection refused`},
@@ -217,5 +222,57 @@ func TestWhichVerdictsRefuse(t *testing.T) {
 		if got := fmt.Sprint(verdict.Refuses(), verdict.Gone()); got != want {
 			t.Errorf("%s: refuses and gone are %s, want %s", verdict, got, want)
 		}
+	}
+}
+
+func TestWhatSomebodyForbadeStopsEveryStep(t *testing.T) {
+	protected := row(func(r *Row) { r.DisableTerminate = true })
+	allowed := func(e *Evidence) { e.AllowLocked = true }
+	for name, test := range map[string]struct {
+		facts   []func(*Evidence)
+		refuses bool
+	}{
+		"stuck":                                 {nil, false},
+		"locked":                                {[]func(*Evidence){locked("legal hold")}, true},
+		"locked, with consent":                  {[]func(*Evidence){locked("legal hold"), allowed}, false},
+		"locked, and deleted by hand":           {[]func(*Evidence){deleted(1), locked("")}, true},
+		"locked, and deleted as Nova does":      {[]func(*Evidence){deleted(43), locked("")}, false},
+		"protected":                             {[]func(*Evidence){protected}, true},
+		"protected, with consent to the locked": {[]func(*Evidence){protected, locked(""), allowed}, true},
+		"alive":                                 {[]func(*Evidence){vmState("active")}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			evidence := base()
+			for _, fact := range test.facts {
+				fact(&evidence)
+			}
+			if got := Judge(evidence); got.Refuses() != test.refuses {
+				t.Errorf("refuses: %t, want %t: %+v", got.Refuses(), test.refuses, got)
+			}
+		})
+	}
+}
+
+func TestWhatTheCallerItselfWroteIsNoSignOfLife(t *testing.T) {
+	since := func(at time.Time) func(*Evidence) { return func(e *Evidence) { e.UnchangedSince = at } }
+	for name, test := range map[string]struct {
+		facts []func(*Evidence)
+		want  Verdict
+	}{
+		"written by nobody knows whom":         {nil, Busy},
+		"not written since the caller did":     {[]func(*Evidence){since(now.Add(-time.Second))}, Stuck},
+		"written after the caller did":         {[]func(*Evidence){since(now.Add(-2 * time.Second))}, Busy},
+		"another's task begun since":           {[]func(*Evidence){since(now.Add(-time.Second)), task("rebuilding")}, Busy},
+		"no time in the row, so nobody's word": {[]func(*Evidence){since(now), row(func(r *Row) { r.UpdatedAt, r.CreatedAt = time.Time{}, time.Time{} })}, Busy},
+	} {
+		t.Run(name, func(t *testing.T) {
+			evidence := base()
+			for _, fact := range append([]func(*Evidence){task("deleting"), updated(time.Second)}, test.facts...) {
+				fact(&evidence)
+			}
+			if got := Judge(evidence); got.Verdict != test.want {
+				t.Errorf("got %+v, want %s", got, test.want)
+			}
+		})
 	}
 }

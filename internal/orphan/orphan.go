@@ -3,7 +3,10 @@
 // instance is one row of a table in its tests.
 package orphan
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // Verdict is what the evidence proves about an instance.
 type Verdict string
@@ -20,7 +23,7 @@ const (
 	Unknown  Verdict = "unknown"  // a source could not be read in full
 )
 
-// Refuses says whether a step must leave such an instance alone.
+// Refuses says whether the verdict alone forbids every step; see Judgement.Refuses.
 func (v Verdict) Refuses() bool { return v == Live || v == Busy || v == Unknown }
 
 // Gone says whether Nova no longer has the instance among the living, so that
@@ -31,6 +34,33 @@ func (v Verdict) Gone() bool { return v == Zombie || v == Deleted || v == Archiv
 type Judgement struct {
 	Verdict Verdict
 	Reasons []string
+	// Stops are those of the reasons that forbid every step, whatever the verdict: somebody
+	// has said no. Each names its way out.
+	Stops []string
+}
+
+// Refuses says whether a step must leave the instance alone.
+func (j Judgement) Refuses() bool { return j.Verdict.Refuses() || len(j.Stops) > 0 }
+
+// Policy is what the caller has decided about the judging.
+type Policy struct {
+	// MinAge is how long a row in the middle of a deletion must have been left
+	// alone before that deletion counts as abandoned.
+	MinAge time.Duration
+	// UnchangedSince is when the caller itself wrote the row, by the database's clock: a
+	// row that is no newer is not fresh, whatever MinAge is. Zero if it did not.
+	UnchangedSince time.Time
+	// AllowLocked is the consent to do away with an instance that somebody locked.
+	AllowLocked bool
+}
+
+// Fresh says whether something was written so lately that somebody may still be at work on it.
+func (p Policy) Fresh(now, at time.Time) bool {
+	if !p.UnchangedSince.IsZero() && !at.IsZero() && !at.After(p.UnchangedSince) {
+		return false
+	}
+	idle, known := age(now, at)
+	return !known || idle < p.MinAge
 }
 
 // Evidence is what was read about one instance.
@@ -42,9 +72,7 @@ type Evidence struct {
 	Mapping *Mapping
 	// BuildRequest says whether nova_api.build_requests has a row.
 	BuildRequest bool
-	// MinAge is how long a row in the middle of a deletion must have been left
-	// alone before that deletion counts as abandoned.
-	MinAge time.Duration
+	Policy
 }
 
 // Cell is what one cell's database knows.
@@ -79,6 +107,7 @@ type Row struct {
 	Host, VMState, TaskState        string
 	Hidden                          bool
 	Locked, DisableTerminate        bool
+	LockedReason                    string // "" if none was given
 	CreatedAt, UpdatedAt, DeletedAt time.Time
 }
 
@@ -95,6 +124,13 @@ func (r Row) Undated(now time.Time) bool {
 
 // Deleting says whether the row is in the middle of a deletion.
 func (r Row) Deleting() bool { return deleting(r.TaskState) || r.VMState == "deleted" }
+
+func (r Row) lockedReason() string {
+	if r.LockedReason == "" {
+		return ""
+	}
+	return fmt.Sprintf(" (locked_reason: %q)", r.LockedReason)
+}
 
 // Migration is a row of a cell's migrations table.
 type Migration struct {

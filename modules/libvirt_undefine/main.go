@@ -19,6 +19,7 @@ var module = ansible.Module{
 		{Name: "uuid", Aliases: []string{"instance_uuid"}, Type: ansible.Str, Required: true, Check: ansible.UUID},
 		{Name: "state", Type: ansible.Str, Default: absent, Choices: []string{absent, present}},
 		backup.FileOption,
+		backup.ContentOption,
 		{Name: "name", Aliases: []string{"guest"}, Type: ansible.Str},
 		{Name: "project_id", Type: ansible.Str},
 		{Name: "allow_foreign", Type: ansible.Bool, Default: false},
@@ -32,12 +33,10 @@ var module = ansible.Module{
 		{Name: "backup_dir", Type: ansible.Path, Default: backup.DefaultDir, Check: ansible.Absolute},
 		ansible.Timeout,
 	},
-	Rules: []ansible.Rule{
+	Rules: append(backup.SourceRules(present),
 		// A domain without Nova's metadata is named twice, by uuid and by name.
 		ansible.RequiredIf("allow_foreign", true, "name"),
-		ansible.RequiredIf("state", present, "backup_file"),
-		ansible.OnlyIf("backup_file", "state", present),
-	},
+	),
 	Run: run,
 }
 
@@ -55,20 +54,20 @@ const (
 )
 
 type parameters struct {
-	UUID                string `option:"uuid"`
-	State               string `option:"state"`
-	BackupFile          string `option:"backup_file"`
-	Name                string `option:"name"`
-	ProjectID           string `option:"project_id"`
-	AllowForeign        bool   `option:"allow_foreign"`
-	Destroy             bool   `option:"destroy"`
-	ManagedSave         string `option:"managed_save"`
-	SnapshotsMetadata   string `option:"snapshots_metadata"`
-	CheckpointsMetadata string `option:"checkpoints_metadata"`
-	NVRAM               string `option:"nvram"`
-	TPM                 string `option:"tpm"`
-	URI                 string `option:"uri"`
-	BackupDir           string `option:"backup_dir"`
+	UUID                string        `option:"uuid"`
+	State               string        `option:"state"`
+	Backup              backup.Source `option:",squash"`
+	Name                string        `option:"name"`
+	ProjectID           string        `option:"project_id"`
+	AllowForeign        bool          `option:"allow_foreign"`
+	Destroy             bool          `option:"destroy"`
+	ManagedSave         string        `option:"managed_save"`
+	SnapshotsMetadata   string        `option:"snapshots_metadata"`
+	CheckpointsMetadata string        `option:"checkpoints_metadata"`
+	NVRAM               string        `option:"nvram"`
+	TPM                 string        `option:"tpm"`
+	URI                 string        `option:"uri"`
+	BackupDir           string        `option:"backup_dir"`
 }
 
 func run(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {

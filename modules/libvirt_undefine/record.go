@@ -61,13 +61,13 @@ func (r record) sameAs(other record) bool {
 }
 
 // readRecord returns a backup as newRecord made it.
-func readRecord(path, uuid string) (record, error) {
+func readRecord(from backup.Source, uuid string) (record, error) {
 	var data record
-	if err := backup.Read(path, moduleName, uuid, &data); err != nil {
+	if err := from.Read(moduleName, uuid, &data); err != nil {
 		return record{}, err
 	}
 	if err := data.unpack(uuid); err != nil {
-		return record{}, fmt.Errorf("read the backup of %s: %s: %w", uuid, path, err)
+		return record{}, fmt.Errorf("read the backup of %s: %s: %w", uuid, from, err)
 	}
 	return data, nil
 }

@@ -43,7 +43,7 @@ func FuzzBackup(f *testing.F) {
 		if err := os.WriteFile(file, content, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		read, err := readRecord(file, uuid)
+		read, err := readRecord(backup.Source{File: file}, uuid)
 		if err != nil {
 			return
 		}

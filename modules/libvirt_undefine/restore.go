@@ -12,9 +12,9 @@ import (
 // restore reads, judges and, but in check mode, applies, as undefine does, but
 // the other way: from a backup to a domain that is defined and off.
 func restore(ctx context.Context, call *ansible.Call, libvirt domains, p parameters) (ansible.Answer, error) {
-	backedUp, err := readRecord(p.BackupFile, p.UUID)
+	backedUp, err := readRecord(p.Backup, p.UUID)
 	if err != nil {
-		return failure(p.BackupFile+" could not be read", err)
+		return failure(p.Backup.String()+" could not be read", err)
 	}
 	found, err := readRestoreEvidence(ctx, libvirt, backedUp, p)
 	if err != nil {
@@ -24,7 +24,7 @@ func restore(ctx context.Context, call *ansible.Call, libvirt domains, p paramet
 	planned, reasons := judgeRestore(found, p)
 	if len(reasons) > 0 {
 		result.Verdict, result.Reasons = refused, reasons
-		return result, fmt.Errorf("refused to restore domain %s (%s) from %s: %s", found.Record.Domain.Name, p.UUID, p.BackupFile, strings.Join(reasons, "; "))
+		return result, fmt.Errorf("refused to restore domain %s (%s) from %s: %s", found.Record.Domain.Name, p.UUID, p.Backup, strings.Join(reasons, "; "))
 	}
 	result.Warnings = planned.Warnings
 	title := fmt.Sprintf("domain %s (%s)", found.Record.Domain.Name, p.UUID)
@@ -48,7 +48,7 @@ func restore(ctx context.Context, call *ansible.Call, libvirt domains, p paramet
 	result.Warnings = append(result.Warnings, r.warnings...)
 	if err != nil {
 		result.Diff, result.Restored, result.LibvirtCode = nil, nil, libvirtCode(err)
-		return result, fmt.Errorf("restore %s from %s: %w", title, p.BackupFile, err)
+		return result, fmt.Errorf("restore %s from %s: %w", title, p.Backup, err)
 	}
 	return result, nil
 }

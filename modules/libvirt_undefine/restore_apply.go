@@ -28,7 +28,7 @@ type restoration struct {
 // apply writes files first: a domain that is defined is there with all it needs.
 func (r *restoration) apply(ctx context.Context, found restoreEvidence, planned restorePlan) (err error) {
 	domain := found.Record.Domain
-	own := record{Restored: r.p.BackupFile, Plan: planned.steps(domain, r.p.BackupDir)}
+	own := record{Restored: r.p.Backup.String(), Plan: planned.steps(domain, r.p.BackupDir)}
 	if found.Domain != nil {
 		own.Domain, own.XML = *found.Domain, found.Domain.XML
 	}
@@ -38,7 +38,7 @@ func (r *restoration) apply(ctx context.Context, found restoreEvidence, planned 
 	if err := r.carryOut(ctx, found, planned); err != nil {
 		return fmt.Errorf("%w; once that is dealt with, run this again: it goes on from here", err)
 	}
-	r.audit("restored %s of domain %s (%s) from %s", strings.Join(planned.restored(), ", "), domain.Name, r.p.UUID, r.p.BackupFile)
+	r.audit("restored %s of domain %s (%s) from %s", strings.Join(planned.restored(), ", "), domain.Name, r.p.UUID, r.p.Backup)
 	return r.verify(ctx, found, planned)
 }
 

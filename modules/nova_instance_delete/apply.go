@@ -54,7 +54,8 @@ func (t *task) consider(ctx context.Context) (sighting, plan, error) {
 	if against := (*refusal)(nil); errors.As(err, &against) {
 		t.reply.Reasons = against.reasons
 		if against.what == "" {
-			t.reply.Reasons = append(slices.Clone(judgement.Reasons), against.reasons...)
+			told := func(reason string) bool { return slices.Contains(judgement.Reasons, reason) }
+			t.reply.Reasons = slices.Concat(judgement.Reasons, slices.DeleteFunc(slices.Clone(against.reasons), told))
 		}
 	}
 	return s, next, err

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"time"
 
 	"nova-orphan/internal/compute"
 	"nova-orphan/internal/orphan"
@@ -30,6 +29,6 @@ func (t *task) look(ctx context.Context) (sighting, error) {
 }
 
 // evidence puts it in the form that package orphan judges.
-func (s sighting) evidence(minAge time.Duration) orphan.Evidence {
-	return s.server.Evidence(s.unmapped, s.migrations, minAge)
+func (s sighting) evidence(policy orphan.Policy) orphan.Evidence {
+	return s.server.Evidence(s.unmapped, s.migrations, policy)
 }

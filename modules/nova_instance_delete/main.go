@@ -5,12 +5,13 @@ package main
 import (
 	"context"
 	"os"
-	"time"
+	"slices"
 
 	"nova-orphan/internal/ansible"
 	"nova-orphan/internal/backup"
 	"nova-orphan/internal/compute"
 	"nova-orphan/internal/openstack"
+	"nova-orphan/internal/step"
 )
 
 func main() { os.Exit(ansible.Main(os.Args, os.Stdout, module())) }
@@ -26,10 +27,9 @@ func module() ansible.Module {
 			{Name: "reset_state", Type: ansible.Bool, Default: false},
 			{Name: "force", Type: ansible.Bool, Default: false},
 			{Name: "preserve_volumes", Type: ansible.Bool, Default: false},
-			{Name: "min_age", Type: ansible.Int, Default: 300, Check: ansible.AtLeast(0)},
 			{Name: "backup_dir", Type: ansible.Path, Default: backup.DefaultDir, Check: ansible.Absolute},
 			ansible.Timeout,
-		}, openstack.AuthOptions()...),
+		}, slices.Concat(step.PolicyOptions(), openstack.AuthOptions())...),
 		Rules: openstack.AuthRules(),
 		Run:   run,
 	}
@@ -37,16 +37,14 @@ func module() ansible.Module {
 
 type parameters struct {
 	openstack.Auth
+	step.Policy
 	InstanceUUID    string `option:"instance_uuid"`
 	Host            string `option:"host"`
 	ResetState      bool   `option:"reset_state"`
 	Force           bool   `option:"force"`
 	PreserveVolumes bool   `option:"preserve_volumes"`
-	MinAge          int    `option:"min_age"`
 	BackupDir       string `option:"backup_dir"`
 }
-
-func (p parameters) minAge() time.Duration { return time.Duration(p.MinAge) * time.Second }
 
 // servers is the Nova that this module needs.
 type servers interface {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,21 +32,22 @@ func judge(s sighting, p parameters) orphan.Judgement {
 	if s.server == nil {
 		return orphan.Judgement{Verdict: orphan.Absent, Reasons: []string{"API: no server has this UUID, in any project, and none is listed"}}
 	}
-	judgement := orphan.Judge(s.evidence(p.minAge()))
+	judgement := orphan.Judge(s.evidence(p.Judging()))
 	task := s.server.TaskState
 	if judgement.Verdict != orphan.Busy || task == "" || s.deleting() {
 		return judgement
 	}
-	withoutTask := s.evidence(p.minAge())
+	withoutTask := s.evidence(p.Judging())
 	withoutTask.Cells[0].Row.TaskState = ""
 	calm := orphan.Judge(withoutTask)
-	idle := s.idle()
+	idle, minAge := s.idle(), p.Judging().MinAge
+	abandoned := !p.Judging().Fresh(s.server.At, s.server.UpdatedAt())
 	switch {
-	case calm.Verdict == orphan.Stuck && p.ResetState && idle >= p.minAge():
-		calm.Reasons = append(calm.Reasons, fmt.Sprintf("API: instances.task_state = %s: for %s, longer than min_age (%s), and reset_state is given", task, idle, p.minAge()))
+	case calm.Verdict == orphan.Stuck && p.ResetState && abandoned:
+		calm.Reasons = append(calm.Reasons, fmt.Sprintf("API: instances.task_state = %s: for %s, longer than min_age (%s), and reset_state is given", task, idle, minAge))
 		return calm
 	case calm.Verdict == orphan.Stuck && p.ResetState:
-		judgement.Reasons = append(judgement.Reasons, fmt.Sprintf("reset_state resets the task only when nothing was written for min_age (%s), and it was %s ago", p.minAge(), idle))
+		judgement.Reasons = append(judgement.Reasons, fmt.Sprintf("reset_state resets the task only when nothing was written for min_age (%s), and it was %s ago", minAge, idle))
 	case calm.Verdict == orphan.Stuck:
 		judgement.Reasons = append(judgement.Reasons, "reset_state: true resets the task first, if nothing was written for min_age")
 	case calm.Verdict == orphan.Live:
@@ -71,7 +73,9 @@ func (s sighting) idle() time.Duration {
 // not been given up yet. That needs no request, only patience.
 func (s sighting) underWay(p parameters, judgement orphan.Judgement) bool {
 	// Whatever the clocks say.
-	return judgement.Verdict == orphan.Busy && s.deleting() && orphan.Judge(s.evidence(-p.minAge()-24*time.Hour)).Verdict == orphan.Stuck
+	policy := p.Judging()
+	policy.UnchangedSince = s.server.UpdatedAt()
+	return judgement.Verdict == orphan.Busy && s.deleting() && orphan.Judge(s.evidence(policy)).Verdict == orphan.Stuck
 }
 
 // decide gives the plan, or the refusal with all its reasons.
@@ -84,12 +88,12 @@ func decide(s sighting, judgement orphan.Judgement, p parameters) (plan, error) 
 		against.reasons = append(against.reasons, fmt.Sprintf(format, values...))
 	}
 	waiting := s.underWay(p, judgement)
-	if judgement.Verdict.Refuses() && !waiting {
+	switch {
+	case waiting:
+	case judgement.Verdict.Refuses():
 		against.what, against.reasons = fmt.Sprintf("instance %s is %s; ", s.uuid, judgement.Verdict), judgement.Reasons
-	}
-	// Nova lets an admin delete a locked server, but who locked it meant something by it.
-	if s.server.Locked && !waiting {
-		object("API: instances.locked = true: somebody locked the instance: openstack server unlock it, if it may go")
+	default:
+		against.reasons = slices.Clone(judgement.Stops)
 	}
 	if p.Host != "" && s.server.Host != p.Host {
 		object("host is %q, but the instance is on %q: names are compared exactly, since a short name and a full one are two hosts to Nova", p.Host, s.server.Host)

@@ -9,6 +9,7 @@ import (
 
 	"nova-orphan/internal/compute"
 	"nova-orphan/internal/orphan"
+	"nova-orphan/internal/step"
 )
 
 const uuid = "6695eb01-f6a4-8304-79aa-97f2502e193f"
@@ -112,7 +113,7 @@ func TestDecide(t *testing.T) {
 		{"gone", []change{func(s *sighting, _ *parameters) { s.server = nil }}, orphan.Absent, "", ``},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			s, p := base(), parameters{InstanceUUID: uuid, MinAge: 300}
+			s, p := base(), parameters{InstanceUUID: uuid, Policy: step.Policy{MinAge: 300}}
 			for _, one := range test.changes {
 				one(&s, &p)
 			}

@@ -33,7 +33,7 @@ func (r *purging) try(ctx context.Context) error {
 		}
 		return err
 	}
-	evidence := finding.Evidence(r.p.minAge())
+	evidence := finding.Evidence(r.p.Judging())
 	judgement := orphan.Judge(evidence)
 	if left := draw(evidence, judgement, nil); judgement.Verdict == orphan.Deleted {
 		r.settle(left.cell, left.api)
@@ -147,7 +147,7 @@ func (r *purging) readBack(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read back: %w", err)
 	}
-	evidence := finding.Evidence(r.p.minAge())
+	evidence := finding.Evidence(r.p.Judging())
 	judgement := orphan.Judge(evidence)
 	if judgement.Verdict != orphan.Deleted || !orphan.Finished(evidence) {
 		return fmt.Errorf("read back: instance %s is %s after the deletion: %v", r.p.InstanceUUID, judgement.Verdict, judgement.Reasons)

@@ -8,11 +8,11 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"time"
 
 	"nova-orphan/internal/ansible"
 	"nova-orphan/internal/backup"
 	"nova-orphan/internal/nova"
+	"nova-orphan/internal/step"
 )
 
 func main() { os.Exit(ansible.Main(os.Args, os.Stdout, module)) }
@@ -27,10 +27,11 @@ const (
 
 var module = ansible.Module{
 	Name: name,
-	Options: []ansible.Option{
+	Options: append([]ansible.Option{
 		{Name: "instance_uuid", Aliases: []string{"uuid", "server"}, Type: ansible.Str, Required: true, Check: ansible.UUID},
 		{Name: "state", Type: ansible.Str, Default: stateAbsent, Choices: []string{stateAbsent, statePresent}},
 		backup.FileOption,
+		backup.ContentOption,
 		{Name: "host", Type: ansible.Str},
 		{Name: "nova_conf", Type: ansible.Path},
 		{Name: "login_host", Type: ansible.Str},
@@ -41,13 +42,10 @@ var module = ansible.Module{
 		{Name: "config_file", Type: ansible.Path},
 		{Name: "ca_cert", Aliases: []string{"ssl_ca"}, Type: ansible.Path},
 		{Name: "login_db", Type: ansible.Str},
-		{Name: "min_age", Type: ansible.Int, Default: 300, Check: ansible.AtLeast(0)},
 		{Name: "backup_dir", Type: ansible.Path, Default: backup.DefaultDir, Check: ansible.Absolute},
 		ansible.Timeout,
-	},
-	Rules: []ansible.Rule{
-		ansible.RequiredIf("state", statePresent, "backup_file"),
-		ansible.OnlyIf("backup_file", "state", statePresent),
+	}, step.PolicyOptions()...),
+	Rules: append(backup.SourceRules(statePresent),
 		ansible.MutuallyExclusive("nova_conf", "login_host"),
 		ansible.MutuallyExclusive("nova_conf", "login_port"),
 		ansible.MutuallyExclusive("nova_conf", "login_user"),
@@ -56,22 +54,20 @@ var module = ansible.Module{
 		ansible.MutuallyExclusive("nova_conf", "config_file"),
 		ansible.MutuallyExclusive("nova_conf", "ca_cert"),
 		ansible.MutuallyExclusive("nova_conf", "login_db"),
-	},
+	),
 	Run: open,
 }
 
 type parameters struct {
-	InstanceUUID string     `option:"instance_uuid"`
-	State        string     `option:"state"`
-	BackupFile   string     `option:"backup_file"`
-	Host         string     `option:"host"`
-	NovaConf     string     `option:"nova_conf"`
-	Login        nova.Login `option:",squash"`
-	MinAge       int        `option:"min_age"`
-	BackupDir    string     `option:"backup_dir"`
+	step.Policy
+	InstanceUUID string        `option:"instance_uuid"`
+	State        string        `option:"state"`
+	Backup       backup.Source `option:",squash"`
+	Host         string        `option:"host"`
+	NovaConf     string        `option:"nova_conf"`
+	Login        nova.Login    `option:",squash"`
+	BackupDir    string        `option:"backup_dir"`
 }
-
-func (p parameters) minAge() time.Duration { return time.Duration(p.MinAge) * time.Second }
 
 func open(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
 	var p parameters

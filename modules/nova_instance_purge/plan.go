@@ -23,7 +23,7 @@ type plan struct {
 // decide gives the plan, or the refusal with all its reasons.
 func decide(evidence orphan.Evidence, judgement orphan.Judgement, instance *nova.Instance, host string) (plan, error) {
 	var refusals []string
-	if judgement.Verdict.Refuses() {
+	if judgement.Refuses() {
 		refusals = append(refusals, fmt.Sprintf("refused: instance %s is %s", evidence.UUID, judgement.Verdict))
 		refusals = append(refusals, judgement.Reasons...)
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"nova-orphan/internal/ansible"
-	"nova-orphan/internal/backup"
 	"nova-orphan/internal/nova"
 	"nova-orphan/internal/orphan"
 )
@@ -20,11 +19,11 @@ type saved struct {
 // restore puts back what a purge saved.
 func restore(ctx context.Context, call *ansible.Call, db databases, p parameters) (ansible.Answer, error) {
 	r := &restoring{run: newRun(call, db, p)}
-	if err := backup.Read(p.BackupFile, name, p.InstanceUUID, &r.from); err != nil {
+	if err := p.Backup.Read(name, p.InstanceUUID, &r.from); err != nil {
 		return r.answer, err
 	}
 	if r.from.State != stateAbsent {
-		return r.answer, fmt.Errorf("restore instance %s: %s is not of a run with state: absent; to undo a restore, run the module with state: absent", p.InstanceUUID, p.BackupFile)
+		return r.answer, fmt.Errorf("restore instance %s: %s is not of a run with state: absent; to undo a restore, run the module with state: absent", p.InstanceUUID, p.Backup)
 	}
 	err := r.insist(ctx, r.try)
 	return r.answer, err
@@ -44,7 +43,7 @@ func (r *restoring) try(ctx context.Context) error {
 		}
 		return err
 	}
-	judgement := orphan.Judge(finding.Evidence(r.p.minAge()))
+	judgement := orphan.Judge(finding.Evidence(r.p.Judging()))
 	restoration := finding.Restoration(r.from.Saved)
 	if judgement.Verdict != orphan.Unknown && len(restoration.Conflicts) == 0 {
 		r.settle(len(restoration.Cell) > 0, len(restoration.API) > 0)
@@ -101,7 +100,7 @@ func (r *restoring) describe(finding nova.Finding, judgement orphan.Judgement, r
 	r.answer.Verdict, r.answer.Reasons = string(judgement.Verdict), judgement.Reasons
 	r.answer.Instance = finding.Instance(judgement.Verdict)
 	r.answer.RequestSpec = finding.RequestSpec
-	if mapping := finding.Evidence(0).Mapping; mapping != nil {
+	if mapping := finding.Evidence(orphan.Policy{}).Mapping; mapping != nil {
 		r.answer.Mapped, r.answer.QueuedForDelete = mapping.CellKnown, mapping.QueuedForDelete
 	}
 	r.answer.Plan, r.answer.Diff = nil, nil
@@ -120,7 +119,7 @@ func (r *restoring) describe(finding nova.Finding, judgement orphan.Judgement, r
 func (r *restoring) write(ctx context.Context, finding nova.Finding, judgement orphan.Judgement, restoration nova.Restoration) error {
 	save := func() error {
 		data := backupOf(finding, judgement, r.answer.Plan)
-		data["state"], data["restores"] = statePresent, r.p.BackupFile
+		data["state"], data["restores"] = statePresent, r.p.Backup.String()
 		return r.save(data)
 	}
 	if len(restoration.Cell) > 0 {
@@ -159,7 +158,7 @@ func (r *restoring) readBack(ctx context.Context) error {
 	if left := append(append(restoration.Conflicts, restoration.Cell...), restoration.API...); len(left) > 0 {
 		return fmt.Errorf("read back: instance %s is not as it was saved: %v", r.p.InstanceUUID, left)
 	}
-	mapping := finding.Evidence(0).Mapping
+	mapping := finding.Evidence(orphan.Policy{}).Mapping
 	r.answer.QueuedForDelete = mapping != nil && mapping.QueuedForDelete
 	r.done()
 	return nil

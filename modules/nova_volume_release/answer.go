@@ -139,7 +139,7 @@ func (r *answer) object(e evidence, err error) {
 	if !errors.As(err, &against) {
 		return
 	}
-	if e.judgement.Verdict.Refuses() {
+	if e.judgement.Refuses() {
 		r.Reasons = against[1:] // the first names the verdict, and the next are its reasons
 		return
 	}
@@ -204,7 +204,7 @@ func sideOf(e evidence) map[string]any {
 func predict(e evidence, work plan) evidence {
 	after := e
 	gone := func(kind kind, id string) bool {
-		return slices.ContainsFunc(work.steps, func(s step) bool { return s.kind == kind && s.id == id })
+		return slices.ContainsFunc(work.steps, func(s action) bool { return s.kind == kind && s.id == id })
 	}
 	after.attachments = slices.DeleteFunc(slices.Clone(e.attachments), func(a cinder.Attachment) bool { return gone(detach, a.ID) })
 	after.snapshots = slices.DeleteFunc(slices.Clone(e.snapshots), func(s cinder.Snapshot) bool { return gone(deleteSnapshot, s.ID) })

@@ -16,13 +16,13 @@ import (
 
 // carryOut does the steps, and judges the instance anew before each: some wait for
 // Cinder, and nobody can put an attachment back.
-func (t *task) carryOut(ctx context.Context, reply *answer, steps []step) error {
+func (t *task) carryOut(ctx context.Context, reply *answer, steps []action) error {
 	for i, s := range steps {
 		said, err := t.witness.Testify(ctx, t.Instance)
 		if err != nil {
 			return fmt.Errorf("judge the instance anew: %w", err)
 		}
-		if said.judgement.Verdict.Refuses() {
+		if said.judgement.Refuses() {
 			reply.Verdict, reply.Reasons = string(said.judgement.Verdict), said.judgement.Reasons
 			return refusal(append([]string{fmt.Sprintf("instance %s is %s by now", t.Instance, said.judgement.Verdict)}, said.judgement.Reasons...))
 		}
@@ -43,7 +43,7 @@ func (t *task) carryOut(ctx context.Context, reply *answer, steps []step) error 
 
 // write does one step and waits until it shows. It says whether this call has
 // changed something, as far as it knows, also beside an error.
-func (t *task) write(ctx context.Context, s step) (bool, error) {
+func (t *task) write(ctx context.Context, s action) (bool, error) {
 	switch s.kind {
 	case preserve:
 		err := t.nova.KeepVolume(ctx, t.Instance, s.id)
@@ -87,7 +87,7 @@ var errNotYet = errors.New("the volume is not free yet")
 // gone. Cinder sets its status with the same request, so that it is soon clear what stays.
 const settling = 3 * time.Second
 
-func (t *task) detach(ctx context.Context, s step) (bool, error) {
+func (t *task) detach(ctx context.Context, s action) (bool, error) {
 	token, err := t.serviceToken(ctx)
 	if err != nil {
 		return false, fmt.Errorf("get a token of nova's service user: %w", err)
@@ -126,7 +126,7 @@ func explain(err error, byService bool) error {
 	return err
 }
 
-func (t *task) reset(ctx context.Context, s step) (bool, error) {
+func (t *task) reset(ctx context.Context, s action) (bool, error) {
 	v := volume{id: s.id}
 	var err error
 	if v.all, err = t.volumes.AttachmentsOf(ctx, s.id); err != nil {
@@ -141,7 +141,7 @@ func (t *task) reset(ctx context.Context, s step) (bool, error) {
 
 // deleteAndWait deletes, and waits until it is gone. Cinder sets the status deleting
 // before it answers, so that any other one says that it gave up.
-func (t *task) deleteAndWait(ctx context.Context, s step, remove func(context.Context, string) (bool, error), status func() (string, error)) (bool, error) {
+func (t *task) deleteAndWait(ctx context.Context, s action, remove func(context.Context, string) (bool, error), status func() (string, error)) (bool, error) {
 	deleted, err := remove(ctx, s.id)
 	if err != nil {
 		return false, err
@@ -159,7 +159,7 @@ func (t *task) deleteAndWait(ctx context.Context, s step, remove func(context.Co
 	return deleted, nil
 }
 
-func (t *task) releasePort(ctx context.Context, s step) (bool, error) {
+func (t *task) releasePort(ctx context.Context, s action) (bool, error) {
 	port, err := t.ports.Port(ctx, s.id)
 	// One that is another's by now is not ours to touch.
 	if err != nil || port == nil || port.DeviceID != t.Instance {

@@ -6,12 +6,13 @@ import (
 	"context"
 	"errors"
 	"os"
-	"time"
+	"slices"
 
 	"nova-orphan/internal/ansible"
 	"nova-orphan/internal/backup"
 	"nova-orphan/internal/nova"
 	"nova-orphan/internal/openstack"
+	"nova-orphan/internal/step"
 )
 
 func main() { os.Exit(ansible.Main(os.Args, os.Stdout, module())) }
@@ -42,10 +43,9 @@ func module() ansible.Module {
 			{Name: "delete_snapshots", Type: ansible.Bool, Default: false},
 			{Name: "reset_volumes", Type: ansible.Bool, Default: false},
 			{Name: "ports", Type: ansible.Str, Default: release, Choices: []string{keep, release}},
-			{Name: "min_age", Type: ansible.Int, Default: 300, Check: ansible.AtLeast(0)},
 			{Name: "backup_dir", Type: ansible.Path, Default: backup.DefaultDir, Check: ansible.Absolute},
 			ansible.Timeout,
-		}, openstack.AuthOptions()...),
+		}, slices.Concat(step.PolicyOptions(), openstack.AuthOptions())...),
 		Rules: append(rules, openstack.AuthRules()...),
 		Run:   run,
 	}
@@ -70,6 +70,7 @@ func neitherKeptNorDeleted(values map[string]any) error {
 
 type parameters struct {
 	openstack.Auth
+	step.Policy
 	Instance        string `option:"instance_uuid"`
 	State           string `option:"state"`
 	PreserveVolumes bool   `option:"preserve_volumes"`
@@ -77,7 +78,6 @@ type parameters struct {
 	DeleteSnapshots bool   `option:"delete_snapshots"`
 	ResetVolumes    bool   `option:"reset_volumes"`
 	Ports           string `option:"ports"`
-	MinAge          int    `option:"min_age"`
 	BackupDir       string `option:"backup_dir"`
 }
 
@@ -94,7 +94,7 @@ type task struct {
 	// seen are the volumes met, and doubted a write whose answer was lost.
 	seen    seen
 	memory  memory
-	doubted *step
+	doubted *action
 	saved   record // the last backup
 	// seesAll says that Cinder shows all projects.
 	seesAll bool
@@ -120,7 +120,7 @@ func run(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
 		return nil, err
 	}
 	defer databases.Close()
-	t.witness = fromDatabases{databases, time.Duration(t.MinAge) * time.Second}
+	t.witness = fromDatabases{databases, t.Judging()}
 	return t.do(ctx)
 }
 
@@ -137,7 +137,7 @@ func connect(ctx context.Context, call *ansible.Call) (*task, error) {
 	if err := t.find(cloud); err != nil {
 		return nil, err
 	}
-	t.witness = fromAPI{t.nova, time.Duration(t.MinAge) * time.Second}
+	t.witness = fromAPI{t.nova, t.Judging()}
 	token := ""
 	t.serviceToken = func(ctx context.Context) (_ string, err error) {
 		if token == "" {

@@ -23,8 +23,8 @@ const (
 	deletePort     kind = "delete_port"   // a port that Nova made
 )
 
-// step is one write.
-type step struct {
+// action is one write.
+type action struct {
 	kind kind
 	id   string // of the volume, attachment, snapshot or port
 	// volume is the attachment's.
@@ -32,11 +32,11 @@ type step struct {
 	text   string
 }
 
-func (s step) same(other step) bool { return s.kind == other.kind && s.id == other.id }
+func (s action) same(other action) bool { return s.kind == other.kind && s.id == other.id }
 
 // plan is what is to be done, and what stays as it is all the same.
 type plan struct {
-	steps []step
+	steps []action
 	// foreseen is what Nova itself does later.
 	foreseen []string
 	// remains is what is left of the instance, each with the reason, and with what a
@@ -45,7 +45,7 @@ type plan struct {
 }
 
 func (p *plan) add(kind kind, id, volume, format string, values ...any) {
-	p.steps = append(p.steps, step{kind, id, volume, fmt.Sprintf(format, values...)})
+	p.steps = append(p.steps, action{kind, id, volume, fmt.Sprintf(format, values...)})
 }
 
 func (p *plan) leave(format string, values ...any) {
@@ -64,7 +64,7 @@ func (r *refusal) object(format string, values ...any) {
 // decide gives the plan, or the refusal.
 func decide(e evidence, p parameters) (plan, error) {
 	var against refusal
-	if e.judgement.Verdict.Refuses() {
+	if e.judgement.Refuses() {
 		against.object("instance %s is %s", p.Instance, e.judgement.Verdict)
 		against = append(against, e.judgement.Reasons...)
 	}

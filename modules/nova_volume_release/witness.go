@@ -40,7 +40,7 @@ type fromDatabases struct {
 	databases interface {
 		Find(ctx context.Context, uuid string) (nova.Finding, error)
 	}
-	minAge time.Duration
+	policy orphan.Policy
 }
 
 // Testify implements witness.
@@ -49,7 +49,7 @@ func (d fromDatabases) Testify(ctx context.Context, uuid string) (testimony, err
 	if err != nil {
 		return testimony{judgement: orphan.Judgement{Verdict: orphan.Unknown}}, err
 	}
-	said := testimony{judgement: orphan.Judge(finding.Evidence(d.minAge)), mapped: true, made: map[string]bool{}}
+	said := testimony{judgement: orphan.Judge(finding.Evidence(d.policy)), mapped: true, made: map[string]bool{}}
 	instance := finding.Instance(said.judgement.Verdict)
 	if instance == nil {
 		return said, nil
@@ -73,7 +73,7 @@ func (d fromDatabases) Testify(ctx context.Context, uuid string) (testimony, err
 // whatever way, and not who made a port.
 type fromAPI struct {
 	api    novaAPI
-	minAge time.Duration
+	policy orphan.Policy
 }
 
 // Testify implements witness.
@@ -96,7 +96,7 @@ func (a fromAPI) Testify(ctx context.Context, uuid string) (testimony, error) {
 			return unknown, fmt.Errorf("ask nova about the volumes of %s: %w", uuid, err)
 		}
 	}
-	said := testimony{judgement: orphan.Judge(server.Evidence(unmapped, migrations, a.minAge)), mapped: true}
+	said := testimony{judgement: orphan.Judge(server.Evidence(unmapped, migrations, a.policy)), mapped: true}
 	for _, v := range server.Volumes {
 		device := devices[v.ID]
 		said.mappings = append(said.mappings, mapping{

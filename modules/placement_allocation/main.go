@@ -30,21 +30,21 @@ func module() ansible.Module {
 			{Name: "project_id", Type: ansible.Str},
 			{Name: "user_id", Type: ansible.Str},
 			backup.FileOption,
+			backup.ContentOption,
 			{Name: "verify_consumer", Type: ansible.Bool, Default: true},
 			{Name: "backup_dir", Type: ansible.Path, Default: backup.DefaultDir, Check: ansible.Absolute},
 			ansible.Timeout,
 		}, openstack.AuthOptions()...),
 		Rules: append([]ansible.Rule{
-			ansible.RequiredOneOf("consumer", "resource_provider", "backup_file"),
+			ansible.RequiredOneOf("consumer", "resource_provider", "backup_file", "backup_content"),
 			ansible.RequiredIf("state", absent, "consumer"),
 			ansible.OnlyIf("resources", "state", present),
 			ansible.OnlyIf("project_id", "state", present),
 			ansible.OnlyIf("user_id", "state", present),
 			ansible.OnlyIf("backup_file", "state", present),
-			ansible.MutuallyExclusive("backup_file", "resource_provider"),
-			ansible.MutuallyExclusive("backup_file", "resources"),
-			ansible.MutuallyExclusive("backup_file", "project_id"),
-			ansible.MutuallyExclusive("backup_file", "user_id"),
+			ansible.OnlyIf("backup_content", "state", present),
+			ansible.MutuallyExclusive("backup_file", "backup_content"),
+			notWithBackup("resource_provider", "resources", "project_id", "user_id"),
 			presentFromOptionsOrBackup,
 		}, openstack.AuthRules()...),
 		Run: run,
@@ -65,7 +65,7 @@ type parameters struct {
 	ProjectID      string              `option:"project_id"`
 	UserID         string              `option:"user_id"`
 	VerifyConsumer bool                `option:"verify_consumer"`
-	BackupFile     string              `option:"backup_file"`
+	Backup         backup.Source       `option:",squash"`
 	BackupDir      string              `option:"backup_dir"`
 }
 
@@ -164,7 +164,7 @@ func (t *task) judgeAndApply(ctx context.Context, reply *answer) error {
 
 // wanted is what the options ask for, with the provider tree that they name.
 func (t *task) wanted(ctx context.Context, reply *answer) (wanted, error) {
-	if t.BackupFile != "" {
+	if t.Backup.Given() {
 		return t.wantedFrom(ctx)
 	}
 	w := wanted{state: t.State, resources: t.Resources, projectID: t.ProjectID, userID: t.UserID, named: t.Provider}

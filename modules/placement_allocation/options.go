@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"nova-orphan/internal/ansible"
+	"nova-orphan/internal/backup"
 	"nova-orphan/internal/placement"
 )
 
@@ -55,9 +56,9 @@ func amountOf(value any) (int, error) {
 // presentFromOptionsOrBackup: what to put there is either said or read.
 func presentFromOptionsOrBackup(values map[string]any) error {
 	consumers, _ := values["consumer"].([]any)
-	if _, restoring := values["backup_file"]; restoring {
+	if source := backupOption(values); source != "" {
 		if len(consumers) > 1 {
-			return fmt.Errorf("argument 'consumer' takes at most one UUID with backup_file, got: %d", len(consumers))
+			return fmt.Errorf("argument 'consumer' takes at most one UUID with %s, got: %d", source, len(consumers))
 		}
 		return nil
 	}
@@ -68,6 +69,29 @@ func presentFromOptionsOrBackup(values map[string]any) error {
 		return fmt.Errorf("argument 'consumer' takes exactly one UUID with state: present, got: %d", len(consumers))
 	}
 	return nil
+}
+
+// backupOption is the option that gives a backup, if one does.
+func backupOption(values map[string]any) string {
+	for _, option := range []ansible.Option{backup.FileOption, backup.ContentOption} {
+		if _, given := values[option.Name]; given {
+			return option.Name
+		}
+	}
+	return ""
+}
+
+// notWithBackup: what a backup says is not to be said twice.
+func notWithBackup(options ...string) ansible.Rule {
+	return func(values map[string]any) error {
+		source := backupOption(values)
+		for _, option := range options {
+			if _, given := values[option]; given && source != "" {
+				return ansible.MutuallyExclusive(source, option)(values)
+			}
+		}
+		return nil
+	}
 }
 
 func sortedKeys[V any](of map[string]V) []string {

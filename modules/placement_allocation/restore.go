@@ -4,12 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-
-	"github.com/tidwall/gjson"
 
 	"nova-orphan/internal/ansible"
-	"nova-orphan/internal/backup"
 	"nova-orphan/internal/placement"
 )
 
@@ -64,19 +60,19 @@ func planRestore(now placement.Allocation, r restoring) (step, error) {
 
 // readBackup reads the backup, whose consumer must be that of the option, if given.
 func (t *task) readBackup() (*record, error) {
-	content, err := os.ReadFile(t.BackupFile)
+	whose, err := t.Backup.UUID()
 	if err != nil {
-		return nil, fmt.Errorf("read the backup: %w", err)
+		return nil, err
 	}
-	uuid, err := ansible.UUID(gjson.GetBytes(content, "uuid").String())
+	uuid, err := ansible.UUID(whose)
 	if err != nil {
-		return nil, fmt.Errorf("read the backup: %s is no backup of nova-orphan: it has no uuid", t.BackupFile)
+		return nil, fmt.Errorf("read the backup: %s is no backup of nova-orphan: its uuid is none", t.Backup)
 	}
 	if len(t.Consumers) == 0 {
 		t.Consumers = []string{uuid.(string)}
 	}
 	saved := &record{}
-	if err := backup.Read(t.BackupFile, name, t.Consumers[0], saved); err != nil {
+	if err := t.Backup.Read(name, t.Consumers[0], saved); err != nil {
 		return nil, err
 	}
 	return saved, nil
@@ -129,7 +125,7 @@ func (t *task) wantedFrom(ctx context.Context) (wanted, error) {
 		r.left = &left
 	}
 	if err != nil {
-		return w, fmt.Errorf("read the backup of %s: %s: %w", t.Consumers[0], t.BackupFile, err)
+		return w, fmt.Errorf("read the backup of %s: %s: %w", t.Consumers[0], t.Backup, err)
 	}
 	for _, h := range content.Held {
 		known, err := t.learn(ctx, h.Provider)

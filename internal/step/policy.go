@@ -1,0 +1,41 @@
+// Package step has what every changing module says in the same words.
+package step
+
+import (
+	"fmt"
+	"time"
+
+	"nova-orphan/internal/ansible"
+	"nova-orphan/internal/orphan"
+)
+
+// PolicyOptions are the options that say how an instance is judged.
+func PolicyOptions() []ansible.Option {
+	return []ansible.Option{
+		{Name: "min_age", Type: ansible.Int, Default: 300, Check: ansible.AtLeast(0)},
+		{Name: "unchanged_since", Type: ansible.Str, Check: isTime},
+		{Name: "allow_locked", Type: ansible.Bool, Default: false},
+	}
+}
+
+// Policy are the values of PolicyOptions; embed it in a module's parameters.
+type Policy struct {
+	// MinAge is in seconds.
+	MinAge         int    `option:"min_age"`
+	UnchangedSince string `option:"unchanged_since"`
+	AllowLocked    bool   `option:"allow_locked"`
+}
+
+// Judging is the policy in the judge's terms.
+func (p Policy) Judging() orphan.Policy {
+	since, _ := time.Parse(time.RFC3339, p.UnchangedSince)
+	return orphan.Policy{MinAge: time.Duration(p.MinAge) * time.Second, UnchangedSince: since, AllowLocked: p.AllowLocked}
+}
+
+func isTime(value any) (any, error) {
+	text, _ := value.(string)
+	if _, err := time.Parse(time.RFC3339, text); err != nil {
+		return nil, fmt.Errorf("takes a time like 2026-11-26T20:34:16Z, as the answers have it in updated_at, got: %q", text)
+	}
+	return value, nil
+}
