@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -19,9 +20,16 @@ const longestChain = 200
 // disks, which libvirt looks for only when it starts one. A path that is not there is
 // in another mount namespace, or the domain could not start either.
 func (u *DomainUse) Follow() error {
-	for _, path := range append([]string{}, u.Uses...) {
-		if err := u.followLinks(path); err != nil {
+	for _, path := range slices.Clone(u.Uses) {
+		target, err := follow(path)
+		if err != nil {
 			return fmt.Errorf("where does %s of domain %s (%s) lead? %w", path, u.Name, u.UUID, err)
+		}
+		u.add(target)
+		for i := range u.Disks {
+			if u.Disks[i].Source == path {
+				u.Disks[i].Target = target
+			}
 		}
 	}
 	for _, disk := range u.Disks {
@@ -35,16 +43,13 @@ func (u *DomainUse) Follow() error {
 	return nil
 }
 
-func (u *DomainUse) followLinks(path string) error {
+// follow returns where a path leads, or nothing where it is none or not there.
+func follow(path string) (string, error) {
 	if !filepath.IsAbs(path) {
-		return nil
+		return "", nil
 	}
 	target, err := filepath.EvalSymlinks(path)
-	if err != nil {
-		return unlessNotThere(err)
-	}
-	u.add(target)
-	return nil
+	return target, unlessNotThere(err)
 }
 
 func (u *DomainUse) followChain(path string) error {
@@ -61,10 +66,12 @@ func (u *DomainUse) followChain(path string) error {
 		if !filepath.IsAbs(name) && !strings.Contains(name, ":") {
 			name = filepath.Join(filepath.Dir(path), name)
 		}
-		u.add(name)
-		if err := u.followLinks(name); err != nil {
+		target, err := follow(name)
+		if err != nil {
 			return err
 		}
+		u.add(name)
+		u.add(target)
 		path = name
 	}
 	return errors.New("its backing chain has no end")

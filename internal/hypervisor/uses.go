@@ -28,6 +28,7 @@ type DomainUse struct {
 // DiskUse is a disk as such, without its backing chain.
 type DiskUse struct {
 	Source   string // as Disk's
+	Target   string // the file that Source leads to, by Follow
 	File     bool   // a file of the host's
 	ReadOnly bool
 	// Serial is the volume's id where Nova attached one (nova/virt/libvirt/volume/volume.py
