@@ -70,15 +70,19 @@ func (c *Connection) Close() {
 // anew if the connection was lost, as by a restart of the daemon; calls that
 // change something do not, since they may have been carried out.
 func (c *Connection) Domain(ctx context.Context, uuid string) (Domain, error) {
-	domain, err := c.domain(ctx, uuid)
+	return again(ctx, c, func() (Domain, error) { return c.domain(ctx, uuid) })
+}
+
+func again[T any](ctx context.Context, c *Connection, read func() (T, error)) (T, error) {
+	value, err := read()
 	if !errors.Is(err, ErrUnreachable) {
-		return domain, err
+		return value, err
 	}
 	c.Close()
 	if err := c.open(ctx); err != nil {
-		return Domain{}, err
+		return value, err
 	}
-	return c.domain(ctx, uuid)
+	return read()
 }
 
 func (c *Connection) domain(ctx context.Context, uuid string) (Domain, error) {
@@ -92,6 +96,49 @@ func (c *Connection) domain(ctx context.Context, uuid string) (Domain, error) {
 		domain, err := c.read(uuid, handle)
 		return domain, c.explain(op, err)
 	})
+}
+
+// DomainUses tells of all domains of the host what they use. One that goes meanwhile
+// uses nothing any more.
+func (c *Connection) DomainUses(ctx context.Context) ([]DomainUse, error) {
+	return again(ctx, c, func() ([]DomainUse, error) { return c.domainUses(ctx) })
+}
+
+func (c *Connection) domainUses(ctx context.Context) ([]DomainUse, error) {
+	const op = "read what the host's domains use"
+	return await(ctx, op, func() ([]DomainUse, error) {
+		handles, err := c.conn.ListAllDomains(0)
+		if err != nil {
+			return nil, c.explain(op, err)
+		}
+		uses := []DomainUse{}
+		for i := range handles {
+			defer func() { _ = handles[i].Free() }()
+			use, err := readUse(&handles[i])
+			if errors.Is(err, libvirt.ERR_NO_DOMAIN) {
+				continue
+			}
+			if err != nil {
+				return nil, c.explain(op, err)
+			}
+			if !IsRemote(c.uri) {
+				if err := use.Follow(); err != nil {
+					return nil, err
+				}
+				use.PID = guestPID(use)
+			}
+			uses = append(uses, use)
+		}
+		return uses, nil
+	})
+}
+
+// ProcessUses tells which processes of this host have open what matters.
+func (c *Connection) ProcessUses(ctx context.Context, matters func(path string) bool) ([]ProcessUse, error) {
+	if IsRemote(c.uri) {
+		return nil, fmt.Errorf("the processes of the host at %s cannot be seen from here: run it on the hypervisor itself", c.uri)
+	}
+	return processUses(ctx, "/proc", "/sys", matters)
 }
 
 // Named returns the uuid of the domain with this name, or ErrNoDomain.

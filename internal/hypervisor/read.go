@@ -80,6 +80,27 @@ func readState(handle *libvirt.Domain, domain *Domain) (err error) {
 	return err
 }
 
+// readUse reads the definition even of a domain that runs: what stands there it uses
+// when it is started again.
+func readUse(handle *libvirt.Domain) (DomainUse, error) {
+	active, err := handle.IsActive()
+	if err != nil {
+		return DomainUse{}, err
+	}
+	current, err := handle.GetXMLDesc(0)
+	if err != nil {
+		return DomainUse{}, err
+	}
+	if !active {
+		return ParseDomainUse(false, current)
+	}
+	defined, err := handle.GetXMLDesc(libvirt.DOMAIN_XML_INACTIVE)
+	if err != nil {
+		return DomainUse{}, err
+	}
+	return ParseDomainUse(true, current, defined)
+}
+
 // snapshots lists parents before their children, the order to define them again in.
 func (c *Connection) snapshots(handle *libvirt.Domain, version Version) ([]Record, error) {
 	flags := libvirt.DOMAIN_SNAPSHOT_LIST_METADATA

@@ -21,6 +21,14 @@ func OpenReadOnly(context.Context, string) (*Connection, error) { return nil, er
 // Domain always fails.
 func (*Connection) Domain(context.Context, string) (Domain, error) { return Domain{}, errWithout }
 
+// DomainUses always fails.
+func (*Connection) DomainUses(context.Context) ([]DomainUse, error) { return nil, errWithout }
+
+// ProcessUses always fails.
+func (*Connection) ProcessUses(context.Context, func(string) bool) ([]ProcessUse, error) {
+	return nil, errWithout
+}
+
 // Destroy always fails.
 func (*Connection) Destroy(context.Context, string, int) error { return errWithout }
 

@@ -15,6 +15,7 @@ type step struct {
 	libvirt domains
 	p       parameters
 	audit   func(format string, values ...any)
+	usage   usage // as it was looked at last
 
 	changed    bool
 	poweredOff bool
@@ -56,6 +57,7 @@ func (s *step) apply(ctx context.Context, found evidence, planned plan) error {
 		case err != nil:
 			return err
 		}
+		s.usage = found.Usage
 		var reasons []string
 		if planned, reasons = judge(found, s.p); len(reasons) > 0 {
 			return &refusal{found.Domain, reasons}
@@ -150,10 +152,18 @@ func (s *step) backup(found evidence, planned plan) error {
 	if s.backedUp != nil && data.sameAs(*s.backedUp) {
 		return nil
 	}
-	path, err := backup.Write(s.p.BackupDir, s.p.UUID, moduleName, data)
+	path, err := writeRecord(s.p, data)
 	if err != nil {
-		return fmt.Errorf("%w: make room there or give another backup_dir", err)
+		return err
 	}
 	s.backupFile, s.backedUp = path, data
 	return nil
+}
+
+func writeRecord(p parameters, data any) (string, error) {
+	path, err := backup.Write(p.BackupDir, p.UUID, moduleName, data)
+	if err != nil {
+		return "", fmt.Errorf("%w: make room there or give another backup_dir", err)
+	}
+	return path, nil
 }

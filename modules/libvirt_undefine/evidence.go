@@ -23,6 +23,8 @@ type evidence struct {
 	// Missing are files that the domain cannot start without, and that are not
 	// there already.
 	Missing []string
+	// Usage is what the host's domains and processes use, of which some may be this domain's.
+	Usage usage
 }
 
 // state is what a domain keeps in small files of its own.
@@ -60,6 +62,8 @@ const (
 // domains is what this module needs of libvirt.
 type domains interface {
 	Domain(ctx context.Context, uuid string) (hypervisor.Domain, error)
+	DomainUses(ctx context.Context) ([]hypervisor.DomainUse, error)
+	ProcessUses(ctx context.Context, matters func(path string) bool) ([]hypervisor.ProcessUse, error)
 	Destroy(ctx context.Context, uuid string, id int) error
 	Undefine(ctx context.Context, judged hypervisor.Domain, flags hypervisor.Flags) error
 	Named(ctx context.Context, name string) (uuid string, err error)
@@ -69,7 +73,19 @@ type domains interface {
 	SetAutostart(ctx context.Context, uuid string) error
 }
 
+// readEvidence returns the domain with an error, too, where it is only not to be told
+// who uses its files.
 func readEvidence(ctx context.Context, libvirt domains, p parameters) (evidence, error) {
+	found, err := readDomain(ctx, libvirt, p)
+	if err != nil {
+		return evidence{}, err
+	}
+	found.Usage, err = readUsage(ctx, libvirt, p)
+	return found, err
+}
+
+// readDomain reads what a backup holds.
+func readDomain(ctx context.Context, libvirt domains, p parameters) (evidence, error) {
 	domain, err := libvirt.Domain(ctx, p.UUID)
 	if err != nil {
 		return evidence{}, err
@@ -87,7 +103,7 @@ func readEvidence(ctx context.Context, libvirt domains, p parameters) (evidence,
 
 // missingFiles are not to be seen from here, as all those of a container are.
 func missingFiles(definition hypervisor.Definition, uri string) (missing []string) {
-	if isRemote(uri) {
+	if hypervisor.IsRemote(uri) {
 		return nil
 	}
 	for _, path := range definition.Files {
@@ -102,7 +118,7 @@ func missingFiles(definition hypervisor.Definition, uri string) (missing []strin
 // domain with firmware='efi' (qemu_domain.c qemuDomainNVRAMPathFormat).
 func nvramPath(domain hypervisor.Domain, uri string) string {
 	switch {
-	case domain.UEFI == nil || isRemote(uri):
+	case domain.UEFI == nil || hypervisor.IsRemote(uri):
 		return ""
 	case domain.UEFI.Path == "" && isSystem(uri):
 		return filepath.Join(nvramFolder, domain.Name+"_VARS.fd")
@@ -113,13 +129,7 @@ func nvramPath(domain hypervisor.Domain, uri string) string {
 
 func isSystem(uri string) bool {
 	parsed, err := url.Parse(uri)
-	return err == nil && parsed.Path == "/system" && !isRemote(uri)
-}
-
-// isRemote: the files that libvirt tells of are then not those of this host.
-func isRemote(uri string) bool {
-	parsed, err := url.Parse(uri)
-	return err != nil || parsed.Host != ""
+	return err == nil && parsed.Path == "/system" && !hypervisor.IsRemote(uri)
 }
 
 // readState reads the file or all files of the folder at path.

@@ -17,7 +17,7 @@ var module = ansible.Module{
 	Name: moduleName,
 	Options: []ansible.Option{
 		{Name: "uuid", Aliases: []string{"instance_uuid"}, Type: ansible.Str, Required: true, Check: ansible.UUID},
-		{Name: "state", Type: ansible.Str, Default: absent, Choices: []string{absent, present}},
+		{Name: "state", Type: ansible.Str, Default: absent, Choices: []string{absent, present, written}},
 		backup.FileOption,
 		backup.ContentOption,
 		{Name: "name", Aliases: []string{"guest"}, Type: ansible.Str},
@@ -90,8 +90,12 @@ func run(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
 
 // bring the domain into the state that is asked for.
 func bring(ctx context.Context, call *ansible.Call, libvirt domains, p parameters) (ansible.Answer, error) {
-	if p.State == present {
+	switch p.State {
+	case present:
 		return restore(ctx, call, libvirt, p)
+	case written:
+		return save(ctx, call, libvirt, p)
+	default:
+		return undefine(ctx, call, libvirt, p)
 	}
-	return undefine(ctx, call, libvirt, p)
 }

@@ -36,6 +36,7 @@ func judge(found evidence, p parameters) (plan, []string) {
 	j.saved()
 	j.nvram()
 	j.tpm()
+	j.reasons = append(j.reasons, objections(found.Usage.users(p))...)
 	for _, disk := range found.Domain.Disks {
 		j.plan.LeftBehind = append(j.plan.LeftBehind, disk.Source)
 	}

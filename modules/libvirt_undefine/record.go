@@ -14,6 +14,8 @@ import (
 
 // record is a backup's data: enough to define the domain again.
 type record struct {
+	// State is written where the backup is all that was done, by state: saved.
+	State       string            `json:"state,omitempty"`
 	Domain      hypervisor.Domain `json:"domain"`
 	XML         string            `json:"xml"`
 	Snapshots   []string          `json:"snapshots_xml,omitempty"`

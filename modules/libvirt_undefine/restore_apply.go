@@ -10,7 +10,6 @@ import (
 	"strings"
 	"syscall"
 
-	"nova-orphan/internal/backup"
 	"nova-orphan/internal/hypervisor"
 )
 
@@ -32,8 +31,8 @@ func (r *restoration) apply(ctx context.Context, found restoreEvidence, planned 
 	if found.Domain != nil {
 		own.Domain, own.XML = *found.Domain, found.Domain.XML
 	}
-	if r.recordFile, err = backup.Write(r.p.BackupDir, r.p.UUID, moduleName, own); err != nil {
-		return fmt.Errorf("%w: make room there or give another backup_dir", err)
+	if r.recordFile, err = writeRecord(r.p, own); err != nil {
+		return err
 	}
 	if err := r.carryOut(ctx, found, planned); err != nil {
 		return fmt.Errorf("%w; once that is dealt with, run this again: it goes on from here", err)

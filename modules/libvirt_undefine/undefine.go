@@ -16,6 +16,9 @@ const (
 	removable = "removable"
 	refused   = "refused"
 	unknown   = "unknown"
+	// Of a domain to write down:
+	savable = "savable"
+	written = "saved" // the last backup says the same already
 	// Of a domain to restore:
 	restorable = "restorable"
 	present    = "present" // it is there already, as in the backup
@@ -32,21 +35,26 @@ type answer struct {
 	// Lost is what no restore brings back.
 	Lost        []string `json:"lost,omitempty"`
 	LibvirtCode int      `json:"libvirt_code,omitempty"`
+	// Users and Images are there, if empty, wherever it was looked for them.
+	Users  []user             `json:"users,omitzero"`
+	Images []hypervisor.Image `json:"images,omitzero"`
 }
 
 // undefine reads, judges and, but in check mode, applies.
 func undefine(ctx context.Context, call *ansible.Call, libvirt domains, p parameters) (ansible.Answer, error) {
 	found, err := readEvidence(ctx, libvirt, p)
-	if errors.Is(err, hypervisor.ErrNoDomain) {
-		return &answer{Result: ansible.Result{
-			Verdict: absent,
-			Msg:     fmt.Sprintf("no domain %s at %s", p.UUID, p.URI),
-		}}, nil
-	}
-	if err != nil {
+	switch {
+	case errors.Is(err, hypervisor.ErrNoDomain):
+		return withoutDomain(ctx, libvirt, p)
+	case err != nil && found.Domain.UUID != "":
+		result, err := failure("who uses the files of instance "+p.UUID+" could not be read", err)
+		result.Found, result.Domain = true, &found.Domain
+		return result, err
+	case err != nil:
 		return failure("domain "+p.UUID+" could not be read", err)
 	}
 	result := &answer{Found: true, Domain: &found.Domain}
+	result.tell(found.Usage, p)
 	planned, reasons := judge(found, p)
 	if len(reasons) > 0 {
 		result.Verdict, result.Reasons = refused, reasons
@@ -59,8 +67,9 @@ func undefine(ctx context.Context, call *ansible.Call, libvirt domains, p parame
 	}
 	writes, cancel := call.Steadfast(ctx)
 	defer cancel()
-	s := step{libvirt: libvirt, p: p, audit: call.Audit}
+	s := step{libvirt: libvirt, p: p, audit: call.Audit, usage: found.Usage}
 	err = s.apply(writes, found, planned)
+	result.tell(s.usage, p)
 	if s.anew != nil {
 		result.Domain = s.anew
 		result.describe(s.anewPlan, *s.anew, p)
@@ -81,6 +90,25 @@ func undefine(ctx context.Context, call *ansible.Call, libvirt domains, p parame
 		result.Diff, result.Removed, result.LeftBehind, result.Lost = nil, nil, nil, nil
 	}
 	return result, nil
+}
+
+// withoutDomain is success only where nobody uses what the instance may have left:
+// nova-compute removes its folder even so.
+func withoutDomain(ctx context.Context, libvirt domains, p parameters) (ansible.Answer, error) {
+	found, err := readUsage(ctx, libvirt, p)
+	if err != nil {
+		return failure("who uses the files of instance "+p.UUID+" could not be read", err)
+	}
+	result := &answer{Result: ansible.Result{Verdict: absent, Msg: fmt.Sprintf("no domain %s at %s", p.UUID, p.URI)}}
+	result.tell(found, p)
+	if result.Reasons = objections(result.Users); len(result.Reasons) > 0 {
+		return result, fmt.Errorf("there is no domain %s at %s, but its files are in use: %s", p.UUID, p.URI, strings.Join(result.Reasons, "; "))
+	}
+	return result, nil
+}
+
+func (a *answer) tell(found usage, p parameters) {
+	a.Users, a.Images = found.users(p), found.images(p.UUID)
 }
 
 // describe fills in what a real run and --check both say.
@@ -106,7 +134,7 @@ func (r *refusal) Error() string {
 }
 
 // failure is the answer where nothing could be judged.
-func failure(reason string, err error) (ansible.Answer, error) {
+func failure(reason string, err error) (*answer, error) {
 	return &answer{
 		Result:      ansible.Result{Verdict: unknown, Reasons: []string{reason}},
 		LibvirtCode: libvirtCode(err),

@@ -15,6 +15,8 @@ import (
 // Libvirt is what the contract is about.
 type Libvirt interface {
 	Domain(ctx context.Context, uuid string) (hypervisor.Domain, error)
+	DomainUses(ctx context.Context) ([]hypervisor.DomainUse, error)
+	ProcessUses(ctx context.Context, matters func(path string) bool) ([]hypervisor.ProcessUse, error)
 	Destroy(ctx context.Context, uuid string, id int) error
 	Named(ctx context.Context, name string) (uuid string, err error)
 	Undefine(ctx context.Context, judged hypervisor.Domain, flags hypervisor.Flags) error
@@ -39,7 +41,7 @@ const (
 // no domain of the contract's left from the case before, and a folder in which
 // QEMU may use files.
 func TestContract(t *testing.T, open func(t *testing.T) (libvirt Libvirt, host Host, folder string)) {
-	run := func(name string, guest Guest, check func(t *testing.T, libvirt Libvirt, before hypervisor.Domain, folder string)) {
+	var run runner = func(name string, guest Guest, check func(t *testing.T, libvirt Libvirt, before hypervisor.Domain, folder string)) {
 		t.Run(name, func(t *testing.T) {
 			libvirt, host, folder := open(t)
 			guest.UUID, guest.Name = someUUID, someName
@@ -170,6 +172,7 @@ func TestContract(t *testing.T, open func(t *testing.T) (libvirt Libvirt, host H
 			wantInvalid(t, libvirt.Undefine(t.Context(), read(t, libvirt), 0))
 			undefine(t, libvirt, hypervisor.CheckpointsMetadata)
 		})
+	testUses(t, run)
 	run("what may go is gone before the rest is refused", Guest{Snapshot: "s1", ManagedSave: true, Disk: "contract.qcow2"},
 		func(t *testing.T, libvirt Libvirt, _ hypervisor.Domain, _ string) {
 			wantInvalid(t, libvirt.Undefine(t.Context(), read(t, libvirt), hypervisor.SnapshotsMetadata))

@@ -7,6 +7,7 @@ import (
 	"os"
 	"reflect"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -23,6 +24,8 @@ type Fake struct {
 	// Between is called between the adapter's look at a domain and libvirt's
 	// undefine: the instant that no client can close.
 	Between func(uuid string)
+	// Processes are those of the host besides the guests' own QEMUs.
+	Processes []hypervisor.ProcessUse
 	// Writes are the requests that would change something, in order.
 	Writes []string
 
@@ -125,6 +128,58 @@ func (f *Fake) domain(g *guest) (hypervisor.Domain, error) {
 	domain.Definition, err = hypervisor.ParseDefinition(g.UUID, domain.XML)
 	return domain, err
 }
+
+// DomainUses is as hypervisor.Connection's.
+func (f *Fake) DomainUses(context.Context) (uses []hypervisor.DomainUse, err error) {
+	if f.Before != nil {
+		if err := f.Before("list", ""); err != nil {
+			return nil, err
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, g := range f.guests {
+		use, err := hypervisor.ParseDomainUse(g.Running, g.definition)
+		if err != nil {
+			return nil, err
+		}
+		if g.Backing != "" {
+			use.Uses = append(use.Uses, g.Backing)
+		}
+		if g.Running {
+			use.PID = g.pid()
+		}
+		uses = append(uses, use)
+	}
+	slices.SortFunc(uses, func(a, b hypervisor.DomainUse) int { return strings.Compare(a.Name, b.Name) })
+	return uses, nil
+}
+
+// ProcessUses is as hypervisor.Connection's.
+func (f *Fake) ProcessUses(_ context.Context, matters func(string) bool) (found []hypervisor.ProcessUse, err error) {
+	if f.Before != nil {
+		if err := f.Before("processes", ""); err != nil {
+			return nil, err
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	all := slices.Clone(f.Processes)
+	for _, g := range f.guests {
+		if g.Running {
+			all = append(all, hypervisor.ProcessUse{PID: g.pid(), Command: "qemu-system-x86", Guest: g.Name, GuestUUID: g.UUID, Uses: []string{g.Disk, g.Backing, g.NVRAM}})
+		}
+	}
+	for _, process := range all {
+		process.Uses = slices.DeleteFunc(slices.Clone(process.Uses), func(path string) bool { return path == "" || !matters(path) })
+		if len(process.Uses) > 0 || process.GuestUUID != "" {
+			found = append(found, process)
+		}
+	}
+	return found, nil
+}
+
+func (g *guest) pid() int { return 1000 + g.id }
 
 // Named is as hypervisor.Connection's.
 func (f *Fake) Named(_ context.Context, name string) (string, error) {

@@ -18,6 +18,7 @@ type Guest struct {
 	Snapshot    string // the name of one
 	Checkpoint  string // the name of one; needs Disk
 	Disk        string // the path of a qcow2 image
+	Backing     string // the path of Disk's backing file, which must be there
 	NVRAM       string // the path of a file of UEFI variables
 	TPM         bool
 	Foreign     bool   // without Nova's metadata

@@ -54,7 +54,11 @@ func (v Virsh) Add(g Guest) error {
 		return err
 	}
 	if g.Disk != "" {
-		if out, err := exec.Command("qemu-img", "create", "-q", "-f", "qcow2", g.Disk, "16M").CombinedOutput(); err != nil {
+		create := []string{"create", "-q", "-f", "qcow2"}
+		if g.Backing != "" {
+			create = append(create, "-F", "qcow2", "-b", g.Backing)
+		}
+		if out, err := exec.Command("qemu-img", append(create, g.Disk, "16M")...).CombinedOutput(); err != nil {
 			return fmt.Errorf("qemu-img: %w: %s", err, out)
 		}
 	}

@@ -1,0 +1,208 @@
+package hypervisor
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// ProcessUse is a process of the host, or a loop device, and what it has open.
+type ProcessUse struct {
+	PID     int    // 0: a loop device, whose file the kernel itself has open
+	Command string // the kernel's name of the process (comm), or of the device
+	// Guest and GuestUUID are of a QEMU's command line, whoever started it.
+	Guest, GuestUUID string
+	Uses             []string
+}
+
+// IsRemote says that libvirt's files and processes are not those of this host.
+func IsRemote(uri string) bool {
+	parsed, err := url.Parse(uri)
+	return err != nil || parsed.Host != ""
+}
+
+// processUses asks the kernel of this host who has open what matters, in the kernel's
+// own spelling. QEMUs are told even where they have none of it. What cannot be read is
+// an error: nobody can then say that nothing is in use.
+func processUses(ctx context.Context, proc, sys string, matters func(path string) bool) ([]ProcessUse, error) {
+	const op = "look for processes that use its files"
+	// A process that hangs in the kernel can make its files in /proc hang, too.
+	return await(ctx, op, func() ([]ProcessUse, error) {
+		found, err := readProcesses(proc, matters)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w: run it on the hypervisor itself, as root (become: true)", op, err)
+		}
+		loops, err := readLoops(sys, matters)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w: run it on the hypervisor itself, as root (become: true)", op, err)
+		}
+		return append(found, loops...), nil
+	})
+}
+
+func readProcesses(proc string, matters func(string) bool) (found []ProcessUse, err error) {
+	entries, err := os.ReadDir(proc)
+	if err != nil {
+		return nil, err
+	}
+	for _, entry := range entries {
+		pid, err := strconv.Atoi(entry.Name())
+		if err != nil || pid == os.Getpid() {
+			continue
+		}
+		process, err := readProcess(filepath.Join(proc, entry.Name()), matters)
+		switch {
+		case ended(err):
+		case err != nil:
+			return nil, err
+		case len(process.Uses) > 0 || process.GuestUUID != "":
+			process.PID = pid
+			found = append(found, process)
+		}
+	}
+	if !slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() == strconv.Itoa(os.Getpid()) }) {
+		return nil, fmt.Errorf("%s does not have the processes that are here", proc)
+	}
+	return found, nil
+}
+
+// ended: the process is gone, and with it what it used.
+func ended(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH)
+}
+
+func readProcess(folder string, matters func(string) bool) (process ProcessUse, err error) {
+	comm, err := os.ReadFile(filepath.Join(folder, "comm"))
+	if err != nil {
+		return process, err
+	}
+	process.Command = strings.TrimSpace(string(comm))
+	line, err := os.ReadFile(filepath.Join(folder, "cmdline"))
+	if err != nil {
+		return process, err
+	}
+	process.Guest, process.GuestUUID = guestOf(strings.Split(string(line), "\x00"))
+	if process.Uses, err = openFiles(filepath.Join(folder, "fd"), matters); err != nil {
+		return process, err
+	}
+	mapped, err := mappedFiles(filepath.Join(folder, "maps"), matters)
+	for _, path := range mapped {
+		if !slices.Contains(process.Uses, path) {
+			process.Uses = append(process.Uses, path)
+		}
+	}
+	return process, err
+}
+
+// guestOf reads -uuid UUID and -name guest=NAME,..., as libvirt and people write them.
+func guestOf(arguments []string) (name, uuid string) {
+	if !strings.Contains(filepath.Base(arguments[0]), "qemu") && !strings.Contains(filepath.Base(arguments[0]), "kvm") {
+		return "", ""
+	}
+	for i := 1; i+1 < len(arguments); i++ {
+		switch strings.TrimPrefix(arguments[i], "-") {
+		case "-uuid", "uuid":
+			uuid = strings.ToLower(arguments[i+1])
+		case "-name", "name":
+			name, _, _ = strings.Cut(strings.TrimPrefix(arguments[i+1], "guest="), ",")
+		}
+	}
+	return name, uuid
+}
+
+func openFiles(folder string, matters func(string) bool) (paths []string, err error) {
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return nil, err
+	}
+	for _, entry := range entries {
+		link := filepath.Join(folder, entry.Name())
+		path, err := os.Readlink(link)
+		switch {
+		case ended(err): // closed
+			continue
+		case err != nil:
+			return nil, err
+		case !filepath.IsAbs(path) || !matters(path) || slices.Contains(paths, path):
+			continue
+		}
+		// A folder that is open is being looked at, as by nova-compute when it removes it.
+		info, err := os.Stat(link)
+		switch {
+		case ended(err):
+		case err != nil:
+			return nil, err
+		case !info.IsDir() && !isDeleted(info):
+			paths = append(paths, path)
+		}
+	}
+	return paths, nil
+}
+
+// isDeleted: the last name of the file is gone, so that nobody can take it away any more.
+func isDeleted(info fs.FileInfo) bool {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return ok && stat.Nlink == 0
+}
+
+// mappedFiles are those whose descriptor may be closed: programs, and memory of guests.
+func mappedFiles(path string, matters func(string) bool) (paths []string, err error) {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	for line := range bytes.Lines(content) {
+		at := bytes.IndexByte(line, '/')
+		if at < 0 {
+			continue
+		}
+		mapped := strings.TrimSuffix(string(line[at:]), "\n")
+		if matters(mapped) && !strings.HasSuffix(mapped, " (deleted)") && !slices.Contains(paths, mapped) {
+			paths = append(paths, mapped)
+		}
+	}
+	return paths, nil
+}
+
+// readLoops: no process has open what a loop device has, as after losetup.
+func readLoops(sys string, matters func(string) bool) (found []ProcessUse, err error) {
+	files, err := filepath.Glob(filepath.Join(sys, "block", "loop*", "loop", "backing_file"))
+	if err != nil {
+		return nil, err
+	}
+	for _, file := range files {
+		content, err := os.ReadFile(file)
+		if err != nil && !ended(err) && !errors.Is(err, syscall.ENXIO) {
+			return nil, err
+		}
+		if path := strings.TrimSpace(string(content)); matters(path) && !strings.HasSuffix(path, " (deleted)") {
+			found = append(found, ProcessUse{Command: filepath.Base(filepath.Dir(filepath.Dir(file))), Uses: []string{path}})
+		}
+	}
+	return found, nil
+}
+
+// guestPID reads libvirt's own note (util/virpidfile.c virPidFileBuildPath).
+func guestPID(use DomainUse) int {
+	if !use.Active || !use.QEMU {
+		return 0
+	}
+	content, err := os.ReadFile(filepath.Join("/run/libvirt/qemu", use.Name+".pid"))
+	if err != nil {
+		return 0
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(content)))
+	if err != nil {
+		return 0
+	}
+	return pid
+}

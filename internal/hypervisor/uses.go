@@ -1,0 +1,175 @@
+package hypervisor
+
+import (
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"strings"
+)
+
+// DomainUse is a domain of the host and all that it uses, as far as libvirt and the
+// images' own headers tell.
+type DomainUse struct {
+	UUID, Name string
+	Active     bool
+	// QEMU: an active one is a process of the host's.
+	QEMU bool
+	// PID is that process as libvirt's pid file has it; 0 where that is not to be seen from here.
+	PID   int
+	Disks []DiskUse
+	// Uses are all paths and images that are named anywhere: disks with their backing
+	// chains, logs, kernels, shared folders, and where links lead.
+	Uses []string
+}
+
+// DiskUse is a disk as such, without its backing chain.
+type DiskUse struct {
+	Source   string // as Disk's
+	Target   string // the file that Source leads to, by Follow
+	File     bool   // a file of the host's
+	ReadOnly bool
+	// Serial is the volume's id where Nova attached one (nova/virt/libvirt/volume/volume.py
+	// LibvirtBaseVolumeDriver.get_config), and empty for Nova's own disks.
+	Serial string
+	Image  *Image // nil: not in Ceph
+}
+
+// Image is an image in Ceph, and by what it is reached.
+type Image struct {
+	Pool  string   `json:"pool"`
+	Image string   `json:"image"`
+	User  string   `json:"user,omitempty"`
+	Hosts []string `json:"hosts,omitempty"`
+}
+
+type usingXML struct {
+	XMLName xml.Name `xml:"domain"`
+	Type    string   `xml:"type,attr"`
+	Name    string   `xml:"name"`
+	UUID    string   `xml:"uuid"`
+	Disks   []struct {
+		Type     string    `xml:"type,attr"`
+		Auth     authXML   `xml:"auth"`
+		ReadOnly *struct{} `xml:"readonly"`
+		Serial   string    `xml:"serial"`
+		Source   struct {
+			sourceXML
+			Auth  authXML `xml:"auth"`
+			Hosts []struct {
+				Name string `xml:"name,attr"`
+				Port string `xml:"port,attr"`
+			} `xml:"host"`
+		} `xml:"source"`
+	} `xml:"devices>disk"`
+}
+
+type authXML struct {
+	User string `xml:"username,attr"`
+}
+
+// ParseDomainUse reads what a domain's XML names: its definition's, and of one that
+// runs also its live one's, which has the backing chains.
+func ParseDomainUse(active bool, texts ...string) (DomainUse, error) {
+	use := DomainUse{Active: active}
+	for _, text := range texts {
+		var domain usingXML
+		if err := xml.Unmarshal([]byte(text), &domain); err != nil {
+			return use, fmt.Errorf("read what a domain uses: %w", err)
+		}
+		if use.UUID != "" && use.UUID != domain.UUID || domain.UUID == "" {
+			return use, fmt.Errorf("read what domain %s uses: its definition names the uuid %q", use.UUID, domain.UUID)
+		}
+		use.UUID, use.Name, use.QEMU = domain.UUID, domain.Name, domain.Type == "qemu" || domain.Type == "kvm"
+		use.addDisks(domain)
+		if err := use.addNamed(text); err != nil {
+			return use, fmt.Errorf("read what domain %s uses: %w", use.UUID, err)
+		}
+	}
+	return use, nil
+}
+
+func (u *DomainUse) addDisks(domain usingXML) {
+	for _, disk := range domain.Disks {
+		found := DiskUse{
+			Source: disk.Source.String(), File: disk.Type == "file", ReadOnly: disk.ReadOnly != nil, Serial: strings.TrimSpace(disk.Serial),
+		}
+		if slices.ContainsFunc(u.Disks, func(d DiskUse) bool { return d.Source == found.Source }) || found.Source == "" {
+			continue
+		}
+		// A pool's name has no slash, but a namespace may stand between it and the image.
+		if at := strings.LastIndex(disk.Source.Name, "/"); disk.Source.Protocol == "rbd" && at >= 0 {
+			found.Image = &Image{Pool: disk.Source.Name[:at], Image: disk.Source.Name[at+1:], User: disk.Auth.User + disk.Source.Auth.User}
+			for _, host := range disk.Source.Hosts {
+				address := host.Name
+				if host.Port != "" {
+					address = net.JoinHostPort(host.Name, host.Port)
+				}
+				found.Image.Hosts = append(found.Image.Hosts, address)
+			}
+		}
+		u.Disks = append(u.Disks, found)
+	}
+}
+
+// addNamed takes whatever has a slash: a device that this release of libvirt has and
+// that nobody thought of here names its files somehow, too.
+func (u *DomainUse) addNamed(text string) error {
+	decoder := xml.NewDecoder(strings.NewReader(text))
+	for {
+		token, err := decoder.Token()
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
+		}
+		switch token := token.(type) {
+		case xml.StartElement:
+			// What people write about a domain is no use of it.
+			if slices.Contains([]string{"metadata", "title", "description"}, token.Name.Local) {
+				if err := decoder.Skip(); err != nil {
+					return err
+				}
+				continue
+			}
+			u.addElement(token)
+		case xml.CharData:
+			if text := strings.TrimSpace(string(token)); strings.Contains(text, "/") {
+				u.add(text)
+			}
+		}
+	}
+}
+
+func (u *DomainUse) addElement(element xml.StartElement) {
+	var source sourceXML
+	// What <qemu:commandline> says has a form of its own.
+	verbatim := strings.HasPrefix(element.Name.Space, "http://libvirt.org/schemas/domain/qemu/")
+	for _, attribute := range element.Attr {
+		switch attribute.Name.Local {
+		case "protocol":
+			source.Protocol = attribute.Value
+		case "name":
+			source.Name = attribute.Value
+		case "pool":
+			source.Pool = attribute.Value
+		case "volume":
+			source.Volume = attribute.Value
+		}
+		if attribute.Name.Space != "xmlns" && (verbatim || strings.Contains(attribute.Value, "/")) && source.Protocol == "" {
+			u.add(attribute.Value)
+		}
+	}
+	if element.Name.Local == "source" && (source.Protocol != "" || source.Volume != "") {
+		u.add(source.String())
+	}
+}
+
+func (u *DomainUse) add(what string) {
+	if what != "" && !slices.Contains(u.Uses, what) {
+		u.Uses = append(u.Uses, what)
+	}
+}

@@ -1,0 +1,245 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"nova-orphan/internal/hypervisor"
+)
+
+// user is somebody else who uses what is the instance's.
+type user struct {
+	Kind string   `json:"kind"`
+	Name string   `json:"name"`
+	UUID string   `json:"uuid,omitempty"`
+	PID  int      `json:"pid,omitempty"`
+	Uses []string `json:"uses"`
+	// off: a domain that would use it when it is started.
+	off bool
+}
+
+// Kinds of users.
+const (
+	aDomain  = "domain"
+	aProcess = "process"
+	aDevice  = "device" // a loop device
+	// aVolume is a domain that uses a volume of the orphan's: Cinder says whose that is.
+	aVolume = "volume"
+)
+
+// usage is what the host's domains and processes use.
+type usage struct {
+	Domains   []hypervisor.DomainUse
+	Processes []hypervisor.ProcessUse
+}
+
+// readUsage looks at the domains first: one that is started after that is a process.
+func readUsage(ctx context.Context, libvirt domains, p parameters) (found usage, err error) {
+	for range attempts {
+		if found.Domains, err = libvirt.DomainUses(ctx); err != nil {
+			return usage{}, err
+		}
+		own := ownFiles(p.UUID, found.Domains)
+		found.Processes, err = libvirt.ProcessUses(ctx, func(path string) bool { return belongs(p, path) || slices.Contains(own, path) })
+		if err != nil {
+			return usage{}, err
+		}
+		if err = found.complete(); err == nil {
+			return found, nil
+		}
+	}
+	return usage{}, err
+}
+
+// complete wants the QEMU of each domain that is on: else the processes that are to be
+// seen are not the host's, as in a container with processes of its own.
+func (u usage) complete() error {
+	for _, domain := range u.Domains {
+		seen := slices.ContainsFunc(u.Processes, func(p hypervisor.ProcessUse) bool { return p.GuestUUID == domain.UUID })
+		if domain.Active && domain.QEMU && !seen {
+			return fmt.Errorf("domain %s (%s) is on, but its QEMU is not among the processes to be seen from here, "+
+				"so that it cannot be told who uses the instance's files: run it where the host's processes are seen", domain.Name, domain.UUID)
+		}
+	}
+	return nil
+}
+
+// users lists who else uses the instance's files, images and volumes.
+func (u usage) users(p parameters) (users []user) {
+	users = []user{}
+	own := u.domain(p.UUID)
+	files, volumes := ownFiles(p.UUID, u.Domains), volumesOf(p, own)
+	for _, domain := range u.Domains {
+		if domain.UUID == p.UUID {
+			continue
+		}
+		found := user{Kind: aDomain, Name: domain.Name, UUID: domain.UUID, PID: domain.PID, off: !domain.Active}
+		for _, what := range domain.Uses {
+			if belongs(p, what) || slices.Contains(files, what) {
+				found.add(what)
+			}
+		}
+		for _, process := range u.Processes {
+			if domain.Active && process.GuestUUID == domain.UUID && (domain.PID == 0 || domain.PID == process.PID) {
+				found.PID = process.PID
+				found.add(process.Uses...)
+			}
+		}
+		if len(found.Uses) > 0 {
+			users = append(users, found)
+		}
+		found.Kind, found.Uses = aVolume, nil
+		for _, what := range domain.Uses {
+			if slices.Contains(volumes, what) {
+				found.add(what)
+			}
+		}
+		if len(found.Uses) > 0 {
+			users = append(users, found)
+		}
+	}
+	for _, process := range u.Processes {
+		if len(process.Uses) > 0 && !u.known(process) && !slices.Contains(daemons, process.Command) {
+			users = append(users, userOf(process))
+		}
+	}
+	slices.SortStableFunc(users, func(a, b user) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name), cmp.Compare(a.PID, b.PID))
+	})
+	return users
+}
+
+// daemons are libvirt's own, which hold files on behalf of its domains: virtlogd the
+// console's log, virtlockd the disks.
+var daemons = []string{"libvirtd", "virtqemud", "virtstoraged", "virtlogd", "virtlockd"}
+
+// known: it is the QEMU of a domain, which is told as that or is the orphan's own. One
+// that somebody has started with the command line of the domain is not.
+func (u usage) known(process hypervisor.ProcessUse) bool {
+	return process.GuestUUID != "" && slices.ContainsFunc(u.Domains, func(d hypervisor.DomainUse) bool {
+		return d.UUID == process.GuestUUID && d.Active && (d.PID == 0 || d.PID == process.PID)
+	})
+}
+
+func userOf(process hypervisor.ProcessUse) user {
+	found := user{Kind: aProcess, Name: process.Command, UUID: process.GuestUUID, PID: process.PID, Uses: process.Uses}
+	if process.PID == 0 {
+		found.Kind = aDevice
+	}
+	if process.Guest != "" {
+		found.Name += " " + process.Guest
+	}
+	return found
+}
+
+func (u *user) add(uses ...string) {
+	for _, what := range uses {
+		if !slices.Contains(u.Uses, what) {
+			u.Uses = append(u.Uses, what)
+		}
+	}
+}
+
+// objection is the reason that the user is; a volume's is none.
+func (u user) objection() string {
+	uses := strings.Join(u.Uses, ", ")
+	switch {
+	case u.Kind == aVolume:
+		return ""
+	case u.Kind == aDevice:
+		return fmt.Sprintf("%s has %s, which may go with the instance: detach it (losetup --detach), then run this again", u.Name, uses)
+	case u.Kind == aProcess:
+		return fmt.Sprintf("process %d (%s) has %s open, which may go with the instance: end it or move the files away, then run this again", u.PID, u.Name, uses)
+	case u.off:
+		return fmt.Sprintf("domain %s (%s), which is off, uses %s, which may go with the instance: move the disk away or undefine that domain, then run this again", u.Name, u.UUID, uses)
+	default:
+		return fmt.Sprintf("domain %s (%s) runs from %s, which may go with the instance: shut it down and move the disk away, then run this again", u.Name, u.UUID, uses)
+	}
+}
+
+func objections(users []user) (reasons []string) {
+	for _, user := range users {
+		if reason := user.objection(); reason != "" {
+			reasons = append(reasons, reason)
+		}
+	}
+	return reasons
+}
+
+// images are those in Ceph that nova-compute removes with the instance, by prefix
+// (nova/virt/libvirt/driver.py _cleanup_rbd): the play asks Ceph who watches them.
+func (u usage) images(uuid string) []hypervisor.Image {
+	images := []hypervisor.Image{}
+	own := u.domain(uuid)
+	for _, disk := range own.Disks {
+		if disk.Image != nil && strings.HasPrefix(disk.Image.Image, uuid+"_") {
+			images = append(images, *disk.Image)
+		}
+	}
+	return images
+}
+
+func (u usage) domain(uuid string) hypervisor.DomainUse {
+	for _, domain := range u.Domains {
+		if domain.UUID == uuid {
+			return domain
+		}
+	}
+	return hypervisor.DomainUse{UUID: uuid}
+}
+
+// belongs says whether nova-compute removes this with the instance: its folder UUID,
+// UUID_resize or UUID_del (nova/virt/libvirt/utils.py get_instance_path, driver.py
+// delete_instance_files), the images and logical volumes UUID_disk, UUID_disk.config...
+// What libvirt and this module themselves keep under the uuid is none of it.
+func belongs(p parameters, path string) bool {
+	for _, folder := range []string{filepath.Join(swtpmFolder, p.UUID), filepath.Join(p.BackupDir, p.UUID)} {
+		if path == folder || strings.HasPrefix(path, folder+"/") {
+			return false
+		}
+	}
+	// A path may stand within an option of QEMU's, or in a json: name of an image.
+	components := strings.FieldsFunc(path, func(r rune) bool { return strings.ContainsRune(`/\,=:;"'{}[] `, r) })
+	return slices.ContainsFunc(components, func(part string) bool { return part == p.UUID || strings.HasPrefix(part, p.UUID+"_") })
+}
+
+// ownFiles are the domain's disks in files, wherever they are: but for what it only
+// reads, which others may read, too, and volumes.
+func ownFiles(uuid string, all []hypervisor.DomainUse) (paths []string) {
+	for _, disk := range (usage{Domains: all}).domain(uuid).Disks {
+		if disk.File && !disk.ReadOnly && !isVolume(disk) {
+			paths = append(paths, disk.Source)
+			if disk.Target != "" {
+				paths = append(paths, disk.Target)
+			}
+		}
+	}
+	return paths
+}
+
+func volumesOf(p parameters, own hypervisor.DomainUse) (sources []string) {
+	for _, disk := range own.Disks {
+		if !disk.ReadOnly && !belongs(p, disk.Source) && (!disk.File || isVolume(disk)) {
+			sources = append(sources, disk.Source)
+			if disk.Target != "" {
+				sources = append(sources, disk.Target)
+			}
+		}
+	}
+	return sources
+}
+
+var (
+	volumeSerial = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+	volumeName   = regexp.MustCompile(`(^|/)volume-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`)
+)
+
+// isVolume: Nova gives a volume's id as the disk's serial number; on NFS it is a file.
+func isVolume(disk hypervisor.DiskUse) bool {
+	return volumeSerial.MatchString(disk.Serial) || volumeName.MatchString(disk.Source)
+}
