@@ -147,7 +147,11 @@ func (t *task) save(reply *answer, s step) error {
 		return nil
 	}
 	after := t.listed(s.after)
-	path, err := backup.Write(t.BackupDir, s.before.Consumer, name, record{consumer: t.listed(s.before), ChangedTo: &after})
+	return t.saveAs(reply, record{consumer: t.listed(s.before), ChangedTo: &after})
+}
+
+func (t *task) saveAs(reply *answer, content record) error {
+	path, err := backup.Write(t.BackupDir, content.Consumer, name, content)
 	if err != nil {
 		return err
 	}

@@ -131,7 +131,8 @@ func (t *task) hear(ctx context.Context, steps []step) map[string]testimony {
 	err := t.witness.SeesAllProjects(ctx)
 	var all []compute.Migration
 	if err == nil {
-		all, err = t.witness.Migrations(ctx, "")
+		// Without an instance these are all of the cloud's.
+		all, err = t.witness.Migrations(ctx, t.Instance)
 	}
 	for _, consumer := range strangers {
 		found := testimony{failure: err}

@@ -24,8 +24,9 @@ func module() ansible.Module {
 		Name: name,
 		Options: append([]ansible.Option{
 			{Name: "consumer", Aliases: []string{"consumers"}, Type: ansible.List, Elements: ansible.Str, Check: ansible.UUID},
+			{Name: "instance_uuid", Type: ansible.Str, Check: ansible.UUID},
 			{Name: "resource_provider", Type: ansible.Str},
-			{Name: "state", Type: ansible.Str, Choices: []string{absent, present}},
+			{Name: "state", Type: ansible.Str, Choices: []string{absent, present, saved}},
 			{Name: "resources", Type: ansible.Dict, Check: checkResources},
 			{Name: "project_id", Type: ansible.Str},
 			{Name: "user_id", Type: ansible.Str},
@@ -38,6 +39,8 @@ func module() ansible.Module {
 		Rules: append([]ansible.Rule{
 			ansible.RequiredOneOf("consumer", "resource_provider", "backup_file", "backup_content"),
 			ansible.RequiredIf("state", absent, "consumer"),
+			ansible.RequiredIf("state", saved, "consumer"),
+			savedAsAWhole,
 			ansible.OnlyIf("resources", "state", present),
 			ansible.OnlyIf("project_id", "state", present),
 			ansible.OnlyIf("user_id", "state", present),
@@ -54,11 +57,13 @@ func module() ansible.Module {
 const (
 	absent  = "absent"
 	present = "present"
+	saved   = "saved"
 )
 
 type parameters struct {
 	openstack.Auth
 	Consumers      []string            `option:"consumer"`
+	Instance       string              `option:"instance_uuid"`
 	Provider       string              `option:"resource_provider"`
 	State          string              `option:"state"`
 	Resources      placement.Resources `option:"resources"`
@@ -105,8 +110,11 @@ func run(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
 		return nil, err
 	}
 	t.placement, t.witness = placement.New(service), &novaAPI{cloud: cloud}
-	if t.State == "" {
+	switch t.State {
+	case "":
 		return t.show(ctx)
+	case saved:
+		return t.writeDown(ctx)
 	}
 	return t.change(ctx)
 }

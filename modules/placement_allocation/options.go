@@ -71,6 +71,14 @@ func presentFromOptionsOrBackup(values map[string]any) error {
 	return nil
 }
 
+// savedAsAWhole: a backup of a part would be put back as if it were the whole.
+func savedAsAWhole(values map[string]any) error {
+	if _, given := values["resource_provider"]; given && values["state"] == saved {
+		return errors.New("parameter 'resource_provider' is not taken with state: saved, which writes down all that a consumer holds")
+	}
+	return nil
+}
+
 // backupOption is the option that gives a backup, if one does.
 func backupOption(values map[string]any) string {
 	for _, option := range []ansible.Option{backup.FileOption, backup.ContentOption} {

@@ -14,6 +14,8 @@ import (
 type record struct {
 	consumer
 	ChangedTo *consumer `json:"changed_to,omitempty"`
+	// State is saved where nothing was changed.
+	State string `json:"state,omitempty"`
 }
 
 // restoring is what a backup asks for.

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"encoding/base64"
+	"os"
+	"strings"
+	"testing"
+
+	"nova-orphan/internal/ansible/ansibletest"
+	"nova-orphan/internal/openstack/openstacktest"
+)
+
+func TestWhatIsSavedIsPutBackByItsContent(t *testing.T) { testSaved(newFakeStage(t)) }
+
+func testSaved(s *stage) {
+	s.t.Helper()
+	held := holdings{s.host: 2, s.child: 1, s.storage: 1}
+	s.set(s.consumer, held)
+	s.proxy.Passed()
+	s.start(arguments{"consumer": s.consumer, "state": saved, "_ansible_check_mode": true}).Done(false)
+	if files, err := os.ReadDir(s.folder + "/backups"); err == nil {
+		s.t.Errorf("a check has written %v", files)
+	}
+	s.start(arguments{"consumer": s.consumer, "state": saved}).Done(false)
+	if writes := openstacktest.Writes(s.proxy.Passed()); len(writes) > 0 {
+		s.t.Errorf("it sent %v", writes)
+	}
+	s.wants(s.consumer, held)
+	file := s.backups(s.consumer)[0]
+	content, err := os.ReadFile(file)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if err := os.Remove(file); err != nil { // its content is all that the restore has
+		s.t.Fatal(err)
+	}
+	s.set(s.consumer, nil)
+	restore := arguments{"state": present, "backup_content": base64.StdEncoding.EncodeToString(content)}
+	s.start(restore).Done(true)
+	s.wants(s.consumer, held)
+	s.start(restore).Done(false)
+
+	// A part of it was taken since: put back. Something else is held by now: refused.
+	s.set(s.consumer, holdings{s.host: 2})
+	s.start(restore).Done(true)
+	s.wants(s.consumer, held)
+	s.set(s.consumer, holdings{s.other: 1})
+	s.start(restore).Failed(false, "holds something else by now on "+named("other", s.other))
+	s.wants(s.consumer, holdings{s.other: 1})
+}
+
+func TestOnlyTheMigrationsOfTheInstanceThatIsNamedAreAsked(t *testing.T) {
+	cloud := openstacktest.NewInEnvironment(t)
+	cloud.AddProvider("compute1", compute1, "", map[string]int{"VCPU": 8})
+	consumers := map[string]string{"over": openstacktest.UUID(), "in flight": openstacktest.UUID()}
+	instance := openstacktest.UUID()
+	for status, consumer := range map[string]string{"done": consumers["over"], "migrating": consumers["in flight"]} {
+		cloud.Allocate(consumer, compute1, map[string]int{"VCPU": 1})
+		cloud.Migrations = append(cloud.Migrations, openstacktest.Migration{UUID: consumer, Status: status, Instance: instance})
+	}
+	call := func(consumer string) string {
+		return ansibletest.Call(t, module(), map[string]any{
+			"consumer": consumer, "instance_uuid": strings.ToUpper(instance), "state": absent, "backup_dir": t.TempDir(),
+		}).Get("msg").String()
+	}
+	if got := call(consumers["over"]); !strings.Contains(got, "remove the allocation of "+consumers["over"]) {
+		t.Errorf("got %s", got)
+	}
+	if got := call(consumers["in flight"]); !strings.Contains(got, "is a migration of "+instance+" in status migrating") {
+		t.Errorf("got %s", got)
+	}
+	for _, request := range cloud.Requests() {
+		if strings.Contains(request, "/os-migrations") && !strings.Contains(request, "instance_uuid="+instance) {
+			t.Errorf("it asked %s", request)
+		}
+	}
+}
