@@ -24,7 +24,9 @@ func (n realNova) task(uuid, task string) { n.Set(uuid, "task_state = '"+task+"'
 
 func (n realNova) protect(uuid string) { n.Set(uuid, "disable_terminate = 1") }
 
-func (n realNova) lock(uuid string) { n.Set(uuid, "locked = 1, locked_by = 'owner'") }
+func (n realNova) lock(uuid string) {
+	n.Ask("2.73", "POST", "servers/"+uuid+"/action", map[string]any{"lock": map[string]any{"locked_reason": "a test"}})
+}
 
 func (n realNova) unmap(uuid string) {
 	n.API("UPDATE instance_mappings SET cell_id = NULL WHERE instance_uuid = '%s'", uuid)

@@ -122,6 +122,22 @@ func deletesLocked(w *world) {
 	w.wantsGone(uuid)
 }
 
+func tellsWhyLocked(w *world) {
+	uuid := w.orphan("")
+	w.lock(uuid)
+	reason, err := w.LockedReason(w.ctx, uuid)
+	if w.must(err); reason != "a test" {
+		w.t.Errorf("got %q", reason)
+	}
+	if server := w.server(uuid); server.LockedReason != "" {
+		w.t.Errorf("it is in the answer of another microversion: %s", server.Raw)
+	}
+	none, err := w.LockedReason(w.ctx, openstacktest.UUID())
+	if w.must(err); none != "" {
+		w.t.Errorf("got %q", none)
+	}
+}
+
 func listsUnmapped(w *world) {
 	uuid := w.orphan(host)
 	w.unmap(uuid)

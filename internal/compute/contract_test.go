@@ -64,7 +64,7 @@ func (n fakeNova) protect(uuid string) {
 }
 
 func (n fakeNova) lock(uuid string) {
-	n.change(uuid, func(s *openstacktest.Server) { s.Locked = true })
+	n.change(uuid, func(s *openstacktest.Server) { s.Locked, s.LockedReason = true, "a test" })
 }
 
 func (n fakeNova) unmap(uuid string) {
@@ -106,6 +106,7 @@ func testContract(t *testing.T, newBackstage func(*testing.T) backstage) {
 		{"a forced-down host's server goes at once, whatever its task", deletesLocally},
 		{"a protected server stays, and nothing is written", ignoresProtected},
 		{"a locked server goes for an admin", deletesLocked},
+		{"why a server is locked is told at a microversion of its own", tellsWhyLocked},
 		{"a server without a mapping is listed, and not found", listsUnmapped},
 		{"a volume's flag is taken from it, and nothing else is written", keepsVolume},
 		{"a volume that is not attached is not found", keepsNoVolume},

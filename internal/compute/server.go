@@ -137,6 +137,22 @@ func serverFrom(raw json.RawMessage, uuid string, at time.Time) (*Server, error)
 	return server, nil
 }
 
+// LockedReason is why a server was locked, as Nova tells since 2.73 (Train); it
+// is empty where Nova is older, was given no reason, or finds no server.
+func (c *Client) LockedReason(ctx context.Context, uuid string) (string, error) {
+	telling := Client{service: new(gophercloud.ServiceClient)}
+	*telling.service = *c.service
+	telling.service.Microversion = openstack.LockedReasonMicroversion
+	server, err := telling.Server(ctx, uuid)
+	if gophercloud.ResponseCodeIs(err, http.StatusNotAcceptable) || err == nil && server == nil {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("read why server %s is locked: %w", uuid, err)
+	}
+	return server.LockedReason, nil
+}
+
 // Devices are the names under which the guest has the server's volumes, by the
 // volumes' ids; empty where Nova has none.
 func (c *Client) Devices(ctx context.Context, uuid string) (map[string]string, error) {
@@ -169,7 +185,18 @@ type Migration struct {
 	Source     string `json:"source_compute"` // a host of Nova's
 	SourceNode string `json:"source_node"`    // the host name of a hypervisor
 	Dest       string `json:"dest_compute"`
+	CreatedAt  string `json:"created_at"`
 	UpdatedAt  string `json:"updated_at"`
+}
+
+// WrittenAt is when it was last written; zero if the API gives no such time.
+func (m Migration) WrittenAt() time.Time {
+	const withoutZone = "2006-01-02T15:04:05" // and with any fraction of a second
+	at, err := time.Parse(withoutZone, m.UpdatedAt)
+	if err != nil {
+		at, _ = time.Parse(withoutZone, m.CreatedAt)
+	}
+	return at
 }
 
 // pageSize is what Nova itself cuts pages to by default ([api]max_limit).

@@ -13,6 +13,9 @@ const (
 	// through them (2.59, Queens). From 2.69 on a server of a cell that is down is shown
 	// in part instead of as an error.
 	ComputeMicroversion = "2.59"
+	// LockedReasonMicroversion is the first that tells why a server was locked (2.73,
+	// Train). It is for that request only, and Nova answers 406 where it is older.
+	LockedReasonMicroversion = "2.73"
 	// VolumeFlagMicroversion is the first that changes an attached volume's
 	// delete_on_termination (2.85, Ussuri). It is for that request only.
 	VolumeFlagMicroversion = "2.85"

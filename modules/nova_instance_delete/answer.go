@@ -8,15 +8,18 @@ import (
 	"nova-orphan/internal/compute"
 )
 
-// The outcomes.
+// The outcomes. Only stillThere is a reason for a more forceful way: Nova took a
+// request that did not help, or no request reaches the instance.
 const (
 	gone       = "gone"
 	stillThere = "still_there"
+	refused    = "refused" // somebody says no: Nova, its owner, or this module's judgement
+	unknown    = "unknown" // it cannot be told
 )
 
 type answer struct {
 	ansible.Result
-	// Outcome is empty when nothing was tried, or when it cannot be told.
+	// Outcome is empty in check mode only, when nothing speaks against the delete.
 	Outcome string `json:"outcome,omitempty"`
 	// Server is what Nova has now, ServerBefore what it had.
 	Server       *server           `json:"server"`
@@ -42,6 +45,7 @@ type server struct {
 	Flavor       string           `json:"flavor"`
 	Volumes      []compute.Volume `json:"volumes"`
 	Locked       bool             `json:"locked"`
+	LockedReason string           `json:"locked_reason"`
 	Created      string           `json:"created"`
 	Updated      string           `json:"updated"`
 	Fault        *compute.Fault   `json:"fault"`
@@ -54,7 +58,7 @@ func shown(s *compute.Server) *server {
 	one := &server{
 		ID: s.ID, Name: s.Name, Status: s.Status, VMState: s.VMState, PowerState: s.PowerState, Host: s.Host, Hypervisor: s.Hypervisor,
 		HostStatus: s.HostStatus, InstanceName: s.InstanceName, ProjectID: s.ProjectID, UserID: s.UserID, Flavor: s.Flavor.Name,
-		Volumes: append([]compute.Volume{}, s.Volumes...), Locked: s.Locked, Created: s.Created, Updated: s.Updated, Fault: s.Fault,
+		Volumes: append([]compute.Volume{}, s.Volumes...), Locked: s.Locked, LockedReason: s.LockedReason, Created: s.Created, Updated: s.Updated, Fault: s.Fault,
 	}
 	if s.TaskState != "" {
 		one.TaskState = &s.TaskState

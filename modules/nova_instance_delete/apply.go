@@ -47,9 +47,6 @@ func (t *task) consider(ctx context.Context) (sighting, plan, error) {
 	}
 	judgement := judge(s, t.parameters)
 	next, err := decide(s, judgement, t.parameters)
-	if err != nil && s.blocked(t.parameters, judgement) {
-		t.reply.Outcome = stillThere
-	}
 	t.reply.Verdict, t.reply.Reasons = string(judgement.Verdict), judgement.Reasons
 	if against := (*refusal)(nil); errors.As(err, &against) {
 		t.reply.Reasons = against.reasons
@@ -89,8 +86,7 @@ func (t *task) apply(ctx context.Context, before sighting, next plan) error {
 		return err
 	}
 	try := attempt{baseline: now.server, sent: true, failure: t.send(steady)}
-	if refused(try.failure) {
-		t.reply.Outcome = stillThere
+	if rejected(try.failure) {
 		return fmt.Errorf("%w: instance %s is still there (%s)", try.failure, t.InstanceUUID, described(now.server))
 	}
 	return t.await(ctx, try)
@@ -199,12 +195,25 @@ func uncertain(err error) bool {
 	return errors.As(err, &failure) && failure.Uncertain()
 }
 
-// refused says that Nova will not do it. That it does not find the server is no
-// refusal, but what was wanted, if it is true.
-func refused(err error) bool {
+// rejected says that the request was not carried out. That Nova does not find the
+// server is no rejection, but what was wanted, if it is true.
+func rejected(err error) bool {
 	var failure *openstack.Failure
 	if errors.As(err, &failure) && failure.Status == http.StatusNotFound {
 		return false
 	}
 	return err != nil && !uncertain(err)
+}
+
+// outcomeOf is that of a call that failed. What is no clear "no" cannot be told.
+func outcomeOf(err error) string {
+	var against *refusal
+	var failure *openstack.Failure
+	switch {
+	case errors.As(err, &against):
+		return against.outcome
+	case errors.As(err, &failure) && failure.Status >= 400 && failure.Status < 500:
+		return refused
+	}
+	return unknown
 }

@@ -39,6 +39,7 @@ func (t *task) await(ctx context.Context, try attempt) error {
 				continue // a passing failure must not hide how it ends
 			}
 			t.reply.Verdict, t.reply.Reasons = string(orphan.Unknown), []string{err.Error()}
+			t.reply.Outcome = unknown
 			return fmt.Errorf("cannot tell whether instance %s is gone (run the module again): %w", t.InstanceUUID, err)
 		}
 		t.reply.Server = shown(now)
@@ -47,13 +48,13 @@ func (t *task) await(ctx context.Context, try attempt) error {
 			return nil
 		}
 		t.reply.Changed = t.reply.Changed || try.sent && try.took(now)
-		why := try.ended(now, time.Since(since))
-		if why == "" && openstack.Pause(ctx, min(looks, maxPause)) != nil {
-			why = try.unfinished(now)
+		end := try.ended(now, time.Since(since))
+		if end.outcome == "" && openstack.Pause(ctx, min(looks, maxPause)) != nil {
+			end = try.unfinished(now)
 		}
-		if why != "" {
-			t.reply.Outcome = stillThere
-			return fmt.Errorf("instance %s is still there (%s): %s", t.InstanceUUID, described(now), why)
+		if end.outcome != "" {
+			t.reply.Outcome = end.outcome
+			return fmt.Errorf("instance %s is still there (%s): %s", t.InstanceUUID, described(now), end.why)
 		}
 	}
 }
@@ -76,37 +77,51 @@ func (a attempt) took(now *compute.Server) bool {
 	return now.Updated != before.Updated || now.TaskState != before.TaskState || now.VMState != before.VMState
 }
 
-// ended says why it makes no sense to wait any longer, and what to do instead; it is
-// empty as long as the delete may be at work.
-func (a attempt) ended(now *compute.Server, waited time.Duration) string {
+// end is how an attempt ended that did not delete the instance, and what to do next;
+// it has no outcome as long as the delete may be at work.
+type end struct{ outcome, why string }
+
+func (a attempt) ended(now *compute.Server, waited time.Duration) end {
 	switch {
 	case now.VMState == "soft-delete":
-		return "Nova only marked it as deleted, since its reclaim_instance_interval is set; it goes when that is over. Next: wait, or openstack server delete --force (force: true does not even mark it)"
+		return end{refused, "Nova only marked it as deleted, since its reclaim_instance_interval is set; its owner can restore it until that is over. " +
+			"Next: wait, or openstack server delete --force " + now.ID + " (another time force: true does not even mark it)"}
 	case a.took(now) && now.TaskState == "" && now.VMState == "error":
-		return fmt.Sprintf("the delete ended in an error. Next: see the log of %s for it; repair the cause and delete again, or force the service down (nova_compute_service) and delete again", logOf(now))
+		return end{stillThere, fmt.Sprintf("the delete ended in an error. Next: see the log of %s for it; repair the cause and delete again, "+
+			"or force the service down (nova_compute_service) and delete again", logOf(now))}
 	case a.took(now) && now.TaskState == "" && now.VMState != "deleted":
-		return "somebody has set its state to " + now.VMState + " meanwhile. Next: ask them"
+		return end{refused, "somebody has set its state to " + now.VMState + " meanwhile. Next: ask them"}
 	case a.sent && a.failure == nil && now.TaskState != "" && now.TaskState == a.baseline.TaskState && waited >= patience:
-		return "Nova took the request and ignored it, as it does in the middle of a delete while the host is up. Next: reset_state: true, with min_age: 0 since it has written the row"
+		return end{stillThere, "Nova took the request and ignored it, as it does in the middle of a delete while the host is up. Next: reset_state: true, " + sinceThen(now)}
 	case a.sent && a.failure == nil && !a.took(now) && waited >= patience:
-		return "Nova took the request and ignored it, as it does when disable_terminate is set in its database. Next: unset that there, if the instance may go"
+		return end{refused, "Nova took the request and ignored it, as it does when disable_terminate is set in its database. Next: unset that there, if the instance may go"}
 	}
-	return ""
+	return end{}
 }
 
+// sinceThen is the option by which the next call knows that this one's request has
+// written the row, and that it is no sign of life.
+func sinceThen(now *compute.Server) string { return "with unchanged_since: " + now.Updated }
+
 // unfinished says what is known when the time is up.
-func (a attempt) unfinished(now *compute.Server) string {
+func (a attempt) unfinished(now *compute.Server) end {
 	switch {
 	case a.failure != nil && !a.took(now):
-		return "no trace of the delete is seen: " + a.failure.Error() + ". Next: run the module again"
+		outcome := unknown
+		if !uncertain(a.failure) { // Nova has it, and says of it 404
+			outcome = stillThere
+		}
+		return end{outcome, "no trace of the delete is seen: " + a.failure.Error() + ". Next: run the module again"}
 	case !a.sent:
-		return fmt.Sprintf("the delete that is under way was not over in time. Next: run the module again when nothing was written since %s for min_age", now.Updated)
+		// Somebody else's, who may have more patience.
+		return end{refused, fmt.Sprintf("the delete that is under way was not over in time. Next: run the module again when nothing was written since %s for min_age", now.Updated)}
 	case !a.took(now):
-		return "there was too little time to see a trace of the delete. Next: run the module again, with a longer timeout"
+		return end{unknown, "there was too little time to see a trace of the delete. Next: run the module again, with a longer timeout"}
 	case now.Host == "":
-		return "the delete was not over in time. Next: see the logs of nova-api and nova-conductor"
+		return end{stillThere, "the delete was not over in time. Next: see the logs of nova-api and nova-conductor"}
 	}
-	return fmt.Sprintf("the delete was not over in time. Next: restart nova-compute on %s, which takes it up again; or force its service down (nova_compute_service) and delete again, with reset_state: true and min_age: 0 since this delete has written the row", now.Host)
+	return end{stillThere, fmt.Sprintf("the delete was not over in time. Next: restart nova-compute on %s, which takes it up again; "+
+		"or force its service down (nova_compute_service) and delete again, with reset_state: true, %s", now.Host, sinceThen(now))}
 }
 
 func logOf(server *compute.Server) string {

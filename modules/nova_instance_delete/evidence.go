@@ -24,6 +24,11 @@ func (t *task) look(ctx context.Context) (sighting, error) {
 	if s.server, s.unmapped, err = t.nova.Find(ctx, t.InstanceUUID); err != nil || s.server == nil {
 		return s, err
 	}
+	if s.server.Locked {
+		if s.server.LockedReason, err = t.nova.LockedReason(ctx, t.InstanceUUID); err != nil {
+			return s, err
+		}
+	}
 	s.migrations, err = t.nova.Migrations(ctx, t.InstanceUUID)
 	return s, err
 }

@@ -50,6 +50,7 @@ type parameters struct {
 type servers interface {
 	Server(ctx context.Context, uuid string) (*compute.Server, error)
 	Find(ctx context.Context, uuid string) (server *compute.Server, unmapped bool, err error)
+	LockedReason(ctx context.Context, uuid string) (string, error)
 	Migrations(ctx context.Context, instance string) ([]compute.Migration, error)
 	KeepVolume(ctx context.Context, uuid, volume string) error
 	ResetState(ctx context.Context, uuid string) error
@@ -71,16 +72,24 @@ func run(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
 	if err := call.Decode(&t.parameters); err != nil {
 		return nil, err
 	}
-	cloud, err := openstack.Connect(ctx, t.Auth, call.Secret)
+	err := t.run(ctx)
+	if err != nil && t.reply.Outcome == "" {
+		t.reply.Outcome = outcomeOf(err)
+	}
+	return t.reply, err
+}
+
+func (t *task) run(ctx context.Context) error {
+	cloud, err := openstack.Connect(ctx, t.Auth, t.call.Secret)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	service, err := cloud.Compute()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	t.nova = compute.New(service)
 	err = t.delete(ctx)
 	t.reply.Requests = append(t.reply.Requests, t.nova.Sent()...)
-	return t.reply, err
+	return err
 }

@@ -65,7 +65,7 @@ func serverOf(ts *testscript.TestScript, facts []string) openstacktest.Server {
 		case "fault":
 			server.Fault = value
 		case "locked":
-			server.Locked = true
+			server.Locked, server.LockedReason = true, value
 		case "protected":
 			server.Protected = true
 		case "unmapped":
@@ -87,16 +87,22 @@ func setAgent(_ *testscript.TestScript, cloud *openstacktest.Cloud, args []strin
 	})
 }
 
-// migration UUID STATUS INSTANCE
-func addMigration(_ *testscript.TestScript, cloud *openstacktest.Cloud, args []string) {
-	cloud.Do(func() {
-		cloud.Migrations = append(cloud.Migrations, openstacktest.Migration{UUID: args[0], Status: args[1], Instance: args[2]})
-	})
+// migration UUID STATUS INSTANCE [TYPE AGE]
+func addMigration(ts *testscript.TestScript, cloud *openstacktest.Cloud, args []string) {
+	migration := openstacktest.Migration{UUID: args[0], Status: args[1], Instance: args[2]}
+	if len(args) == 5 {
+		age, err := time.ParseDuration(args[4])
+		ts.Check(err)
+		migration.Type, migration.Updated = args[3], time.Now().Add(-age)
+	}
+	cloud.Do(func() { cloud.Migrations = append(cloud.Migrations, migration) })
 }
 
-// nova admin|not-admin|missing
+// nova admin|not-admin|missing|before-2.73
 func setNova(_ *testscript.TestScript, cloud *openstacktest.Cloud, args []string) {
-	cloud.Do(func() { cloud.Missing, cloud.NotAdmin = args[0] == "missing", args[0] == "not-admin" })
+	cloud.Do(func() {
+		cloud.Missing, cloud.NotAdmin, cloud.BeforeLockedReason = args[0] == "missing", args[0] == "not-admin", args[0] == "before-2.73"
+	})
 }
 
 // when METHOD PATH [then METHOD PATH] server UUID FACT...|gone UUID: just before such a request is answered

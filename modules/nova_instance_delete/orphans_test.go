@@ -30,6 +30,8 @@ func testOrphans(t *testing.T, newStage func(*testing.T) *stage) {
 		{"volumes are kept", keepsVolumes},
 		{"alive, resized, shelved, locked, migrating, elsewhere: refused", refusesLive},
 		{"without a mapping: it says so", tellsUnmapped},
+		{"Nova ignored a request: the next one knows what that has left", knowsOwnTrace},
+		{"locked in the middle of a delete: refused, and goes by consent", asksForConsent},
 		{"a check changes nothing", checks},
 	} {
 		t.Run(orphan.name, func(t *testing.T) { orphan.test(newStage(t)) })
@@ -155,6 +157,35 @@ func tellsUnmapped(s *stage) {
 	if answer.Get("verdict").String() != "stuck" || answer.Get("outcome").String() != "still_there" {
 		s.t.Errorf("got %s", answer)
 	}
+}
+
+func knowsOwnTrace(s *stage) {
+	uuid := s.boot(true)
+	s.set(uuid, "error", "deleting", 0)
+	answer := s.start(uuid, options{"timeout": 2}).Failed(false, "the delete that is under way was not over in time")
+	left := options{"reset_state": true, "unchanged_since": answer.Get("server.updated").String()}
+	// Somebody else has written since.
+	s.set(uuid, "error", "rebuilding", -2*time.Second)
+	answer = s.start(uuid, left).Failed(false, "is busy", "task_state = rebuilding")
+	if answer.Get("outcome").String() != "refused" {
+		s.t.Errorf("got %s", answer)
+	}
+	left["unchanged_since"] = answer.Get("server.updated").String()
+	s.start(uuid, left).Done(true)
+	s.wantsGone(uuid)
+}
+
+func asksForConsent(s *stage) {
+	uuid := s.boot(false)
+	s.set(uuid, "error", "deleting", time.Hour)
+	s.lock(uuid)
+	answer := s.start(uuid, options{"reset_state": true}).Failed(false, "locked", "allow_locked: true")
+	if answer.Get("outcome").String() != "refused" || answer.Get("verdict").String() != "stuck" || answer.Get("requests.#").Int() != 0 {
+		s.t.Errorf("got %s", answer)
+	}
+	s.wantsThere(uuid)
+	s.start(uuid, options{"reset_state": true, "allow_locked": true}).Done(true)
+	s.wantsGone(uuid)
 }
 
 func checks(s *stage) {

@@ -23,12 +23,48 @@ type plan struct {
 type refusal struct {
 	what    string // it is, if that alone speaks against it
 	reasons []string
+	outcome string
 }
 
 func (r *refusal) Error() string { return "refused: " + r.what + strings.Join(r.reasons, "; ") }
 
-// judge is package orphan's judgement, with what only the API's user can override.
+// judge is the judgement with the ways out that package orphan does not know.
 func judge(s sighting, p parameters) orphan.Judgement {
+	judgement := judged(s, p)
+	if s.server == nil {
+		return judgement
+	}
+	if judgement.Verdict == orphan.Live && s.server.VMState == "soft-delete" {
+		judgement.Reasons = append(judgement.Reasons, "if nobody wants it back, it goes for good with: openstack server delete --force "+s.uuid+
+			" (force: true does the same, but not of one that its owner can still restore)")
+	}
+	if judgement.Verdict == orphan.Busy {
+		for _, m := range s.migrations {
+			judgement.Reasons = append(judgement.Reasons, s.wayOut(m)...)
+		}
+	}
+	return judgement
+}
+
+// wayOut says what ends a migration that is not over, and how old it is, since one
+// that no host works on any more has none.
+func (s sighting) wayOut(m compute.Migration) []string {
+	if m.Dead() || m.Status == "finished" {
+		return nil
+	}
+	text := "migration " + m.UUID + " was last written at a time that the API does not tell"
+	if at := m.WrittenAt(); !at.IsZero() {
+		text = fmt.Sprintf("migration %s was last written %s ago", m.UUID, s.server.At.Sub(at).Round(time.Second))
+	}
+	text += ": if no host works on it any more, openstack server delete " + s.uuid + " ends it with the instance"
+	if m.Type == "live-migration" {
+		text += fmt.Sprintf(", and one that does run, with: openstack server migration abort %s %d", s.uuid, m.ID)
+	}
+	return []string{text}
+}
+
+// judged is package orphan's judgement, with what only the API's user can override.
+func judged(s sighting, p parameters) orphan.Judgement {
 	if s.server == nil {
 		return orphan.Judgement{Verdict: orphan.Absent, Reasons: []string{"API: no server has this UUID, in any project, and none is listed"}}
 	}
@@ -83,7 +119,10 @@ func decide(s sighting, judgement orphan.Judgement, p parameters) (plan, error) 
 	if s.server == nil {
 		return plan{}, nil
 	}
-	against := &refusal{}
+	against := &refusal{outcome: refused}
+	if judgement.Verdict == orphan.Unknown {
+		against.outcome = unknown
+	}
 	object := func(format string, values ...any) {
 		against.reasons = append(against.reasons, fmt.Sprintf(format, values...))
 	}
@@ -97,6 +136,10 @@ func decide(s sighting, judgement orphan.Judgement, p parameters) (plan, error) 
 	}
 	if p.Host != "" && s.server.Host != p.Host {
 		object("host is %q, but the instance is on %q: names are compared exactly, since a short name and a full one are two hosts to Nova", p.Host, s.server.Host)
+	}
+	// Only where nothing else speaks against it may a more forceful way be next.
+	if len(against.reasons) == 0 && !waiting {
+		against.outcome = stillThere
 	}
 	if s.unmapped {
 		object("the API lists the instance, but does not find it, so that it cannot delete it: nova-manage cell_v2 map_instances repairs its mapping")
@@ -119,11 +162,6 @@ func decide(s sighting, judgement orphan.Judgement, p parameters) (plan, error) 
 func (s sighting) futile(p parameters) bool {
 	task := orphan.Row{TaskState: s.server.TaskState}
 	return task.Deleting() && s.server.HostStatus == "UP" && !p.ResetState
-}
-
-// blocked says that a delete cannot reach the instance, whatever it is.
-func (s sighting) blocked(p parameters, judgement orphan.Judgement) bool {
-	return s.server != nil && (s.unmapped || judgement.Verdict == orphan.Stuck && s.futile(p))
 }
 
 func draw(server *compute.Server, p parameters) plan {

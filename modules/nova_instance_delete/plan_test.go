@@ -2,12 +2,14 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"nova-orphan/internal/compute"
+	"nova-orphan/internal/openstack"
 	"nova-orphan/internal/orphan"
 	"nova-orphan/internal/step"
 )
@@ -44,6 +46,12 @@ func updated(ago time.Duration) change {
 func migration(status string) change {
 	return func(s *sighting, _ *parameters) {
 		s.migrations = append(s.migrations, compute.Migration{UUID: "m", ID: 1, Status: status})
+	}
+}
+
+func migrating(kind string, ago time.Duration) change {
+	return func(s *sighting, _ *parameters) {
+		s.migrations = append(s.migrations, compute.Migration{UUID: "m", ID: 1, Status: "running", Type: kind, UpdatedAt: now.Add(-ago).Format("2006-01-02T15:04:05.000000")})
 	}
 }
 
@@ -98,10 +106,17 @@ func TestDecide(t *testing.T) {
 		{"offloaded", []change{vmState("shelved_offloaded")}, orphan.Live, refuses, ``},
 		{"resized", []change{vmState("resized")}, orphan.Live, refuses, ``},
 		{"resized, with its migration", []change{vmState("resized"), migration("finished")}, orphan.Busy, refuses, ``},
-		{"restorable", []change{vmState("soft-delete")}, orphan.Live, refuses, `the owner can still restore`},
+		{"restorable", []change{vmState("soft-delete")}, orphan.Live, refuses, `(?s)the owner can still restore.*openstack server delete --force 6695eb01`},
+		{"restorable, and force is given", []change{vmState("soft-delete"), func(_ *sighting, p *parameters) { p.Force = true }}, orphan.Live, refuses, `the owner can still restore`},
+		{"a live migration for three days", []change{migrating("live-migration", 72*time.Hour)}, orphan.Busy, refuses,
+			`migration m was last written 72h0m0s ago: .*openstack server delete 6695eb01.*openstack server migration abort 6695eb01\S* 1`},
+		{"a resize for three days", []change{migrating("resize", 72*time.Hour)}, orphan.Busy, refuses, `migration m was last written 72h0m0s ago: .*with the instance$`},
+		{"a migration of no known age", []change{migration("running")}, orphan.Busy, refuses, `at a time that the API does not tell`},
 		{"being built", []change{vmState("building"), inTask("spawning"), reset}, orphan.Busy, refuses, `(?s)vm_state = building.*task_state = spawning`},
 		{"a state that no release has yet", []change{vmState("levitating")}, orphan.Live, refuses, ``},
 		{"a task that no release has yet", []change{inTask("levitating")}, orphan.Busy, refuses, ``},
+		{"locked, with a reason", []change{fact(func(s *compute.Server) { s.Locked, s.LockedReason = true, "legal hold" })}, orphan.Stuck, refuses, `locked_reason: "legal hold".*unlock`},
+		{"locked, and the consent is given", []change{fact(func(s *compute.Server) { s.Locked = true }), func(_ *sighting, p *parameters) { p.AllowLocked = true }}, orphan.Stuck, deletes, ``},
 		{"locked", []change{fact(func(s *compute.Server) { s.Locked = true })}, orphan.Stuck, refuses, `instances.locked = true: .*unlock`},
 		{"seen only in part", []change{vmState(""), fact(func(s *compute.Server) { s.Status = "UNKNOWN" })}, orphan.Unknown, refuses, `only in part \(status UNKNOWN\)`},
 		{"listed, but not found", []change{func(s *sighting, _ *parameters) { s.unmapped = true }}, orphan.Stuck, refuses, `map_instances`},
@@ -152,6 +167,52 @@ func inWords(next plan, err error) string {
 	return strings.Join(words, "")
 }
 
+func TestOnlyWhatNovaCannotReachLeavesRoomForAMoreForcefulWay(t *testing.T) {
+	lock := fact(func(s *compute.Server) { s.Locked = true })
+	unmap := func(s *sighting, _ *parameters) { s.unmapped = true }
+	for _, test := range []struct {
+		name    string
+		changes []change
+		want    string
+	}{
+		{"unmapped", []change{unmap}, stillThere},
+		{"in the middle of a delete", []change{inTask("deleting")}, stillThere},
+		{"both", []change{unmap, inTask("deleting")}, stillThere},
+		{"unmapped and locked", []change{unmap, lock}, refused},
+		{"in the middle of a delete and locked", []change{inTask("deleting"), lock}, refused},
+		{"unmapped, and on another host than was meant", []change{unmap, func(_ *sighting, p *parameters) { p.Host = "x" }}, refused},
+		{"unmapped and alive", []change{unmap, vmState("active")}, refused},
+		{"unmapped, and deleting since a moment", []change{unmap, inTask("deleting"), updated(time.Second)}, refused},
+		{"alive", []change{vmState("active")}, refused},
+		{"restorable", []change{vmState("soft-delete")}, refused},
+		{"moving", []change{migration("running")}, refused},
+		{"seen only in part", []change{vmState("")}, unknown},
+		{"seen only in part, and unmapped", []change{vmState(""), unmap}, unknown},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s, p := base(), parameters{InstanceUUID: uuid, Policy: step.Policy{MinAge: 300}}
+			for _, one := range test.changes {
+				one(&s, &p)
+			}
+			_, err := decide(s, judge(s, p), p)
+			if got := outcomeOf(fmt.Errorf("nothing was deleted: %w", err)); got != test.want {
+				t.Errorf("got %s, want %s: %v", got, test.want, err)
+			}
+		})
+	}
+}
+
+func TestTheOutcomeOfAFailedRequest(t *testing.T) {
+	for status, want := range map[int]string{400: refused, 401: refused, 403: refused, 409: refused, 429: refused, 500: unknown, 503: unknown, 0: unknown} {
+		if got := outcomeOf(fmt.Errorf("delete: %w", &openstack.Failure{Status: status})); got != want {
+			t.Errorf("%d: got %s, want %s", status, got, want)
+		}
+	}
+	if got := outcomeOf(errors.New("no space left on device")); got != unknown {
+		t.Errorf("got %s", got)
+	}
+}
+
 func TestWhatIsSeenAfterTheDeleteSaysWhetherItIsWorthToWait(t *testing.T) {
 	for _, test := range []struct {
 		name    string
@@ -160,20 +221,21 @@ func TestWhatIsSeenAfterTheDeleteSaysWhetherItIsWorthToWait(t *testing.T) {
 		waited  time.Duration
 		another bool // it is another's delete
 		lost    bool // its answer is lost
+		outcome string
 		want    string
 	}{
-		{"it is at work", nil, []change{inTask("deleting"), updated(0)}, time.Minute, false, false, ""},
-		{"it is nearly over", nil, []change{vmState("deleted"), updated(0)}, time.Minute, false, false, ""},
-		{"no trace, yet", nil, nil, time.Second, false, false, ""},
-		{"no trace", nil, nil, patience, false, false, "disable_terminate"},
-		{"no effect, in the middle of a delete", []change{inTask("deleting")}, []change{inTask("deleting"), updated(0)}, patience, false, false, "Next: reset_state: true"},
-		{"no trace, but its answer is lost", nil, nil, time.Minute, false, true, ""},
-		{"it failed", nil, []change{updated(0)}, time.Second, false, false, "the delete ended in an error"},
-		{"it failed in the middle of a delete", []change{inTask("deleting")}, nil, time.Second, false, false, "the delete ended in an error"},
-		{"it was only marked", nil, []change{vmState("soft-delete"), updated(0)}, time.Second, false, false, "reclaim_instance_interval"},
-		{"somebody brought it back to life", []change{inTask("deleting")}, []change{vmState("active"), updated(0)}, time.Second, false, false, "somebody has set its state to active"},
-		{"another's is at work", []change{inTask("deleting")}, []change{inTask("deleting")}, time.Minute, true, false, ""},
-		{"another's failed", []change{inTask("deleting")}, []change{updated(0)}, time.Minute, true, false, "the delete ended in an error"},
+		{"it is at work", nil, []change{inTask("deleting"), updated(0)}, time.Minute, false, false, "", ""},
+		{"it is nearly over", nil, []change{vmState("deleted"), updated(0)}, time.Minute, false, false, "", ""},
+		{"no trace, yet", nil, nil, time.Second, false, false, "", ""},
+		{"no trace", nil, nil, patience, false, false, refused, "disable_terminate"},
+		{"no effect, in the middle of a delete", []change{inTask("deleting")}, []change{inTask("deleting"), updated(0)}, patience, false, false, stillThere, "Next: reset_state: true, with unchanged_since: 2026-01-02T03:04:05Z"},
+		{"no trace, but its answer is lost", nil, nil, time.Minute, false, true, "", ""},
+		{"it failed", nil, []change{updated(0)}, time.Second, false, false, stillThere, "the delete ended in an error"},
+		{"it failed in the middle of a delete", []change{inTask("deleting")}, nil, time.Second, false, false, stillThere, "the delete ended in an error"},
+		{"it was only marked", nil, []change{vmState("soft-delete"), updated(0)}, time.Second, false, false, refused, "reclaim_instance_interval"},
+		{"somebody brought it back to life", []change{inTask("deleting")}, []change{vmState("active"), updated(0)}, time.Second, false, false, refused, "somebody has set its state to active"},
+		{"another's is at work", []change{inTask("deleting")}, []change{inTask("deleting")}, time.Minute, true, false, "", ""},
+		{"another's failed", []change{inTask("deleting")}, []change{updated(0)}, time.Minute, true, false, stillThere, "the delete ended in an error"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			before, after := base(), base()
@@ -188,8 +250,37 @@ func TestWhatIsSeenAfterTheDeleteSaysWhetherItIsWorthToWait(t *testing.T) {
 				try.failure = errors.New("lost")
 			}
 			got := try.ended(after.server, test.waited)
-			if (got == "") != (test.want == "") || !strings.Contains(got, test.want) {
-				t.Errorf("got %q, want %q", got, test.want)
+			if got.outcome != test.outcome || (got.why == "") != (test.want == "") || !strings.Contains(got.why, test.want) {
+				t.Errorf("got %+v, want %s, %q", got, test.outcome, test.want)
+			}
+		})
+	}
+}
+
+func TestWhenTheTimeIsUp(t *testing.T) {
+	lost, missing := &openstack.Failure{Status: 504}, &openstack.Failure{Status: 404}
+	for _, test := range []struct {
+		name    string
+		try     attempt
+		after   []change
+		outcome string
+		want    string
+	}{
+		{"it is at work", attempt{sent: true}, []change{inTask("deleting"), updated(0)}, stillThere, "with reset_state: true, with unchanged_since: 2026-01-02T03:04:05Z"},
+		{"no trace, yet", attempt{sent: true}, nil, unknown, "too little time"},
+		{"its answer is lost, and there is no trace", attempt{sent: true, failure: lost}, nil, unknown, "no trace"},
+		{"its answer is lost, and it is at work", attempt{sent: true, failure: lost}, []change{inTask("deleting"), updated(0)}, stillThere, "not over in time"},
+		{"Nova does not find it", attempt{sent: true, failure: missing}, nil, stillThere, "no trace"},
+		{"another's is at work", attempt{}, nil, refused, "for min_age"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			after := base()
+			for _, one := range test.after {
+				one(&after, &parameters{})
+			}
+			test.try.baseline = base().server
+			if got := test.try.unfinished(after.server); got.outcome != test.outcome || !strings.Contains(got.why, test.want) {
+				t.Errorf("got %+v", got)
 			}
 		})
 	}

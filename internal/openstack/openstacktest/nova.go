@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Nova is the fake compute API. It behaves as release 26 (Zed) was seen to; the
@@ -17,6 +18,8 @@ type Nova struct {
 	NotAdmin   bool // the user sees the servers of his own project only
 	ListsAll   bool // the user is granted the list of all servers, and still no look at one of another project
 	PageSize   int  // [api]max_limit
+	// BeforeLockedReason makes it older than 2.73 (before Train).
+	BeforeLockedReason bool
 }
 
 // Migration is a migration as GET /os-migrations shows it.
@@ -24,7 +27,11 @@ type Migration struct {
 	UUID, Status, Instance string
 	Type                   string // empty: resize
 	SourceHost, SourceNode string
+	Updated                time.Time // zero: never
 }
+
+// tellsLockedReason is the version of a request for one server that is answered with locked_reason.
+const tellsLockedReason = "compute 2.73"
 
 func (n *Nova) init() {
 	n.Servers, n.PageSize = map[string]Server{}, 2
@@ -35,6 +42,13 @@ func (n *Nova) serve(w http.ResponseWriter, r *http.Request, parts []string) {
 	wanted := "compute 2.59"
 	if r.Method == http.MethodPut && parts[0] == "servers" {
 		wanted = "compute 2.85"
+	}
+	if r.Method == http.MethodGet && len(parts) == 2 && parts[0] == "servers" && r.Header.Get("OpenStack-API-Version") == tellsLockedReason {
+		wanted = tellsLockedReason
+		if n.BeforeLockedReason {
+			reply(w, http.StatusNotAcceptable, nil)
+			return
+		}
 	}
 	_, all := r.URL.Query()["all_tenants"]
 	switch {
@@ -75,10 +89,14 @@ func (n *Nova) listMigrations(w http.ResponseWriter, r *http.Request) {
 	}
 	page := []any{}
 	for _, m := range all[from:min(from+n.PageSize, len(all))] {
+		var updated any
+		if !m.Updated.IsZero() {
+			updated = m.Updated.UTC().Format("2006-01-02T15:04:05.000000")
+		}
 		page = append(page, map[string]any{
 			"id": 1, "uuid": m.UUID, "status": m.Status, "instance_uuid": m.Instance, "migration_type": cmp.Or(m.Type, "resize"),
 			"source_compute": m.SourceHost, "source_node": m.SourceNode,
-			"created_at": "2026-01-29T13:42:02.000000", "updated_at": nil, "new_instance_type_id": nil,
+			"created_at": "2026-01-29T13:42:02.000000", "updated_at": updated, "new_instance_type_id": nil,
 		})
 	}
 	body := map[string]any{"migrations": page}

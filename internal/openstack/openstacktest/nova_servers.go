@@ -17,6 +17,7 @@ type Server struct {
 	Task         string
 	VMState      string    // empty: that of the status
 	Updated      time.Time // zero: long ago
+	LockedReason string
 	Locked       bool
 	// Protected is disable_terminate of the database.
 	Protected bool
@@ -61,7 +62,11 @@ func (n *Nova) serveServer(w http.ResponseWriter, r *http.Request, parts []strin
 			}
 			n.Servers[uuid] = server
 		}
-		reply(w, http.StatusOK, map[string]any{"server": n.shown(uuid, server)})
+		shown := n.shown(uuid, server)
+		if r.Header.Get("OpenStack-API-Version") != tellsLockedReason {
+			delete(shown, "locked_reason")
+		}
+		reply(w, http.StatusOK, map[string]any{"server": shown})
 		return
 	case r.Method == http.MethodDelete && len(parts) == 1:
 		n.deleteServer(uuid, server)
@@ -130,7 +135,7 @@ func (n *Nova) shown(uuid string, server Server) map[string]any {
 		updated = time.Date(2026, 1, 29, 13, 42, 2, 0, time.UTC)
 	}
 	body := map[string]any{
-		"id": uuid, "name": "vm1", "status": server.Status, "tenant_id": "project-1", "user_id": "user-1", "locked": server.Locked,
+		"id": uuid, "name": "vm1", "status": server.Status, "tenant_id": "project-1", "user_id": "user-1", "locked": server.Locked, "locked_reason": server.LockedReason,
 		"OS-EXT-STS:vm_state": server.vmState(), "OS-EXT-STS:power_state": 1, "OS-EXT-STS:task_state": nil,
 		"OS-EXT-SRV-ATTR:instance_name": "instance-0000002a", "OS-EXT-SRV-ATTR:user_data": server.UserData,
 		"OS-EXT-SRV-ATTR:root_device_name": "/dev/vda",
@@ -196,6 +201,7 @@ func (n *Nova) listServers(w http.ResponseWriter, r *http.Request, detail bool) 
 		one := map[string]any{"id": uuid, "name": "vm1"}
 		if detail {
 			one = n.shown(uuid, n.Servers[uuid])
+			delete(one, "locked_reason")
 		}
 		page = append(page, one)
 	}
