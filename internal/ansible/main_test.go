@@ -9,6 +9,7 @@ import (
 	"os"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -112,7 +113,10 @@ func interrupted(ctx context.Context, call *ansible.Call, signal os.Signal) erro
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"probe": func() { os.Exit(ansible.Main(os.Args, os.Stdout, probe)) },
+		"probe": func() {
+			ansible.SetGrace(time.Second)
+			os.Exit(ansible.Main(os.Args, os.Stdout, probe))
+		},
 	})
 }
 

@@ -89,10 +89,14 @@ func (c *Cloud) afterFailure(ctx context.Context, method, url string, _ *gopherc
 	return nil
 }
 
-// Pause waits before another try: 0.2 s after the first failure, then twice as
+// FirstPause is how long Pause waits after the first failure. A fake cloud recovers
+// at once, so that tests against it make it shorter.
+var FirstPause = 200 * time.Millisecond
+
+// Pause waits before another try: FirstPause after the first failure, then twice as
 // long each time. It does not wait for what lies beyond the context's deadline.
 func Pause(ctx context.Context, failures uint) error {
-	wait := 200 * time.Millisecond << (failures - 1)
+	wait := FirstPause << (failures - 1)
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < wait {
 		return context.DeadlineExceeded
 	}

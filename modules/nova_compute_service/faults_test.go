@@ -27,7 +27,7 @@ func TestNoFaultTellsASecretOrPassesForAChange(t *testing.T) {
 				cloud.Services = []openstacktest.Service{{ID: "f86eb1b1-347d-4f09-a306-455707d1478c", Host: theHost, Binary: "nova-compute"}}
 				cloud.Fail(openstacktest.Failure{Method: target.method, Path: target.path, Times: 999, Answer: fault.Answer})
 				return ansibletest.Trial{
-					Name: target.name + " " + fault.Name, Module: name, Secrets: secrets, Changed: true,
+					Name: target.name + " " + fault.Name, Module: name, Secrets: secrets, Waits: fault.Hangs, Changed: true,
 					Options: options{"host": theHost, "forced_down": true, "auth": options{
 						"auth_url": strings.Replace(cloud.AuthURL(), "http://", "http://u:planted-userinfo-2@", 1), "username": "u", "project_name": "p", "password": secrets[0],
 					}},

@@ -10,10 +10,13 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"nova-orphan/internal/ansible/ansibletest"
+	"nova-orphan/internal/openstack"
 	"nova-orphan/internal/openstack/openstacktest"
 )
 
-func TestMain(m *testing.M) { testscript.Main(m, map[string]func(){name: main}) }
+func TestMain(m *testing.M) { ansibletest.Main(m, name, main, hurry) }
+
+func hurry() { openstack.FirstPause, patience = time.Millisecond, 100*time.Millisecond }
 
 func TestTheDocumentationSaysWhatTheModuleDeclares(t *testing.T) {
 	ansibletest.CheckDocumentation(t, module(), name+".yml")

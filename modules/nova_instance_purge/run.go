@@ -35,6 +35,9 @@ type answer struct {
 // maxTries is how often Nova repeats instance_destroy on a deadlock (wrap_db_retry).
 const maxTries = 5
 
+// firstPause is how long insist waits after the first try, and so much longer after each of the next; tests make it shorter.
+var firstPause = 100 * time.Millisecond
+
 // run is what deleting and restoring have in common.
 type run struct {
 	call   *ansible.Call
@@ -84,7 +87,7 @@ func (r *run) insist(ctx context.Context, try func(context.Context) error) error
 		if errors.Is(err, nova.ErrChanged) {
 			r.moved = err
 		}
-		if waitErr := pause(steady, time.Duration(tries)*100*time.Millisecond); waitErr != nil {
+		if waitErr := pause(steady, time.Duration(tries)*firstPause); waitErr != nil {
 			return fmt.Errorf("%w; %w", err, waitErr)
 		}
 		err = try(steady)

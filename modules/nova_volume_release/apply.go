@@ -85,7 +85,11 @@ var errNotYet = errors.New("the volume is not free yet")
 
 // settling is how long a volume may take to become free after its last attachment is
 // gone. Cinder sets its status with the same request, so that it is soon clear what stays.
-const settling = 3 * time.Second
+// A fake Cinder does it at once or never, so that tests against it make this and firstLook shorter.
+var settling = 3 * time.Second
+
+// firstLook is the pause between the first two looks of await.
+var firstLook = 100 * time.Millisecond
 
 func (t *task) detach(ctx context.Context, s action) (bool, error) {
 	token, err := t.serviceToken(ctx)
@@ -174,7 +178,7 @@ func (t *task) releasePort(ctx context.Context, s action) (bool, error) {
 
 // await looks until it is done, ever more seldom, as long as the context lasts.
 func await(ctx context.Context, look func() (done bool, err error)) error {
-	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
+	for wait := firstLook; ; wait = min(2*wait, 2*time.Second) {
 		done, err := look()
 		if done || err != nil {
 			return err

@@ -7,15 +7,19 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"nova-orphan/internal/ansible/ansibletest"
+	"nova-orphan/internal/openstack"
 	"nova-orphan/internal/openstack/openstacktest"
 )
 
-func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){name: main})
+func TestMain(m *testing.M) { ansibletest.Main(m, name, main, hurry) }
+
+func hurry() {
+	openstack.FirstPause, firstLook, settling = time.Millisecond, time.Millisecond, 200*time.Millisecond
 }
 
 func TestTheDocumentationSaysWhatTheModuleDeclares(t *testing.T) {

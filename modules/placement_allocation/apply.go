@@ -105,7 +105,7 @@ func givenUp(consumer string, last error) error {
 	if last == nil {
 		last = errors.New("what was written did not stay")
 	}
-	return fmt.Errorf("change the allocation of %s: given up after %d tries: %w", consumer, maxWrites, last)
+	return fmt.Errorf("change the allocation of %s: given up after %d tries: %w (run the module again)", consumer, maxWrites, last)
 }
 
 // again says that after this failure it makes sense to read and judge again.

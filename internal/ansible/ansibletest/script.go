@@ -9,16 +9,36 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/tidwall/gjson"
 )
+
+// Main runs a package's tests, with the module as a program that they start by its name. Without the lab, that program
+// first calls hurry, which shortens its pauses: a fake recovers at once. A real service does not.
+func Main(m *testing.M, module string, main, hurry func()) {
+	testscript.Main(m, map[string]func(){
+		unhurried + module: main,
+		module: func() {
+			if !onLab {
+				hurry()
+			}
+			main()
+		},
+	})
+}
+
+// unhurried begins the name of the program that keeps its pauses.
+const unhurried = "unhurried-"
 
 // Commands are testscript commands for the module of this name:
 //
 //	call '{"option": "value"}'     calls it as Ansible does, and wants success; $WORK is
 //	                               the script's folder there too
 //	! call '{"option": "value"}'   the same, and wants failure
+//	! unhurried-call '...'         the same, with the pauses that people get (see Main), so that
+//	                               its time is not up in the middle of a look
 //	answer PATH REGEXP             the last answer's value at the gjson path matches
 //	! answer PATH REGEXP           it does not match
 //	! answer PATH                  the last answer has no such path
@@ -27,8 +47,9 @@ import (
 // standard error, and its exit status and "failed" must agree.
 func Commands(module string) map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
-		"call":   func(ts *testscript.TestScript, neg bool, args []string) { call(ts, module, neg, args) },
-		"answer": answer,
+		"call":           func(ts *testscript.TestScript, neg bool, args []string) { call(ts, module, neg, args) },
+		"unhurried-call": func(ts *testscript.TestScript, neg bool, args []string) { call(ts, unhurried+module, neg, args) },
+		"answer":         answer,
 	}
 }
 

@@ -18,6 +18,8 @@ type Trial struct {
 	// Options lack a backup_dir and a timeout.
 	Options     map[string]any
 	Environment []string
+	// Waits says that the module waits during the fault until its time is up.
+	Waits bool
 	// Secrets must be in no output and in no backup.
 	Secrets []string
 	// Failed looks at what was answered during the fault.
@@ -29,7 +31,7 @@ type Trial struct {
 }
 
 // Suffer holds the module to the rules for each trial: it fails in one line, tells no
-// secret, and does what was to be done when the fault is over. Most of them wait for a
+// secret, and does what was to be done when the fault is over. Some of them wait for a
 // deadline, so that more run at a time than there are processors.
 func Suffer(t *testing.T, trials []func(*testing.T) Trial) {
 	var masked atomic.Int32
@@ -59,17 +61,22 @@ func (trial Trial) suffer(t *testing.T) string {
 	t.Helper()
 	folder := t.TempDir()
 	options := map[string]any{
-		"backup_dir": filepath.Join(folder, "backups"), "timeout": 2, "_ansible_verbosity": 4, "_ansible_debug": true, "_ansible_diff": true,
+		"backup_dir": filepath.Join(folder, "backups"), "timeout": 60, "_ansible_verbosity": 4, "_ansible_debug": true, "_ansible_diff": true,
 	}
 	maps.Copy(options, trial.Options)
+	program := trial.Module
+	if trial.Waits {
+		// With its own pauses it does not ask in the very moment when its time is up.
+		program, options["timeout"] = unhurried+trial.Module, 2
+	}
 	environment := append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + folder}, trial.Environment...)
-	answer := Start(t, trial.Module, options, environment).Answer()
+	answer := Start(t, program, options, environment).Answer()
 	if msg := answer.Get("msg").String(); !answer.Get("failed").Bool() || msg == "" || strings.Contains(msg, "\n") {
 		t.Errorf("want a failure in one line, got %s", answer)
 	}
 	trial.Failed(t, answer)
 	trial.Recover()
-	options["timeout"] = 30
+	options["timeout"] = 60
 	again := Start(t, trial.Module, options, environment).Done(trial.Changed)
 	output := answer.String() + answer.Get("msg").String() + again.String() + written(t, folder)
 	for _, secret := range trial.Secrets {
