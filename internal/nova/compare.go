@@ -11,8 +11,11 @@ type comparison struct {
 	name      string
 	tolerated []string
 	// foreign says that a row which was not saved may go again.
-	foreign   func(Row) bool
+	foreign func(Row) bool
+	// mayGo says what it means that a row is gone, "" if that is a conflict; nil is always one.
+	mayGo     func(Row) string
 	conflicts []string
+	notes     []string
 }
 
 // target is the table as it was saved; what must not be made so is a conflict.
@@ -24,8 +27,14 @@ func (c *comparison) target(saved, left, current Table) Table {
 		}
 	}
 	known := map[string]bool{}
+	rows := []Row{}
 	for _, row := range saved.Rows {
 		known[row.key()] = true
+		if meaning := c.meaning(row); meaning != "" && now[row.key()] == nil {
+			c.notes = append(c.notes, c.name+": "+meaning)
+			continue
+		}
+		rows = append(rows, row)
 		c.compare(row, purged[row.key()], now[row.key()])
 	}
 	for _, row := range current.Rows {
@@ -33,7 +42,14 @@ func (c *comparison) target(saved, left, current Table) Table {
 			c.add("row %s was added since", row.key())
 		}
 	}
-	return Table{current.Types, saved.Rows}
+	return Table{current.Types, rows}
+}
+
+func (c *comparison) meaning(row Row) string {
+	if c.mayGo == nil {
+		return ""
+	}
+	return c.mayGo(row)
 }
 
 func (c *comparison) compare(saved, left, current Row) {

@@ -11,6 +11,8 @@ import (
 // Host is what a cell knows about a compute host: what a restart of its nova-compute concerns.
 type Host struct {
 	Name string
+	// NamedBy says what names it: row, migration, launched_on, fault, event.
+	NamedBy []string
 	// Service is the row of services for its nova-compute, nil if there is none.
 	Service Row
 	// WithTask are the other instances on the host that have a task_state. They
@@ -21,6 +23,8 @@ type Host struct {
 	// destroys their domains there and removes their allocations
 	// (nova/compute/manager.py _destroy_evacuated_instances).
 	Evacuated []string
+
+	served bool // services has, or had, a nova-compute of this host
 }
 
 // leftByEvacuation are the states of evacuations whose source has not cleaned up
@@ -29,7 +33,8 @@ var leftByEvacuation = []string{"accepted", "pre-migrating", "done"}
 
 // readHosts reads what is around the instance: its compute node, and the hosts on
 // which a domain of it may be. A move that failed, or an evacuation from a host
-// that came back, leaves one on a host that its row no longer names.
+// that came back, leaves one on a host that its row no longer names; and a build that
+// failed clears the host of the row (nova/compute/manager.py _nil_out_instance_obj_host_and_node).
 func (c *Cell) readHosts(ctx context.Context, tx *sql.Tx) error {
 	row := c.row()
 	if host := row.text("host"); host != "" {
@@ -42,7 +47,15 @@ func (c *Cell) readHosts(ctx context.Context, tx *sql.Tx) error {
 			c.ComputeNode = nodes.Rows[0]
 		}
 	}
-	c.Hosts = hostsOf(row, c.Record["migrations"].Rows)
+	var events Table
+	if !c.Archived { // the shadow tables have no index to find them by
+		var err error
+		if events, err = readTable(ctx, tx, "SELECT DISTINCT e.host FROM instance_actions a JOIN instance_actions_events e ON e.action_id = a.id"+
+			" WHERE a.instance_uuid = ? ORDER BY e.host", row.text("uuid")); err != nil {
+			return fmt.Errorf("read instance_actions_events: %w", err)
+		}
+	}
+	c.Hosts = hostsOf(c.Record, events.Rows)
 	if len(c.Hosts) == 0 {
 		return nil
 	}
@@ -51,8 +64,8 @@ func (c *Cell) readHosts(ctx context.Context, tx *sql.Tx) error {
 		names[i] = host.Name
 	}
 	in := "IN (?" + strings.Repeat(", ?", len(names)-1) + ")"
-	services, err := readTable(ctx, tx, "SELECT host, disabled, forced_down, last_seen_up FROM services"+
-		" WHERE host "+in+" AND `binary` = 'nova-compute' AND deleted = 0", names...)
+	services, err := readTable(ctx, tx, "SELECT host, deleted, disabled, forced_down, last_seen_up FROM services"+
+		" WHERE host "+in+" AND `binary` = 'nova-compute' ORDER BY deleted <> 0, id DESC", names...)
 	if err != nil {
 		return fmt.Errorf("read services of hosts %v: %w", names, err)
 	}
@@ -69,7 +82,8 @@ func (c *Cell) readHosts(ctx context.Context, tx *sql.Tx) error {
 	}
 	for i := range c.Hosts {
 		host := &c.Hosts[i]
-		if own := rowsOf(host.Name, services); len(own) > 0 {
+		own := rowsOf(host.Name, services)
+		if host.served = len(own) > 0; host.served && own[0].number("deleted") == 0 {
 			host.Service = own[0]
 		}
 		for _, other := range rowsOf(host.Name, busy) {
@@ -79,18 +93,51 @@ func (c *Cell) readHosts(ctx context.Context, tx *sql.Tx) error {
 			host.Evacuated = append(host.Evacuated, other.text("uuid"))
 		}
 	}
+	c.Hosts = slices.DeleteFunc(c.Hosts, Host.neverComputed)
 	return nil
 }
 
-// hostsOf lists the instance's host, and those that its migrations name, each once.
-func hostsOf(instance Row, migrations []Row) (hosts []Host) {
-	names := []string{instance.text("host")}
-	for _, migration := range migrations {
-		names = append(names, migration.text("source_compute"), migration.text("dest_compute"))
+// neverComputed says that only what any service of Nova's writes names the host: a
+// conductor or an API notes its own in faults and events.
+func (h Host) neverComputed() bool {
+	return !h.served && !slices.ContainsFunc(h.NamedBy, func(by string) bool { return by != byFault && by != byEvent })
+}
+
+// What names a host.
+const (
+	byRow        = "row"
+	byMigration  = "migration"
+	byLaunchedOn = "launched_on"
+	byFault      = "fault"
+	byEvent      = "event"
+)
+
+// hostsOf lists each host that the record names once, the instance's own first.
+func hostsOf(record Record, events []Row) (hosts []Host) {
+	add := func(name, by string) {
+		if name == "" {
+			return
+		}
+		at := slices.IndexFunc(hosts, func(h Host) bool { return h.Name == name })
+		if at < 0 {
+			hosts, at = append(hosts, Host{Name: name}), len(hosts)
+		}
+		if !slices.Contains(hosts[at].NamedBy, by) {
+			hosts[at].NamedBy = append(hosts[at].NamedBy, by)
+		}
 	}
-	for i, name := range names {
-		if name != "" && !slices.Contains(names[:i], name) {
-			hosts = append(hosts, Host{Name: name})
+	for _, source := range []struct {
+		rows   []Row
+		column string
+		by     string
+	}{
+		{record["instances"].Rows, "host", byRow},
+		{record["migrations"].Rows, "source_compute", byMigration}, {record["migrations"].Rows, "dest_compute", byMigration},
+		{record["instances"].Rows, "launched_on", byLaunchedOn},
+		{record["instance_faults"].Rows, "host", byFault}, {events, "host", byEvent},
+	} {
+		for _, row := range source.rows {
+			add(row.text(source.column), source.by)
 		}
 	}
 	return hosts

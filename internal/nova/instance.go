@@ -31,6 +31,7 @@ type Instance struct {
 	Deleted            int64    `json:"deleted"`
 	Locked             bool     `json:"locked"`
 	CreatedAt          string   `json:"created_at"`
+	LaunchedAt         string   `json:"launched_at"`
 	UpdatedAt          string   `json:"updated_at"`
 	DeletedAt          string   `json:"deleted_at"`
 	VCPUs              int64    `json:"vcpus"`
@@ -47,7 +48,11 @@ type Instance struct {
 	Migrations []Migration `json:"migrations"`
 	// DeadMigrationUUIDs may still be consumers in Placement.
 	DeadMigrationUUIDs []string `json:"dead_migration_uuids"`
-	// Hosts are its own host and then those that its migrations name: a domain of it may be on each.
+	// Shares are mounted on its host.
+	Shares []Share `json:"shares"`
+	// VTPMSecret is the uuid of its vTPM's secret in the key manager.
+	VTPMSecret string `json:"vtpm_secret_uuid"`
+	// Hosts are its own host and then those that anything else of its record names: a domain of it may be on each.
 	Hosts []ComputeHost `json:"hosts"`
 }
 
@@ -80,6 +85,13 @@ type Port struct {
 	PreserveOnDelete *bool `json:"preserve_on_delete"`
 }
 
+// Share is a share of Manila that the instance's host has mounted for it.
+type Share struct {
+	ShareID        string `json:"share_id"`
+	Status         string `json:"status"`
+	ExportLocation string `json:"export_location"`
+}
+
 // Migration is a move of the instance.
 type Migration struct {
 	UUID          string `json:"uuid"`
@@ -93,6 +105,8 @@ type Migration struct {
 // ComputeHost is what a restart of nova-compute on a host concerns.
 type ComputeHost struct {
 	Host string `json:"host"`
+	// NamedBy says what of the record names it: row, migration, launched_on, fault, event.
+	NamedBy []string `json:"named_by"`
 	// ComputeService is nil if the host has none.
 	ComputeService *ComputeService `json:"compute_service"`
 	OtherInstances OtherInstances  `json:"other_instances_with_task_state"`
@@ -114,7 +128,7 @@ type OtherInstances struct {
 }
 
 func (h Host) answer() ComputeHost {
-	host := ComputeHost{Host: h.Name, OtherInstances: others(h.WithTask), Evacuated: others(h.Evacuated)}
+	host := ComputeHost{Host: h.Name, NamedBy: h.NamedBy, OtherInstances: others(h.WithTask), Evacuated: others(h.Evacuated)}
 	if h.Service != nil {
 		host.ComputeService = &ComputeService{
 			ForcedDown: h.Service.flag("forced_down"), Disabled: h.Service.flag("disabled"), LastSeenUp: h.Service.iso("last_seen_up"),
@@ -151,13 +165,22 @@ func (c Cell) instance(verdict orphan.Verdict) *Instance {
 		HypervisorHostname: c.ComputeNode.text("hypervisor_hostname"), ResourceProvider: c.ComputeNode.text("uuid"),
 		Cell:    CellName{c.UUID, c.Name},
 		VMState: row.text("vm_state"), TaskState: row.text("task_state"), Deleted: row.number("deleted"), Locked: row.flag("locked"),
-		CreatedAt: row.iso("created_at"), UpdatedAt: row.iso("updated_at"), DeletedAt: row.iso("deleted_at"),
+		CreatedAt: row.iso("created_at"), LaunchedAt: row.iso("launched_at"), UpdatedAt: row.iso("updated_at"), DeletedAt: row.iso("deleted_at"),
 		DomainName: fmt.Sprintf("instance-%08x", row.number("id")),
 		Volumes:    c.volumes(), Ports: c.ports(),
 		Migrations: []Migration{}, DeadMigrationUUIDs: []string{},
-		Hosts: []ComputeHost{},
+		Shares: []Share{},
+		Hosts:  []ComputeHost{},
 	}
 	c.flavor(instance)
+	for _, share := range c.Record["share_mapping"].Rows {
+		instance.Shares = append(instance.Shares, Share{share.text("share_id"), share.text("status"), share.text("export_location")})
+	}
+	for _, metadata := range c.Record["instance_system_metadata"].Rows {
+		if metadata.text("key") == vtpmSecret {
+			instance.VTPMSecret = metadata.text("value")
+		}
+	}
 	for _, migration := range c.Record["migrations"].Rows {
 		// What is gone for Nova moves no more, whatever its migrations say.
 		dead := judged(migration).Dead() || verdict.Gone()
@@ -251,6 +274,9 @@ func (c Cell) ports() []Port {
 	}
 	return ports
 }
+
+// vtpmSecret is the key of instance_system_metadata that names the secret of the vTPM (nova/crypto.py).
+const vtpmSecret = "vtpm_secret_uuid"
 
 // iso writes a time as Nova's API does.
 func (r Row) iso(column string) string {

@@ -1,6 +1,7 @@
 package nova
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -58,26 +59,58 @@ func TestWhoMadeAPortIsToldByTheInfoCacheOnly(t *testing.T) {
 	}
 }
 
-func TestADomainMayBeOnEveryHostThatItsMigrationsName(t *testing.T) {
+func TestADomainMayBeOnEveryHostThatAnythingOfTheRecordNames(t *testing.T) {
 	migration := func(source, dest string) Row {
 		return Row{"source_compute": {Text: source}, "dest_compute": {Text: dest}}
 	}
+	at := func(host string) []Row { return []Row{{"host": {Text: host}}} }
 	for _, test := range []struct {
-		name       string
-		host       string
-		migrations []Row
-		want       []Host
+		name             string
+		host, launchedOn string
+		migrations       []Row
+		faults, events   []Row
+		want             string
 	}{
-		{"none of an instance that was never placed", "", nil, nil},
-		{"its own alone", "a", nil, []Host{{Name: "a"}}},
-		{"its own first, and each once", "b", []Row{migration("a", "b"), migration("b", "c"), migration("a", "")}, []Host{{Name: "b"}, {Name: "a"}, {Name: "c"}}},
-		{"those of a move that left it without a host", "", []Row{migration("a", "b")}, []Host{{Name: "a"}, {Name: "b"}}},
+		{name: "none of an instance that was never placed", want: "[]"},
+		{name: "its own alone", host: "a", want: "[{a [row]}]"},
+		{name: "its own first, and each once", host: "b", migrations: []Row{migration("a", "b"), migration("b", "c"), migration("a", "")},
+			want: "[{b [row migration]} {a [migration]} {c [migration]}]"},
+		{name: "those of a move that left it without a host", migrations: []Row{migration("a", "b")}, want: "[{a [migration]} {b [migration]}]"},
+		{name: "where it was launched", launchedOn: "a", want: "[{a [launched_on]}]"},
+		{name: "where a build failed that cleared its host", faults: at("a"), events: at("a"), want: "[{a [fault event]}]"},
+		{name: "all that is empty names none", faults: at(""), events: at(""), want: "[]"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			if diff := cmp.Diff(test.want, hostsOf(Row{"host": {Text: test.host}}, test.migrations)); diff != "" {
-				t.Error(diff)
+			record := Record{"instances": {Rows: []Row{{"host": {Text: test.host}, "launched_on": {Text: test.launchedOn}}}},
+				"migrations": {Rows: test.migrations}, "instance_faults": {Rows: test.faults}}
+			type named struct {
+				host string
+				by   []string
+			}
+			got := []named{}
+			for _, host := range hostsOf(record, test.events) {
+				got = append(got, named{host.Name, host.NamedBy})
+			}
+			if fmt.Sprint(got) != test.want {
+				t.Errorf("got %v, want %s", got, test.want)
 			}
 		})
+	}
+}
+
+func TestAHostThatOnlyAFaultOrAnEventNamesCountsIfItHadANovaCompute(t *testing.T) {
+	for _, test := range []struct {
+		host  Host
+		never bool
+	}{
+		{Host{NamedBy: []string{byRow}}, false},
+		{Host{NamedBy: []string{byEvent, byFault}}, true},
+		{Host{NamedBy: []string{byEvent}, served: true}, false},
+		{Host{NamedBy: []string{byLaunchedOn, byEvent}}, false},
+	} {
+		if got := test.host.neverComputed(); got != test.never {
+			t.Errorf("%v: got %v", test.host, got)
+		}
 	}
 }
 

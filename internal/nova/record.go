@@ -105,9 +105,10 @@ type part struct {
 }
 
 // parts are the tables of an instance's record beside instances, in the order
-// and with the fates of instance_destroy (nova/db/main/api.py). Two are this
-// project's: leftover share_mapping rows would make db archive_deleted_rows fail
-// on their foreign key, and what is kept is read to notice a change.
+// and with the fates of instance_destroy (nova/db/main/api.py). What is kept is read to
+// notice a change. share_mapping is kept since nova-compute finds by it what it unmounts
+// when it reaps the domain (nova/compute/manager.py _shutdown_instance, from 2025.1 on);
+// see Deletion.ShareMappings.
 func parts() []part {
 	return []part{
 		{table: "security_group_instance_association", key: "instance_uuid"},
@@ -122,7 +123,7 @@ func parts() []part {
 		{table: "instance_id_mappings", key: "uuid"},
 		{table: "tags", key: "resource_id", fate: remove},
 		{table: "console_auth_tokens", key: "instance_uuid", fate: remove},
-		{table: "share_mapping", key: "instance_uuid", fate: remove, since: "2024.1"},
+		{table: "share_mapping", key: "instance_uuid", fate: keep, since: "2024.1"},
 		{table: "instance_actions", key: "instance_uuid", fate: keep},
 		{table: "pci_devices", key: "instance_uuid", fate: keep},
 	}

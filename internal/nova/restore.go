@@ -17,6 +17,31 @@ type Saved struct {
 	Cell CellName  `json:"cell"`
 	Rows Record    `json:"cell_tables"`
 	API  Record    `json:"api_tables"`
+	// ComputeNode is the uuid of the instance's compute node; "" if there was none.
+	ComputeNode string `json:"compute_node"`
+}
+
+// Held are the volumes and ports that the saved rows give to the instance.
+func (s Saved) Held() (volumes, ports []string) {
+	cell := Cell{Record: s.Rows}
+	if len(s.Rows["instances"].Rows) == 0 {
+		return nil, nil
+	}
+	for _, mapping := range cell.mappings() {
+		if !mapping.Deleted && !slices.Contains(volumes, mapping.VolumeID) {
+			volumes = append(volumes, mapping.VolumeID)
+		}
+	}
+	for _, port := range cell.ports() {
+		ports = append(ports, port.ID)
+	}
+	return volumes, ports
+}
+
+// Elsewhere are volumes and ports, by id, that are somebody else's by now, with who has
+// them. Their rows are not made live again.
+type Elsewhere struct {
+	Volumes, Ports map[string]string
 }
 
 // Restoration is what it takes to make an instance's rows again those that were saved.
@@ -41,8 +66,8 @@ const exactDates = "STRICT_ALL_TABLES,ALLOW_INVALID_DATES"
 
 // Restoration compares each row with what it was and with what the purge left.
 // A row that is neither is a conflict, but for what nova-compute itself does to a
-// deleted instance when it reaps it.
-func (f Finding) Restoration(saved Saved) Restoration {
+// deleted instance when it reaps it, and for what is somebody else's by now.
+func (f Finding) Restoration(saved Saved, elsewhere Elsewhere) Restoration {
 	r := Restoration{Before: map[string]any{}, After: map[string]any{}, CellRows: map[string]int64{}, APIRows: map[string]int64{}}
 	cell := f.Cell()
 	switch {
@@ -53,7 +78,7 @@ func (f Finding) Restoration(saved Saved) Restoration {
 	case cell.UUID != saved.Cell.UUID:
 		r.Conflicts = append(r.Conflicts, fmt.Sprintf("the instance's row is in %s, but it was saved from cell %s", cell, saved.Cell.UUID))
 	default:
-		r.compareCell(*cell, saved)
+		r.compareCell(*cell, saved, elsewhere)
 	}
 	r.compareMapping(f, saved)
 	return r
@@ -72,7 +97,7 @@ func (f Finding) missing(saved CellName) string {
 	return fmt.Sprintf("cell %s: the instance's row is gone: it was archived and purged since", saved.Name)
 }
 
-func (r *Restoration) compareCell(cell Cell, saved Saved) {
+func (r *Restoration) compareCell(cell Cell, saved Saved, elsewhere Elsewhere) {
 	left := saved.Rows.purged(saved.At)
 	r.rows = Record{}
 	for _, table := range slices.SortedFunc(maps.Keys(saved.Rows), instancesFirst) {
@@ -82,19 +107,72 @@ func (r *Restoration) compareCell(cell Cell, saved Saved) {
 		case !found:
 			r.Conflicts = append(r.Conflicts, fmt.Sprintf("%s: table %s is gone since", cell, table))
 		case written:
-			c := comparison{name: fmt.Sprintf("%s: %s", cell, table), tolerated: reapColumns(table), foreign: cell.Record.ofTheReaper}
-			r.rows[table] = c.target(saved.Rows[table], left[table], current)
-			r.Conflicts = append(r.Conflicts, c.conflicts...)
+			c := comparison{name: fmt.Sprintf("%s: %s", cell, table), tolerated: reapColumns(table), foreign: cell.Record.ofTheReaper, mayGo: goesWithTheReap(table)}
+			wanted := Record{table: saved.Rows[table]}
+			if table == "instance_info_caches" {
+				wanted.change(table, func(row Row) Row { return row.withoutPorts(slices.Sorted(maps.Keys(elsewhere.Ports))) })
+			}
+			target := c.target(wanted[table], left[table], current)
+			r.rows[table] = r.keepOff(c.name, target, current, elsewhere)
+			r.Conflicts, r.Notes = append(r.Conflicts, c.conflicts...), append(r.Notes, c.notes...)
+		case table == "share_mapping" && len(current.Rows) < len(saved.Rows[table].Rows):
+			r.Notes = append(r.Notes, fmt.Sprintf("%s: share_mapping: %d of %d rows are gone since, with what they mounted: attach those shares again",
+				cell, len(saved.Rows[table].Rows)-len(current.Rows), len(saved.Rows[table].Rows)))
 		case len(changes(Record{table: current}, Record{table: saved.Rows[table]})) > 0:
 			// Neither a purge nor a restore writes these.
 			r.Notes = append(r.Notes, fmt.Sprintf("%s: %s changed since; it stays as it is now", cell, table))
 		}
 	}
+	r.compareHost(cell, saved)
 	if cell.row().flag("cleaned") && !saved.Rows["instances"].Rows[0].flag("cleaned") {
 		r.Notes = append(r.Notes, fmt.Sprintf("%s: instances.cleaned = 1: nova-compute has reaped the instance since: its domain and its local disks are gone,"+
 			" and so are its ports and the volumes with delete_on_termination that Nova made; only its rows come back", cell))
 	}
 	r.draw(cell.String(), cell.Record, r.rows, &r.Cell, r.CellRows)
+}
+
+// compareHost tells whether the host to which the instance comes back is still that one.
+func (r *Restoration) compareHost(cell Cell, saved Saved) {
+	host := saved.Rows["instances"].Rows[0].text("host")
+	if host == "" {
+		return
+	}
+	at := slices.IndexFunc(cell.Hosts, func(h Host) bool { return h.Name == host })
+	if at < 0 || cell.Hosts[at].Service == nil {
+		r.Notes = append(r.Notes, fmt.Sprintf("%s: services: host %s has no nova-compute (any more): nobody will look after the instance there", cell, host))
+	}
+	node := cell.ComputeNode
+	switch {
+	case node == nil || node.number("deleted") != 0:
+		r.Notes = append(r.Notes, fmt.Sprintf("%s: compute_nodes: host %s has no such node (any more): Placement has no provider for the instance's allocation", cell, host))
+	case saved.ComputeNode != "" && node.text("uuid") != saved.ComputeNode:
+		r.Notes = append(r.Notes, fmt.Sprintf("%s: compute_nodes: host %s is another compute node by now, %s instead of %s: the saved allocation is of the old one",
+			cell, host, node.text("uuid"), saved.ComputeNode))
+	}
+}
+
+// keepOff leaves the rows as they are now that would give the instance what is somebody
+// else's by now.
+func (r *Restoration) keepOff(name string, target, current Table, elsewhere Elsewhere) Table {
+	now := byKey(current.Rows)
+	stays := func(row Row, what, has string) Row {
+		if old := now[row.key()]; has != "" && old != nil && len(unequal(old, row)) > 0 && !row.deleted() {
+			r.Notes = append(r.Notes, fmt.Sprintf("%s: row %s stays as it is now, deleted: %s: %s", name, row.key(), what, has))
+			return old
+		}
+		return row
+	}
+	rows := Record{name: target}
+	rows.change(name, func(row Row) Row {
+		if volume := row.text("volume_id"); volume != "" {
+			return stays(row, "volume "+volume, elsewhere.Volumes[volume])
+		}
+		if _, port, found := strings.Cut(row.text("address"), "/"); found {
+			return stays(row, "port "+port, elsewhere.Ports[port])
+		}
+		return row
+	})
+	return rows[name]
 }
 
 func (r *Restoration) compareMapping(f Finding, saved Saved) {
@@ -123,8 +201,27 @@ func reapColumns(table string) []string {
 	case "instance_extra":
 		// Instance.save writes what it has there again, as it was (instance_extra_update_by_uuid).
 		return []string{"updated_at"}
+	case "block_device_mapping":
+		// The first two are what a purge disarms (Disarm); the reaper forgets the third
+		// (nova/virt/libvirt/driver.py _cleanup_ephemeral_encryption_secrets, from 2024.1 on).
+		return []string{"destination_type", "delete_on_termination", "encryption_secret_uuid"}
+	case "instance_info_caches":
+		// A purge disarms it, and Nova heals it.
+		return []string{"network_info", "updated_at"}
 	}
 	return nil
+}
+
+// goesWithTheReap says which rows nova-compute removes for good when it reaps the
+// instance: up to 2025.1 the one that names the secret of the vTPM, with the secret
+// (nova/virt/libvirt/driver.py _cleanup, nova/crypto.py delete_vtpm_secret).
+func goesWithTheReap(table string) func(Row) string {
+	return func(row Row) string {
+		if table != "instance_system_metadata" || row.text("key") != vtpmSecret {
+			return ""
+		}
+		return "the secret " + row.text("value") + " of its vTPM is gone since, with its row: what the vTPM held cannot be read any more"
+	}
 }
 
 // draw adds the steps from current to target to steps, and both sides of the diff.

@@ -36,17 +36,16 @@ func (f Finding) Cell() *Cell {
 }
 
 // SoftDelete finishes the instance's deletion in its cell as Nova does it, in
-// one transaction, and returns the number of rows changed by table. at is the
-// time that it writes, by the database's clock. Under the lock it compares the
-// whole record with the finding; then it calls before, which is the last chance
-// to stop it, and it reads back before it commits.
+// one transaction, and returns the number of rows changed by table. Under the lock it
+// compares the whole record with the finding; then it calls before, which is the last
+// chance to stop it, and it reads back before it commits.
 // The error is ErrChanged, ErrOutcome, Retriable, or fatal.
-func (d *Databases) SoftDelete(ctx context.Context, finding Finding, at time.Time, before func() error) (map[string]int64, error) {
+func (d *Databases) SoftDelete(ctx context.Context, finding Finding, deletion Deletion, before func() error) (map[string]int64, error) {
 	cell := finding.Cell()
 	if cell == nil {
 		return nil, fmt.Errorf("delete instance %s: there is not one cell that has its row", finding.UUID)
 	}
-	return cell.become(ctx, cell.Record.purged(at), "", "delete", before)
+	return cell.become(ctx, cell.Record.left(deletion), "", "delete", before)
 }
 
 // become makes the instance's rows those of target if they are still those that

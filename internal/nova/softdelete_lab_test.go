@@ -67,7 +67,7 @@ func TestAnInstanceThatChangedSinceItWasJudgedIsLeftAlone(t *testing.T) {
 		novalab.Exec(t, lab.Cell1, change, uuid)
 		before := lab.Dump(t, uuid, true)
 		called := false
-		if _, err := databases.SoftDelete(ctx, finding, at(), func() error { called = true; return nil }); !errors.Is(err, ErrChanged) {
+		if _, err := databases.SoftDelete(ctx, finding, Deletion{At: at()}, func() error { called = true; return nil }); !errors.Is(err, ErrChanged) {
 			t.Errorf("%s: got %v", change, err)
 		}
 		if called {
@@ -86,12 +86,12 @@ func TestAFailedBackupAndAReadOnlySessionLeaveEverythingAsItIs(t *testing.T) {
 	before := lab.Dump(t, uuid, true)
 	full := errors.New("no space left")
 	ctx, databases := openLab(t, lab, false)
-	if _, err := databases.SoftDelete(ctx, find(ctx, t, databases, uuid), at(), func() error { return full }); !errors.Is(err, full) {
+	if _, err := databases.SoftDelete(ctx, find(ctx, t, databases, uuid), Deletion{At: at()}, func() error { return full }); !errors.Is(err, full) {
 		t.Errorf("got %v", err)
 	}
 	const errReadOnly = 1792
 	ctx, databases = openLab(t, lab, true)
-	if _, err := databases.SoftDelete(ctx, find(ctx, t, databases, uuid), at(), nothing); !hasNumber(err, errReadOnly) {
+	if _, err := databases.SoftDelete(ctx, find(ctx, t, databases, uuid), Deletion{At: at()}, nothing); !hasNumber(err, errReadOnly) {
 		t.Errorf("got %v", err)
 	}
 	if _, err := databases.FinishMapping(ctx, uuid); !hasNumber(err, errReadOnly) {
@@ -129,7 +129,7 @@ func TestTheRowsAreThoseThatNovasOwnCodeLeaves(t *testing.T) {
 		novalab.Exec(t, lab.Cell1, "UPDATE block_device_mapping SET uuid = NULL WHERE uuid = 'old' AND instance_uuid = ?", uuid)
 	}
 	ctx, databases := openLab(t, lab, false)
-	if _, err := databases.SoftDelete(ctx, find(ctx, t, databases, ours), at(), nothing); err != nil {
+	if _, err := databases.SoftDelete(ctx, find(ctx, t, databases, ours), Deletion{At: at()}, nothing); err != nil {
 		t.Fatal(err)
 	}
 	conf := filepath.Join(t.TempDir(), "cell1.conf")
@@ -158,7 +158,7 @@ func TestADeadlockIsRetriableAndLeavesNothingHalfDone(t *testing.T) {
 	rival := lab.Rival(ctx, t, uuid)
 	failed := make(chan error, 1)
 	go func() {
-		_, err := databases.SoftDelete(ctx, finding, at(), nothing)
+		_, err := databases.SoftDelete(ctx, finding, Deletion{At: at()}, nothing)
 		failed <- err
 	}()
 	rival.Collide(ctx, t)
@@ -169,7 +169,7 @@ func TestADeadlockIsRetriableAndLeavesNothingHalfDone(t *testing.T) {
 	if diff := cmp.Diff(before, lab.Dump(t, uuid, true)); diff != "" {
 		t.Errorf("rows were changed: %s", diff)
 	}
-	if _, err := databases.SoftDelete(ctx, finding, at(), nothing); err != nil {
+	if _, err := databases.SoftDelete(ctx, finding, Deletion{At: at()}, nothing); err != nil {
 		t.Errorf("the second try: %v", err)
 	}
 }

@@ -11,8 +11,8 @@ import (
 )
 
 // purge finishes the deletion.
-func purge(ctx context.Context, call *ansible.Call, db databases, p parameters) (ansible.Answer, error) {
-	r := &purging{run: newRun(call, db, p)}
+func purge(ctx context.Context, call *ansible.Call, db databases, w world, p parameters) (ansible.Answer, error) {
+	r := &purging{run: newRun(call, db, w, p)}
 	err := r.insist(ctx, r.try)
 	return r.answer, err
 }
@@ -33,43 +33,66 @@ func (r *purging) try(ctx context.Context) error {
 		}
 		return err
 	}
-	evidence := finding.Evidence(r.p.Judging())
-	judgement := orphan.Judge(evidence)
-	if left := draw(evidence, judgement, nil); judgement.Verdict == orphan.Deleted {
+	s := r.examine(ctx, finding)
+	if left := draw(s, r.p); s.judgement.Verdict == orphan.Deleted {
 		r.settle(left.cell, left.api)
 	}
-	work, refused := decide(evidence, judgement, finding.Instance(judgement.Verdict), r.p.Host)
-	r.describe(finding, evidence, judgement, work)
+	if !r.answer.Changed {
+		s.rewritten = r.rewritten(s)
+	}
+	work, refused := decide(s, r.p)
+	r.describe(finding, s, work)
 	if refused != nil {
 		return refused
 	}
 	if !work.cell && !work.api {
-		r.conclude(evidence, judgement)
+		r.conclude(s.evidence, s.judgement)
 		return nil
 	}
 	if r.call.Check {
 		r.answer.Changed = true
-		r.answer.Msg = fmt.Sprintf("would finish the deletion of instance %s, which is %s", uuid, judgement.Verdict)
+		r.answer.Msg = fmt.Sprintf("would finish the deletion of instance %s, which is %s", uuid, s.judgement.Verdict)
 		return nil
 	}
 	steady, cancel := r.call.Steadfast(ctx)
 	defer cancel()
-	if err := r.write(steady, finding, judgement, work); err != nil {
+	if err := r.write(steady, finding, s, work); err != nil {
 		return err
 	}
 	return r.readBack(steady)
 }
 
+// examine judges what was found, and asks what its reap would do, where anything is to be done.
+func (r *purging) examine(ctx context.Context, finding nova.Finding) subject {
+	s := subject{evidence: finding.Evidence(r.p.Judging())}
+	s.judgement = orphan.Judge(s.evidence)
+	s.instance = finding.Instance(s.judgement.Verdict)
+	if workable(s.judgement) {
+		s.reap, s.unseen = r.foresee(ctx, finding)
+	}
+	return s
+}
+
+// rewritten says what somebody wrote since the caller judged. An instance that is gone as
+// it was to be, with nothing left to do, is no matter of that.
+func (r *purging) rewritten(s subject) []string {
+	left := draw(s, r.p)
+	if s.judgement.Verdict == orphan.Archived || s.judgement.Verdict == orphan.Deleted && s.unseen == nil && !left.cell && !left.api {
+		return nil
+	}
+	return rewritten(r.p.JudgedAs, s.instance)
+}
+
 // describe fills the answer with what was found, until something was changed:
 // from then on it tells of the state before.
-func (r *purging) describe(finding nova.Finding, evidence orphan.Evidence, judgement orphan.Judgement, work plan) {
+func (r *purging) describe(finding nova.Finding, s subject, work plan) {
 	if r.answer.Changed {
 		return
 	}
-	r.answer.Verdict, r.answer.Reasons = string(judgement.Verdict), judgement.Reasons
-	r.answer.Instance = finding.Instance(judgement.Verdict)
-	r.answer.Mapped = evidence.Mapping != nil && evidence.Mapping.CellKnown
-	r.answer.QueuedForDelete = evidence.Mapping != nil && evidence.Mapping.QueuedForDelete
+	r.answer.Verdict, r.answer.Reasons = string(s.verdict()), s.reasons()
+	r.answer.Instance, r.answer.Reap = s.instance, s.reap
+	r.answer.Mapped = s.evidence.Mapping != nil && s.evidence.Mapping.CellKnown
+	r.answer.QueuedForDelete = s.evidence.Mapping != nil && s.evidence.Mapping.QueuedForDelete
 	r.answer.RequestSpec = finding.RequestSpec
 	r.answer.Plan = work.steps
 	if work.before == nil {
@@ -94,12 +117,12 @@ func (r *purging) done() {
 	r.answer.Msg = fmt.Sprintf("finished the deletion of instance %s, which was %s", r.p.InstanceUUID, r.answer.Verdict)
 }
 
-func (r *purging) write(ctx context.Context, finding nova.Finding, judgement orphan.Judgement, work plan) error {
+func (r *purging) write(ctx context.Context, finding nova.Finding, s subject, work plan) error {
 	if cell := finding.Cell(); cell != nil && r.at.IsZero() {
 		r.at = cell.Now
 	}
 	save := func() error {
-		data := backupOf(finding, judgement, work.steps)
+		data := backupOf(finding, s.judgement, work.steps)
 		data["state"], data["at"] = stateAbsent, r.at
 		return r.save(data)
 	}
@@ -107,7 +130,11 @@ func (r *purging) write(ctx context.Context, finding nova.Finding, judgement orp
 		if err := r.stepAside(); err != nil {
 			return err
 		}
-		rows, err := r.db.SoftDelete(ctx, finding, r.at, save)
+		deletion := nova.Deletion{At: r.at, ShareMappings: r.p.RemoveShareMappings}
+		if s.reap != nil {
+			deletion.Disarm = s.reap.disarm
+		}
+		rows, err := r.db.SoftDelete(ctx, finding, deletion, save)
 		r.doubt(err, false, work.cellRows)
 		if err != nil {
 			return err
@@ -137,6 +164,9 @@ func backupOf(finding nova.Finding, judgement orphan.Judgement, steps []string) 
 	if cell := finding.Cell(); cell != nil {
 		data["cell"] = nova.CellName{UUID: cell.UUID, Name: cell.Name}
 		data["cell_tables"] = cell.Record
+		if instance := finding.Instance(judgement.Verdict); instance != nil {
+			data["compute_node"] = instance.ResourceProvider
+		}
 	}
 	return data
 }
@@ -147,12 +177,17 @@ func (r *purging) readBack(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read back: %w", err)
 	}
-	evidence := finding.Evidence(r.p.Judging())
-	judgement := orphan.Judge(evidence)
-	if judgement.Verdict != orphan.Deleted || !orphan.Finished(evidence) {
-		return fmt.Errorf("read back: instance %s is %s after the deletion: %v", r.p.InstanceUUID, judgement.Verdict, judgement.Reasons)
+	s := r.examine(ctx, finding)
+	left := draw(s, r.p)
+	switch {
+	case s.judgement.Verdict != orphan.Deleted || !orphan.Finished(s.evidence):
+		return fmt.Errorf("read back: instance %s is %s after the deletion: %v", r.p.InstanceUUID, s.judgement.Verdict, s.judgement.Reasons)
+	case s.unseen != nil:
+		return fmt.Errorf("read back: the deletion is done, but %w", s.unseen)
+	case left.cell:
+		return fmt.Errorf("read back: the deletion is done, but there is more to disarm since, run the module again: %v", left.steps)
 	}
-	r.answer.QueuedForDelete = evidence.Mapping != nil
+	r.answer.QueuedForDelete = s.evidence.Mapping != nil
 	r.done()
 	return nil
 }

@@ -8,10 +8,12 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 
 	"nova-orphan/internal/ansible"
 	"nova-orphan/internal/backup"
 	"nova-orphan/internal/nova"
+	"nova-orphan/internal/openstack"
 	"nova-orphan/internal/step"
 )
 
@@ -27,7 +29,7 @@ const (
 
 var module = ansible.Module{
 	Name: name,
-	Options: append([]ansible.Option{
+	Options: slices.Concat([]ansible.Option{
 		{Name: "instance_uuid", Aliases: []string{"uuid", "server"}, Type: ansible.Str, Required: true, Check: ansible.UUID},
 		{Name: "state", Type: ansible.Str, Default: stateAbsent, Choices: []string{stateAbsent, statePresent}},
 		backup.FileOption,
@@ -42,10 +44,16 @@ var module = ansible.Module{
 		{Name: "config_file", Type: ansible.Path},
 		{Name: "ca_cert", Aliases: []string{"ssl_ca"}, Type: ansible.Path},
 		{Name: "login_db", Type: ansible.Str},
+		{Name: "preserve_volumes", Type: ansible.Bool, Default: false},
+		{Name: "remove_share_mappings", Type: ansible.Bool, Default: false},
+		{Name: "judged_as", Type: ansible.Dict, Check: isJudgement},
 		{Name: "backup_dir", Type: ansible.Path, Default: backup.DefaultDir, Check: ansible.Absolute},
 		ansible.Timeout,
-	}, step.PolicyOptions()...),
+	}, step.PolicyOptions(), apiOptions()),
 	Rules: append(backup.SourceRules(statePresent),
+		ansible.OnlyIf("judged_as", "state", stateAbsent),
+		ansible.MutuallyExclusive("cloud", "auth"),
+		ansible.RequiredTogether("client_cert", "client_key"),
 		ansible.MutuallyExclusive("nova_conf", "login_host"),
 		ansible.MutuallyExclusive("nova_conf", "login_port"),
 		ansible.MutuallyExclusive("nova_conf", "login_user"),
@@ -58,15 +66,26 @@ var module = ansible.Module{
 	Run: open,
 }
 
+// apiOptions are those by which Cinder and Neutron are asked. nova_conf and ca_cert are
+// the databases' as well, so that they are declared with those.
+func apiOptions() []ansible.Option {
+	return slices.DeleteFunc(openstack.AuthOptions(), func(o ansible.Option) bool { return o.Name == "nova_conf" || o.Name == "ca_cert" })
+}
+
 type parameters struct {
 	step.Policy
+	// Auth has nova_conf, too.
+	openstack.Auth
 	InstanceUUID string        `option:"instance_uuid"`
 	State        string        `option:"state"`
 	Backup       backup.Source `option:",squash"`
 	Host         string        `option:"host"`
-	NovaConf     string        `option:"nova_conf"`
 	Login        nova.Login    `option:",squash"`
 	BackupDir    string        `option:"backup_dir"`
+
+	PreserveVolumes     bool           `option:"preserve_volumes"`
+	RemoveShareMappings bool           `option:"remove_share_mappings"`
+	JudgedAs            map[string]any `option:"judged_as"`
 }
 
 func open(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
@@ -84,10 +103,22 @@ func open(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
 		return nil, err
 	}
 	defer databases.Close()
+	world := &cloud{auth: p.apis(nova.DefaultConf), secret: call.Secret}
 	if p.State == statePresent {
-		return restore(ctx, call, databases, p)
+		return restore(ctx, call, databases, world, p)
 	}
-	return purge(ctx, call, databases, p)
+	return purge(ctx, call, databases, world, p)
+}
+
+// apis is how to reach Cinder and Neutron: as the task says, else by the nova.conf that
+// leads to the databases. ca_cert is the databases'.
+func (p parameters) apis(defaultConf string) openstack.Auth {
+	auth := p.Auth
+	auth.CACert = ""
+	if auth.NovaConf == "" && p.Login == (nova.Login{}) {
+		auth.NovaConf = defaultConf
+	}
+	return auth
 }
 
 // access is through nova_conf, or through login_*, or through the default

@@ -20,24 +20,53 @@ type plan struct {
 	before, after     map[string]any
 }
 
-// decide gives the plan, or the refusal with all its reasons.
-func decide(evidence orphan.Evidence, judgement orphan.Judgement, instance *nova.Instance, host string) (plan, error) {
-	var refusals []string
-	if judgement.Refuses() {
-		refusals = append(refusals, fmt.Sprintf("refused: instance %s is %s", evidence.UUID, judgement.Verdict))
-		refusals = append(refusals, judgement.Reasons...)
+// subject is what is known about the instance, and what its reap would do.
+type subject struct {
+	evidence  orphan.Evidence
+	judgement orphan.Judgement
+	instance  *nova.Instance
+	reap      *reap
+	// unseen is why it cannot be told what the reap would do.
+	unseen error
+	// rewritten says what somebody changed since the caller judged.
+	rewritten []string
+}
+
+// verdict is busy for an instance that somebody wrote since the caller judged it.
+func (s subject) verdict() orphan.Verdict {
+	if len(s.rewritten) > 0 && !s.judgement.Verdict.Refuses() {
+		return orphan.Busy
 	}
-	if host != "" && instance != nil && instance.Host != host {
-		refusals = append(refusals, otherHost(host, instance))
+	return s.judgement.Verdict
+}
+
+func (s subject) reasons() []string { return slices.Concat(s.judgement.Reasons, s.rewritten) }
+
+// workable says that the verdict allows a change.
+func workable(judgement orphan.Judgement) bool {
+	return !judgement.Refuses() && slices.Contains([]orphan.Verdict{orphan.Stuck, orphan.Zombie, orphan.Deleted}, judgement.Verdict)
+}
+
+// decide gives the plan, or the refusal with all its reasons.
+func decide(s subject, p parameters) (plan, error) {
+	var refusals []string
+	if s.judgement.Refuses() || len(s.rewritten) > 0 {
+		refusals = append(refusals, fmt.Sprintf("refused: instance %s is %s", s.evidence.UUID, s.verdict()))
+		refusals = append(refusals, s.reasons()...)
+	}
+	if p.Host != "" && s.instance != nil && s.instance.Host != p.Host {
+		refusals = append(refusals, otherHost(p.Host, s.instance))
+	}
+	if s.unseen != nil {
+		refusals = append(refusals, fmt.Sprintf("refused: instance %s: %v", s.evidence.UUID, s.unseen))
 	}
 	if len(refusals) > 0 {
 		return plan{}, refusalOf(refusals)
 	}
-	switch judgement.Verdict {
-	case orphan.Stuck, orphan.Zombie, orphan.Deleted:
-		return draw(evidence, judgement, instance), nil
+	if !workable(s.judgement) {
+		return plan{}, nil
 	}
-	return plan{}, nil
+	return draw(s, p), nil
 }
 
 func otherHost(host string, instance *nova.Instance) string {
@@ -45,14 +74,21 @@ func otherHost(host string, instance *nova.Instance) string {
 		"names are compared exactly, since a short name and a full one are two hosts to Nova", host, instance.UUID, instance.Host)
 }
 
-func draw(evidence orphan.Evidence, judgement orphan.Judgement, instance *nova.Instance) plan {
+func draw(s subject, options parameters) plan {
 	p := plan{before: map[string]any{}, after: map[string]any{}, cellRows: map[string]int64{}, apiRows: map[string]int64{}}
-	for _, cell := range evidence.Cells {
-		if cell.Row != nil {
-			p.drawCell(cell, judgement)
+	for _, cell := range s.evidence.Cells {
+		if cell.Row == nil {
+			continue
+		}
+		p.drawCell(cell, s.judgement)
+		p.drawDisarming(cell, s.reap)
+		if shares := s.shares(); shares > 0 && options.RemoveShareMappings {
+			p.cell, p.cellRows["share_mapping"] = true, int64(shares)
+			p.before["share_mapping"], p.after["share_mapping"] = shares, 0
+			p.steps = append(p.steps, fmt.Sprintf("%s: share_mapping: remove %s", cell.Name, rows(shares)))
 		}
 	}
-	if mapping := evidence.Mapping; mapping != nil {
+	if mapping := s.evidence.Mapping; mapping != nil {
 		p.before["instance_mappings"] = map[string]any{"queued_for_delete": mapping.QueuedForDelete}
 		p.after["instance_mappings"] = map[string]any{"queued_for_delete": true}
 		if !mapping.QueuedForDelete {
@@ -61,16 +97,46 @@ func draw(evidence orphan.Evidence, judgement orphan.Judgement, instance *nova.I
 			p.steps = append(p.steps, "nova_api: instance_mappings: set queued_for_delete = 1")
 		}
 	}
-	if evidence.BuildRequest {
+	if s.evidence.BuildRequest {
 		p.api = true
 		p.apiRows["build_requests"] = 1
 		p.before["build_requests"], p.after["build_requests"] = 1, 0
 		p.steps = append(p.steps, "nova_api: build_requests: remove 1 row")
 	}
-	if p.cell && instance != nil {
-		p.steps = append(p.steps, foresee(instance)...)
+	if p.cell && s.instance != nil {
+		p.steps = append(p.steps, foresee(s, options)...)
 	}
 	return p
+}
+
+func (s subject) shares() int {
+	if s.instance == nil {
+		return 0
+	}
+	return len(s.instance.Shares)
+}
+
+// drawDisarming adds what keeps nova-compute off what is not the instance's any more.
+func (p *plan) drawDisarming(cell orphan.Cell, reap *reap) {
+	if reap == nil || reap.disarm.Empty() {
+		return
+	}
+	p.cell = true
+	p.steps = append(p.steps, reap.disarming(cell.Name)...)
+	for table, count := range reap.rows(cell.Leftovers["instance_info_caches"] == 0) {
+		p.cellRows[table] += count
+	}
+	before, after := map[string]any{}, map[string]any{}
+	for _, v := range reap.Volumes {
+		if v.Disarmed {
+			key := fmt.Sprint("block_device_mapping ", v.MappingID)
+			before[key], after[key] = "armed for volume "+v.VolumeID, "disarmed: "+v.Why
+		}
+	}
+	for _, port := range reap.disarm.Ports {
+		before["port "+port], after["port "+port] = "in the info cache", "not in the info cache"
+	}
+	p.before["reap"], p.after["reap"] = before, after
 }
 
 func (p *plan) drawCell(cell orphan.Cell, judgement orphan.Judgement) {
@@ -118,15 +184,19 @@ func rows(count int) string {
 }
 
 // foresee says what nova-compute then does by itself, since some of it cannot be undone.
-func foresee(instance *nova.Instance) []string {
-	if instance.Host == "" {
-		return nil
+func foresee(s subject, options parameters) (steps []string) {
+	if host := s.instance.Host; host != "" {
+		steps = append(steps, "afterwards nova-compute on "+host+" removes the allocation and reaps the domain, at its next start or in at most half an hour")
 	}
-	steps := []string{"afterwards nova-compute on " + instance.Host + " removes the allocation and reaps the domain, at its next start or in at most half an hour"}
-	for _, volume := range instance.Volumes {
-		if volume.DeleteOnTermination {
-			steps = append(steps, "afterwards nova-compute DELETES volume "+volume.VolumeID+": its delete_on_termination is set")
-		}
+	if s.reap != nil {
+		steps = append(steps, s.reap.foretold()...)
+	}
+	if shares := s.shares(); shares > 0 && !options.RemoveShareMappings {
+		steps = append(steps, fmt.Sprintf("afterwards nova-compute unmounts %d shares and removes their %s of share_mapping, which stay until then (it does so from 2025.1 on)",
+			shares, rows(shares)))
+	}
+	if secret := s.instance.VTPMSecret; secret != "" {
+		steps = append(steps, "afterwards the secret "+secret+" of its vTPM stays in the key manager (up to 2024.2 nova-compute deletes it with the domain): openstack secret delete it")
 	}
 	return steps
 }

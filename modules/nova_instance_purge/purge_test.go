@@ -18,6 +18,7 @@ import (
 	"nova-orphan/internal/ansible"
 	"nova-orphan/internal/ansible/ansibletest"
 	"nova-orphan/internal/nova"
+	"nova-orphan/internal/openstack"
 )
 
 const uuid = "6695eb01-f6a4-8304-79aa-97f2502e193f"
@@ -56,7 +57,7 @@ func (f *fake) Find(context.Context, string) (nova.Finding, error) {
 	}, nil
 }
 
-func (f *fake) SoftDelete(_ context.Context, _ nova.Finding, _ time.Time, before func() error) (map[string]int64, error) {
+func (f *fake) SoftDelete(_ context.Context, _ nova.Finding, _ nova.Deletion, before func() error) (map[string]int64, error) {
 	if err := f.write(before); err != nil {
 		return nil, err
 	}
@@ -119,9 +120,9 @@ func callFake(t *testing.T, f *fake, arguments map[string]any) gjson.Result {
 			return nil, err
 		}
 		if p.State == statePresent {
-			return restore(ctx, call, f, p)
+			return restore(ctx, call, f, &cloud{}, p)
 		}
-		return purge(ctx, call, f, p)
+		return purge(ctx, call, f, &cloud{}, p)
 	}
 	return ansibletest.Call(t, faked, all)
 }
@@ -230,7 +231,7 @@ func TestTheConfigurationIsFound(t *testing.T) {
 		want           string
 	}{
 		{"the default", conf, parameters{}, ""},
-		{"nova_conf", "/no/nova.conf", parameters{NovaConf: conf}, ""},
+		{"nova_conf", "/no/nova.conf", parameters{Auth: openstack.Auth{NovaConf: conf}}, ""},
 		{"login", "/no/nova.conf", parameters{Login: nova.Login{Host: "db"}}, ""},
 		{"none", "/no/nova.conf", parameters{}, "one of the following is required: nova_conf, login_host"},
 	} {

@@ -17,8 +17,8 @@ type saved struct {
 }
 
 // restore puts back what a purge saved.
-func restore(ctx context.Context, call *ansible.Call, db databases, p parameters) (ansible.Answer, error) {
-	r := &restoring{run: newRun(call, db, p)}
+func restore(ctx context.Context, call *ansible.Call, db databases, w world, p parameters) (ansible.Answer, error) {
+	r := &restoring{run: newRun(call, db, w, p)}
 	if err := p.Backup.Read(name, p.InstanceUUID, &r.from); err != nil {
 		return r.answer, err
 	}
@@ -44,11 +44,11 @@ func (r *restoring) try(ctx context.Context) error {
 		return err
 	}
 	judgement := orphan.Judge(finding.Evidence(r.p.Judging()))
-	restoration := finding.Restoration(r.from.Saved)
+	restoration, unseen := r.compare(ctx, finding)
 	if judgement.Verdict != orphan.Unknown && len(restoration.Conflicts) == 0 {
 		r.settle(len(restoration.Cell) > 0, len(restoration.API) > 0)
 	}
-	refused := refuseRestore(judgement, restoration, finding, r.p)
+	refused := refuseRestore(judgement, restoration, finding, unseen, r.p)
 	r.describe(finding, judgement, restoration, refused)
 	if refused != nil {
 		return refused
@@ -73,8 +73,18 @@ func (r *restoring) try(ctx context.Context) error {
 	return r.readBack(steady)
 }
 
+// compare asks what is somebody else's by now, where anything is to be put back.
+func (r *restoring) compare(ctx context.Context, finding nova.Finding) (restoration nova.Restoration, unseen error) {
+	restoration = finding.Restoration(r.from.Saved, nova.Elsewhere{})
+	if len(restoration.Cell) == 0 || len(restoration.Conflicts) > 0 {
+		return restoration, nil
+	}
+	strangers, unseen := r.strangers(ctx, r.from.Saved)
+	return finding.Restoration(r.from.Saved, strangers), unseen
+}
+
 // refuseRestore gives all that speaks against it.
-func refuseRestore(judgement orphan.Judgement, restoration nova.Restoration, finding nova.Finding, p parameters) error {
+func refuseRestore(judgement orphan.Judgement, restoration nova.Restoration, finding nova.Finding, unseen error, p parameters) error {
 	var reasons []string
 	if judgement.Verdict == orphan.Unknown {
 		reasons = append(reasons, fmt.Sprintf("refused: instance %s is unknown", p.InstanceUUID))
@@ -86,6 +96,9 @@ func refuseRestore(judgement orphan.Judgement, restoration nova.Restoration, fin
 	}
 	if instance := finding.Instance(judgement.Verdict); p.Host != "" && instance != nil && instance.Host != p.Host {
 		reasons = append(reasons, otherHost(p.Host, instance))
+	}
+	if unseen != nil {
+		reasons = append(reasons, fmt.Sprintf("refused: instance %s: %v", p.InstanceUUID, unseen))
 	}
 	if len(reasons) == 0 {
 		return nil
@@ -154,7 +167,10 @@ func (r *restoring) readBack(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read back: %w", err)
 	}
-	restoration := finding.Restoration(r.from.Saved)
+	restoration, unseen := r.compare(ctx, finding)
+	if unseen != nil {
+		return fmt.Errorf("read back: %w", unseen)
+	}
 	if left := append(append(restoration.Conflicts, restoration.Cell...), restoration.API...); len(left) > 0 {
 		return fmt.Errorf("read back: instance %s is not as it was saved: %v", r.p.InstanceUUID, left)
 	}

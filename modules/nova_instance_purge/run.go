@@ -17,7 +17,7 @@ import (
 // databases is what this module needs of Nova's databases.
 type databases interface {
 	Find(ctx context.Context, uuid string) (nova.Finding, error)
-	SoftDelete(ctx context.Context, finding nova.Finding, at time.Time, before func() error) (map[string]int64, error)
+	SoftDelete(ctx context.Context, finding nova.Finding, deletion nova.Deletion, before func() error) (map[string]int64, error)
 	FinishMapping(ctx context.Context, uuid string) (map[string]int64, error)
 	Restore(ctx context.Context, finding nova.Finding, restoration nova.Restoration, before func() error) (map[string]int64, error)
 	RestoreMapping(ctx context.Context, finding nova.Finding, restoration nova.Restoration, before func() error) (map[string]int64, error)
@@ -30,6 +30,8 @@ type answer struct {
 	QueuedForDelete bool             `json:"queued_for_delete"`
 	RequestSpec     bool             `json:"request_spec"`
 	RowsChanged     map[string]int64 `json:"rows_changed"`
+	// Reap is what nova-compute will do with volumes and ports; nil where that was not asked.
+	Reap *reap `json:"reap"`
 }
 
 // maxTries is how often Nova repeats instance_destroy on a deadlock (wrap_db_retry).
@@ -42,6 +44,7 @@ var firstPause = 100 * time.Millisecond
 type run struct {
 	call   *ansible.Call
 	db     databases
+	world  world
 	p      parameters
 	answer *answer
 	// saved is what is in the backup.
@@ -132,8 +135,8 @@ func (r *run) changed(rows map[string]int64) {
 	r.call.Audit("instance %s was %s: state: %s changed rows %v, backup in %s", r.p.InstanceUUID, r.answer.Verdict, r.p.State, rows, r.answer.BackupFile)
 }
 
-func newRun(call *ansible.Call, db databases, p parameters) run {
-	return run{call: call, db: db, p: p, answer: &answer{RowsChanged: map[string]int64{}}}
+func newRun(call *ansible.Call, db databases, w world, p parameters) run {
+	return run{call: call, db: db, world: w, p: p, answer: &answer{RowsChanged: map[string]int64{}}}
 }
 
 func again(err error) bool {

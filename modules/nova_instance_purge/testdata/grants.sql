@@ -18,5 +18,5 @@ GRANT UPDATE ON nova.virtual_interfaces TO nova_orphan@'%';
 GRANT UPDATE ON nova.instance_id_mappings TO nova_orphan@'%';
 GRANT DELETE, INSERT ON nova.tags TO nova_orphan@'%';
 GRANT DELETE, INSERT ON nova.console_auth_tokens TO nova_orphan@'%';
--- From 2024.1 on, where the table exists:
--- GRANT DELETE, INSERT ON nova.share_mapping TO nova_orphan@'%';
+-- From 2024.1 on, where the table exists, for remove_share_mappings:
+-- GRANT DELETE ON nova.share_mapping TO nova_orphan@'%';

@@ -1,0 +1,133 @@
+package nova
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tidwall/gjson"
+)
+
+// Deletion is what becomes of an instance's rows.
+type Deletion struct {
+	// At is the time that it writes, by the database's clock.
+	At time.Time
+	// Disarm is what keeps nova-compute off what is not the instance's any more.
+	Disarm Disarm
+	// ShareMappings says that the rows of share_mapping go, too: Nova itself removes them
+	// when it reaps the domain, and needs them for that, but as long as there are any,
+	// nova-manage db archive_deleted_rows archives no instance.
+	ShareMappings bool
+}
+
+// Disarm says which rows nova-compute must not act by when it reaps the domain, by their
+// ids. They stay, with the volume's id, and a restore makes them what they were.
+type Disarm struct {
+	// Detached are the rows of block_device_mapping that lose their destination_type. It is
+	// what makes nova-compute detach the volume, or end a host's connection to it
+	// (nova/objects/block_device.py is_volume, nova/virt/block_device.py convert_all_volumes).
+	Detached []int64
+	// Preserved are those that lose their delete_on_termination.
+	Preserved []int64
+	// Ports leave the info cache. Nova unbinds each port of it that it did not make,
+	// whoever has that by now, and takes its device from the host
+	// (nova/network/neutron.py deallocate_for_instance, nova/virt/libvirt/driver.py unplug_vifs).
+	Ports []string
+}
+
+// Empty says that there is nothing to disarm.
+func (d Disarm) Empty() bool { return len(d.Detached)+len(d.Preserved)+len(d.Ports) == 0 }
+
+// Mapping is a row of block_device_mapping with a volume, as nova-compute reads it when
+// it reaps the domain. It reads the deleted ones, too
+// (nova/compute/manager.py _cleanup_running_deleted_instances: read_deleted="yes").
+type Mapping struct {
+	ID                     int64
+	VolumeID, AttachmentID string
+	// Detaches says that nova-compute lets go of the volume: by the attachment, or without
+	// one by terminate_connection and detach, whoever has it (_shutdown_instance).
+	Detaches            bool
+	DeleteOnTermination bool
+	// GivenBack says that the row was deleted, as Nova does it, before the instance was:
+	// what has become of the volume since is its owner's.
+	GivenBack bool
+	Deleted   bool
+}
+
+// Mappings are the rows of the instance's cell that have a volume.
+func (f Finding) Mappings() []Mapping {
+	cell := f.Cell()
+	if cell == nil {
+		return nil
+	}
+	return cell.mappings()
+}
+
+func (c Cell) mappings() (mappings []Mapping) {
+	// What was given back is told by the times that a deletion leaves, so that it is the same before and after.
+	left := Cell{Record: c.Record.purged(c.Now)}
+	for i, row := range c.Record["block_device_mapping"].Rows {
+		if row.text("volume_id") == "" {
+			continue
+		}
+		mappings = append(mappings, Mapping{
+			ID: row.number("id"), VolumeID: row.text("volume_id"), AttachmentID: row.text("attachment_id"),
+			Detaches: row.text("destination_type") == "volume", DeleteOnTermination: row.flag("delete_on_termination"),
+			GivenBack: left.gaveBack(left.Record["block_device_mapping"].Rows[i]), Deleted: row.deleted(),
+		})
+	}
+	return mappings
+}
+
+// CachedPorts are the ports of the instance's info cache.
+func (f Finding) CachedPorts() []Port {
+	cell := f.Cell()
+	if cell == nil {
+		return nil
+	}
+	return Cell{Record: Record{"instances": cell.Record["instances"], "instance_info_caches": cell.Record["instance_info_caches"]}}.ports()
+}
+
+// left is the record as the deletion leaves it.
+func (r Record) left(deletion Deletion) Record {
+	target := r.purged(deletion.At)
+	target.change("block_device_mapping", func(row Row) Row {
+		if slices.Contains(deletion.Disarm.Detached, row.number("id")) {
+			row = row.with(Row{"destination_type": {Null: true}})
+		}
+		if slices.Contains(deletion.Disarm.Preserved, row.number("id")) {
+			row = row.with(Row{"delete_on_termination": {Text: "0"}})
+		}
+		return row
+	})
+	target.change("instance_info_caches", func(row Row) Row { return row.withoutPorts(deletion.Disarm.Ports) })
+	if shares, found := r["share_mapping"]; found && deletion.ShareMappings {
+		target["share_mapping"] = Table{shares.Types, []Row{}}
+	}
+	return target
+}
+
+func (r Record) change(table string, to func(Row) Row) {
+	rows := slices.Clone(r[table].Rows)
+	for i := range rows {
+		rows[i] = to(rows[i])
+	}
+	if _, found := r[table]; found {
+		r[table] = Table{r[table].Types, rows}
+	}
+}
+
+// withoutPorts is the row of an info cache without these, and byte for byte as it was else.
+func (r Row) withoutPorts(ports []string) Row {
+	var kept []string
+	entries := gjson.Parse(r.text("network_info")).Array()
+	for _, vif := range entries {
+		if !slices.Contains(ports, vif.Get("id").String()) {
+			kept = append(kept, vif.Raw)
+		}
+	}
+	if len(kept) == len(entries) {
+		return r
+	}
+	return r.with(Row{"network_info": {Text: "[" + strings.Join(kept, ", ") + "]"}})
+}
