@@ -93,14 +93,19 @@ var ofTheHost = []string{
 
 // Unbind frees a port for another device, as Nova does with one that it did not make:
 // nova/network/neutron.py _unbind_ports and _reset_port_dns_name. It is refused if
-// the port has changed since it was read, where Neutron counts revisions.
+// the port has changed since it was read, where Neutron counts revisions. Other than
+// Nova it leaves out a profile of which nothing is taken: since 2024.1 that alone needs
+// the role service.
 func (c *Client) Unbind(ctx context.Context, port Port) error {
 	profile := map[string]any{}
 	maps.Copy(profile, port.Profile)
 	for _, key := range ofTheHost {
 		delete(profile, key)
 	}
-	change := map[string]any{"device_id": "", "device_owner": "", "binding:host_id": nil, "binding:profile": profile}
+	change := map[string]any{"device_id": "", "device_owner": "", "binding:host_id": nil}
+	if len(profile) < len(port.Profile) {
+		change["binding:profile"] = profile
+	}
 	if port.DNSName != nil && *port.DNSName != "" {
 		// Nova would refuse to give the port to a server of another name.
 		change["dns_name"] = ""

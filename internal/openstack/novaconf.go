@@ -23,12 +23,21 @@ func fromNovaConf(path string) (source, error) {
 		if !ok {
 			continue
 		}
-		if names := config.Get(section, "valid_interfaces"); names != "" && section == "placement" {
-			found.interfaces = strings.FieldsFunc(names, func(r rune) bool { return r == ',' || r == ' ' })
+		if section == "placement" {
+			found.interfaces = interfacesOf(config, section)
 		}
 		return found, nil
 	}
 	return source{}, fmt.Errorf("read credentials from %s: neither [placement] nor [keystone_authtoken] has an auth_url: is it the nova.conf of a controller?", path)
+}
+
+// interfacesOf are tried in this order (keystoneauth1/loading/adapter.py; the default is Nova's,
+// nova/conf/utils.py).
+func interfacesOf(config osloconf.Config, section string) []string {
+	if names := config.Get(section, "valid_interfaces"); names != "" {
+		return strings.FieldsFunc(names, func(r rune) bool { return r == ',' || r == ' ' })
+	}
+	return []string{"internal", "public"}
 }
 
 func fromSection(config osloconf.Config, path, section string) (source, bool) {
@@ -45,6 +54,26 @@ func fromSection(config osloconf.Config, path, section string) (source, bool) {
 		entry:    entryFrom(func(option string) string { return config.Get(credentials, option) }),
 		authType: config.Get(credentials, "auth_type"), interfaces: []string{"internal", "public"},
 	}, true
+}
+
+// ForNetwork is the cloud as Nova sees it when it asks Neutron: with nova_conf by the account
+// of its [neutron]. Since 2024.1 Neutron lets only the role service write what the host has to
+// do with a port (neutron/conf/policies/port.py update_port:binding:profile), which the account
+// of [placement] need not have. Without such a section, it is the cloud itself.
+func (c *Cloud) ForNetwork(ctx context.Context, auth Auth, secret func(...string)) (*Cloud, error) {
+	if auth.NovaConf == "" {
+		return c, nil
+	}
+	config, err := osloconf.Load(auth.NovaConf)
+	if err != nil {
+		return nil, err
+	}
+	found, ok := fromSection(config, auth.NovaConf, "neutron")
+	if !ok {
+		return c, nil
+	}
+	found.interfaces = interfacesOf(config, "neutron")
+	return connect(ctx, found, auth, secret)
 }
 
 // ServiceToken asks Keystone for the token by which a service sees that it is Nova

@@ -21,11 +21,15 @@ def main(image_file):
     identity = cloud.identity
     project = identity.create_project(name="service", domain_id="default")
     admin = identity.find_role("admin")
+    # Since 2023.1 Keystone's bootstrap makes it.
+    of_services = identity.find_role("service") or identity.create_role(name="service")
     for name, (service_type, url) in SERVICES.items():
         user = identity.create_user(
             name=name, domain_id="default", password=os.environ[f"{name.upper()}_PASSWORD"]
         )
         identity.assign_project_role_to_user(project, user, admin)
+        if name == "neutron":  # by whose account Nova binds ports
+            identity.assign_project_role_to_user(project, user, of_services)
         service = identity.create_service(name=name, type=service_type)
         for interface in ("admin", "internal", "public"):
             identity.create_endpoint(

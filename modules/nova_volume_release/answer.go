@@ -40,9 +40,11 @@ type attachment struct {
 }
 
 type volumeAnswer struct {
-	ID          string `json:"id"`
-	Name        string `json:"name"`
-	Status      string `json:"status"` // empty: Cinder does not have it
+	ID     string `json:"id"`
+	Name   string `json:"name"`
+	Status string `json:"status"` // empty: Cinder does not have it
+	// Gone says that Cinder answered 404.
+	Gone        bool   `json:"gone"`
 	Size        int    `json:"size"`
 	Multiattach bool   `json:"multiattach"`
 	Bootable    bool   `json:"bootable"`
@@ -54,10 +56,16 @@ type volumeAnswer struct {
 	Root                bool     `json:"root"`
 	DeleteOnTermination bool     `json:"delete_on_termination"`
 	OtherServers        []string `json:"other_servers"`
+	// AttachedTo are all servers that have it, the instance among them.
+	AttachedTo []string `json:"attached_to"`
+	// Former says that the instance had given it back before.
+	Former bool `json:"former"`
 }
 
 type portAnswer struct {
 	neutron.Port
+	// Gone says that Neutron answered 404.
+	Gone bool `json:"gone"`
 	// MadeByNova is null where Nova does not tell.
 	MadeByNova *bool `json:"made_by_nova"`
 }
@@ -101,18 +109,29 @@ func holdingsOf(e evidence, instance string) holdings {
 	for _, v := range e.volumes {
 		h.Volumes = append(h.Volumes, v.answer(instance))
 	}
-	for _, port := range e.ports {
-		told := portAnswer{Port: port}
+	for _, v := range e.former {
+		told := v.answer(instance)
+		told.Former = true
+		h.Volumes = append(h.Volumes, told)
+	}
+	tell := func(port neutron.Port, gone bool) {
+		told := portAnswer{Port: port, Gone: gone}
 		if byNova, known := e.made[port.ID]; known {
 			told.MadeByNova = &byNova
 		}
 		h.Ports = append(h.Ports, told)
 	}
+	for _, port := range slices.Concat(e.ports, e.formerPorts) {
+		tell(port, false)
+	}
+	for _, id := range e.gonePorts {
+		tell(neutron.Port{ID: id}, true)
+	}
 	return h
 }
 
 func (v volume) answer(instance string) volumeAnswer {
-	told := volumeAnswer{ID: v.id, OtherServers: []string{}}
+	told := volumeAnswer{ID: v.id, Gone: v.cinder == nil, OtherServers: []string{}, AttachedTo: []string{}}
 	if c := v.cinder; c != nil {
 		told.Name, told.Status, told.Size, told.Multiattach, told.Bootable, told.ProjectID = c.Name, c.Status, c.Size, c.Multiattach, c.Bootable == "true", c.ProjectID
 	}
@@ -122,6 +141,11 @@ func (v volume) answer(instance string) volumeAnswer {
 	for _, other := range v.others(instance) {
 		if !slices.Contains(told.OtherServers, other.Instance) {
 			told.OtherServers = append(told.OtherServers, other.Instance)
+		}
+	}
+	for _, a := range v.all {
+		if name := attachedTo(a); !slices.Contains(told.AttachedTo, name) {
+			told.AttachedTo = append(told.AttachedTo, name)
 		}
 	}
 	return told

@@ -172,7 +172,10 @@ func (t *task) releasePort(ctx context.Context, s action) (bool, error) {
 	if s.kind == deletePort {
 		return t.ports.Delete(ctx, *port)
 	}
-	err = t.ports.Unbind(ctx, *port)
+	if err = t.ports.Unbind(ctx, *port); gophercloud.ResponseCodeIs(err, http.StatusForbidden) {
+		err = fmt.Errorf("%w: since 2024.1 neutron lets only the role service write what a host has to do with a port (binding:profile): "+
+			"give nova_conf, whose [neutron] has the account by which nova itself does it, and that account the role", err)
+	}
 	return err == nil, err
 }
 

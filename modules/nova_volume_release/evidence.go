@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"time"
 
 	"nova-orphan/internal/backup"
 	"nova-orphan/internal/cinder"
@@ -21,6 +22,13 @@ type evidence struct {
 	snapshots   []cinder.Snapshot
 	images      []image
 	ports       []neutron.Port
+	// former are the volumes that the instance gave back before it was deleted, and formerPorts
+	// those of its ports that have another device by now, or none; only to be told.
+	former      []volume
+	formerPorts []neutron.Port
+	gonePorts   []string
+	// earlier is what this module's backups tell.
+	earlier memory
 	// What the cloud does not have.
 	noCinder, noNeutron, noGlance bool
 }
@@ -48,13 +56,56 @@ func (v volume) without() bool {
 	return v.cinder != nil && len(v.all) == 0 && slices.Contains([]string{"in-use", "detaching"}, v.cinder.Status)
 }
 
-// seen are the volumes of which this call knows that they are the instance's: when
+// attached says that Cinder gives the volume to the instance now.
+func (e evidence) attached(volume string) bool {
+	return slices.ContainsFunc(e.attachments, func(a cinder.Attachment) bool { return a.VolumeID == volume })
+}
+
+// returned is when the instance gave the volume back: the earliest time that Nova's rows
+// say, zero if they say none.
+func (e evidence) returned(volume string) time.Time {
+	at := e.deletedAt
+	for _, v := range e.given {
+		if v.ID == volume && !v.Returned.IsZero() && (at.IsZero() || v.Returned.Before(at)) {
+			at = v.Returned
+		}
+	}
+	return at
+}
+
+// seen are the volumes, or ports, of which this call knows that they are the instance's: when
 // the attachment is gone, nothing may say so any more.
 type seen []string
 
-// memory are the volumes, with their snapshots, of which an earlier call's backup
-// says that they were the instance's: what that has begun and not finished.
-type memory map[string][]string
+// memory are the volumes of which a backup, of an earlier call or of this one, says that they
+// were the instance's: what was begun and not finished.
+type memory map[string]remembered
+
+type remembered struct {
+	// snapshots are those that the volume had.
+	snapshots []string
+	// attached are those that it had while Cinder gave it to the instance, and wasAttached says
+	// that Cinder did.
+	attached    []string
+	wasAttached bool
+}
+
+func (m memory) add(earlier record) {
+	ofVolume := map[string][]string{}
+	for _, s := range earlier.Snapshots {
+		ofVolume[s.VolumeID] = append(ofVolume[s.VolumeID], s.ID)
+	}
+	for _, v := range earlier.Volumes {
+		known := m[v.ID]
+		known.snapshots = append(known.snapshots, ofVolume[v.ID]...)
+		if slices.ContainsFunc(earlier.Attachments, func(a attachment) bool { return a.VolumeID == v.ID }) {
+			known.attached, known.wasAttached = append(known.attached, ofVolume[v.ID]...), true
+		}
+		if !v.Former {
+			m[v.ID] = known
+		}
+	}
+}
 
 // recall reads the backups of earlier calls.
 func (t *task) recall() error {
@@ -68,12 +119,7 @@ func (t *task) recall() error {
 		if err := backup.Read(file, name, t.Instance, &earlier); err != nil {
 			return err
 		}
-		for _, v := range earlier.Volumes {
-			t.memory[v.ID] = append(t.memory[v.ID], "")
-		}
-		for _, s := range earlier.Snapshots {
-			t.memory[s.VolumeID] = append(t.memory[s.VolumeID], s.ID)
-		}
+		t.memory.add(earlier)
 	}
 	return nil
 }
@@ -103,10 +149,8 @@ func (t *task) read(ctx context.Context) (e evidence, err error) {
 			return e, err
 		}
 	}
-	if t.ports != nil {
-		if e.ports, err = t.ports.Ports(ctx, t.Instance); err != nil {
-			return e, err
-		}
+	if err = t.readPorts(ctx, &e); err != nil {
+		return e, err
 	}
 	if t.PreserveVolumes && slices.ContainsFunc(e.mappings, func(m mapping) bool { return m.DeleteOnTermination }) {
 		found, err := t.nova.Server(ctx, t.Instance)
@@ -116,6 +160,36 @@ func (t *task) read(ctx context.Context) (e evidence, err error) {
 		e.apiKnows = found != nil
 	}
 	return e, nil
+}
+
+func (t *task) readPorts(ctx context.Context, e *evidence) (err error) {
+	if t.ports == nil {
+		return nil
+	}
+	if e.ports, err = t.ports.Ports(ctx, t.Instance); err != nil {
+		return err
+	}
+	for _, id := range e.portIDs {
+		t.seenPorts.add(id)
+	}
+	for _, port := range e.ports {
+		t.seenPorts.add(port.ID)
+	}
+	for _, id := range t.seenPorts {
+		if slices.ContainsFunc(e.ports, func(p neutron.Port) bool { return p.ID == id }) {
+			continue
+		}
+		port, err := t.ports.Port(ctx, id)
+		switch {
+		case err != nil:
+			return err
+		case port == nil:
+			e.gonePorts = append(e.gonePorts, id)
+		default:
+			e.formerPorts = append(e.formerPorts, *port)
+		}
+	}
+	return nil
 }
 
 func (t *task) readVolumes(ctx context.Context, e *evidence) (err error) {
@@ -159,8 +233,24 @@ func (t *task) readVolumes(ctx context.Context, e *evidence) (err error) {
 			continue // it is gone, or somebody else's by now
 		}
 		// What its owner has made of it since is his.
-		snapshots = slices.DeleteFunc(snapshots, func(s cinder.Snapshot) bool { return !slices.Contains(t.memory[id], s.ID) })
+		snapshots = slices.DeleteFunc(snapshots, func(s cinder.Snapshot) bool { return !slices.Contains(t.memory[id].snapshots, s.ID) })
 		e.volumes, e.snapshots = append(e.volumes, v), append(e.snapshots, snapshots...)
+	}
+	e.earlier = t.memory
+	return t.readFormer(ctx, e)
+}
+
+// readFormer reads the volumes that only Nova's deleted rows still name.
+func (t *task) readFormer(ctx context.Context, e *evidence) error {
+	for _, given := range e.given {
+		if slices.ContainsFunc(e.volumes, func(v volume) bool { return v.id == given.ID }) {
+			continue
+		}
+		v, _, err := t.readVolume(ctx, given.ID)
+		if err != nil {
+			return err
+		}
+		e.former = append(e.former, v)
 	}
 	return nil
 }

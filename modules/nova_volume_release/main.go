@@ -91,11 +91,11 @@ type task struct {
 	volumes volumes
 	ports   ports
 	images  images
-	// seen are the volumes met, and doubted a write whose answer was lost.
-	seen    seen
-	memory  memory
-	doubted *action
-	saved   record // the last backup
+	// seen are the volumes and ports met, and doubted a write whose answer was lost.
+	seen, seenPorts seen
+	memory          memory
+	doubted         *action
+	saved           record // the last backup
 	// seesAll says that Cinder shows all projects.
 	seesAll bool
 	// serviceToken asks for the token of a service; see openstack.ServiceToken.
@@ -134,7 +134,7 @@ func connect(ctx context.Context, call *ansible.Call) (*task, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := t.find(cloud); err != nil {
+	if err := t.find(ctx, cloud); err != nil {
 		return nil, err
 	}
 	t.witness = fromAPI{t.nova, t.Judging()}

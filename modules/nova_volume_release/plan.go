@@ -81,6 +81,7 @@ func decide(e evidence, p parameters) (plan, error) {
 	made.deleteSnapshots(e, p)
 	made.deleteRoot(e, p, &against)
 	made.releasePorts(e, p)
+	made.spare(e)
 	if len(against) > 0 {
 		return plan{}, against
 	}
@@ -96,6 +97,7 @@ func inventory(e evidence, p parameters) []string {
 	found.preserve(e, p, &refusal{})
 	found.reset(e, p)
 	found.deleteSnapshots(e, p)
+	found.spare(e)
 	for _, port := range e.ports {
 		found.leave("port %s has the instance as its device", describePort(port))
 	}
@@ -110,6 +112,20 @@ func listVolumes(mappings []mapping) string {
 	return strings.Join(ids, ", ")
 }
 
+// spare says of what Nova's rows still name, and somebody else has by now, that it is left to him.
+func (p *plan) spare(e evidence) {
+	for _, v := range slices.Concat(e.volumes, e.former) {
+		if len(v.all) > 0 && !e.attached(v.id) {
+			p.leave("volume %s is untouched: others have it by now: %s", v, listInstances(v.all))
+		}
+	}
+	for _, port := range e.formerPorts {
+		if port.DeviceID != "" {
+			p.leave("port %s is untouched: it is of %s by now (%s)", describePort(port), port.DeviceID, port.DeviceOwner)
+		}
+	}
+}
+
 // acts says that Nova still does something with the instance's mappings.
 func acts(verdict orphan.Verdict) bool { return verdict != orphan.Archived && verdict != orphan.Absent }
 
@@ -122,6 +138,10 @@ func (p *plan) preserve(e evidence, want parameters, against *refusal) {
 		switch {
 		case want.DeleteRoot && v.mapping.Root: // goes anyway
 		case !want.PreserveVolumes:
+			if len(v.all) > 0 && !e.attached(v.id) {
+				p.remains = append(p.remains, fmt.Sprintf("nova is to delete volume %s with the instance: its delete_on_termination is set; cinder does not, while others have it", v))
+				continue
+			}
 			line := fmt.Sprintf("nova DELETES volume %s when it deletes the instance: its delete_on_termination is set (preserve_volumes: true takes that from it)", v)
 			if e.judgement.Verdict == orphan.Deleted {
 				line = fmt.Sprintf("nova-compute DELETES volume %s if it has still to reap the instance: its delete_on_termination is set", v)
@@ -205,9 +225,24 @@ func (e evidence) kept(s cinder.Snapshot, instance string) string {
 	if !slices.Contains([]string{"available", "error", "error_deleting"}, s.Status) {
 		return "it is " + s.Status
 	}
-	// The volume may have gone back to its owner then, who has made it since.
-	if made, err := time.Parse("2006-01-02T15:04:05.999999", s.CreatedAt); !e.deletedAt.IsZero() && (err != nil || made.After(e.deletedAt)) {
-		return "it was made at " + s.CreatedAt + ", after the instance was deleted"
+	return e.unproven(s)
+}
+
+// unproven says why a snapshot may have been made when the volume had gone back to its owner,
+// whose it is then. It was not if Nova's rows know an earlier end, or Cinder still gives the
+// volume to the instance, or did so when a backup listed the snapshot.
+func (e evidence) unproven(s cinder.Snapshot) string {
+	end, known := e.returned(s.VolumeID), e.earlier[s.VolumeID]
+	made, err := time.Parse("2006-01-02T15:04:05.999999", s.CreatedAt)
+	switch {
+	case !end.IsZero() && (err != nil || made.After(end)):
+		return fmt.Sprintf("it was made at %s, after the instance was deleted or gave its volume back (%s)", s.CreatedAt, end.Format(time.RFC3339))
+	case e.attached(s.VolumeID) || slices.Contains(known.attached, s.ID):
+		return ""
+	case known.wasAttached:
+		return "it was made after a backup of this module that lists the others, and its volume has been given back since"
+	case end.IsZero():
+		return "nothing proves that it was made while the volume was the instance's: cinder does not give it the volume, and nova does not say when it gave it back"
 	}
 	return ""
 }
@@ -215,15 +250,19 @@ func (e evidence) kept(s cinder.Snapshot, instance string) string {
 func listInstances(attachments []cinder.Attachment) string {
 	var names []string
 	for _, a := range attachments {
-		name := a.Instance
-		if name == "" {
-			name = "a host, by attachment " + a.ID
-		}
-		if !slices.Contains(names, name) {
+		if name := attachedTo(a); !slices.Contains(names, name) {
 			names = append(names, name)
 		}
 	}
 	return strings.Join(names, ", ")
+}
+
+// attachedTo is a server, or else a host.
+func attachedTo(a cinder.Attachment) string {
+	if a.Instance == "" {
+		return "a host, by attachment " + a.ID
+	}
+	return a.Instance
 }
 
 func (p *plan) deleteSnapshots(e evidence, want parameters) {
@@ -263,6 +302,10 @@ func (p *plan) deleteRoot(e evidence, want parameters, against *refusal) {
 		}
 		if v.without() && (!want.ResetVolumes || v.cinder.Multiattach) {
 			against.object("the root disk, volume %s, is %s without an attachment, and cannot be deleted so (reset_volumes: true)", v, v.cinder.Status)
+		}
+		if !e.attached(v.id) && !e.earlier[v.id].wasAttached && e.returned(v.id).IsZero() {
+			against.object("the root disk, volume %s, is not deleted: nothing proves that it is still the instance's: cinder does not give it the volume, "+
+				"and nova does not say when it gave it back (openstack volume delete %s, if you know)", v, v.id)
 		}
 		for _, s := range e.snapshots {
 			if s.VolumeID != v.id {

@@ -69,7 +69,7 @@ func TestThePlan(t *testing.T) {
 		{"V3 a volume that a host has without an instance is left to it", func(e *evidence) {
 			e.attachments = e.attachments[1:]
 			e.volumes[0].all = []cinder.Attachment{{ID: "c1", VolumeID: "v1", Status: "attached"}}
-		}, func(p *parameters) { p.ResetVolumes = true }, "detach a2, unbind p1, delete_port p2", ""},
+		}, func(p *parameters) { p.ResetVolumes = true }, "detach a2, unbind p1, delete_port p2", "volume v1 is untouched: others have it by now: a host, by attachment c1"},
 		{"V4 a volume that nova deletes later", func(e *evidence) { e.volumes[1].mapping.DeleteOnTermination = true }, nothing,
 			"detach a1, detach a2, unbind p1, delete_port p2", "nova DELETES volume v2"},
 		{"V4 one that it is to keep: before all else", func(e *evidence) { e.volumes[1].mapping.DeleteOnTermination, e.apiKnows = true, true },

@@ -2,6 +2,9 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"maps"
+	"os"
 	"strings"
 	"testing"
 
@@ -22,6 +25,11 @@ func (w *told) Testify(context.Context, string) (testimony, error) { return w.sa
 // of its own would have to find.
 func inProcess(t *testing.T, cloud *openstacktest.Cloud, witness *told) gjson.Result {
 	t.Helper()
+	return inProcessWith(t, cloud, witness, nil)
+}
+
+func inProcessWith(t *testing.T, cloud *openstacktest.Cloud, witness *told, more map[string]any) gjson.Result {
+	t.Helper()
 	for name, value := range cloud.Environment() {
 		t.Setenv(name, value)
 	}
@@ -34,7 +42,9 @@ func inProcess(t *testing.T, cloud *openstacktest.Cloud, witness *told) gjson.Re
 		task.witness = witness
 		return task.do(ctx)
 	}
-	return ansibletest.Call(t, told, map[string]any{"instance_uuid": instance, "state": released, "backup_dir": t.TempDir()})
+	options := map[string]any{"instance_uuid": instance, "state": released, "backup_dir": t.TempDir()}
+	maps.Copy(options, more)
+	return ansibletest.Call(t, told, options)
 }
 
 // portsOf is a cloud with a user's port, one that Nova made, and one of another server.
@@ -119,5 +129,47 @@ func TestAPortThatNeutronDoesNotDeleteIsTold(t *testing.T) {
 	answer := inProcess(t, cloud, witness)
 	if !strings.Contains(answer.Get("msg").String(), "parent port for trunk") || !answer.Get("failed").Bool() || !answer.Get("changed").Bool() {
 		t.Errorf("got %s", answer)
+	}
+}
+
+// Since 2024.1 Neutron lets only Nova's account, which has the role service, write a port's profile.
+func TestPortsAreReleasedByTheAccountByWhichNovaBindsThem(t *testing.T) {
+	section := func(name, user string) string {
+		return fmt.Sprintf("[%s]\nauth_url = AUTH_URL\nusername = %s\npassword = %s\nproject_name = service\n", name, user, openstacktest.Password)
+	}
+	for _, test := range []struct {
+		name, conf, refused string
+	}{
+		{"with the account of [neutron]", section("placement", "placement") + section("neutron", openstacktest.NetworkUser), ""},
+		{"with a section that [neutron] names", section("placement", "placement") + section("shared", openstacktest.NetworkUser) + "[neutron]\nauth_section = shared\n", ""},
+		{"without a section [neutron]", section("placement", "placement"), "lets only the role service write what a host has to do with a port"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			cloud, witness := portsOf(t)
+			cloud.ForServices = true
+			file := t.TempDir() + "/nova.conf"
+			if err := os.WriteFile(file, []byte(strings.ReplaceAll(test.conf, "AUTH_URL", cloud.AuthURL())), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			answer := inProcessWith(t, cloud, witness, map[string]any{"nova_conf": file})
+			if answer.Get("failed").Bool() != (test.refused != "") || !strings.Contains(answer.Get("msg").String(), test.refused) {
+				t.Fatalf("got %s", answer)
+			}
+			if got := port(cloud, "users"); (got.Device == "") != (test.refused == "") {
+				t.Errorf("the port is %+v", got)
+			}
+		})
+	}
+}
+
+// A profile of which nothing is taken needs no such account.
+func TestAProfileThatStaysIsNotSent(t *testing.T) {
+	cloud, witness := portsOf(t)
+	cloud.ForServices, cloud.Ports[0].Profile = true, map[string]any{"mine": "kept"}
+	if answer := inProcess(t, cloud, witness); answer.Get("failed").Bool() {
+		t.Fatal(answer)
+	}
+	if got := port(cloud, "users"); got.Device != "" || got.Profile["mine"] != "kept" {
+		t.Errorf("the port is %+v", got)
 	}
 }

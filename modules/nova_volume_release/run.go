@@ -117,6 +117,7 @@ func (t *task) save(reply *answer, e evidence, work plan) error {
 		return err
 	}
 	t.saved = content
+	t.memory.add(content)
 	reply.BackupFiles = append(reply.BackupFiles, path)
 	reply.BackupFile = reply.BackupFiles[0]
 	return nil

@@ -50,7 +50,7 @@ type novaAPI interface {
 }
 
 // find finds the services; only Nova must be there.
-func (t *task) find(cloud *openstack.Cloud) error {
+func (t *task) find(ctx context.Context, cloud *openstack.Cloud) error {
 	client, err := cloud.Compute()
 	if err != nil {
 		return err
@@ -61,7 +61,11 @@ func (t *task) find(cloud *openstack.Cloud) error {
 	} else if !errors.Is(err, openstack.ErrNoService) {
 		return err
 	}
-	if client, err := cloud.Network(); err == nil {
+	ofNetwork, err := cloud.ForNetwork(ctx, t.Auth, t.call.Secret)
+	if err != nil {
+		return err
+	}
+	if client, err := ofNetwork.Network(); err == nil {
 		t.ports = neutron.New(client)
 	} else if !errors.Is(err, openstack.ErrNoService) {
 		return err

@@ -24,6 +24,10 @@ type testimony struct {
 	made map[string]bool
 	// deletedAt is when the instance was deleted; zero if it was not, or if nobody tells.
 	deletedAt time.Time
+	// given are the volumes of all of Nova's rows, the deleted ones, too, each with the time at
+	// which it was given back, and portIDs the ports; see nova.Given.
+	given   []nova.GivenVolume
+	portIDs []string
 }
 
 // mapping is Nova's record that an instance has a volume.
@@ -50,11 +54,12 @@ func (d fromDatabases) Testify(ctx context.Context, uuid string) (testimony, err
 		return testimony{judgement: orphan.Judgement{Verdict: orphan.Unknown}}, err
 	}
 	said := testimony{judgement: orphan.Judge(finding.Evidence(d.policy)), mapped: true, made: map[string]bool{}}
+	all := finding.Given()
+	said.given, said.portIDs, said.deletedAt = all.Volumes, all.Ports, all.DeletedAt
 	instance := finding.Instance(said.judgement.Verdict)
 	if instance == nil {
 		return said, nil
 	}
-	said.deletedAt = parsed(instance.DeletedAt)
 	for _, v := range instance.Volumes {
 		if v.Detached {
 			continue // if Cinder has an attachment of it all the same, that tells the volume
@@ -104,10 +109,4 @@ func (a fromAPI) Testify(ctx context.Context, uuid string) (testimony, error) {
 		})
 	}
 	return said, nil
-}
-
-// parsed is zero for what is no time.
-func parsed(text string) time.Time {
-	at, _ := time.Parse(time.RFC3339, text)
-	return at
 }

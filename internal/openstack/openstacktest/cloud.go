@@ -22,6 +22,8 @@ const (
 	Password = "password-of-the-fake-cloud"
 	// ServiceUser is the account whose tokens are service tokens.
 	ServiceUser = "nova-service"
+	// NetworkUser is the account by which Nova speaks to Neutron, and to nothing else.
+	NetworkUser = "neutron"
 )
 
 // Cloud is the fake cloud. Change it only within Do.
@@ -183,11 +185,12 @@ func (c *Cloud) route(w http.ResponseWriter, r *http.Request) {
 		c.issueToken(w, r)
 		return
 	}
-	if r.Header.Get("X-Auth-Token") != c.token() {
+	service, path, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	ofNetwork := service == "network" && r.Header.Get("X-Auth-Token") == "network-"+c.token()
+	if r.Header.Get("X-Auth-Token") != c.token() && !ofNetwork {
 		reply(w, http.StatusUnauthorized, map[string]any{"error": map[string]any{"message": "no valid token"}})
 		return
 	}
-	service, path, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
 	parts := strings.Split(path, "/")
 	switch service {
 	case "placement":
@@ -197,7 +200,7 @@ func (c *Cloud) route(w http.ResponseWriter, r *http.Request) {
 	case "volume":
 		c.Cinder.serve(w, r, parts[1:], "service-"+c.token())
 	case "network":
-		c.Neutron.serve(w, r, parts[1:])
+		c.Neutron.serve(w, r, parts[1:], ofNetwork)
 	case "image":
 		c.Glance.serve(w, r, parts[1:])
 	default:
@@ -235,8 +238,11 @@ func (c *Cloud) issueToken(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	token := c.token()
-	if identity.Password.User.Name == ServiceUser {
+	switch identity.Password.User.Name {
+	case ServiceUser:
 		token = "service-" + token
+	case NetworkUser:
+		token = "network-" + token
 	}
 	w.Header().Set("X-Subject-Token", token)
 	reply(w, http.StatusCreated, map[string]any{"token": map[string]any{"expires_at": "2099-01-01T00:00:00.000000Z", "catalog": catalog}})

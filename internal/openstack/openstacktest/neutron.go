@@ -12,6 +12,8 @@ import (
 type Neutron struct {
 	Ports     []*Port
 	NoNeutron bool // no endpoint in the catalog
+	// ForServices is the policy since 2024.1: only NetworkUser writes a port's profile.
+	ForServices bool
 	// InTrunk are ports that Neutron does not delete.
 	InTrunk map[string]bool
 }
@@ -39,7 +41,7 @@ func neutronError(kind, message string) map[string]any {
 	return map[string]any{"NeutronError": map[string]any{"type": kind, "message": message, "detail": ""}}
 }
 
-func (n *Neutron) serve(w http.ResponseWriter, r *http.Request, parts []string) {
+func (n *Neutron) serve(w http.ResponseWriter, r *http.Request, parts []string, byService bool) {
 	if len(parts) == 0 || parts[0] != "ports" {
 		reply(w, http.StatusNotFound, neutronError("HTTPNotFound", "The resource could not be found."))
 		return
@@ -69,11 +71,11 @@ func (n *Neutron) serve(w http.ResponseWriter, r *http.Request, parts []string) 
 		n.Ports = slices.DeleteFunc(n.Ports, func(other *Port) bool { return other == port })
 		reply(w, http.StatusNoContent, nil)
 	default:
-		n.change(w, r, port)
+		n.change(w, r, port, byService)
 	}
 }
 
-func (n *Neutron) change(w http.ResponseWriter, r *http.Request, port *Port) {
+func (n *Neutron) change(w http.ResponseWriter, r *http.Request, port *Port, byService bool) {
 	var request struct {
 		Port struct {
 			Device  *string        `json:"device_id"`
@@ -87,7 +89,14 @@ func (n *Neutron) change(w http.ResponseWriter, r *http.Request, port *Port) {
 		reply(w, http.StatusBadRequest, neutronError("HTTPBadRequest", "the fake Neutron only unbinds"))
 		return
 	}
-	port.Device, port.Owner, port.Profile, port.Host = *request.Port.Device, *request.Port.Owner, request.Port.Profile, ""
+	if request.Port.Profile != nil {
+		if n.ForServices && !byService {
+			reply(w, http.StatusForbidden, neutronError("PolicyNotAuthorized", "(rule:update_port and rule:update_port:binding:profile) is disallowed by policy"))
+			return
+		}
+		port.Profile = request.Port.Profile
+	}
+	port.Device, port.Owner, port.Host = *request.Port.Device, *request.Port.Owner, ""
 	if request.Port.DNSName != nil {
 		port.DNSName = *request.Port.DNSName
 	}

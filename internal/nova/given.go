@@ -1,0 +1,94 @@
+package nova
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tidwall/gjson"
+)
+
+// Given is what Nova's rows give to the instance, or gave: the deleted ones, too.
+type Given struct {
+	Volumes []GivenVolume
+	// Ports are the ids of its ports.
+	Ports []string
+	// DeletedAt is when the instance was deleted; zero unless that is a time in the past.
+	DeletedAt time.Time
+}
+
+// GivenVolume is a volume of the instance's mappings.
+type GivenVolume struct {
+	ID string
+	// Returned is when the mapping was deleted, the first if there are several; zero while one is
+	// there, and where none says when.
+	Returned time.Time
+}
+
+// Given reads all cells' rows. A time that the database's clock has not reached is none:
+// somebody has written it by hand.
+func (f Finding) Given() Given {
+	var given Given
+	addPort := func(id string) {
+		if id != "" && !slices.Contains(given.Ports, id) {
+			given.Ports = append(given.Ports, id)
+		}
+	}
+	for _, cell := range f.Cells {
+		given.DeletedAt = earlier(given.DeletedAt, cell.past(cell.row().time("deleted_at")))
+		for _, mapping := range cell.Record["block_device_mapping"].Rows {
+			given.addMapping(cell, mapping)
+		}
+		for _, cache := range cell.Record["instance_info_caches"].Rows {
+			for _, vif := range gjson.Parse(cache.text("network_info")).Array() {
+				addPort(vif.Get("id").String())
+			}
+		}
+		for _, vif := range cell.Record["virtual_interfaces"].Rows {
+			_, id, _ := strings.Cut(vif.text("address"), "/")
+			addPort(id)
+		}
+	}
+	// Only now, since one mapping that is there outweighs all that are deleted.
+	for i := range given.Volumes {
+		if slices.ContainsFunc(f.Cells, func(c Cell) bool { return c.maps(given.Volumes[i].ID) }) {
+			given.Volumes[i].Returned = time.Time{}
+		}
+	}
+	return given
+}
+
+func (g *Given) addMapping(cell Cell, mapping Row) {
+	id := mapping.text("volume_id")
+	if id == "" {
+		return
+	}
+	at := slices.IndexFunc(g.Volumes, func(v GivenVolume) bool { return v.ID == id })
+	if at < 0 {
+		at = len(g.Volumes)
+		g.Volumes = append(g.Volumes, GivenVolume{ID: id})
+	}
+	g.Volumes[at].Returned = earlier(g.Volumes[at].Returned, cell.past(mapping.time("deleted_at")))
+}
+
+func (c Cell) maps(volume string) bool {
+	return slices.ContainsFunc(c.Record["block_device_mapping"].Rows, func(mapping Row) bool {
+		return mapping.text("volume_id") == volume && mapping.number("deleted") == 0
+	})
+}
+
+// past is zero for a time that has not come.
+func (c Cell) past(at time.Time) time.Time {
+	if at.After(c.Now) {
+		return time.Time{}
+	}
+	return at
+}
+
+// earlier is the earlier of two times, of which a zero one is not known.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}

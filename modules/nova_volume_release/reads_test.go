@@ -1,0 +1,56 @@
+package main
+
+import (
+	"testing"
+
+	"nova-orphan/internal/ansible/ansibletest"
+	"nova-orphan/internal/openstack/openstacktest"
+)
+
+// Whatever is asked before the first write, and however the answer fails to come, it is
+// never taken for "nothing there".
+func TestAReadThatFailsIsNeverAnAbsence(t *testing.T) {
+	cloud := openstacktest.NewInEnvironment(t)
+	cloud.Servers[instance] = openstacktest.Server{
+		Status: "ERROR", Host: "compute1", Volumes: map[string]bool{"v1": true}, Attached: map[string]openstacktest.Attached{"v1": {Attachment: "a1", Device: "/dev/vda"}},
+	}
+	cloud.Volumes = []*openstacktest.Volume{{ID: "v1", Status: "in-use"}}
+	cloud.Attachments = []*openstacktest.Attachment{{ID: "a1", Volume: "v1", Instance: instance, Status: "attached"}}
+	cloud.Snapshots = []*openstacktest.Snapshot{{ID: "s1", Volume: "v1", Status: "available"}}
+	cloud.Ports = []*openstacktest.Port{{ID: "p1", Device: instance, Owner: "compute:nova"}}
+	for name, options := range map[string]map[string]any{
+		"released": {"state": released, "preserve_volumes": true, "delete_snapshots": true},
+		"shown":    {},
+	} {
+		options["instance_uuid"], options["timeout"], options["_ansible_check_mode"], options["backup_dir"] = instance, 1, true, t.TempDir()
+		t.Run(name, func(t *testing.T) {
+			openstacktest.FailEachRead(t, cloud, func(t *testing.T) bool {
+				t.Helper()
+				return ansibletest.Call(t, module(), options).Get("failed").Bool()
+			})
+		})
+	}
+}
+
+// A port of Nova's rows that has another device by now is asked for by its id.
+func TestAPortThatCannotBeReadIsNotGone(t *testing.T) {
+	for _, status := range []int{0, 401, 403, 500} {
+		cloud, witness := portsOf(t)
+		witness.said.portIDs = []string{"others", "deleted"}
+		cloud.Fail(openstacktest.Failure{Method: "GET", Path: "/network/v2.0/ports/deleted", Status: status, Times: 100, Body: `{"NeutronError": {"message": "no"}}`})
+		if answer := inProcess(t, cloud, witness); !answer.Get("failed").Bool() || answer.Get("changed").Bool() {
+			t.Errorf("%d: got %s", status, answer)
+		}
+		cloud.Do(cloud.Recover)
+		answer := inProcess(t, cloud, witness)
+		if got := answer.Get(`ports.#(gone==true)#.id`).String(); answer.Get("failed").Bool() || got != `["deleted","novas"]` {
+			t.Errorf("gone are %s, got %s", got, answer)
+		}
+		if got := answer.Get("remains").String(); got != `["port others (192.0.2.7) is untouched: it is of another by now (compute:nova)"]` {
+			t.Errorf("got %s", answer)
+		}
+		if got := port(cloud, "others"); got == nil || got.Device != "another" {
+			t.Errorf("the port of another is %+v", got)
+		}
+	}
+}
