@@ -78,6 +78,11 @@ func lacking(now, then []hypervisor.Record) (records []hypervisor.Record) {
 	return records
 }
 
+// variables are the ends of the names that libvirt gives to files of UEFI variables
+// (qemu_domain.c qemuDomainNVRAMPathFormat): a backup that was tampered with must not
+// have another file written by calling it so.
+var variables = []string{".fd", ".qcow2"}
+
 // files takes from the backup only the domain's own UEFI variables and TPM
 // state, wherever else its paths may point.
 func (j *restoreJudgement) files() {
@@ -89,7 +94,7 @@ func (j *restoreJudgement) files() {
 	for i, file := range j.Record.Files {
 		now := j.Files[i]
 		switch {
-		case file.Path != nvram && !ofTPM(file.Path):
+		case !ofTPM(file.Path) && (file.Path != nvram || !slices.Contains(variables, filepath.Ext(nvram))):
 			j.refuse("the backup has a file that is none of the domain's, %s: is it damaged, or of another uri?", file.Path)
 		case now.Problem != "":
 			j.refuse("it cannot be told whether %s is there: %s", file.Path, now.Problem)

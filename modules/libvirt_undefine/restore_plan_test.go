@@ -60,6 +60,12 @@ func TestARestoreReplacesNothing(t *testing.T) {
 		"a folder of others": {
 			[]restoreChange{hasTPM, func(e *restoreEvidence, _ *parameters) { e.Record.Folders = []entry{{Path: swtpmFolder}} }},
 			[]string{"a folder that is none of the domain's"}},
+		"X8 a definition that calls another file its UEFI variables": {
+			[]restoreChange{
+				func(e *restoreEvidence, _ *parameters) { e.Record.Domain.UEFI = &hypervisor.UEFI{Path: "/etc/cron.d/x"} },
+				withFile("/etc/cron.d/x", fileNow{}),
+			},
+			[]string{"/etc/cron.d/x"}},
 		"the files of another host": {
 			[]restoreChange{hasUEFI, withFile("/v.fd", fileNow{}), func(_ *restoreEvidence, p *parameters) { p.URI = "qemu+ssh://h/system" }},
 			[]string{"none of the domain's"}},
