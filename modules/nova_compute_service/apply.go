@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,7 +25,7 @@ func (t *task) change(ctx context.Context) error {
 	}
 	t.reply.Service, t.reply.ServiceBefore = before, before
 	now := settingOf(*before)
-	after, err := t.wanted(now, *before)
+	after, err := t.wanted(*before)
 	if err != nil {
 		return err
 	}
@@ -65,22 +66,27 @@ func (t *task) read(ctx context.Context) (*compute.Service, error) {
 	return &service, err
 }
 
-func (t *task) wanted(now setting, service compute.Service) (setting, error) {
+func (t *task) wanted(service compute.Service) (after setting, err error) {
 	if t.BackupFile == "" {
-		return wanted(now, t.parameters), nil
+		return wanted(settingOf(service), t.parameters), nil
 	}
 	from, err := t.readBackup(service)
 	if err != nil {
-		return now, err
+		return settingOf(service), err
 	}
-	return restored(now, from)
+	after, t.told, err = restored(service, from)
+	return after, err
 }
 
 // tell puts the plan and the diff into the answer.
 func (t *task) tell(now, after setting) {
 	t.reply.Plan = steps(t.Host, now, after)
 	t.reply.Msg = strings.Join(t.reply.Plan, "; ")
-	if now == after {
+	switch {
+	case t.told != "":
+		t.reply.Warnings = append(t.reply.Warnings, t.told)
+		t.reply.Msg = strings.Join(append(t.reply.Plan, t.told), "; ")
+	case now == after:
 		t.reply.Msg = "nothing to change"
 	}
 	t.reply.Diff = &ansible.Diff{BeforeHeader: t.Host, AfterHeader: t.Host, Before: now.side(), After: after.side()}
@@ -109,6 +115,8 @@ type record struct {
 	Service   compute.Service `json:"service"`
 	Before    setting         `json:"before"`
 	ChangedTo setting         `json:"changed_to"`
+	// Left is the service as the run read it back after its write; nil if it did not get so far.
+	Left *compute.Service `json:"left,omitempty"`
 }
 
 // apply writes, reads back, and writes again as long as it is not certain that the
@@ -116,11 +124,8 @@ type record struct {
 func (t *task) apply(ctx context.Context, before compute.Service, now, after setting) error {
 	ctx, cancel := t.call.Steadfast(ctx)
 	defer cancel()
-	folder := t.InstanceUUID
-	if folder == "" {
-		folder = before.ID
-	}
-	path, err := backup.Write(t.BackupDir, folder, name, record{Service: before, Before: now, ChangedTo: after})
+	run := record{Service: before, Before: now, ChangedTo: after}
+	path, err := backup.Write(t.BackupDir, cmp.Or(t.InstanceUUID, t.folder, before.ID), name, run)
 	if err != nil {
 		return err
 	}
@@ -138,12 +143,11 @@ func (t *task) apply(ctx context.Context, before compute.Service, now, after set
 		now = settingOf(*service)
 		t.reply.Changed = now != settingOf(before)
 		// Others may have changed what is none of this call's business.
-		if after, err = t.wanted(now, *service); err != nil {
+		if after, err = t.wanted(*service); err != nil {
 			return err
 		}
 		if now == after {
-			t.call.Audit("%s, backup in %s", strings.Join(t.reply.Plan, "; "), path)
-			return nil
+			return t.done(run, path)
 		}
 		switch {
 		case failure == nil:
@@ -152,6 +156,23 @@ func (t *task) apply(ctx context.Context, before compute.Service, now, after set
 			return fmt.Errorf("not done after %d tries (run the module again): %w", writes, failure)
 		}
 	}
+}
+
+// done completes the backup: a later run puts back only what is still as this one left it.
+func (t *task) done(run record, path string) error {
+	if t.told != "" { // somebody wrote it after this call had read it
+		t.reply.Warnings = append(t.reply.Warnings, t.told)
+		t.reply.Msg = t.told
+	}
+	if !t.reply.Changed {
+		return nil
+	}
+	t.call.Audit("%s, backup in %s", strings.Join(t.reply.Plan, "; "), path)
+	run.Left = t.reply.Service
+	if err := backup.Replace(path, run); err != nil {
+		t.reply.Warnings = append(t.reply.Warnings, "a later run cannot tell from the backup how this one left the service: "+err.Error())
+	}
+	return nil
 }
 
 // unread says that what came of a write could not be read back.
@@ -173,6 +194,9 @@ const maxPause = 5
 
 // await looks until the service is reported as it is waited for.
 func (t *task) await(ctx context.Context) error {
+	if t.told != "" {
+		return nil // what is not put back need not be waited for
+	}
 	for looks := uint(1); t.WaitFor != "" && t.reply.Service.State != t.WaitFor && !t.call.Check; looks++ {
 		if openstack.Pause(ctx, min(looks, maxPause)) != nil {
 			hint := "does nova-compute run there, and is it connected?"

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"regexp"
 	"strconv"
 	"strings"
@@ -25,7 +26,7 @@ func TestTheDocumentationSaysWhatTheModuleDeclares(t *testing.T) {
 func TestTheModuleAsAnsibleCallsIt(t *testing.T) {
 	commands := ansibletest.Commands(name)
 	openstacktest.AddCommands(commands, map[string]openstacktest.Command{
-		"servers": setServers, "silent": setSilent, "sets": sets, "hosts": addHosts, "fail": openstacktest.FailCommand, "writes": writes,
+		"servers": setServers, "silent": setSilent, "sets": sets, "hosts": addHosts, "conf": writeConf, "fail": openstacktest.FailCommand, "writes": writes,
 	})
 	testscript.Run(t, testscript.Params{Dir: "testdata", Cmds: commands, Setup: setup})
 }
@@ -60,6 +61,15 @@ func addHosts(ts *testscript.TestScript, cloud *openstacktest.Cloud, args []stri
 	for i := range number(ts, args[0]) {
 		cloud.Services = append(cloud.Services, openstacktest.Service{ID: "id", Host: "host" + strconv.Itoa(i), Binary: "nova-compute"})
 	}
+}
+
+// conf URL: a nova.conf that leads to the cloud, and to this API database or none
+func writeConf(ts *testscript.TestScript, cloud *openstacktest.Cloud, args []string) {
+	conf := "[placement]\nauth_url = " + cloud.AuthURL() + "\nusername = u\nproject_name = p\npassword = " + openstacktest.Password + "\n"
+	if args[0] != "" {
+		conf += "[api_database]\nconnection = " + args[0] + "\n"
+	}
+	ts.Check(os.WriteFile(ts.MkAbs("nova.conf"), []byte(conf), 0o600))
 }
 
 // sets METHOD PATH forced_down|up|reason: somebody else does, to compute1, just before such a request is answered

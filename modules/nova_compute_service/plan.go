@@ -40,21 +40,84 @@ func wanted(now setting, p parameters) setting {
 	return after
 }
 
-// restored puts back what a step changed, and leaves alone what it did not.
-func restored(now setting, from record) (setting, error) {
-	after, was, left := now, from.Before, from.ChangedTo
-	if was.ForcedDown != left.ForcedDown {
-		after.ForcedDown = was.ForcedDown
+// restored puts back what a step changed, and leaves alone what it did not. The flag
+// is put back only while the service is as the step left it: others set it, too, to
+// fence the host. What is left then is told.
+func restored(service compute.Service, from record) (after setting, told string, err error) {
+	now := settingOf(service)
+	was, left := from.Before, from.ChangedTo
+	after = now
+	if was.ForcedDown != left.ForcedDown && now.ForcedDown != was.ForcedDown {
+		if told = from.objection(service); told == "" {
+			after.ForcedDown = was.ForcedDown
+		}
 	}
 	switch {
 	case was.schedule() == left.schedule(), now.schedule() == was.schedule():
 	case now.schedule() == left.schedule():
 		after.Status, after.DisabledReason = was.Status, was.DisabledReason
 	default:
-		return now, fmt.Errorf("refused: the service is %s by now: somebody has changed it since it was set from %s to %s",
+		return now, told, fmt.Errorf("refused: the service is %s by now: somebody has changed it since it was set from %s to %s",
 			now.schedule(), was.schedule(), left.schedule())
 	}
-	return after, nil
+	return after, told, nil
+}
+
+// objection says why it cannot be told that the flag is the run's own, and what to do.
+// A nova-compute that runs writes the service every report_interval, forced down or
+// not (nova/servicegroup/drivers/db.py _report_state).
+func (r record) objection(now compute.Service) string {
+	why := ""
+	switch {
+	case r.Left == nil || r.Left.UpdatedAt == nil || now.UpdatedAt == nil:
+		why = "that run did not come to write down how it left the service"
+	case *now.UpdatedAt != *r.Left.UpdatedAt || now.ForcedDown != r.Left.ForcedDown:
+		why = fmt.Sprintf("the service was written at %s, after that run left it at %s (as nova-compute does every few seconds while it runs)", *now.UpdatedAt, *r.Left.UpdatedAt)
+	default:
+		return ""
+	}
+	state, verb := "forced down", "up"
+	if !now.ForcedDown {
+		state, verb = "not forced down", "down"
+	}
+	return fmt.Sprintf("nova-compute on %s is %s, and stays so: whether by the run of this backup cannot be told, since %s; if nobody else wants it so: openstack compute service set --%s %s %s",
+		now.Host, state, why, verb, now.Host, now.Binary)
+}
+
+// leftover is a service that an earlier run on behalf of the instance has forced down
+// and not put back.
+type leftover struct {
+	Host       string `json:"host"`
+	BackupFile string `json:"backup_file"`
+	// AsLeft says that backup_file puts it back; if not, Msg says why.
+	AsLeft  bool            `json:"as_left"`
+	Msg     string          `json:"msg"`
+	Service compute.Service `json:"service"`
+}
+
+// saved is a backup of this module.
+type saved struct {
+	path string
+	record
+}
+
+// leftovers are the services that the runs, the oldest first, have left forced down:
+// of each the last one that changed the flag counts.
+func leftovers(runs []saved, now []compute.Service) []leftover {
+	last := map[string]saved{}
+	for _, run := range runs {
+		if run.Before.ForcedDown != run.ChangedTo.ForcedDown {
+			last[run.Service.ID] = run
+		}
+	}
+	left := []leftover{}
+	for _, service := range now {
+		if run, ok := last[service.ID]; ok && run.ChangedTo.ForcedDown && service.ForcedDown {
+			why := run.objection(service)
+			left = append(left, leftover{Host: service.Host, BackupFile: run.path, AsLeft: why == "", Msg: why, Service: service})
+		}
+	}
+	return left
 }
 
 // schedule is the part of a setting that goes together.

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+
+	"nova-orphan/internal/compute"
 )
 
 func yes() *bool { value := true; return &value }
@@ -74,9 +76,98 @@ func TestWhatIsPutBackIsWhatWasChanged(t *testing.T) {
 		{"a run that changed nothing", fan, plain, plain, fan, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got, err := restored(test.now, record{Before: test.was, ChangedTo: test.left})
-			if got != test.want || (err != nil) != test.refused {
-				t.Errorf("got %+v, %v", got, err)
+			service := serviceOf(test.now)
+			got, told, err := restored(service, record{Before: test.was, ChangedTo: test.left, Left: &service})
+			if got != test.want || (err != nil) != test.refused || told != "" {
+				t.Errorf("got %+v, %q, %v", got, told, err)
+			}
+		})
+	}
+}
+
+func serviceOf(now setting) compute.Service {
+	at := "2026-01-29T13:42:02.000000"
+	return compute.Service{ID: "s", Host: "h", Binary: updatable, ForcedDown: now.ForcedDown, Status: now.Status, DisabledReason: &now.DisabledReason, UpdatedAt: &at}
+}
+
+func TestTheFlagIsPutBackOnlyIfNobodyElseCanHaveSetIt(t *testing.T) {
+	up, down := setting{Status: enabled}, setting{Status: enabled, ForcedDown: true}
+	off := setting{Status: disabled, DisabledReason: "disk", ForcedDown: true}
+	was := func(now setting, at string) *compute.Service {
+		service := serviceOf(now)
+		service.UpdatedAt = &at
+		return &service
+	}
+	same := *serviceOf(up).UpdatedAt
+	for _, test := range []struct {
+		name      string
+		now       setting
+		was, left setting
+		asLeft    *compute.Service
+		want      setting
+		told      string
+	}{
+		{"as it was left", down, up, down, was(down, same), up, ""},
+		{"written since", down, up, down, was(down, "2026-01-29T13:42:01.000000"), down, "compute service set --up h nova-compute"},
+		{"not known how it was left", down, up, down, nil, down, "compute service set --up h nova-compute"},
+		{"no time is known", down, up, down, &compute.Service{ForcedDown: true}, down, "did not come to write down"},
+		{"another flag was left", down, up, down, was(up, same), down, "was written"},
+		{"back already, and written since", up, up, down, was(down, "2026-01-29T13:42:01.000000"), up, ""},
+		{"back already, and not known how it was left", up, up, down, nil, up, ""},
+		{"taken away, and as it was left", up, down, up, was(up, same), down, ""},
+		{"taken away, and written since", up, down, up, was(up, "2026-01-29T13:42:01.000000"), up, "compute service set --down h nova-compute"},
+		{"the status goes back without the flag", off, up, off, nil, down, "--up"},
+		{"the status only", off, down, off, nil, down, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got, told, err := restored(serviceOf(test.now), record{Before: test.was, ChangedTo: test.left, Left: test.asLeft})
+			if got != test.want || err != nil || (told == "") != (test.told == "") || !strings.Contains(told, test.told) {
+				t.Errorf("got %+v, %q, %v", got, told, err)
+			}
+		})
+	}
+}
+
+func TestWhatEarlierRunsHaveLeftForcedDown(t *testing.T) {
+	up, down := setting{Status: enabled}, setting{Status: enabled, ForcedDown: true}
+	service, other := serviceOf(down), serviceOf(down)
+	other.ID, other.Host = "o", "other"
+	forced := saved{"forced", record{Service: service, Before: up, ChangedTo: down, Left: &service}}
+	killed := saved{"killed", record{Service: service, Before: up, ChangedTo: down}}
+	back := saved{"back", record{Service: service, Before: down, ChangedTo: up}}
+	disabled := saved{"disabled", record{Service: service, Before: up, ChangedTo: setting{Status: disabled}}}
+	elsewhere := saved{"elsewhere", record{Service: other, Before: up, ChangedTo: down, Left: &other}}
+	for _, test := range []struct {
+		name string
+		runs []saved
+		now  setting
+		want string
+	}{
+		{"no run", nil, down, ""},
+		{"forced down", []saved{forced}, down, "forced as left"},
+		{"forced down, and up by now", []saved{forced}, up, ""},
+		{"killed", []saved{killed}, down, "killed"},
+		{"put back, and forced down by somebody else", []saved{forced, back}, down, ""},
+		{"put back, and forced down again", []saved{forced, back, killed}, down, "killed"},
+		{"disabled since", []saved{forced, disabled}, down, "forced as left"},
+		{"only disabled", []saved{disabled}, down, ""},
+		{"two hosts", []saved{forced, elsewhere}, down, "forced as left, elsewhere as left"},
+		{"a service that is gone", []saved{{"gone", record{Service: compute.Service{ID: "g"}, Before: up, ChangedTo: down}}}, down, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var got []string
+			for _, one := range leftovers(test.runs, []compute.Service{serviceOf(test.now), other}) {
+				words := one.BackupFile
+				if one.AsLeft {
+					words += " as left"
+				}
+				if one.AsLeft != (one.Msg == "") {
+					t.Errorf("got %+v", one)
+				}
+				got = append(got, words)
+			}
+			if strings.Join(got, ", ") != test.want {
+				t.Errorf("got %q, want %q", got, test.want)
 			}
 		})
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 
@@ -18,6 +19,7 @@ func (t *task) readBackup(service compute.Service) (from record, err error) {
 		if folder, err = t.folderOfBackup(); err != nil {
 			return from, err
 		}
+		t.folder = folder
 	}
 	if err = backup.Read(t.BackupFile, name, folder, &from); err != nil {
 		return from, err
@@ -40,4 +42,29 @@ func (t *task) folderOfBackup() (string, error) {
 		return "", fmt.Errorf("read the backup: %s is no backup of nova-orphan: it has no uuid", t.BackupFile)
 	}
 	return uuid.(string), nil
+}
+
+// listLeft reads what earlier runs on behalf of the instance have left forced down.
+func (t *task) listLeft(ctx context.Context) error {
+	files, err := backup.Earlier(t.BackupDir, t.InstanceUUID, name)
+	if err != nil {
+		return err
+	}
+	var runs []saved
+	for _, file := range files {
+		run := saved{path: file}
+		if err = backup.Read(file, name, t.InstanceUUID, &run.record); err != nil {
+			return err
+		}
+		runs = append(runs, run)
+	}
+	var now []compute.Service
+	if len(runs) > 0 {
+		if now, err = t.nova.Services(ctx, updatable, ""); err != nil {
+			return err
+		}
+	}
+	left := leftovers(runs, now)
+	t.reply.LeftForcedDown = &left
+	return nil
 }

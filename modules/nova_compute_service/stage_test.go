@@ -19,23 +19,28 @@ const (
 // stage is a cloud, fake or real, with a host whose nova-compute works, and a proxy
 // by way of which the module sees it.
 type stage struct {
-	nova
+	backstage
 	t      *testing.T
 	proxy  *openstacktest.Proxy
 	folder string
 }
 
-// nova is what a test can do to Nova, and see of it, behind the module's back.
-type nova interface {
+// backstage is what a test can do to Nova, and see of it, behind the module's back.
+type backstage interface {
+	// host has the service.
+	host() string
 	forcedDown() bool
 	forceDown(value bool)
 	disable(reason string)
+	// report is what a nova-compute that runs does every few seconds, and what a write of
+	// somebody else's looks like.
+	report()
 }
 
 // newStage is in the cloud of the OS_* environment.
-func newStage(t *testing.T, n nova) *stage {
+func newStage(t *testing.T, n backstage) *stage {
 	t.Helper()
-	s := &stage{nova: n, t: t, folder: t.TempDir(), proxy: openstacktest.NewProxy(os.Getenv("OS_AUTH_URL"))}
+	s := &stage{backstage: n, t: t, folder: t.TempDir(), proxy: openstacktest.NewProxy(os.Getenv("OS_AUTH_URL"))}
 	t.Cleanup(s.proxy.Close)
 	t.Cleanup(func() { n.forceDown(false) })
 	return s
@@ -56,8 +61,14 @@ func (n fakeNova) forcedDown() (value bool) {
 }
 
 func (n fakeNova) forceDown(value bool) {
-	n.cloud.Do(func() { n.cloud.Services[0].ForcedDown = value })
+	n.cloud.Do(func() {
+		n.cloud.Services[0].ForcedDown, n.cloud.Services[0].Written = value, n.cloud.Services[0].Written+1
+	})
 }
+
+func (n fakeNova) host() string { return theHost }
+
+func (n fakeNova) report() { n.cloud.Do(func() { n.cloud.Services[0].Written++ }) }
 
 func (n fakeNova) disable(reason string) {
 	n.cloud.Do(func() { n.cloud.Services[0].Disabled, n.cloud.Services[0].Reason = reason != "", reason })
@@ -68,16 +79,23 @@ type options = map[string]any
 // start starts the module by way of the proxy.
 func (s *stage) start(more options) *ansibletest.Process {
 	s.t.Helper()
-	all := options{"host": theHost, "instance_uuid": instance, "backup_dir": filepath.Join(s.folder, "backups"), "_ansible_diff": true}
+	all := options{"host": s.host(), "instance_uuid": instance, "backup_dir": filepath.Join(s.folder, "backups"), "_ansible_diff": true}
 	for key, value := range more {
-		all[key] = value
+		if all[key] = value; value == nil {
+			delete(all, key)
+		}
 	}
 	return ansibletest.Start(s.t, name, all, append(os.Environ(), "OS_AUTH_URL="+s.proxy.AuthURL()))
 }
 
 func (s *stage) backups() []string {
 	s.t.Helper()
-	return ansibletest.Backups(s.t, filepath.Join(s.folder, "backups"), instance)
+	return s.backupsOf(instance)
+}
+
+func (s *stage) backupsOf(uuid string) []string {
+	s.t.Helper()
+	return ansibletest.Backups(s.t, filepath.Join(s.folder, "backups"), uuid)
 }
 
 func (s *stage) wants(forcedDown bool) {

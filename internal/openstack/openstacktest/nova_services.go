@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"slices"
+	"time"
 )
 
 // Service is a service as GET /os-services shows it.
@@ -17,6 +18,8 @@ type Service struct {
 	// Agent is what nova-compute makes of a delete: done at the second look, or
 	// "hangs", or "fails".
 	Agent string
+	// Written is how often its row was written: it shows in updated_at, in seconds.
+	Written int
 }
 
 func (s Service) down() bool { return s.ForcedDown || s.Silent }
@@ -24,7 +27,8 @@ func (s Service) down() bool { return s.ForcedDown || s.Silent }
 func (s Service) shown() map[string]any {
 	body := map[string]any{
 		"id": s.ID, "host": s.Host, "binary": s.Binary, "zone": "nova", "state": "up", "status": "enabled", "disabled_reason": nil,
-		"forced_down": s.ForcedDown, "updated_at": "2026-01-29T13:42:02.000000",
+		"forced_down": s.ForcedDown,
+		"updated_at":  time.Date(2026, 1, 29, 13, 42, 2+s.Written, 0, time.UTC).Format("2006-01-02T15:04:05.000000"),
 	}
 	if s.down() {
 		body["state"] = "down"
@@ -80,6 +84,7 @@ func (n *Nova) updateService(w http.ResponseWriter, r *http.Request, id string) 
 		return
 	}
 	s := &n.Services[at]
+	before := *s
 	if body.Status != nil {
 		s.Disabled, s.Reason = *body.Status == "disabled", ""
 		if body.DisabledReason != nil {
@@ -88,6 +93,9 @@ func (n *Nova) updateService(w http.ResponseWriter, r *http.Request, id string) 
 	}
 	if body.ForcedDown != nil {
 		s.ForcedDown = *body.ForcedDown
+	}
+	if *s != before { // SQLAlchemy writes no row in which nothing changes
+		s.Written++
 	}
 	reply(w, http.StatusOK, map[string]any{"service": s.shown()})
 }

@@ -1,0 +1,245 @@
+package nova
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Activity is what Nova's databases have of a host, and of some consumers of its
+// resource providers, which may be instances or migrations.
+type Activity struct {
+	// BuildRequests are those of the consumers that have a row of build_requests.
+	BuildRequests []string
+	// Instances are the live rows of the host, and all rows of the consumers.
+	Instances []Worked
+	// Migrations are the live rows that name the host, and all rows of the consumers.
+	Migrations []Move
+	// Archived are those of the consumers that have a row of shadow_instances.
+	Archived []string
+}
+
+// Worked is an instance's row, as far as it tells whether somebody works on it. What
+// is NULL is empty.
+type Worked struct {
+	UUID, Host, VMState, TaskState string
+	Deleted                        bool
+	WrittenAt                      time.Time
+	// UpdatedAt is the column, as Instance has it.
+	UpdatedAt string
+}
+
+// Move is a row of migrations.
+type Move struct {
+	UUID, Instance, Type, Status string
+	Source, Dest                 string
+	// Over says that nothing is done for it: it is dead, deleted, or waits for a user.
+	Over      bool
+	WrittenAt time.Time
+	// Age is by the database's clock.
+	Age time.Duration
+}
+
+// Providers are the uuids of the host's compute nodes in all cells, which are those
+// of their resource providers in Placement.
+func (d *Databases) Providers(ctx context.Context, host string) ([]string, error) {
+	if err := reading(ctx, d.api, func(tx *sql.Tx) error { return d.readCells(ctx, tx) }); err != nil {
+		return nil, fmt.Errorf("read nova's API database: %w", err)
+	}
+	found := make([][]string, len(d.cells))
+	cells := d.inAllCells(ctx, func(ctx context.Context, cell *Cell) error {
+		return reading(ctx, cell.db, func(tx *sql.Tx) error {
+			nodes, err := readTable(ctx, tx, "SELECT uuid FROM compute_nodes WHERE host = ? AND deleted = 0 AND uuid IS NOT NULL ORDER BY id", host)
+			if err != nil {
+				return fmt.Errorf("read compute_nodes of host %s: %w", host, err)
+			}
+			for _, node := range nodes.Rows {
+				found[d.index(cell)] = append(found[d.index(cell)], node.text("uuid"))
+			}
+			return nil
+		})
+	})
+	return flat(found), unread(cells)
+}
+
+// Activity reads the API database before the cells: a build has its build request or
+// its row at any time, since conductor writes the row before it deletes the request
+// (nova/conductor/manager.py schedule_and_build_instances).
+func (d *Databases) Activity(ctx context.Context, host string, consumers []string) (Activity, error) {
+	var activity Activity
+	err := reading(ctx, d.api, func(tx *sql.Tx) error {
+		if err := d.readCells(ctx, tx); err != nil {
+			return err
+		}
+		requests, err := amongst(ctx, tx, "SELECT instance_uuid FROM build_requests WHERE instance_uuid", consumers)
+		for _, request := range requests {
+			activity.BuildRequests = append(activity.BuildRequests, request.text("instance_uuid"))
+		}
+		return err
+	})
+	if err != nil {
+		return activity, fmt.Errorf("read nova's API database about builds: %w", err)
+	}
+	parts := make([]Activity, len(d.cells))
+	cells := d.inAllCells(ctx, func(ctx context.Context, cell *Cell) error {
+		return reading(ctx, cell.db, func(tx *sql.Tx) (err error) {
+			parts[d.index(cell)], err = readActivity(ctx, tx, host, consumers)
+			return err
+		})
+	})
+	for _, part := range parts {
+		activity.Instances = append(activity.Instances, part.Instances...)
+		activity.Migrations = append(activity.Migrations, part.Migrations...)
+		activity.Archived = append(activity.Archived, part.Archived...)
+	}
+	return activity, unread(cells)
+}
+
+func readActivity(ctx context.Context, tx *sql.Tx, host string, consumers []string) (activity Activity, err error) {
+	const instances = "SELECT id, uuid, host, vm_state, task_state, deleted, created_at, updated_at FROM instances WHERE "
+	const migrations = "SELECT id, uuid, instance_uuid, migration_type, status, source_compute, dest_compute, deleted, created_at, updated_at," +
+		" UTC_TIMESTAMP() AS now FROM migrations WHERE "
+	onHost, err := readTable(ctx, tx, instances+"host = ? AND deleted = 0", host)
+	if err != nil {
+		return activity, fmt.Errorf("read instances of host %s: %w", host, err)
+	}
+	asked, err := amongst(ctx, tx, instances+"uuid", consumers)
+	if err != nil {
+		return activity, fmt.Errorf("read instances of consumers: %w", err)
+	}
+	for _, row := range once(onHost.Rows, asked) {
+		activity.Instances = append(activity.Instances, row.worked())
+	}
+	ofHost, err := readTable(ctx, tx, migrations+"deleted = 0 AND (source_compute = ? OR dest_compute = ?)", host, host)
+	if err != nil {
+		return activity, fmt.Errorf("read migrations of host %s: %w", host, err)
+	}
+	if asked, err = amongst(ctx, tx, migrations+"uuid", consumers); err != nil {
+		return activity, fmt.Errorf("read migrations of consumers: %w", err)
+	}
+	for _, row := range once(ofHost.Rows, asked) {
+		activity.Migrations = append(activity.Migrations, row.move())
+	}
+	// Shadow tables have no index on the uuid, so that they are searched only when they must be.
+	archived, err := amongst(ctx, tx, "SELECT id, uuid FROM shadow_instances WHERE uuid", activity.strangers(consumers))
+	for _, row := range archived {
+		activity.Archived = append(activity.Archived, row.text("uuid"))
+	}
+	return activity, err
+}
+
+// strangers are the consumers of which the cell has neither an instance nor a migration.
+func (a Activity) strangers(consumers []string) (strangers []string) {
+	known := map[string]bool{}
+	for _, instance := range a.Instances {
+		known[instance.UUID] = true
+	}
+	for _, migration := range a.Migrations {
+		known[migration.UUID] = true
+	}
+	for _, uuid := range consumers {
+		if !known[uuid] {
+			strangers = append(strangers, uuid)
+		}
+	}
+	return strangers
+}
+
+func (r Row) worked() Worked {
+	return Worked{
+		UUID: r.text("uuid"), Host: r.text("host"), VMState: r.text("vm_state"), TaskState: r.text("task_state"),
+		Deleted: r.number("deleted") != 0, WrittenAt: r.written(), UpdatedAt: r.iso("updated_at"),
+	}
+}
+
+func (r Row) move() Move {
+	state := judged(r)
+	return Move{
+		UUID: state.UUID, Instance: r.text("instance_uuid"), Type: r.text("migration_type"), Status: state.Status,
+		Source: r.text("source_compute"), Dest: r.text("dest_compute"),
+		// A resize that is "finished" waits for its confirmation, which no restart harms.
+		Over:      state.Dead() || state.Deleted != 0 || state.Status == "finished",
+		WrittenAt: r.written(), Age: r.time("now").Sub(r.written()),
+	}
+}
+
+// written is the row's last time, zero if it has none.
+func (r Row) written() time.Time {
+	if at := r.time("updated_at"); !at.IsZero() {
+		return at
+	}
+	return r.time("created_at")
+}
+
+// maxNames bounds the values of one IN.
+const maxNames = 1000
+
+// amongst reads the rows that one of the values selects.
+func amongst(ctx context.Context, q querier, query string, values []string) (rows []Row, err error) {
+	for len(values) > 0 {
+		some := values[:min(maxNames, len(values))]
+		values = values[len(some):]
+		args := make([]any, len(some))
+		for i, value := range some {
+			args[i] = value
+		}
+		table, err := readTable(ctx, q, query+" IN (?"+strings.Repeat(", ?", len(some)-1)+")", args...)
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, table.Rows...)
+	}
+	return rows, nil
+}
+
+// once leaves out the rows of more that are in rows, by their id.
+func once(rows, more []Row) []Row {
+	known := map[string]bool{}
+	for _, row := range rows {
+		known[row.text("id")] = true
+	}
+	for _, row := range more {
+		if !known[row.text("id")] {
+			rows = append(rows, row)
+		}
+	}
+	return rows
+}
+
+// index is the place of a cell's copy among the cells.
+func (d *Databases) index(cell *Cell) int {
+	for i := range d.cells {
+		if d.cells[i].UUID == cell.UUID {
+			return i
+		}
+	}
+	return -1
+}
+
+func flat(lists [][]string) (all []string) {
+	for _, list := range lists {
+		all = append(all, list...)
+	}
+	return all
+}
+
+// unread is an error that names every cell that could not be read.
+func unread(cells []Cell) error {
+	if len(cells) == 0 {
+		return errors.New("cell_mappings has no rows: without a cell there is nothing to read")
+	}
+	var err error
+	for _, cell := range cells {
+		switch {
+		case cell.Failure == nil:
+		case err == nil:
+			err = fmt.Errorf("%s could not be read: %w", cell, cell.Failure)
+		default:
+			err = fmt.Errorf("%w; %s could not be read: %w", err, cell, cell.Failure)
+		}
+	}
+	return err
+}

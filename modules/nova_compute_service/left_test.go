@@ -1,0 +1,129 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/tidwall/gjson"
+)
+
+func TestAHostIsPutBackOnlyWhileItIsAsTheRunLeftIt(t *testing.T) { testFence(t, newFakeStage) }
+
+// testFence is harm.md X9, and what a living nova-compute does.
+func testFence(t *testing.T, newStage func(*testing.T) *stage) {
+	for _, test := range []struct {
+		name      string
+		meanwhile func(*stage)
+		asLeft    bool
+		down      bool
+	}{
+		{"nothing has happened", func(*stage) {}, true, false},
+		{"somebody put it back", func(s *stage) { s.forceDown(false) }, false, false},
+		{"somebody put it back, and somebody has fenced it since", func(s *stage) { s.forceDown(false); s.report(); s.forceDown(true) }, false, true},
+		{"its nova-compute runs", func(s *stage) { s.report() }, false, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := newStage(t)
+			file := s.start(options{"forced_down": true}).Done(true).Get("backup_file").String()
+			test.meanwhile(s)
+			left := s.left()
+			if len(left) > 1 || test.asLeft != (len(left) == 1 && left[0].Get("as_left").Bool()) || (test.asLeft || test.down) != (len(left) == 1) {
+				t.Fatalf("left: %v", left)
+			}
+			if len(left) == 1 && (left[0].Get("host").String() != s.host() || left[0].Get("backup_file").String() != file) {
+				t.Errorf("left: %s", left[0])
+			}
+			check := s.start(options{"backup_file": file, "_ansible_check_mode": true}).Done(test.asLeft)
+			done := s.start(options{"backup_file": file, "wait_for": "up"}).Done(test.asLeft)
+			if check.Get("plan").Raw != done.Get("plan").Raw || check.Get("warnings").Raw != done.Get("warnings").Raw {
+				t.Errorf("the check said %s, the run did %s", check, done)
+			}
+			s.wants(test.down)
+			told := "nova-compute on " + s.host() + " is forced down, and stays so"
+			if test.down != strings.Contains(done.Get("msg").String(), told) || test.down != strings.Contains(done.Get("warnings.0").String(), told) {
+				t.Errorf("got %s", done)
+			}
+			// Whoever is told may say so.
+			s.start(options{"forced_down": false}).Done(test.down)
+			if left = s.left(); len(left) > 0 {
+				t.Errorf("left: %v", left)
+			}
+		})
+	}
+}
+
+// left asks what earlier runs have left, without naming a host.
+func (s *stage) left() []gjson.Result {
+	s.t.Helper()
+	return s.start(options{"host": nil}).Done(false).Get("left_forced_down").Array()
+}
+
+func TestOfTwoRunsOnOneHostNeitherLeavesItDownForGood(t *testing.T) { testTwoRuns(t, newFakeStage) }
+
+// testTwoRuns is review.md 8.3: one run's "before" may be what the other one has written.
+func testTwoRuns(t *testing.T, newStage func(*testing.T) *stage) {
+	const other = "7795eb01-f6a4-8304-79aa-97f2502e193f"
+	down, up := options{"forced_down": true}, options{"forced_down": false}
+	of := func(all options, uuid string) options {
+		return options{"instance_uuid": uuid, "forced_down": all["forced_down"]}
+	}
+	t.Run("the second finds it down", func(t *testing.T) {
+		s := newStage(t)
+		s.start(of(down, instance)).Done(true)
+		second := s.start(of(down, other)).Done(false)
+		if second.Get("backup_file").Exists() {
+			t.Errorf("it has something to put back: %s", second)
+		}
+		s.start(of(up, instance)).Done(true)
+		s.wants(false)
+		if left := s.start(options{"host": nil, "instance_uuid": other}).Done(false).Get("left_forced_down").Raw; left != "[]" {
+			t.Errorf("left: %s", left)
+		}
+	})
+	t.Run("the second finds it down, and the first is killed", func(t *testing.T) {
+		s := newStage(t)
+		s.start(of(down, instance)).Done(true)
+		s.start(of(down, other)).Done(false)
+		left := s.left()
+		if len(left) != 1 || !left[0].Get("as_left").Bool() {
+			t.Fatalf("left: %v", left)
+		}
+		s.start(options{"backup_file": left[0].Get("backup_file").String()}).Done(true)
+		s.wants(false)
+	})
+	for name, secondFirst := range map[string]bool{"both found it up, and the first puts it back first": false, "both found it up, and the second puts it back first": true} {
+		t.Run(name, func(t *testing.T) {
+			s := newStage(t)
+			s.proxy.At(arrived, "PUT", "/os-services/", func() bool { s.start(of(down, other)).Done(true); return true })
+			s.start(of(down, instance)).Done(true)
+			files := append(s.backups(), s.backupsOf(other)...)
+			if len(files) != 2 {
+				t.Fatalf("backups: %v", files)
+			}
+			order := []string{instance, other}
+			if secondFirst {
+				order = []string{other, instance}
+			}
+			s.start(of(up, order[0])).Done(true)
+			s.start(of(up, order[1])).Done(false)
+			s.wants(false)
+			for _, file := range files {
+				s.start(options{"instance_uuid": nil, "backup_file": file}).Done(false)
+				s.wants(false)
+			}
+		})
+	}
+}
+
+func TestABackupThatIsNoneIsNamed(t *testing.T) {
+	s := newFakeStage(t)
+	s.start(options{"forced_down": true}).Done(true)
+	file := s.backups()[0]
+	if err := os.WriteFile(file, []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.start(options{"host": nil}).Failed(false, filepath.Base(file), "no backup of nova-orphan")
+	s.wants(true)
+}
