@@ -32,6 +32,7 @@ type fake struct {
 	// findErr and mappingErr are what Find and FinishMapping say.
 	findErr, mappingErr error
 	writes              int
+	mappings            []nova.Row // of block_device_mapping
 }
 
 func (f *fake) Find(context.Context, string) (nova.Finding, error) {
@@ -53,15 +54,28 @@ func (f *fake) Find(context.Context, string) (nova.Finding, error) {
 		UUID:       uuid,
 		MappedCell: nova.Value{Text: "2"},
 		API:        nova.Record{"instance_mappings": {Rows: []nova.Row{{"id": {Text: "3"}, "cell_id": {Text: "2"}, "queued_for_delete": {Text: queued}}}}},
-		Cells:      []nova.Cell{{ID: "2", Name: "cell1", Now: now, Record: nova.Record{"instances": {Rows: []nova.Row{row}}, "tags": {Rows: tag}}}},
+		Cells:      []nova.Cell{{ID: "2", Name: "cell1", Now: now, Record: nova.Record{"instances": {Rows: []nova.Row{row}}, "tags": {Rows: tag}, "block_device_mapping": {Rows: slices.Clone(f.mappings)}}}},
 	}, nil
 }
 
-func (f *fake) SoftDelete(_ context.Context, _ nova.Finding, _ nova.Deletion, before func() error) (map[string]int64, error) {
+func (f *fake) SoftDelete(_ context.Context, _ nova.Finding, deletion nova.Deletion, before func() error) (map[string]int64, error) {
 	if err := f.write(before); err != nil {
 		return nil, err
 	}
 	f.deleted = true
+	for i, row := range f.mappings {
+		row = maps.Clone(row)
+		if row["deleted"].Text == "0" {
+			maps.Copy(row, nova.Row{"deleted": row["id"], "deleted_at": {Text: "2026-01-02 03:04:05"}})
+		}
+		if len(deletion.Disarm.Detached) > 0 {
+			row["destination_type"] = nova.Value{Null: true}
+		}
+		if len(deletion.Disarm.Preserved) > 0 {
+			row["delete_on_termination"] = nova.Value{Text: "0"}
+		}
+		f.mappings[i] = row
+	}
 	return map[string]int64{"instances": 1, "tags": 1}, nil
 }
 
@@ -93,6 +107,11 @@ func (f *fake) Restore(_ context.Context, _ nova.Finding, r nova.Restoration, be
 		return nil, err
 	}
 	f.deleted = false
+	for i, row := range f.mappings {
+		f.mappings[i] = maps.Clone(row)
+		f.mappings[i]["deleted"] = nova.Value{Text: "0"}
+		delete(f.mappings[i], "deleted_at")
+	}
 	return r.CellRows, nil
 }
 
@@ -111,6 +130,11 @@ func (f *fake) RestoreMapping(_ context.Context, _ nova.Finding, r nova.Restorat
 // callFake runs the module's purge on the fake, from the arguments to the answer.
 func callFake(t *testing.T, f *fake, arguments map[string]any) gjson.Result {
 	t.Helper()
+	return callFakeIn(t, f, &cloud{}, arguments)
+}
+
+func callFakeIn(t *testing.T, f *fake, w world, arguments map[string]any) gjson.Result {
+	t.Helper()
 	all := map[string]any{"instance_uuid": uuid, "backup_dir": t.TempDir()}
 	maps.Copy(all, arguments)
 	faked := module
@@ -120,9 +144,9 @@ func callFake(t *testing.T, f *fake, arguments map[string]any) gjson.Result {
 			return nil, err
 		}
 		if p.State == statePresent {
-			return restore(ctx, call, f, &cloud{}, p)
+			return restore(ctx, call, f, w, p)
 		}
-		return purge(ctx, call, f, &cloud{}, p)
+		return purge(ctx, call, f, w, p)
 	}
 	return ansibletest.Call(t, faked, all)
 }

@@ -76,7 +76,7 @@ func (r *restoring) try(ctx context.Context) error {
 // compare asks what is somebody else's by now, where anything is to be put back.
 func (r *restoring) compare(ctx context.Context, finding nova.Finding) (restoration nova.Restoration, unseen error) {
 	restoration = finding.Restoration(r.from.Saved, nova.Elsewhere{})
-	if len(restoration.Cell) == 0 || len(restoration.Conflicts) > 0 {
+	if len(restoration.Cell)+len(restoration.Conflicts) == 0 {
 		return restoration, nil
 	}
 	strangers, unseen := r.strangers(ctx, r.from.Saved)

@@ -11,12 +11,15 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
+
+	"nova-orphan/internal/openstack/openstacktest"
 )
 
 // Socket is where the lab's MariaDB listens.
@@ -25,8 +28,10 @@ const Socket = "/run/mysqld/mysqld.sock"
 // Databases are scratch databases: an API database, a cell0 and a cell1.
 type Databases struct {
 	API, Cell0, Cell1 *sql.DB
-	// Conf is a nova.conf that leads to them.
+	// Conf is a nova.conf that leads to them, and to the fake Cloud.
 	Conf string
+	// Cloud has the volumes and ports of the instances.
+	Cloud *openstacktest.Cloud
 	// Prefix begins their names.
 	Prefix string
 }
@@ -34,7 +39,8 @@ type Databases struct {
 // New clones the lab's schemas without their rows, and drops the clones after the test.
 func New(t *testing.T) *Databases {
 	t.Helper()
-	d := &Databases{Prefix: fmt.Sprintf("test_%d_", os.Getpid())}
+	d := &Databases{Prefix: fmt.Sprintf("test_%d_", os.Getpid()), Cloud: openstacktest.New()}
+	t.Cleanup(d.Cloud.Close)
 	root := Open(t, "")
 	for name, schema := range map[string]string{"api": "nova_api", "cell0": "nova_cell0", "cell1": "nova"} {
 		exe(t, root, "CREATE DATABASE "+d.Prefix+name)
@@ -98,8 +104,29 @@ func (d *Databases) WriteConf(t *testing.T, api string) string {
 func (d *Databases) writeConf(t *testing.T, api, base string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "nova.conf")
-	content := "[api_database]\nconnection = " + api + "\n[database]\nconnection = " + base + "\n"
+	content := "[api_database]\nconnection = " + api + "\n[database]\nconnection = " + base + "\n[placement]\nauth_url = " + d.Cloud.AuthURL() +
+		"\nauth_type = password\nusername = placement\npassword = " + openstacktest.Password + "\nproject_name = service\nregion_name = RegionOne\n"
 	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// RealConf is the nova.conf of this controller, with its accounts for the real services,
+// but with these databases: the API's, and a cell's as [database].
+func (d *Databases) RealConf(t *testing.T, cell string) string {
+	t.Helper()
+	content, err := os.ReadFile("/etc/nova/nova.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := regexp.MustCompile(`(?m)^(\[api_database\]\nconnection = ).*`).ReplaceAllString(string(content), "${1}"+d.URL("root", "", "api"))
+	text = regexp.MustCompile(`(?m)^(\[database\]\nconnection = ).*`).ReplaceAllString(text, "${1}"+d.URL("root", "", cell))
+	if strings.Count(text, d.Prefix) != 2 {
+		t.Fatal("/etc/nova/nova.conf does not have the two connections")
+	}
+	path := filepath.Join(t.TempDir(), "nova.conf")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return path
@@ -155,7 +182,8 @@ type Instance struct {
 }
 
 // NewInstance makes an instance in cell1, with every kind of row that Nova
-// keeps about it: in ERROR, on host compute1, left alone for an hour.
+// keeps about it: in ERROR, on host compute1, left alone for an hour. The Cloud has its
+// volume and its port.
 func (d *Databases) NewInstance(t *testing.T, uuid string) Instance {
 	t.Helper()
 	at := time.Now().UTC().Add(-time.Hour).Format(time.DateTime)
@@ -190,6 +218,12 @@ func (d *Databases) NewInstance(t *testing.T, uuid string) Instance {
 	insert("instance_actions", map[string]any{"action": "create", "request_id": "req-" + uuid[:8]})
 	Insert(t, d.API, "instance_mappings", map[string]any{"created_at": at, "instance_uuid": uuid, "cell_id": 2, "project_id": "project", "user_id": "user", "queued_for_delete": 0})
 	Insert(t, d.API, "request_specs", map[string]any{"created_at": at, "instance_uuid": uuid, "spec": "{}"})
+	d.Cloud.Do(func() {
+		volume, attachment, port := uuid[:35]+"c", uuid[:35]+"d", uuid[:35]+"9"
+		d.Cloud.Volumes = append(d.Cloud.Volumes, &openstacktest.Volume{ID: volume, Status: "in-use"})
+		d.Cloud.Attachments = append(d.Cloud.Attachments, &openstacktest.Attachment{ID: attachment, Volume: volume, Instance: uuid, Status: "attached"})
+		d.Cloud.Ports = append(d.Cloud.Ports, &openstacktest.Port{ID: port, Device: uuid, Owner: "compute:nova", Host: "compute1"})
+	})
 	return Instance{uuid, id}
 }
 

@@ -1,0 +1,330 @@
+//go:build lab
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"nova-orphan/internal/cinder/cinderlab"
+	"nova-orphan/internal/neutron/neutronlab"
+	"nova-orphan/internal/nova/novalab"
+	"nova-orphan/internal/openstack"
+	"nova-orphan/internal/openstack/openstacktest"
+)
+
+// reaper is nova-compute's own periodic task, its database, Cinder and Neutron are real; the
+// hypervisor says that it has the domain, and prints the ports that it would unplug.
+const reaper = `
+import sys
+from unittest import mock
+from nova import config, context, objects
+config.parse_args(['test', '--config-file', sys.argv[1]], default_config_files=[sys.argv[1]])
+objects.register_all()
+from nova.compute import manager
+from nova.network import neutron
+from nova.volume import cinder
+M = manager.ComputeManager
+self = M.__new__(M)
+self.host = 'compute1'
+self.volume_api, self.network_api, self.instance_events = cinder.API(), neutron.API(), mock.MagicMock()
+self.driver = mock.MagicMock()
+self.driver.list_instance_uuids.return_value = [sys.argv[2]]
+self.driver.get_volume_connector.return_value = {'host': 'compute1', 'ip': '127.0.0.1', 'initiator': 'iqn.1993-08.org.debian:01:test',
+    'platform': 'x86_64', 'os_type': 'linux', 'multipath': False, 'do_local_attach': False}
+M._cleanup_running_deleted_instances(self, context.get_admin_context())
+(_, _, vifs, disks), _ = self.driver.destroy.call_args
+print('unplugged', sorted(vif['id'] for vif in vifs))
+print('disconnected', sorted(disk.volume_id for disk in disks['block_device_mapping']))
+`
+
+// reaped lets nova-compute reap the instance, and returns what it did on the host.
+func reaped(t *testing.T, lab *novalab.Databases, uuid string) string {
+	t.Helper()
+	output, err := exec.Command("python3", "-c", reaper, lab.RealConf(t, "cell1"), uuid).CombinedOutput()
+	if err != nil {
+		t.Fatalf("nova's reaper: %v: %s", err, output)
+	}
+	return string(output)
+}
+
+// theater is an instance in databases of its own, with volumes and ports of the real services.
+type theater struct {
+	*novalab.Databases
+	*cinderlab.Lab
+	ports  *neutronlab.Lab
+	t      *testing.T
+	uuid   string
+	rival  string
+	conf   string
+	backup string
+}
+
+func newTheater(t *testing.T) *theater {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	t.Cleanup(cancel)
+	cloud, err := openstack.Connect(ctx, openstack.Auth{}, func(...string) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	network, err := cloud.Network()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &theater{Databases: novalab.New(t), Lab: cinderlab.New(t), ports: neutronlab.New(t, network), t: t,
+		uuid: openstacktest.UUID(), rival: openstacktest.UUID(), backup: t.TempDir()}
+	s.conf = s.RealConf(t, "cell0")
+	s.NewInstance(t, s.uuid)
+	novalab.Exec(t, s.Cell1, "DELETE FROM block_device_mapping WHERE volume_id IS NOT NULL AND instance_uuid = ?", s.uuid)
+	return s
+}
+
+// row is Nova's record of a volume; detached is how it looks after its owner detached it.
+func (s *theater) row(volume, attachment string, detached, destroy bool) {
+	s.t.Helper()
+	id := novalab.Insert(s.t, s.Cell1, "block_device_mapping", map[string]any{
+		"instance_uuid": s.uuid, "uuid": openstacktest.UUID(), "deleted": 0, "source_type": "volume", "destination_type": "volume", "volume_id": volume,
+		"device_name": "/dev/vdb", "delete_on_termination": destroy, "connection_info": `{"driver_volume_type": "rbd", "data": {}, "serial": "` + volume + `"}`,
+	})
+	if attachment != "" {
+		novalab.Exec(s.t, s.Cell1, "UPDATE block_device_mapping SET attachment_id = ? WHERE id = ?", attachment, id)
+	}
+	if detached {
+		novalab.Exec(s.t, s.Cell1, "UPDATE block_device_mapping SET deleted = id, deleted_at = UTC_TIMESTAMP() - INTERVAL 1 HOUR WHERE id = ?", id)
+	}
+}
+
+// cache writes the info cache, of ports that a user made.
+func (s *theater) cache(ports ...string) {
+	s.t.Helper()
+	var vifs []string
+	for _, port := range ports {
+		vifs = append(vifs, `{"id": "`+port+`", "address": "fa:16:3e:00:00:01", "preserve_on_delete": true, "type": "ovs", "details": {}, "meta": {}, "network": {"id": "`+
+			openstacktest.UUID()+`", "bridge": null, "label": "test", "subnets": [], "meta": {}}}`)
+	}
+	novalab.Exec(s.t, s.Cell1, "UPDATE instance_info_caches SET network_info = '["+strings.Join(vifs, ", ")+"]' WHERE instance_uuid = ?", s.uuid)
+}
+
+// attached says to whom a volume is attached.
+func (s *theater) attached(volume string) string {
+	s.t.Helper()
+	list := []string{}
+	for _, a := range s.Ask(http.MethodGet, "attachments?all_tenants=1&volume_id="+volume, nil).Get("attachments.#.instance").Array() {
+		list = append(list, a.String())
+	}
+	slices.Sort(list)
+	return strings.Join(list, " ")
+}
+
+func TestTheReapOfThePurgedTakesNothingThatIsNotTheInstancesAnyMore(t *testing.T) {
+	s := newTheater(t)
+	mine, detached, legacy, replaced := s.Volume(false), s.Volume(false), s.Volume(false), s.Volume(false)
+	s.row(mine, s.Attach(mine, s.uuid), false, true)
+	s.row(detached, openstacktest.UUID(), true, true)
+	s.Attach(legacy, s.rival)
+	s.row(legacy, "", true, false)
+	s.Attach(replaced, s.rival)
+	s.row(replaced, openstacktest.UUID(), false, true)
+	kept, taken := s.ports.Port(s.uuid), s.ports.Port(s.rival)
+	s.cache(kept, taken)
+	before := s.Everything(t, s.uuid)
+
+	check := call(t, s.conf, s.backup, s.uuid, true, nil)
+	if diff := cmp.Diff(before, s.Everything(t, s.uuid)); diff != "" {
+		t.Errorf("a check changed rows: %s", diff)
+	}
+	answer := call(t, s.conf, s.backup, s.uuid, false, nil)
+	if answer.Get("failed").Bool() || !answer.Get("changed").Bool() {
+		t.Fatalf("got %s", answer)
+	}
+	for _, want := range []string{
+		"afterwards nova-compute DELETES volume " + mine,
+		"disarm row", "afterwards volume " + detached + " stays as it is: it is available, and attached to nothing",
+		"afterwards volume " + legacy + " stays as it is: it is attached to " + s.rival,
+		"afterwards volume " + replaced + " stays as it is: it is attached to " + s.rival,
+		"afterwards nova-compute unbinds port " + kept, "afterwards port " + taken + " stays as it is: " + s.rival + " has it",
+	} {
+		if !strings.Contains(check.Get("plan").String(), want) {
+			t.Errorf("not foretold: %s: %s", want, check.Get("plan"))
+		}
+	}
+	if check.Get("plan").Raw != answer.Get("plan").Raw || check.Get("reap").Raw != answer.Get("reap").Raw {
+		t.Errorf("check and real foretell different things:\n%s\n%s", check, answer)
+	}
+	again := call(t, s.conf, s.backup, s.uuid, false, nil)
+	if again.Get("changed").Bool() || again.Get("failed").Bool() {
+		t.Errorf("again: %s", again)
+	}
+
+	did := reaped(t, s.Databases, s.uuid)
+	if !strings.Contains(did, "unplugged ['"+kept+"']") || !strings.Contains(did, "disconnected ['"+mine+"']") {
+		t.Errorf("on the host nova-compute did: %s", did)
+	}
+	s.Await("volumes/"+mine, "volume.status", "")
+	s.expect(map[string]string{detached: "available ", legacy: "in-use " + s.rival, replaced: "in-use " + s.rival})
+	if got := s.ports.Show(taken); got.Get("device_id").String() != s.rival || got.Get(`binding:host_id`).String() != "compute1" {
+		t.Errorf("the replacement's port is %s", got)
+	}
+	if got := s.ports.Show(kept).Get("device_id").String(); got != "" {
+		t.Errorf("the instance's own port has still device %s", got)
+	}
+}
+
+// expect compares the volumes' states and whose they are.
+func (s *theater) expect(volumes map[string]string) {
+	s.t.Helper()
+	for volume, want := range volumes {
+		if got := s.Status(volume) + " " + s.attached(volume); got != want {
+			s.t.Errorf("volume %s is %q, want %q", volume, got, want)
+		}
+	}
+}
+
+func TestPreserveVolumesReachesWhatTheReaperReads(t *testing.T) {
+	s := newTheater(t)
+	mine, detached := s.Volume(false), s.Volume(false)
+	s.row(mine, s.Attach(mine, s.uuid), false, true)
+	s.row(detached, openstacktest.UUID(), true, true)
+	// A zombie whose rows were deleted by hand as well, as most are.
+	novalab.Exec(t, s.Cell1, "UPDATE instances SET deleted = 1, deleted_at = UTC_TIMESTAMP() - INTERVAL 10 MINUTE, vm_state = 'deleted' WHERE uuid = ?", s.uuid)
+	novalab.Exec(t, s.Cell1, "UPDATE block_device_mapping SET deleted = 1, deleted_at = UTC_TIMESTAMP() - INTERVAL 10 MINUTE WHERE deleted = 0 AND instance_uuid = ?", s.uuid)
+	answer := call(t, s.conf, s.backup, s.uuid, false, map[string]any{"preserve_volumes": true})
+	if answer.Get("failed").Bool() || !strings.Contains(answer.Get("plan").String(), "afterwards nova-compute detaches volume "+mine) {
+		t.Fatalf("got %s", answer)
+	}
+	reaped(t, s.Databases, s.uuid)
+	s.expect(map[string]string{mine: "available ", detached: "available "})
+}
+
+func TestAnInstanceThatNovaDeletedIsDisarmedBeforeItIsReaped(t *testing.T) {
+	s := newTheater(t)
+	volume := s.Volume(false)
+	s.row(volume, openstacktest.UUID(), true, true)
+	novalab.Exec(t, s.API, "UPDATE instance_mappings SET queued_for_delete = 1 WHERE instance_uuid = ?", s.uuid)
+	if output, err := exec.Command("python3", "-c", destroy, s.RealConf(t, "cell1"), s.uuid).CombinedOutput(); err != nil {
+		t.Fatalf("nova's destroy: %v: %s", err, output)
+	}
+	answer := call(t, s.conf, s.backup, s.uuid, false, nil)
+	if answer.Get("verdict").String() != "deleted" || !answer.Get("changed").Bool() || !answer.Get("reap.volumes.0.disarmed").Bool() {
+		t.Fatalf("got %s", answer)
+	}
+	reaped(t, s.Databases, s.uuid)
+	s.expect(map[string]string{volume: "available "})
+}
+
+func TestDisarmedRowsComeBackAndNothingIsMappedTwice(t *testing.T) {
+	s := newTheater(t)
+	detached, moved, stays := s.Volume(false), s.Volume(false), s.Volume(false)
+	s.row(detached, openstacktest.UUID(), true, true)
+	attachment := s.Attach(moved, s.uuid)
+	s.row(moved, attachment, false, false)
+	s.row(stays, s.Attach(stays, s.uuid), false, false)
+	taken, own := s.ports.Port(s.uuid), s.ports.Port(s.uuid)
+	s.cache(taken, own)
+	novalab.Exec(t, s.Cell1, "UPDATE virtual_interfaces SET address = 'fa:16:3e:00:00:01/"+taken+"' WHERE instance_uuid = ?", s.uuid)
+	before := s.Everything(t, s.uuid)
+	file := call(t, s.conf, s.backup, s.uuid, false, nil).Get("backup_file").String()
+	deleted := s.Everything(t, s.uuid)
+	if diff := cmp.Diff(before, deleted); !strings.Contains(diff, "delete_on_termination=0") {
+		t.Fatalf("nothing is disarmed: %s", diff)
+	}
+	options := map[string]any{"state": "present", "backup_file": file}
+
+	// Nothing is anybody else's: all of it comes back to the byte.
+	if answer := call(t, s.conf, s.backup, s.uuid, false, options); answer.Get("failed").Bool() {
+		t.Fatalf("got %s", answer)
+	}
+	if diff := cmp.Diff(before, s.Everything(t, s.uuid)); diff != "" {
+		t.Errorf("not as it was: %s", diff)
+	}
+	file = call(t, s.conf, s.backup, s.uuid, false, nil).Get("backup_file").String()
+	options["backup_file"] = file
+
+	// A replacement takes the volume and a port.
+	s.Ask(http.MethodDelete, "attachments/"+attachment, nil)
+	s.Await("volumes/"+moved, "volume.status", "available")
+	s.Attach(moved, s.rival)
+	s.ports.Ask(http.MethodPut, "ports/"+taken, map[string]any{"port": map[string]any{"device_id": s.rival}})
+	check := call(t, s.conf, s.backup, s.uuid, true, options)
+	answer := call(t, s.conf, s.backup, s.uuid, false, options)
+	for mode, answer := range map[string]string{"check": check.Get("warnings").String() + check.Get("plan").String(), "real": answer.Get("warnings").String() + answer.Get("plan").String()} {
+		for _, want := range []string{"deleted: volume " + moved + ": " + s.rival + " has it by now", "deleted: port " + taken + ": " + s.rival + " has it by now"} {
+			if strings.Count(answer, want) != 2 {
+				t.Errorf("%s: not told: %s: %s", mode, want, answer)
+			}
+		}
+	}
+	if answer.Get("failed").Bool() || !answer.Get("changed").Bool() {
+		t.Fatalf("got %s", answer)
+	}
+	for query, want := range map[string]string{
+		"SELECT deleted = id FROM block_device_mapping WHERE volume_id = '" + moved + "' AND instance_uuid = ?":                "1",
+		"SELECT deleted FROM block_device_mapping WHERE volume_id = '" + stays + "' AND instance_uuid = ?":                     "0",
+		"SELECT delete_on_termination FROM block_device_mapping WHERE volume_id = '" + detached + "' AND instance_uuid = ?":    "1",
+		"SELECT deleted = id FROM virtual_interfaces WHERE instance_uuid = ?":                                                  "1",
+		"SELECT deleted FROM instances WHERE uuid = ?":                                                                         "0",
+		"SELECT LOCATE('" + taken + "', network_info) FROM instance_info_caches WHERE instance_uuid = ?":                       "0",
+		"SELECT LOCATE('" + own + "', network_info) > 0 FROM instance_info_caches WHERE instance_uuid = ?":                     "1",
+		"SELECT COUNT(*) FROM block_device_mapping WHERE deleted = 0 AND volume_id = '" + moved + "' AND instance_uuid <> (?)": "0",
+	} {
+		if got := novalab.Text(t, s.Cell1, query, s.uuid); got != want {
+			t.Errorf("%s: got %s, want %s", query, got, want)
+		}
+	}
+	if again := call(t, s.conf, s.backup, s.uuid, false, options); again.Get("failed").Bool() || again.Get("changed").Bool() {
+		t.Errorf("again: %s", again)
+	}
+}
+
+// shares makes the table that 2024.1 brought, as 2025.1 has it, with two rows of the instance.
+func shares(t *testing.T, lab *novalab.Databases, uuid string) {
+	t.Helper()
+	novalab.Exec(t, lab.Cell1, `CREATE TABLE share_mapping (created_at DATETIME, updated_at DATETIME, id BIGINT NOT NULL AUTO_INCREMENT, uuid VARCHAR(36), instance_uuid VARCHAR(36),
+		share_id VARCHAR(36), status VARCHAR(32), tag VARCHAR(48), export_location TEXT, share_proto VARCHAR(32), PRIMARY KEY (id),
+		KEY share_idx (share_id), KEY share_mapping_instance_uuid_share_id_idx (instance_uuid, share_id),
+		UNIQUE KEY uniq_share_mapping0instance_uuid0share_id (instance_uuid, share_id), UNIQUE KEY uniq_share_mapping0instance_uuid0tag (instance_uuid, tag),
+		CONSTRAINT share_mapping_ibfk_1 FOREIGN KEY (instance_uuid) REFERENCES instances (uuid)) DEFAULT CHARSET=utf8mb3`)
+	for i := range 2 {
+		novalab.Insert(t, lab.Cell1, "share_mapping", map[string]any{"uuid": fmt.Sprint("mapping", i), "instance_uuid": uuid, "share_id": fmt.Sprint("share", i),
+			"status": "active", "tag": fmt.Sprint("tag", i), "export_location": "10.0.0.1:/share", "share_proto": "NFS"})
+	}
+}
+
+func TestSharesStayMappedUntilNoHostHasTheDomain(t *testing.T) {
+	lab := novalab.New(t)
+	const uuid = "66666666-0000-4000-8000-000000000000"
+	lab.NewInstance(t, uuid)
+	shares(t, lab, uuid)
+	left := func() string {
+		return novalab.Text(t, lab.Cell1, "SELECT COUNT(*) FROM share_mapping WHERE instance_uuid = ?", uuid)
+	}
+	backups := t.TempDir()
+	first := call(t, lab.Conf, backups, uuid, false, nil)
+	if left() != "2" || first.Get("instance.shares.1.share_id").String() != "share1" || !strings.Contains(first.Get("plan").String(), "unmounts 2 shares") {
+		t.Errorf("%s are left: %s", left(), first)
+	}
+	if again := call(t, lab.Conf, backups, uuid, false, nil); again.Get("changed").Bool() {
+		t.Errorf("again: %s", again)
+	}
+	remove := map[string]any{"remove_share_mappings": true}
+	check, real := call(t, lab.Conf, backups, uuid, true, remove), call(t, lab.Conf, backups, uuid, false, remove)
+	if left() != "0" || real.Get("rows_changed.share_mapping").Int() != 2 || check.Get("plan").Raw != real.Get("plan").Raw || !strings.Contains(real.Get("plan").String(), "share_mapping: remove 2 rows") {
+		t.Errorf("%s are left: %s", left(), real)
+	}
+	if again := call(t, lab.Conf, backups, uuid, false, remove); again.Get("changed").Bool() {
+		t.Errorf("again: %s", again)
+	}
+	restored := back(t, lab, backups, uuid, first.Get("backup_file").String(), false)
+	if restored.Get("failed").Bool() || !restored.Get("changed").Bool() || !strings.Contains(restored.Get("warnings").String(), "share_mapping: 2 of 2 rows are gone since") {
+		t.Errorf("restore: %s", restored)
+	}
+}
