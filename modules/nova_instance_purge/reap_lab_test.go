@@ -307,6 +307,51 @@ func (s *theater) restored(detached, moved string) {
 	}
 }
 
+func TestWhereCinderOrNeutronCannotTellNothingIsDeleted(t *testing.T) {
+	lab := novalab.New(t)
+	const uuid = "67676767-0000-4000-8000-000000000000"
+	instance := lab.NewInstance(t, uuid)
+	before := lab.Everything(t, uuid)
+	refuse := func(method, path string) func() {
+		return func() {
+			lab.Cloud.Fail(openstacktest.Failure{Method: method, Path: path, Status: http.StatusForbidden, Body: "{}", Times: 2})
+		}
+	}
+	for _, test := range []struct {
+		name  string
+		world func()
+		want  string
+	}{
+		{"from no administrator Cinder hides what others have", func() { lab.Cloud.Do(func() { lab.Cloud.NoVolumes = true }) }, "ask cinder whether it shows all projects"},
+		{"Keystone refuses", refuse(http.MethodPost, "/identity"), "keystone answered 403"},
+		{"Cinder refuses", refuse(http.MethodGet, "/volume/v3/volumes/"), "cinder answered 403"},
+		{"Cinder refuses the attachments", refuse(http.MethodGet, "/volume/v3/attachments/"), "cinder answered 403"},
+		{"Neutron refuses the list", refuse(http.MethodGet, "/network/v2.0/ports?"), "neutron answered 403"},
+		{"Neutron refuses", refuse(http.MethodGet, "/network/v2.0/ports/"), "neutron answered 403"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			test.world()
+			for _, check := range []bool{true, false} {
+				answer := call(t, lab.Conf, t.TempDir(), uuid, check, nil)
+				if msg := answer.Get("msg").String(); !answer.Get("failed").Bool() || answer.Get("changed").Bool() || !strings.Contains(msg, test.want) ||
+					!strings.Contains(msg, "cannot tell what nova-compute would do to volumes") {
+					t.Errorf("check %v: %s", check, answer)
+				}
+			}
+			lab.Cloud.Do(func() { lab.Cloud.NoVolumes = false; lab.Cloud.Recover() })
+		})
+	}
+	if diff := cmp.Diff(before, lab.Everything(t, uuid)); diff != "" {
+		t.Errorf("rows were changed: %s", diff)
+	}
+	// A cloud that has no Cinder has no volume that could be harmed.
+	lab.Cloud.Do(func() { lab.Cloud.NoCinder, lab.Cloud.NoNeutron = true, true })
+	if answer := call(t, lab.Conf, t.TempDir(), uuid, false, nil); answer.Get("failed").Bool() || answer.Get("reap.volumes.0.fate").String() != fateGone {
+		t.Errorf("without Cinder and Neutron: %s", answer)
+	}
+	expectFinished(t, lab, instance)
+}
+
 // shares makes the table that 2024.1 brought, as 2025.1 has it, with two rows of the instance.
 func shares(t *testing.T, lab *novalab.Databases, uuid string) {
 	t.Helper()
