@@ -50,8 +50,8 @@ func (c *Cell) readHosts(ctx context.Context, tx *sql.Tx) error {
 	var events Table
 	if !c.Archived { // the shadow tables have no index to find them by
 		var err error
-		if events, err = readTable(ctx, tx, "SELECT DISTINCT e.host FROM instance_actions a JOIN instance_actions_events e ON e.action_id = a.id"+
-			" WHERE a.instance_uuid = ? ORDER BY e.host", row.text("uuid")); err != nil {
+		if events, err = readTable(ctx, tx, "SELECT DISTINCT e.host FROM instance_actions a"+
+			" JOIN instance_actions_events e ON e.action_id = a.id WHERE a.instance_uuid = ? ORDER BY e.host", row.text("uuid")); err != nil {
 			return fmt.Errorf("read instance_actions_events: %w", err)
 		}
 	}

@@ -107,17 +107,11 @@ func (r *Restoration) compareCell(cell Cell, saved Saved, elsewhere Elsewhere) {
 		case !found:
 			r.Conflicts = append(r.Conflicts, fmt.Sprintf("%s: table %s is gone since", cell, table))
 		case written:
-			c := comparison{name: fmt.Sprintf("%s: %s", cell, table), tolerated: reapColumns(table), foreign: cell.Record.ofTheReaper, mayGo: goesWithTheReap(table)}
-			wanted := Record{table: saved.Rows[table]}
-			if table == "instance_info_caches" {
-				wanted.change(table, func(row Row) Row { return row.withoutPorts(slices.Sorted(maps.Keys(elsewhere.Ports))) })
-			}
-			target := c.target(wanted[table], left[table], current)
-			r.rows[table] = r.keepOff(c.name, target, current, elsewhere)
-			r.Conflicts, r.Notes = append(r.Conflicts, c.conflicts...), append(r.Notes, c.notes...)
+			r.compareTable(cell, table, saved.Rows[table], left[table], elsewhere)
 		case table == "share_mapping" && len(current.Rows) < len(saved.Rows[table].Rows):
-			r.Notes = append(r.Notes, fmt.Sprintf("%s: share_mapping: %d of %d rows are gone since, with what they mounted: attach those shares again",
-				cell, len(saved.Rows[table].Rows)-len(current.Rows), len(saved.Rows[table].Rows)))
+			before := len(saved.Rows[table].Rows)
+			r.Notes = append(r.Notes, fmt.Sprintf("%s: share_mapping: %d of %d rows are gone since, with what they mounted: "+
+				"attach those shares again", cell, before-len(current.Rows), before))
 		case len(changes(Record{table: current}, Record{table: saved.Rows[table]})) > 0:
 			// Neither a purge nor a restore writes these.
 			r.Notes = append(r.Notes, fmt.Sprintf("%s: %s changed since; it stays as it is now", cell, table))
@@ -131,6 +125,22 @@ func (r *Restoration) compareCell(cell Cell, saved Saved, elsewhere Elsewhere) {
 	r.draw(cell.String(), cell.Record, r.rows, &r.Cell, r.CellRows)
 }
 
+// compareTable compares a table that a purge writes.
+func (r *Restoration) compareTable(cell Cell, table string, saved, left Table, elsewhere Elsewhere) {
+	c := comparison{
+		name: fmt.Sprintf("%s: %s", cell, table), tolerated: reapColumns(table), foreign: cell.Record.ofTheReaper, mayGo: goesWithTheReap(table),
+	}
+	if table == "instance_info_caches" {
+		wanted := Record{table: saved}
+		wanted.change(table, func(row Row) Row { return row.withoutPorts(slices.Sorted(maps.Keys(elsewhere.Ports))) })
+		saved = wanted[table]
+	}
+	current := cell.Record[table]
+	target := c.target(saved, left, current)
+	r.rows[table] = r.keepOff(c.name, target, current, elsewhere)
+	r.Conflicts, r.Notes = append(r.Conflicts, c.conflicts...), append(r.Notes, c.notes...)
+}
+
 // compareHost tells whether the host to which the instance comes back is still that one.
 func (r *Restoration) compareHost(cell Cell, saved Saved) {
 	host := saved.Rows["instances"].Rows[0].text("host")
@@ -139,15 +149,17 @@ func (r *Restoration) compareHost(cell Cell, saved Saved) {
 	}
 	at := slices.IndexFunc(cell.Hosts, func(h Host) bool { return h.Name == host })
 	if at < 0 || cell.Hosts[at].Service == nil {
-		r.Notes = append(r.Notes, fmt.Sprintf("%s: services: host %s has no nova-compute (any more): nobody will look after the instance there", cell, host))
+		r.Notes = append(r.Notes, fmt.Sprintf("%s: services: host %s has no nova-compute (any more): nobody will look after the instance there",
+			cell, host))
 	}
 	node := cell.ComputeNode
 	switch {
 	case node == nil || node.number("deleted") != 0:
-		r.Notes = append(r.Notes, fmt.Sprintf("%s: compute_nodes: host %s has no such node (any more): Placement has no provider for the instance's allocation", cell, host))
+		r.Notes = append(r.Notes, fmt.Sprintf("%s: compute_nodes: host %s has no such node (any more): "+
+			"Placement has no provider for the instance's allocation", cell, host))
 	case saved.ComputeNode != "" && node.text("uuid") != saved.ComputeNode:
-		r.Notes = append(r.Notes, fmt.Sprintf("%s: compute_nodes: host %s is another compute node by now, %s instead of %s: the saved allocation is of the old one",
-			cell, host, node.text("uuid"), saved.ComputeNode))
+		r.Notes = append(r.Notes, fmt.Sprintf("%s: compute_nodes: host %s is another compute node by now, %s instead of %s: "+
+			"the saved allocation is of the old one", cell, host, node.text("uuid"), saved.ComputeNode))
 	}
 }
 

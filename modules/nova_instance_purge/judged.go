@@ -18,7 +18,8 @@ func isJudgement(value any) (any, error) {
 	for _, column := range judgedColumns {
 		was, found := given[column]
 		if !found {
-			return nil, fmt.Errorf("takes a dictionary with updated_at, vm_state, task_state and host, as this module answers them in 'instance': %s is missing", column)
+			return nil, fmt.Errorf("takes a dictionary with updated_at, vm_state, task_state and host, as this module answers them in 'instance': "+
+				"%s is missing", column)
 		}
 		if was == nil {
 			was = ""
@@ -36,10 +37,13 @@ func rewritten(judged map[string]any, instance *nova.Instance) (reasons []string
 	if judged == nil || instance == nil {
 		return nil
 	}
-	now := map[string]string{"updated_at": instance.UpdatedAt, "vm_state": instance.VMState, "task_state": instance.TaskState, "host": instance.Host}
+	now := map[string]string{
+		"updated_at": instance.UpdatedAt, "vm_state": instance.VMState, "task_state": instance.TaskState, "host": instance.Host,
+	}
 	for _, column := range judgedColumns {
 		if was := judged[column].(string); was != now[column] {
-			reasons = append(reasons, fmt.Sprintf("somebody wrote it since it was judged: instances.%s was %q, is %q: judge it anew", column, was, now[column]))
+			reasons = append(reasons, fmt.Sprintf("somebody wrote it since it was judged: instances.%s was %q, is %q: judge it anew",
+				column, was, now[column]))
 		}
 	}
 	return reasons

@@ -186,17 +186,19 @@ func rows(count int) string {
 // foresee says what nova-compute then does by itself, since some of it cannot be undone.
 func foresee(s subject, options parameters) (steps []string) {
 	if host := s.instance.Host; host != "" {
-		steps = append(steps, "afterwards nova-compute on "+host+" removes the allocation and reaps the domain, at its next start or in at most half an hour")
+		steps = append(steps, "afterwards nova-compute on "+host+" removes the allocation and reaps the domain, "+
+			"at its next start or in at most half an hour")
 	}
 	if s.reap != nil {
 		steps = append(steps, s.reap.foretold()...)
 	}
 	if shares := s.shares(); shares > 0 && !options.RemoveShareMappings {
-		steps = append(steps, fmt.Sprintf("afterwards nova-compute unmounts %d shares and removes their %s of share_mapping, which stay until then (it does so from 2025.1 on)",
-			shares, rows(shares)))
+		steps = append(steps, fmt.Sprintf("afterwards nova-compute unmounts %d shares and removes their %s of share_mapping, "+
+			"which stay until then (it does so from 2025.1 on)", shares, rows(shares)))
 	}
 	if secret := s.instance.VTPMSecret; secret != "" {
-		steps = append(steps, "afterwards the secret "+secret+" of its vTPM stays in the key manager (up to 2024.2 nova-compute deletes it with the domain): openstack secret delete it")
+		steps = append(steps, "afterwards the secret "+secret+" of its vTPM stays in the key manager "+
+			"(up to 2024.2 nova-compute deletes it with the domain): openstack secret delete it")
 	}
 	return steps
 }

@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/tidwall/gjson"
@@ -55,6 +56,12 @@ type fault struct {
 
 func faults() []fault {
 	const old = "UTC_TIMESTAMP() - INTERVAL 1 HOUR"
+	const lock = "UPDATE instances SET locked = 1, locked_by = 'admin' WHERE uuid = ?"
+	const justNow = "UPDATE instances SET task_state = 'deleting', updated_at = UTC_TIMESTAMP() WHERE uuid = ?"
+	judged := func(host string) map[string]any {
+		return map[string]any{"judged_as": map[string]any{"updated_at": "2026-01-02T03:04:05Z", "vm_state": "error", "task_state": "", "host": host}}
+	}
+	const judgedRow = "UPDATE instances SET updated_at = '2026-01-02 03:04:05' WHERE uuid = ?"
 	return []fault{
 		{name: "stuck: vm_state error", verdict: "stuck", changed: true},
 		{name: "stuck: deleting for an hour", setup: []string{"UPDATE instances SET vm_state = 'active', task_state = 'deleting' WHERE uuid = ?"}, verdict: "stuck", changed: true},
@@ -74,7 +81,19 @@ func faults() []fault {
 		{name: "D7 the mapping has no cell", api: []string{"UPDATE instance_mappings SET cell_id = NULL WHERE instance_uuid = ?"}, verdict: "stuck", changed: true},
 		{name: "D7 there is no mapping", api: []string{"DELETE FROM instance_mappings WHERE instance_uuid = ?"}, verdict: "stuck", changed: true},
 		{name: "the host is the right one", options: map[string]any{"host": "compute1"}, verdict: "stuck", changed: true},
+		{name: "deleting just now, by the caller itself", setup: []string{justNow},
+			options: map[string]any{"unchanged_since": time.Now().UTC().Add(time.Hour).Format(time.RFC3339)}, verdict: "stuck", changed: true},
+		{name: "X14 locked, and it may go", setup: []string{lock}, options: map[string]any{"allow_locked": true}, verdict: "stuck", changed: true},
+		{name: "X15 as it was judged", setup: []string{judgedRow}, options: judged("compute1"), verdict: "stuck", changed: true},
 
+		{name: "X14 locked", setup: []string{lock, "INSERT INTO instance_system_metadata (instance_uuid, `key`, value, deleted) VALUES (?, 'locked_reason', 'legal hold', 0)"},
+			verdict: "stuck", refusal: `.*locked.*legal hold.*unlock.*`},
+		{name: "X14 protected, and a lock may be ignored", setup: []string{lock, "UPDATE instances SET disable_terminate = 1 WHERE uuid = ?"},
+			options: map[string]any{"allow_locked": true}, verdict: "stuck", refusal: `.*disable_terminate.*`},
+		{name: "X15 not as it was judged", setup: []string{judgedRow}, options: judged("compute2"), verdict: "busy",
+			refusal: `.*instances\.host was "compute2", is "compute1".*`},
+		{name: "X15 written by somebody after the caller", setup: []string{justNow}, options: map[string]any{"unchanged_since": "2026-01-02T03:04:05Z"},
+			verdict: "busy", refusal: `.*min_age.*`},
 		{name: "D4 active", setup: []string{"UPDATE instances SET vm_state = 'active' WHERE uuid = ?"}, verdict: "live", refusal: `.*vm_state = active.*`},
 		{name: "D4 restorable", setup: []string{"UPDATE instances SET vm_state = 'soft-delete' WHERE uuid = ?"}, verdict: "live", refusal: `.*vm_state = soft-delete.*`},
 		{name: "D4 a task", setup: []string{"UPDATE instances SET task_state = 'rebuilding' WHERE uuid = ?"}, verdict: "busy", refusal: `.*task_state = rebuilding.*`},
@@ -197,6 +216,15 @@ func TestTheRecordTellsWhatThePlaybookNeeds(t *testing.T) {
 		"deleted": 0, "vcpus": 1, "memory_mb": 1, "local_gb": 1, "vcpus_used": 0, "memory_mb_used": 0, "local_gb_used": 0, "hypervisor_type": "QEMU", "hypervisor_version": 1, "cpu_info": ""})
 	novalab.Insert(t, lab.Cell1, "services", map[string]any{"host": "compute1", "binary": "nova-compute", "deleted": 0, "forced_down": 1, "disabled": 0,
 		"report_count": 1, "last_seen_up": "2026-01-02 03:04:05", "topic": "compute"})
+	novalab.Exec(t, lab.Cell1, "UPDATE instances SET launched_on = 'compute3', launched_at = '2026-01-02 03:04:05' WHERE uuid = ?", uuid)
+	novalab.Exec(t, lab.Cell1, "UPDATE instance_faults SET host = 'compute4' WHERE instance_uuid = ?", uuid)
+	for name, deleted := range map[string]int{"compute4": 7, "compute5": 0} {
+		novalab.Insert(t, lab.Cell1, "services", map[string]any{"host": name, "binary": "nova-compute", "deleted": deleted, "report_count": 1, "topic": "compute"})
+	}
+	for _, name := range []string{"compute5", "controller", "compute1"} {
+		novalab.Exec(t, lab.Cell1, "INSERT INTO instance_actions_events (action_id, event, host, deleted) SELECT id, 'event', '"+name+"', 0 FROM instance_actions WHERE instance_uuid = ?", uuid)
+	}
+	novalab.Insert(t, lab.Cell1, "instance_system_metadata", map[string]any{"instance_uuid": uuid, "key": "vtpm_secret_uuid", "value": "the-secret", "deleted": 0})
 	const evacuated = "22222224-0000-4000-8000-000000000000"
 	lab.NewInstance(t, evacuated)
 	for _, migration := range []struct{ instance, kind, source, status string }{
@@ -217,8 +245,12 @@ func TestTheRecordTellsWhatThePlaybookNeeds(t *testing.T) {
 		"instance.domain_name":         fmt.Sprintf("instance-%08x", instance.ID),
 		"instance.volumes.0.volume_id": uuid[:35] + "c", "instance.volumes.0.attachment_id": uuid[:35] + "d", "instance.volumes.0.delete_on_termination": "true",
 		"instance.ports.#": "1", "instance.ports.0.id": uuid[:35] + "9", "instance.ports.0.mac_address": "fa:16:3e:00:00:01",
-		"instance.dead_migration_uuids.0":              uuid[:35] + "e",
-		"instance.hosts.#.host":                        `["compute1","compute2"]`,
+		"instance.dead_migration_uuids.0":  uuid[:35] + "e",
+		"instance.hosts.#.host":            `["compute1","compute2","compute3","compute4","compute5"]`,
+		"instance.hosts.#.named_by":        `[["row","migration","event"],["migration"],["launched_on"],["fault"],["event"]]`,
+		"instance.hosts.3.compute_service": "", "instance.hosts.4.compute_service.forced_down": "false",
+		"instance.launched_at": "2026-01-02T03:04:05Z", "instance.vtpm_secret_uuid": "the-secret", "instance.shares.#": "0",
+		"reap.volumes.0.fate": "deleted", "reap.volumes.0.attached_to.0": uuid, "reap.ports.0.fate": "deleted",
 		"instance.hosts.0.compute_service.forced_down": "true", "instance.hosts.0.compute_service.last_seen_up": "2026-01-02T03:04:05Z",
 		"instance.hosts.0.other_instances_with_task_state.count": "1", "instance.hosts.0.other_instances_with_task_state.uuids.0": other,
 		"instance.hosts.0.instances_evacuated_from_host.count": "1", "instance.hosts.0.instances_evacuated_from_host.uuids.0": evacuated,
@@ -234,6 +266,11 @@ func TestTheRecordTellsWhatThePlaybookNeeds(t *testing.T) {
 	}
 	t.Run("the plan warns of delete_on_termination", func(t *testing.T) {
 		if plan := answer.Get("plan").String(); !strings.Contains(plan, "DELETES volume "+uuid[:35]+"c") {
+			t.Errorf("got %s", plan)
+		}
+	})
+	t.Run("F5 the plan tells of the secret of the vTPM", func(t *testing.T) {
+		if plan := answer.Get("plan").String(); !strings.Contains(plan, "the secret the-secret of its vTPM stays") {
 			t.Errorf("got %s", plan)
 		}
 	})

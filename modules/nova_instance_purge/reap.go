@@ -196,11 +196,13 @@ func (r *reap) disarming(cell string) (steps []string) {
 		if slices.Contains(r.disarm.Preserved, v.MappingID) {
 			what = append(what, "delete_on_termination = 0")
 		}
-		steps = append(steps, fmt.Sprintf("%s: block_device_mapping: disarm row %d of volume %s (set %s): %s", cell, v.MappingID, v.VolumeID, strings.Join(what, ", "), v.Why))
+		steps = append(steps, fmt.Sprintf("%s: block_device_mapping: disarm row %d of volume %s (set %s): %s",
+			cell, v.MappingID, v.VolumeID, strings.Join(what, ", "), v.Why))
 	}
 	for _, p := range r.Ports {
 		if p.Disarmed {
-			steps = append(steps, fmt.Sprintf("%s: instance_info_caches: disarm port %s (take it out of network_info): %s has it", cell, p.ID, p.DeviceID))
+			steps = append(steps, fmt.Sprintf("%s: instance_info_caches: disarm port %s (take it out of network_info): %s has it",
+				cell, p.ID, p.DeviceID))
 		}
 	}
 	return steps

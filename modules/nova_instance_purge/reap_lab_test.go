@@ -56,16 +56,17 @@ func reaped(t *testing.T, lab *novalab.Databases, uuid string) string {
 	return string(output)
 }
 
-// theater is an instance in databases of its own, with volumes and ports of the real services.
+// theater has instances in databases of its own, with volumes and ports of the real
+// services. Those are made once: to make a volume takes longer than all else.
 type theater struct {
 	*novalab.Databases
 	*cinderlab.Lab
-	ports  *neutronlab.Lab
-	t      *testing.T
-	uuid   string
-	rival  string
-	conf   string
-	backup string
+	ports *neutronlab.Lab
+	t     *testing.T
+	// uuid is the instance of now, rival a server that takes over.
+	uuid, rival string
+	conf        string
+	backup      string
 }
 
 func newTheater(t *testing.T) *theater {
@@ -80,12 +81,18 @@ func newTheater(t *testing.T) *theater {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &theater{Databases: novalab.New(t), Lab: cinderlab.New(t), ports: neutronlab.New(t, network), t: t,
-		uuid: openstacktest.UUID(), rival: openstacktest.UUID(), backup: t.TempDir()}
+	s := &theater{Databases: novalab.New(t), Lab: cinderlab.New(t), ports: neutronlab.New(t, network), t: t, rival: openstacktest.UUID(), backup: t.TempDir()}
 	s.conf = s.RealConf(t, "cell0")
-	s.NewInstance(t, s.uuid)
-	novalab.Exec(t, s.Cell1, "DELETE FROM block_device_mapping WHERE volume_id IS NOT NULL AND instance_uuid = ?", s.uuid)
 	return s
+}
+
+// scene is another instance, without volumes.
+func (s *theater) scene() {
+	s.t.Helper()
+	s.uuid = openstacktest.UUID()
+	s.NewInstance(s.t, s.uuid)
+	novalab.Exec(s.t, s.Cell1, "DELETE FROM block_device_mapping WHERE volume_id IS NOT NULL AND instance_uuid = ?", s.uuid)
+	novalab.Exec(s.t, s.Cell1, "UPDATE instance_info_caches SET network_info = '[]' WHERE instance_uuid = ?", s.uuid)
 }
 
 // row is Nova's record of a volume; detached is how it looks after its owner detached it.
@@ -125,57 +132,74 @@ func (s *theater) attached(volume string) string {
 	return strings.Join(list, " ")
 }
 
-func TestTheReapOfThePurgedTakesNothingThatIsNotTheInstancesAnyMore(t *testing.T) {
+func TestTheReapTakesNothingThatIsNotTheInstancesAnyMore(t *testing.T) {
 	s := newTheater(t)
-	mine, detached, legacy, replaced := s.Volume(false), s.Volume(false), s.Volume(false), s.Volume(false)
+	// The owner's, a server's of today, and two of the instance.
+	free, theirs, mine, own := s.Volume(false), s.Volume(false), s.Volume(false), s.Volume(false)
+	s.Attach(theirs, s.rival)
+	for _, act := range []struct {
+		name string
+		play func()
+	}{
+		{"X1 X2 X4 a broken instance", func() { s.broken(free, theirs, mine) }},
+		{"X1 preserve_volumes reaches what the reaper reads", func() { s.preserved(free, own) }},
+		{"X1 an instance that Nova deleted", func() { s.deletedByNova(free) }},
+		{"X12 a restore", func() { s.restored(free, own) }},
+	} {
+		t.Run(act.name, func(t *testing.T) {
+			s.t = t
+			act.play()
+		})
+	}
+}
+
+func (s *theater) broken(free, theirs, mine string) {
+	s.scene()
 	s.row(mine, s.Attach(mine, s.uuid), false, true)
-	s.row(detached, openstacktest.UUID(), true, true)
-	s.Attach(legacy, s.rival)
-	s.row(legacy, "", true, false)
-	s.Attach(replaced, s.rival)
-	s.row(replaced, openstacktest.UUID(), false, true)
+	s.row(free, openstacktest.UUID(), true, true)
+	s.row(theirs, "", true, false)                   // attached before Queens, detached since
+	s.row(theirs, openstacktest.UUID(), false, true) // Nova's record was never removed
 	kept, taken := s.ports.Port(s.uuid), s.ports.Port(s.rival)
 	s.cache(kept, taken)
-	before := s.Everything(t, s.uuid)
+	before := s.Everything(s.t, s.uuid)
 
-	check := call(t, s.conf, s.backup, s.uuid, true, nil)
-	if diff := cmp.Diff(before, s.Everything(t, s.uuid)); diff != "" {
-		t.Errorf("a check changed rows: %s", diff)
+	check := call(s.t, s.conf, s.backup, s.uuid, true, nil)
+	if diff := cmp.Diff(before, s.Everything(s.t, s.uuid)); diff != "" {
+		s.t.Errorf("a check changed rows: %s", diff)
 	}
-	answer := call(t, s.conf, s.backup, s.uuid, false, nil)
+	answer := call(s.t, s.conf, s.backup, s.uuid, false, nil)
 	if answer.Get("failed").Bool() || !answer.Get("changed").Bool() {
-		t.Fatalf("got %s", answer)
+		s.t.Fatalf("got %s", answer)
 	}
 	for _, want := range []string{
 		"afterwards nova-compute DELETES volume " + mine,
-		"disarm row", "afterwards volume " + detached + " stays as it is: it is available, and attached to nothing",
-		"afterwards volume " + legacy + " stays as it is: it is attached to " + s.rival,
-		"afterwards volume " + replaced + " stays as it is: it is attached to " + s.rival,
+		"afterwards volume " + free + " stays as it is: it is available, and attached to nothing",
+		"afterwards volume " + theirs + " stays as it is: it is attached to " + s.rival,
 		"afterwards nova-compute unbinds port " + kept, "afterwards port " + taken + " stays as it is: " + s.rival + " has it",
 	} {
 		if !strings.Contains(check.Get("plan").String(), want) {
-			t.Errorf("not foretold: %s: %s", want, check.Get("plan"))
+			s.t.Errorf("not foretold: %s: %s", want, check.Get("plan"))
 		}
 	}
 	if check.Get("plan").Raw != answer.Get("plan").Raw || check.Get("reap").Raw != answer.Get("reap").Raw {
-		t.Errorf("check and real foretell different things:\n%s\n%s", check, answer)
+		s.t.Errorf("check and real foretell different things:\n%s\n%s", check, answer)
 	}
-	again := call(t, s.conf, s.backup, s.uuid, false, nil)
+	again := call(s.t, s.conf, s.backup, s.uuid, false, nil)
 	if again.Get("changed").Bool() || again.Get("failed").Bool() {
-		t.Errorf("again: %s", again)
+		s.t.Errorf("again: %s", again)
 	}
 
-	did := reaped(t, s.Databases, s.uuid)
+	did := reaped(s.t, s.Databases, s.uuid)
 	if !strings.Contains(did, "unplugged ['"+kept+"']") || !strings.Contains(did, "disconnected ['"+mine+"']") {
-		t.Errorf("on the host nova-compute did: %s", did)
+		s.t.Errorf("on the host nova-compute did: %s", did)
 	}
 	s.Await("volumes/"+mine, "volume.status", "")
-	s.expect(map[string]string{detached: "available ", legacy: "in-use " + s.rival, replaced: "in-use " + s.rival})
+	s.expect(map[string]string{free: "available ", theirs: "in-use " + s.rival})
 	if got := s.ports.Show(taken); got.Get("device_id").String() != s.rival || got.Get(`binding:host_id`).String() != "compute1" {
-		t.Errorf("the replacement's port is %s", got)
+		s.t.Errorf("the replacement's port is %s", got)
 	}
 	if got := s.ports.Show(kept).Get("device_id").String(); got != "" {
-		t.Errorf("the instance's own port has still device %s", got)
+		s.t.Errorf("the instance's own port has still device %s", got)
 	}
 }
 
@@ -189,64 +213,62 @@ func (s *theater) expect(volumes map[string]string) {
 	}
 }
 
-func TestPreserveVolumesReachesWhatTheReaperReads(t *testing.T) {
-	s := newTheater(t)
-	mine, detached := s.Volume(false), s.Volume(false)
-	s.row(mine, s.Attach(mine, s.uuid), false, true)
-	s.row(detached, openstacktest.UUID(), true, true)
+func (s *theater) preserved(free, own string) {
+	s.scene()
+	s.row(own, s.Attach(own, s.uuid), false, true)
+	s.row(free, openstacktest.UUID(), true, true)
 	// A zombie whose rows were deleted by hand as well, as most are.
-	novalab.Exec(t, s.Cell1, "UPDATE instances SET deleted = 1, deleted_at = UTC_TIMESTAMP() - INTERVAL 10 MINUTE, vm_state = 'deleted' WHERE uuid = ?", s.uuid)
-	novalab.Exec(t, s.Cell1, "UPDATE block_device_mapping SET deleted = 1, deleted_at = UTC_TIMESTAMP() - INTERVAL 10 MINUTE WHERE deleted = 0 AND instance_uuid = ?", s.uuid)
-	answer := call(t, s.conf, s.backup, s.uuid, false, map[string]any{"preserve_volumes": true})
-	if answer.Get("failed").Bool() || !strings.Contains(answer.Get("plan").String(), "afterwards nova-compute detaches volume "+mine) {
-		t.Fatalf("got %s", answer)
+	novalab.Exec(s.t, s.Cell1, "UPDATE instances SET deleted = 1, deleted_at = UTC_TIMESTAMP() - INTERVAL 10 MINUTE, vm_state = 'deleted' WHERE uuid = ?", s.uuid)
+	novalab.Exec(s.t, s.Cell1, "UPDATE block_device_mapping SET deleted = 1, deleted_at = UTC_TIMESTAMP() - INTERVAL 10 MINUTE WHERE deleted = 0 AND instance_uuid = ?", s.uuid)
+	answer := call(s.t, s.conf, s.backup, s.uuid, false, map[string]any{"preserve_volumes": true})
+	if answer.Get("failed").Bool() || !strings.Contains(answer.Get("plan").String(), "afterwards nova-compute detaches volume "+own) {
+		s.t.Fatalf("got %s", answer)
 	}
-	reaped(t, s.Databases, s.uuid)
-	s.expect(map[string]string{mine: "available ", detached: "available "})
+	reaped(s.t, s.Databases, s.uuid)
+	s.expect(map[string]string{own: "available ", free: "available "})
 }
 
-func TestAnInstanceThatNovaDeletedIsDisarmedBeforeItIsReaped(t *testing.T) {
-	s := newTheater(t)
-	volume := s.Volume(false)
-	s.row(volume, openstacktest.UUID(), true, true)
-	novalab.Exec(t, s.API, "UPDATE instance_mappings SET queued_for_delete = 1 WHERE instance_uuid = ?", s.uuid)
-	if output, err := exec.Command("python3", "-c", destroy, s.RealConf(t, "cell1"), s.uuid).CombinedOutput(); err != nil {
-		t.Fatalf("nova's destroy: %v: %s", err, output)
+func (s *theater) deletedByNova(free string) {
+	s.scene()
+	s.row(free, openstacktest.UUID(), true, true)
+	novalab.Exec(s.t, s.API, "UPDATE instance_mappings SET queued_for_delete = 1 WHERE instance_uuid = ?", s.uuid)
+	if output, err := exec.Command("python3", "-c", destroy, s.RealConf(s.t, "cell1"), s.uuid).CombinedOutput(); err != nil {
+		s.t.Fatalf("nova's destroy: %v: %s", err, output)
 	}
-	answer := call(t, s.conf, s.backup, s.uuid, false, nil)
+	answer := call(s.t, s.conf, s.backup, s.uuid, false, nil)
 	if answer.Get("verdict").String() != "deleted" || !answer.Get("changed").Bool() || !answer.Get("reap.volumes.0.disarmed").Bool() {
-		t.Fatalf("got %s", answer)
+		s.t.Fatalf("got %s", answer)
 	}
-	reaped(t, s.Databases, s.uuid)
-	s.expect(map[string]string{volume: "available "})
+	reaped(s.t, s.Databases, s.uuid)
+	s.expect(map[string]string{free: "available "})
 }
 
-func TestDisarmedRowsComeBackAndNothingIsMappedTwice(t *testing.T) {
-	s := newTheater(t)
-	detached, moved, stays := s.Volume(false), s.Volume(false), s.Volume(false)
+func (s *theater) restored(detached, moved string) {
+	s.scene()
 	s.row(detached, openstacktest.UUID(), true, true)
 	attachment := s.Attach(moved, s.uuid)
 	s.row(moved, attachment, false, false)
-	s.row(stays, s.Attach(stays, s.uuid), false, false)
+	gone := openstacktest.UUID()
+	s.row(gone, openstacktest.UUID(), false, false)
 	taken, own := s.ports.Port(s.uuid), s.ports.Port(s.uuid)
 	s.cache(taken, own)
-	novalab.Exec(t, s.Cell1, "UPDATE virtual_interfaces SET address = 'fa:16:3e:00:00:01/"+taken+"' WHERE instance_uuid = ?", s.uuid)
-	before := s.Everything(t, s.uuid)
-	file := call(t, s.conf, s.backup, s.uuid, false, nil).Get("backup_file").String()
-	deleted := s.Everything(t, s.uuid)
+	novalab.Exec(s.t, s.Cell1, "UPDATE virtual_interfaces SET address = 'fa:16:3e:00:00:01/"+taken+"' WHERE instance_uuid = ?", s.uuid)
+	before := s.Everything(s.t, s.uuid)
+	file := call(s.t, s.conf, s.backup, s.uuid, false, nil).Get("backup_file").String()
+	deleted := s.Everything(s.t, s.uuid)
 	if diff := cmp.Diff(before, deleted); !strings.Contains(diff, "delete_on_termination=0") {
-		t.Fatalf("nothing is disarmed: %s", diff)
+		s.t.Fatalf("nothing is disarmed: %s", diff)
 	}
 	options := map[string]any{"state": "present", "backup_file": file}
 
 	// Nothing is anybody else's: all of it comes back to the byte.
-	if answer := call(t, s.conf, s.backup, s.uuid, false, options); answer.Get("failed").Bool() {
-		t.Fatalf("got %s", answer)
+	if answer := call(s.t, s.conf, s.backup, s.uuid, false, options); answer.Get("failed").Bool() {
+		s.t.Fatalf("got %s", answer)
 	}
-	if diff := cmp.Diff(before, s.Everything(t, s.uuid)); diff != "" {
-		t.Errorf("not as it was: %s", diff)
+	if diff := cmp.Diff(before, s.Everything(s.t, s.uuid)); diff != "" {
+		s.t.Errorf("not as it was: %s", diff)
 	}
-	file = call(t, s.conf, s.backup, s.uuid, false, nil).Get("backup_file").String()
+	file = call(s.t, s.conf, s.backup, s.uuid, false, nil).Get("backup_file").String()
 	options["backup_file"] = file
 
 	// A replacement takes the volume and a port.
@@ -254,21 +276,21 @@ func TestDisarmedRowsComeBackAndNothingIsMappedTwice(t *testing.T) {
 	s.Await("volumes/"+moved, "volume.status", "available")
 	s.Attach(moved, s.rival)
 	s.ports.Ask(http.MethodPut, "ports/"+taken, map[string]any{"port": map[string]any{"device_id": s.rival}})
-	check := call(t, s.conf, s.backup, s.uuid, true, options)
-	answer := call(t, s.conf, s.backup, s.uuid, false, options)
+	check := call(s.t, s.conf, s.backup, s.uuid, true, options)
+	answer := call(s.t, s.conf, s.backup, s.uuid, false, options)
 	for mode, answer := range map[string]string{"check": check.Get("warnings").String() + check.Get("plan").String(), "real": answer.Get("warnings").String() + answer.Get("plan").String()} {
 		for _, want := range []string{"deleted: volume " + moved + ": " + s.rival + " has it by now", "deleted: port " + taken + ": " + s.rival + " has it by now"} {
 			if strings.Count(answer, want) != 2 {
-				t.Errorf("%s: not told: %s: %s", mode, want, answer)
+				s.t.Errorf("%s: not told: %s: %s", mode, want, answer)
 			}
 		}
 	}
 	if answer.Get("failed").Bool() || !answer.Get("changed").Bool() {
-		t.Fatalf("got %s", answer)
+		s.t.Fatalf("got %s", answer)
 	}
 	for query, want := range map[string]string{
 		"SELECT deleted = id FROM block_device_mapping WHERE volume_id = '" + moved + "' AND instance_uuid = ?":                "1",
-		"SELECT deleted FROM block_device_mapping WHERE volume_id = '" + stays + "' AND instance_uuid = ?":                     "0",
+		"SELECT deleted FROM block_device_mapping WHERE volume_id = '" + gone + "' AND instance_uuid = ?":                      "0",
 		"SELECT delete_on_termination FROM block_device_mapping WHERE volume_id = '" + detached + "' AND instance_uuid = ?":    "1",
 		"SELECT deleted = id FROM virtual_interfaces WHERE instance_uuid = ?":                                                  "1",
 		"SELECT deleted FROM instances WHERE uuid = ?":                                                                         "0",
@@ -276,13 +298,58 @@ func TestDisarmedRowsComeBackAndNothingIsMappedTwice(t *testing.T) {
 		"SELECT LOCATE('" + own + "', network_info) > 0 FROM instance_info_caches WHERE instance_uuid = ?":                     "1",
 		"SELECT COUNT(*) FROM block_device_mapping WHERE deleted = 0 AND volume_id = '" + moved + "' AND instance_uuid <> (?)": "0",
 	} {
-		if got := novalab.Text(t, s.Cell1, query, s.uuid); got != want {
-			t.Errorf("%s: got %s, want %s", query, got, want)
+		if got := novalab.Text(s.t, s.Cell1, query, s.uuid); got != want {
+			s.t.Errorf("%s: got %s, want %s", query, got, want)
 		}
 	}
-	if again := call(t, s.conf, s.backup, s.uuid, false, options); again.Get("failed").Bool() || again.Get("changed").Bool() {
-		t.Errorf("again: %s", again)
+	if again := call(s.t, s.conf, s.backup, s.uuid, false, options); again.Get("failed").Bool() || again.Get("changed").Bool() {
+		s.t.Errorf("again: %s", again)
 	}
+}
+
+func TestWhereCinderOrNeutronCannotTellNothingIsDeleted(t *testing.T) {
+	lab := novalab.New(t)
+	const uuid = "67676767-0000-4000-8000-000000000000"
+	instance := lab.NewInstance(t, uuid)
+	before := lab.Everything(t, uuid)
+	refuse := func(method, path string) func() {
+		return func() {
+			lab.Cloud.Fail(openstacktest.Failure{Method: method, Path: path, Status: http.StatusForbidden, Body: "{}", Times: 2})
+		}
+	}
+	for _, test := range []struct {
+		name  string
+		world func()
+		want  string
+	}{
+		{"from no administrator Cinder hides what others have", func() { lab.Cloud.Do(func() { lab.Cloud.NoVolumes = true }) }, "ask cinder whether it shows all projects"},
+		{"Keystone refuses", refuse(http.MethodPost, "/identity"), "keystone answered 403"},
+		{"Cinder refuses", refuse(http.MethodGet, "/volume/v3/volumes/"), "cinder answered 403"},
+		{"Cinder refuses the attachments", refuse(http.MethodGet, "/volume/v3/attachments/"), "cinder answered 403"},
+		{"Neutron refuses the list", refuse(http.MethodGet, "/network/v2.0/ports?"), "neutron answered 403"},
+		{"Neutron refuses", refuse(http.MethodGet, "/network/v2.0/ports/"), "neutron answered 403"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			test.world()
+			for _, check := range []bool{true, false} {
+				answer := call(t, lab.Conf, t.TempDir(), uuid, check, nil)
+				if msg := answer.Get("msg").String(); !answer.Get("failed").Bool() || answer.Get("changed").Bool() || !strings.Contains(msg, test.want) ||
+					!strings.Contains(msg, "cannot tell what nova-compute would do to volumes") {
+					t.Errorf("check %v: %s", check, answer)
+				}
+			}
+			lab.Cloud.Do(func() { lab.Cloud.NoVolumes = false; lab.Cloud.Recover() })
+		})
+	}
+	if diff := cmp.Diff(before, lab.Everything(t, uuid)); diff != "" {
+		t.Errorf("rows were changed: %s", diff)
+	}
+	// A cloud that has no Cinder has no volume that could be harmed.
+	lab.Cloud.Do(func() { lab.Cloud.NoCinder, lab.Cloud.NoNeutron = true, true })
+	if answer := call(t, lab.Conf, t.TempDir(), uuid, false, nil); answer.Get("failed").Bool() || answer.Get("reap.volumes.0.fate").String() != fateGone {
+		t.Errorf("without Cinder and Neutron: %s", answer)
+	}
+	expectFinished(t, lab, instance)
 }
 
 // shares makes the table that 2024.1 brought, as 2025.1 has it, with two rows of the instance.

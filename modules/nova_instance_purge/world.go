@@ -133,14 +133,16 @@ func (r *run) foresee(ctx context.Context, finding nova.Finding) (*reap, error) 
 }
 
 // wayToTheAPIs is the way out where Cinder or Neutron cannot be asked.
-const wayToTheAPIs = "let the module ask Cinder and Neutron as an administrator: by nova_conf, cloud, auth or OS_* variables; then run it again"
+const wayToTheAPIs = "let the module ask Cinder and Neutron as an administrator: by nova_conf, cloud, auth or OS_* variables; " +
+	"then run it again"
 
 // strangers asks which of the volumes and ports of a backup are somebody else's by now.
 func (r *run) strangers(ctx context.Context, saved nova.Saved) (nova.Elsewhere, error) {
 	volumes, ports := saved.Held()
 	held, err := r.world.Look(ctx, r.p.InstanceUUID, volumes, ports)
 	if err != nil {
-		return nova.Elsewhere{}, fmt.Errorf("cannot tell whether volumes %v and ports %v are somebody else's by now: %w (%s)", volumes, ports, err, wayToTheAPIs)
+		return nova.Elsewhere{}, fmt.Errorf("cannot tell whether volumes %v and ports %v are somebody else's by now: %w (%s)",
+			volumes, ports, err, wayToTheAPIs)
 	}
 	return elsewhere(r.p.InstanceUUID, held), nil
 }
