@@ -36,7 +36,7 @@ type answer struct {
 	Lost        []string `json:"lost,omitempty"`
 	LibvirtCode int      `json:"libvirt_code,omitempty"`
 	// Users and Images are there, if empty, wherever it was looked for them.
-	Users  []user             `json:"users,omitzero"`
+	Users  []sharer           `json:"users,omitzero"`
 	Images []hypervisor.Image `json:"images,omitzero"`
 }
 

@@ -12,8 +12,8 @@ import (
 	"nova-orphan/internal/hypervisor"
 )
 
-// user is somebody else who uses what is the instance's.
-type user struct {
+// sharer is somebody else who uses what is the instance's.
+type sharer struct {
 	Kind string   `json:"kind"`
 	Name string   `json:"name"`
 	UUID string   `json:"uuid,omitempty"`
@@ -70,15 +70,15 @@ func (u usage) complete() error {
 }
 
 // users lists who else uses the instance's files, images and volumes.
-func (u usage) users(p parameters) (users []user) {
-	users = []user{}
+func (u usage) users(p parameters) (users []sharer) {
+	users = []sharer{}
 	own := u.domain(p.UUID)
 	files, volumes := ownFiles(p.UUID, u.Domains), volumesOf(p, own)
 	for _, domain := range u.Domains {
 		if domain.UUID == p.UUID {
 			continue
 		}
-		found := user{Kind: aDomain, Name: domain.Name, UUID: domain.UUID, PID: domain.PID, off: !domain.Active}
+		found := sharer{Kind: aDomain, Name: domain.Name, UUID: domain.UUID, PID: domain.PID, off: !domain.Active}
 		for _, what := range domain.Uses {
 			if belongs(p, what) || slices.Contains(files, what) {
 				found.add(what)
@@ -108,7 +108,7 @@ func (u usage) users(p parameters) (users []user) {
 			users = append(users, userOf(process))
 		}
 	}
-	slices.SortStableFunc(users, func(a, b user) int {
+	slices.SortStableFunc(users, func(a, b sharer) int {
 		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name), cmp.Compare(a.PID, b.PID))
 	})
 	return users
@@ -126,8 +126,8 @@ func (u usage) known(process hypervisor.ProcessUse) bool {
 	})
 }
 
-func userOf(process hypervisor.ProcessUse) user {
-	found := user{Kind: aProcess, Name: process.Command, UUID: process.GuestUUID, PID: process.PID, Uses: process.Uses}
+func userOf(process hypervisor.ProcessUse) sharer {
+	found := sharer{Kind: aProcess, Name: process.Command, UUID: process.GuestUUID, PID: process.PID, Uses: process.Uses}
 	if process.PID == 0 {
 		found.Kind = aDevice
 	}
@@ -137,7 +137,7 @@ func userOf(process hypervisor.ProcessUse) user {
 	return found
 }
 
-func (u *user) add(uses ...string) {
+func (u *sharer) add(uses ...string) {
 	for _, what := range uses {
 		if !slices.Contains(u.Uses, what) {
 			u.Uses = append(u.Uses, what)
@@ -146,7 +146,7 @@ func (u *user) add(uses ...string) {
 }
 
 // objection is the reason that the user is; a volume's is none.
-func (u user) objection() string {
+func (u sharer) objection() string {
 	uses := strings.Join(u.Uses, ", ")
 	switch {
 	case u.Kind == aVolume:
@@ -162,7 +162,7 @@ func (u user) objection() string {
 	}
 }
 
-func objections(users []user) (reasons []string) {
+func objections(users []sharer) (reasons []string) {
 	for _, user := range users {
 		if reason := user.objection(); reason != "" {
 			reasons = append(reasons, reason)
