@@ -102,7 +102,12 @@ func TestABackupThatCannotBeWrittenStopsEverything(t *testing.T) {
 			wantAnswer(t, answer, map[string]string{"failed": "true", "changed": "false", "backup_file": "", "msg": c.msg})
 			wantAnswer(t, answer, map[string]string{"msg": "give another backup_dir"})
 			wantState(t, guest, "running")
+			answer = start(t, guest, map[string]any{"backup_dir": c.dir, "state": "saved"}).answer(t)
+			wantAnswer(t, answer, map[string]string{"failed": "true", "changed": "false", "backup_file": "", "found": "true", "msg": c.msg})
 			if left, _ := filepath.Glob(filepath.Join(c.dir, "*", "*")); len(left) > 0 {
+				t.Errorf("left %v", left)
+			}
+			if left, _ := filepath.Glob(filepath.Join(c.dir, "*", ".*")); len(left) > 0 {
 				t.Errorf("left %v", left)
 			}
 			system.Run(t, "destroy", guest.Name)
