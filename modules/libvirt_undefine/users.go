@@ -62,8 +62,8 @@ func (u usage) complete() error {
 	for _, domain := range u.Domains {
 		seen := slices.ContainsFunc(u.Processes, func(p hypervisor.ProcessUse) bool { return p.GuestUUID == domain.UUID })
 		if domain.Active && domain.QEMU && !seen {
-			return fmt.Errorf("domain %s (%s) is on, but its QEMU is not among the processes to be seen from here, "+
-				"so that it cannot be told who uses the instance's files: run it where the host's processes are seen", domain.Name, domain.UUID)
+			return fmt.Errorf("domain %s (%s) is on, but its QEMU is not among the processes to be seen from here, so that it cannot be told "+
+				"who uses the instance's files: run it where the host's processes are seen", domain.Name, domain.UUID)
 		}
 	}
 	return nil
@@ -147,19 +147,21 @@ func (u *sharer) add(uses ...string) {
 
 // objection is the reason that the user is; a volume's is none.
 func (u sharer) objection() string {
-	uses := strings.Join(u.Uses, ", ")
+	uses, is := strings.Join(u.Uses, ", "), fmt.Sprintf("%s %s (%s)", u.Kind, u.Name, u.UUID)
+	var does, do string
 	switch {
 	case u.Kind == aVolume:
 		return ""
 	case u.Kind == aDevice:
-		return fmt.Sprintf("%s has %s, which may go with the instance: detach it (losetup --detach), then run this again", u.Name, uses)
+		is, does, do = u.Name, "has "+uses, "detach it (losetup --detach)"
 	case u.Kind == aProcess:
-		return fmt.Sprintf("process %d (%s) has %s open, which may go with the instance: end it or move the files away, then run this again", u.PID, u.Name, uses)
+		is, does, do = fmt.Sprintf("process %d (%s)", u.PID, u.Name), "has "+uses+" open", "end it or move the files away"
 	case u.off:
-		return fmt.Sprintf("domain %s (%s), which is off, uses %s, which may go with the instance: move the disk away or undefine that domain, then run this again", u.Name, u.UUID, uses)
+		does, do = "is off, and uses "+uses, "move the disk away or undefine that domain"
 	default:
-		return fmt.Sprintf("domain %s (%s) runs from %s, which may go with the instance: shut it down and move the disk away, then run this again", u.Name, u.UUID, uses)
+		does, do = "runs from "+uses, "shut it down and move the disk away"
 	}
+	return fmt.Sprintf("%s %s, which may go with the instance: %s, then run this again", is, does, do)
 }
 
 func objections(users []sharer) (reasons []string) {
