@@ -3,7 +3,10 @@ package backup
 import (
 	"encoding/json"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -61,6 +64,37 @@ func TestABackupThatCannotBeWrittenIsAnErrorAndLeavesNoPart(t *testing.T) {
 	}
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
 		t.Errorf("left %v, %v", entries, err)
+	}
+}
+
+func TestABackupThatIsCutOffLeavesNothing(t *testing.T) {
+	dir := t.TempDir()
+	full(t, 4096)
+	path, err := Write(dir, uuid, "probe", strings.Repeat("x", 1<<20))
+	if err == nil || path != "" || !strings.Contains(err.Error(), "file too large") {
+		t.Errorf("got %q, %v", path, err)
+	}
+	if entries, err := os.ReadDir(filepath.Join(dir, uuid)); err != nil || len(entries) > 0 {
+		t.Errorf("left %v, %v", entries, err)
+	}
+}
+
+// full lets no file grow beyond limit, as a disk that is full when a part is written.
+func full(t *testing.T, limit uint64) {
+	t.Helper()
+	var before syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &before); err != nil {
+		t.Fatal(err)
+	}
+	signal.Ignore(syscall.SIGXFSZ)
+	t.Cleanup(func() {
+		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &before); err != nil {
+			t.Error(err)
+		}
+		signal.Reset(syscall.SIGXFSZ)
+	})
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: limit, Max: before.Max}); err != nil {
+		t.Fatal(err)
 	}
 }
 

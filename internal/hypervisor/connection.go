@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"reflect"
 	"time"
 
@@ -122,8 +123,10 @@ func (c *Connection) domainUses(ctx context.Context) ([]DomainUse, error) {
 				return nil, c.explain(op, err)
 			}
 			if !IsRemote(c.uri) {
-				if err := use.Follow(); err != nil {
-					return nil, err
+				if err := use.Follow(); errors.Is(err, fs.ErrPermission) {
+					return nil, fmt.Errorf("%s: %w: run it as root (become: true)", op, err)
+				} else if err != nil {
+					return nil, fmt.Errorf("%s: %w", op, err)
 				}
 				use.PID = guestPID(use)
 			}

@@ -21,7 +21,7 @@ func asKeeper(t *testing.T) (wrapper []string, folder func() string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return []string{"runuser", "-u", name, "--"}, func() string {
+	return as(name, name), func() string {
 		dir, err := os.MkdirTemp("", "keeper")
 		if err != nil {
 			t.Fatal(err)

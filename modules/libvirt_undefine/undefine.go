@@ -36,7 +36,7 @@ type answer struct {
 	Lost        []string `json:"lost,omitempty"`
 	LibvirtCode int      `json:"libvirt_code,omitempty"`
 	// Users and Images are there, if empty, wherever it was looked for them.
-	Users  []user             `json:"users,omitzero"`
+	Users  []sharer           `json:"users,omitzero"`
 	Images []hypervisor.Image `json:"images,omitzero"`
 }
 
@@ -47,9 +47,9 @@ func undefine(ctx context.Context, call *ansible.Call, libvirt domains, p parame
 	case errors.Is(err, hypervisor.ErrNoDomain):
 		return withoutDomain(ctx, libvirt, p)
 	case err != nil && found.Domain.UUID != "":
-		result, err := failure("who uses the files of instance "+p.UUID+" could not be read", err)
+		result, failed := failure("who uses the files of instance "+p.UUID+" could not be read", err)
 		result.Found, result.Domain = true, &found.Domain
-		return result, err
+		return result, failed
 	case err != nil:
 		return failure("domain "+p.UUID+" could not be read", err)
 	}
@@ -102,7 +102,8 @@ func withoutDomain(ctx context.Context, libvirt domains, p parameters) (ansible.
 	result := &answer{Result: ansible.Result{Verdict: absent, Msg: fmt.Sprintf("no domain %s at %s", p.UUID, p.URI)}}
 	result.tell(found, p)
 	if result.Reasons = objections(result.Users); len(result.Reasons) > 0 {
-		return result, fmt.Errorf("there is no domain %s at %s, but its files are in use: %s", p.UUID, p.URI, strings.Join(result.Reasons, "; "))
+		reasons := strings.Join(result.Reasons, "; ")
+		return result, fmt.Errorf("there is no domain %s at %s, but its files are in use: %s", p.UUID, p.URI, reasons)
 	}
 	return result, nil
 }

@@ -12,8 +12,8 @@ import (
 	"nova-orphan/internal/hypervisor"
 )
 
-// user is somebody else who uses what is the instance's.
-type user struct {
+// sharer is somebody else who uses what is the instance's.
+type sharer struct {
 	Kind string   `json:"kind"`
 	Name string   `json:"name"`
 	UUID string   `json:"uuid,omitempty"`
@@ -62,23 +62,23 @@ func (u usage) complete() error {
 	for _, domain := range u.Domains {
 		seen := slices.ContainsFunc(u.Processes, func(p hypervisor.ProcessUse) bool { return p.GuestUUID == domain.UUID })
 		if domain.Active && domain.QEMU && !seen {
-			return fmt.Errorf("domain %s (%s) is on, but its QEMU is not among the processes to be seen from here, "+
-				"so that it cannot be told who uses the instance's files: run it where the host's processes are seen", domain.Name, domain.UUID)
+			return fmt.Errorf("domain %s (%s) is on, but its QEMU is not among the processes to be seen from here, so that it cannot be told "+
+				"who uses the instance's files: run it where the host's processes are seen", domain.Name, domain.UUID)
 		}
 	}
 	return nil
 }
 
 // users lists who else uses the instance's files, images and volumes.
-func (u usage) users(p parameters) (users []user) {
-	users = []user{}
+func (u usage) users(p parameters) (users []sharer) {
+	users = []sharer{}
 	own := u.domain(p.UUID)
 	files, volumes := ownFiles(p.UUID, u.Domains), volumesOf(p, own)
 	for _, domain := range u.Domains {
 		if domain.UUID == p.UUID {
 			continue
 		}
-		found := user{Kind: aDomain, Name: domain.Name, UUID: domain.UUID, PID: domain.PID, off: !domain.Active}
+		found := sharer{Kind: aDomain, Name: domain.Name, UUID: domain.UUID, PID: domain.PID, off: !domain.Active}
 		for _, what := range domain.Uses {
 			if belongs(p, what) || slices.Contains(files, what) {
 				found.add(what)
@@ -108,7 +108,7 @@ func (u usage) users(p parameters) (users []user) {
 			users = append(users, userOf(process))
 		}
 	}
-	slices.SortStableFunc(users, func(a, b user) int {
+	slices.SortStableFunc(users, func(a, b sharer) int {
 		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name), cmp.Compare(a.PID, b.PID))
 	})
 	return users
@@ -126,8 +126,8 @@ func (u usage) known(process hypervisor.ProcessUse) bool {
 	})
 }
 
-func userOf(process hypervisor.ProcessUse) user {
-	found := user{Kind: aProcess, Name: process.Command, UUID: process.GuestUUID, PID: process.PID, Uses: process.Uses}
+func userOf(process hypervisor.ProcessUse) sharer {
+	found := sharer{Kind: aProcess, Name: process.Command, UUID: process.GuestUUID, PID: process.PID, Uses: process.Uses}
 	if process.PID == 0 {
 		found.Kind = aDevice
 	}
@@ -137,7 +137,7 @@ func userOf(process hypervisor.ProcessUse) user {
 	return found
 }
 
-func (u *user) add(uses ...string) {
+func (u *sharer) add(uses ...string) {
 	for _, what := range uses {
 		if !slices.Contains(u.Uses, what) {
 			u.Uses = append(u.Uses, what)
@@ -146,23 +146,25 @@ func (u *user) add(uses ...string) {
 }
 
 // objection is the reason that the user is; a volume's is none.
-func (u user) objection() string {
-	uses := strings.Join(u.Uses, ", ")
+func (u sharer) objection() string {
+	uses, is := strings.Join(u.Uses, ", "), fmt.Sprintf("%s %s (%s)", u.Kind, u.Name, u.UUID)
+	var does, do string
 	switch {
 	case u.Kind == aVolume:
 		return ""
 	case u.Kind == aDevice:
-		return fmt.Sprintf("%s has %s, which may go with the instance: detach it (losetup --detach), then run this again", u.Name, uses)
+		is, does, do = u.Name, "has "+uses, "detach it (losetup --detach)"
 	case u.Kind == aProcess:
-		return fmt.Sprintf("process %d (%s) has %s open, which may go with the instance: end it or move the files away, then run this again", u.PID, u.Name, uses)
+		is, does, do = fmt.Sprintf("process %d (%s)", u.PID, u.Name), "has "+uses+" open", "end it or move the files away"
 	case u.off:
-		return fmt.Sprintf("domain %s (%s), which is off, uses %s, which may go with the instance: move the disk away or undefine that domain, then run this again", u.Name, u.UUID, uses)
+		does, do = "is off, and uses "+uses, "move the disk away or undefine that domain"
 	default:
-		return fmt.Sprintf("domain %s (%s) runs from %s, which may go with the instance: shut it down and move the disk away, then run this again", u.Name, u.UUID, uses)
+		does, do = "runs from "+uses, "shut it down and move the disk away"
 	}
+	return fmt.Sprintf("%s %s, which may go with the instance: %s, then run this again", is, does, do)
 }
 
-func objections(users []user) (reasons []string) {
+func objections(users []sharer) (reasons []string) {
 	for _, user := range users {
 		if reason := user.objection(); reason != "" {
 			reasons = append(reasons, reason)

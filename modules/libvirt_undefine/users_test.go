@@ -40,7 +40,7 @@ func TestWhoUsesWhat(t *testing.T) {
 	for title, c := range map[string]struct {
 		domains   []domain
 		processes []process
-		want      []user
+		want      []sharer
 	}{
 		"nobody":                      {},
 		"the orphan itself, off":      {domains: []domain{orphan(false)}},
@@ -48,37 +48,37 @@ func TestWhoUsesWhat(t *testing.T) {
 		"others with their own files": {domains: []domain{orphan(false), other(false, "/var/lib/nova/instances/"+otherUUID+"/disk", "/var/lib/nova/instances/_base/x")}},
 		"a domain that is off": {
 			domains: []domain{orphan(false), other(false, folder+"/disk")},
-			want:    []user{{Kind: aDomain, Name: "rescue", UUID: otherUUID, Uses: []string{folder + "/disk"}, off: true}},
+			want:    []sharer{{Kind: aDomain, Name: "rescue", UUID: otherUUID, Uses: []string{folder + "/disk"}, off: true}},
 		},
 		"a domain that is on, without one of the uuid": {
 			domains:   []domain{other(true, folder+"_resize/disk")},
 			processes: []process{qemu(7, otherUUID, folder+"_resize/disk", folder+"_resize/base")},
-			want:      []user{{Kind: aDomain, Name: "rescue", UUID: otherUUID, PID: 7, Uses: []string{folder + "_resize/disk", folder + "_resize/base"}}},
+			want:      []sharer{{Kind: aDomain, Name: "rescue", UUID: otherUUID, PID: 7, Uses: []string{folder + "_resize/disk", folder + "_resize/base"}}},
 		},
 		"a domain whose QEMU alone tells": {
 			domains:   []domain{other(true, "/rescue/disk")},
 			processes: []process{qemu(7, otherUUID, folder+"/disk")},
-			want:      []user{{Kind: aDomain, Name: "rescue", UUID: otherUUID, PID: 7, Uses: []string{folder + "/disk"}}},
+			want:      []sharer{{Kind: aDomain, Name: "rescue", UUID: otherUUID, PID: 7, Uses: []string{folder + "/disk"}}},
 		},
 		"a domain that was started meanwhile": {
 			domains:   []domain{other(false)},
 			processes: []process{qemu(7, otherUUID, folder+"/disk")},
-			want:      []user{{Kind: aProcess, Name: "qemu-system-x86 g", UUID: otherUUID, PID: 7, Uses: []string{folder + "/disk"}}},
+			want:      []sharer{{Kind: aProcess, Name: "qemu-system-x86 g", UUID: otherUUID, PID: 7, Uses: []string{folder + "/disk"}}},
 		},
 		"an image in Ceph": {
 			domains: []domain{orphan(false, image), other(false, "rbd:vms/"+uuid+"_disk.config", "rbd:vms/"+otherUUID+"_disk")},
-			want:    []user{{Kind: aDomain, Name: "rescue", UUID: otherUUID, Uses: []string{"rbd:vms/" + uuid + "_disk.config"}, off: true}},
+			want:    []sharer{{Kind: aDomain, Name: "rescue", UUID: otherUUID, Uses: []string{"rbd:vms/" + uuid + "_disk.config"}, off: true}},
 		},
 		"an image in an option of QEMU's, and a logical volume": {
 			domains: []domain{other(false, `driver=rbd,image=`+uuid+`_disk`, `json:{"image":"`+uuid+`_disk"}`, "/dev/vg/"+uuid+"_disk")},
-			want: []user{{Kind: aDomain, Name: "rescue", UUID: otherUUID, off: true,
+			want: []sharer{{Kind: aDomain, Name: "rescue", UUID: otherUUID, off: true,
 				Uses: []string{`driver=rbd,image=` + uuid + `_disk`, `json:{"image":"` + uuid + `_disk"}`, "/dev/vg/" + uuid + "_disk"}}},
 		},
 		"a name that only looks like it": {domains: []domain{other(false, folder+"0/disk", "/x/a"+uuid+"/disk", "/x/"+uuid+"-old/disk")}},
 		"a disk outside, by its path or where that leads": {
 			domains:   []domain{orphan(false, outside), other(false, "/data/disk")},
 			processes: []process{tool("qemu-nbd", "/mnt/disk")},
-			want: []user{
+			want: []sharer{
 				{Kind: aDomain, Name: "rescue", UUID: otherUUID, Uses: []string{"/data/disk"}, off: true},
 				{Kind: aProcess, Name: "qemu-nbd", PID: 7, Uses: []string{"/mnt/disk"}},
 			},
@@ -90,11 +90,11 @@ func TestWhoUsesWhat(t *testing.T) {
 					disk{Source: "/mnt/v", File: true, Serial: "22222222-f6a4-8304-79aa-97f2502e193f"}),
 				other(false, "rbd:volumes/"+volume, "/dev/dm-3", "/mnt/"+volume, "/mnt/v"),
 			},
-			want: []user{{Kind: aVolume, Name: "rescue", UUID: otherUUID, Uses: []string{"rbd:volumes/" + volume, "/dev/dm-3", "/mnt/" + volume, "/mnt/v"}, off: true}},
+			want: []sharer{{Kind: aVolume, Name: "rescue", UUID: otherUUID, Uses: []string{"rbd:volumes/" + volume, "/dev/dm-3", "/mnt/" + volume, "/mnt/v"}, off: true}},
 		},
 		"a process and a loop device, without a domain of the uuid": {
 			processes: []process{tool("cp", folder+"/disk"), {Command: "loop0", Uses: []string{folder + "/disk"}}},
-			want: []user{
+			want: []sharer{
 				{Kind: aDevice, Name: "loop0", Uses: []string{folder + "/disk"}},
 				{Kind: aProcess, Name: "cp", PID: 7, Uses: []string{folder + "/disk"}},
 			},
@@ -102,17 +102,17 @@ func TestWhoUsesWhat(t *testing.T) {
 		"libvirt's own daemons": {processes: []process{tool("virtlogd", folder+"/console.log"), tool("virtlockd", folder+"/disk"), tool("libvirtd", folder+"/disk")}},
 		"a QEMU with the uuid, while libvirt knows of none that is on": {
 			domains: []domain{orphan(false)}, processes: []process{qemu(7, uuid, folder+"/disk")},
-			want: []user{{Kind: aProcess, Name: "qemu-system-x86 g", UUID: uuid, PID: 7, Uses: []string{folder + "/disk"}}},
+			want: []sharer{{Kind: aProcess, Name: "qemu-system-x86 g", UUID: uuid, PID: 7, Uses: []string{folder + "/disk"}}},
 		},
 		"a QEMU with the uuid besides the orphan's": {
 			domains:   []domain{{UUID: uuid, Name: name, Active: true, QEMU: true, PID: 6}},
 			processes: []process{qemu(6, uuid, folder+"/disk"), qemu(7, uuid, folder+"/disk")},
-			want:      []user{{Kind: aProcess, Name: "qemu-system-x86 g", UUID: uuid, PID: 7, Uses: []string{folder + "/disk"}}},
+			want:      []sharer{{Kind: aProcess, Name: "qemu-system-x86 g", UUID: uuid, PID: 7, Uses: []string{folder + "/disk"}}},
 		},
 	} {
 		t.Run(title, func(t *testing.T) {
 			got := usage{c.domains, c.processes}.users(parameters{UUID: uuid, BackupDir: "/b"})
-			if diff := cmp.Diff(c.want, got, cmp.AllowUnexported(user{}), cmpopts.EquateEmpty()); diff != "" {
+			if diff := cmp.Diff(c.want, got, cmp.AllowUnexported(sharer{}), cmpopts.EquateEmpty()); diff != "" {
 				t.Error(diff)
 			}
 			for _, user := range got {

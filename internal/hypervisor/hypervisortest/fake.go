@@ -167,7 +167,9 @@ func (f *Fake) ProcessUses(_ context.Context, matters func(string) bool) (found 
 	all := slices.Clone(f.Processes)
 	for _, g := range f.guests {
 		if g.Running {
-			all = append(all, hypervisor.ProcessUse{PID: g.pid(), Command: "qemu-system-x86", Guest: g.Name, GuestUUID: g.UUID, Uses: []string{g.Disk, g.Backing, g.NVRAM}})
+			qemu := hypervisor.ProcessUse{PID: g.pid(), Command: "qemu-system-x86", Guest: g.Name, GuestUUID: g.UUID}
+			qemu.Uses = []string{g.Disk, g.Backing, g.NVRAM}
+			all = append(all, qemu)
 		}
 	}
 	for _, process := range all {

@@ -21,6 +21,8 @@ type Guest struct {
 	Backing     string // the path of Disk's backing file, which must be there
 	NVRAM       string // the path of a file of UEFI variables
 	TPM         bool
+	Log         string // the path of the console's log
+	Devices     string // more of them, in XML
 	Foreign     bool   // without Nova's metadata
 	ProjectID   string // in Nova's metadata; may be empty
 }
@@ -41,7 +43,10 @@ func (g Guest) XML() string {
 	if g.TPM {
 		text.WriteString(`<tpm model='tpm-crb'><backend type='emulator' version='2.0'/></tpm>`)
 	}
-	text.WriteString(`<graphics type='vnc' socket='/tmp/` + g.Name + `.vnc' passwd='hunter22'/></devices></domain>`)
+	if g.Log != "" {
+		fmt.Fprintf(&text, `<serial type='pty'><log file='%s' append='off'/><target port='0'/></serial>`, g.Log)
+	}
+	text.WriteString(g.Devices + `<graphics type='vnc' socket='/tmp/` + g.Name + `.vnc' passwd='hunter22'/></devices></domain>`)
 	return text.String()
 }
 
