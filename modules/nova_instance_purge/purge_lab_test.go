@@ -14,10 +14,13 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/tidwall/gjson"
 
 	"nova-orphan/internal/nova/novalab"
 )
+
+func init() { around = func(m *testing.M) testscript.TestingM { return novalab.Tests{M: m} } }
 
 // call runs the module as Ansible does, with the options besides the usual ones.
 func call(t *testing.T, conf, backups, uuid string, check bool, options map[string]any) gjson.Result {

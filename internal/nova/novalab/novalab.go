@@ -36,16 +36,47 @@ type Databases struct {
 	Prefix string
 }
 
-// New clones the lab's schemas without their rows, and drops the clones after the test.
+// schemas are the lab's, by what ends the name of their clone.
+var schemas = map[string]string{"api": "nova_api", "cell0": "nova_cell0", "cell1": "nova"}
+
+// tablesOf are the tables of each clone, once there are clones.
+var tablesOf = map[string][]string{}
+
+func prefix() string { return fmt.Sprintf("test_%d_", os.Getpid()) }
+
+// Tests are those of a package that calls New: when they have run, the clones are dropped.
+type Tests struct{ *testing.M }
+
+// Run runs them.
+func (m Tests) Run() int {
+	status := m.M.Run()
+	for name := range tablesOf {
+		root, err := connect("")
+		if err == nil {
+			_, err = root.Exec("DROP DATABASE " + prefix() + name)
+			_ = root.Close()
+		}
+		if err != nil {
+			fmt.Fprintf(os.Stderr, "drop the clone of %s: %v\n", schemas[name], err)
+			status = 1
+		}
+	}
+	return status
+}
+
+// New gives the test the databases with the lab's schemas, and no row but those of two cells. They are cloned for the
+// first test of a package and emptied for each of the others, so that none may change a schema.
 func New(t *testing.T) *Databases {
 	t.Helper()
-	d := &Databases{Prefix: fmt.Sprintf("test_%d_", os.Getpid()), Cloud: openstacktest.New()}
+	d := &Databases{Prefix: prefix(), Cloud: openstacktest.New()}
 	t.Cleanup(d.Cloud.Close)
-	root := Open(t, "")
-	for name, schema := range map[string]string{"api": "nova_api", "cell0": "nova_cell0", "cell1": "nova"} {
-		exe(t, root, "CREATE DATABASE "+d.Prefix+name)
-		t.Cleanup(func() { exe(t, root, "DROP DATABASE "+d.Prefix+name) })
-		clone(t, schema, d.Prefix+name)
+	for name, schema := range schemas {
+		if tablesOf[name] != nil {
+			empty(t, d.Prefix+name, tablesOf[name])
+			continue
+		}
+		exe(t, Open(t, ""), "CREATE DATABASE "+d.Prefix+name)
+		tablesOf[name] = clone(t, schema, d.Prefix+name)
 	}
 	d.API, d.Cell0, d.Cell1 = Open(t, d.Prefix+"api"), Open(t, d.Prefix+"cell0"), Open(t, d.Prefix+"cell1")
 	// An id beyond 1, so that deleted = 1 is not right by chance.
@@ -56,42 +87,77 @@ func New(t *testing.T) *Databases {
 	return d
 }
 
-// clone makes the tables of a schema again, with their keys and without their rows.
-func clone(t *testing.T, schema, name string) {
+// clone makes the tables of a schema again, with their keys and without their rows, and returns their names.
+func clone(t *testing.T, schema, name string) []string {
 	t.Helper()
 	from := Open(t, schema)
-	rows, err := from.Query("SHOW TABLES")
+	tables := texts(t, from, "SHOW TABLES")
+	if len(tables) == 0 {
+		t.Fatalf("%s has no tables", schema)
+	}
+	unchecked(t, name, func(do func(statement string)) {
+		for _, table := range tables {
+			var create string
+			if err := from.QueryRow("SHOW CREATE TABLE "+table).Scan(&table, &create); err != nil {
+				t.Fatal(err)
+			}
+			do(create)
+		}
+	})
+	return tables
+}
+
+// empty deletes what an earlier test has left.
+func empty(t *testing.T, name string, tables []string) {
+	t.Helper()
+	looks := make([]string, len(tables))
+	for i, table := range tables {
+		looks[i] = "(SELECT '" + table + "' FROM `" + table + "` LIMIT 1)"
+	}
+	used := texts(t, Open(t, name), strings.Join(looks, " UNION ALL "))
+	unchecked(t, name, func(do func(statement string)) {
+		for _, table := range used {
+			do("DELETE FROM " + table)
+		}
+	})
+}
+
+// unchecked does statements in a database that need not heed foreign keys.
+func unchecked(t *testing.T, name string, act func(do func(statement string))) {
+	t.Helper()
+	conn, err := Open(t, name).Conn(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}
-	var tables []string
+	defer conn.Close()
+	do := func(statement string) {
+		t.Helper()
+		if _, err := conn.ExecContext(context.Background(), statement); err != nil {
+			t.Fatalf("%s: %v", statement, err)
+		}
+	}
+	do("SET foreign_key_checks = 0")
+	act(do)
+}
+
+// texts are the values of a query with one column.
+func texts(t *testing.T, db *sql.DB, query string) (values []string) {
+	t.Helper()
+	rows, err := db.Query(query)
+	if err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
 	for rows.Next() {
-		var table string
-		if err = rows.Scan(&table); err != nil {
+		var value string
+		if err = rows.Scan(&value); err != nil {
 			t.Fatal(err)
 		}
-		tables = append(tables, table)
+		values = append(values, value)
 	}
-	if err = rows.Err(); err != nil || len(tables) == 0 {
-		t.Fatalf("%s has %d tables: %v", schema, len(tables), err)
-	}
-	to, err := Open(t, name).Conn(context.Background())
-	if err != nil {
+	if err = rows.Err(); err != nil {
 		t.Fatal(err)
 	}
-	defer to.Close()
-	if _, err = to.ExecContext(context.Background(), "SET foreign_key_checks = 0"); err != nil {
-		t.Fatal(err)
-	}
-	for _, table := range tables {
-		var create string
-		if err = from.QueryRow("SHOW CREATE TABLE "+table).Scan(&table, &create); err != nil {
-			t.Fatal(err)
-		}
-		if _, err = to.ExecContext(context.Background(), create); err != nil {
-			t.Fatalf("%s: %v", create, err)
-		}
-	}
+	return values
 }
 
 // WriteConf writes a nova.conf with this connection to the API database.
@@ -146,16 +212,23 @@ func (d *Databases) Map(t *testing.T, id int, uuid, name, connection string) {
 // Open connects as root.
 func Open(t *testing.T, name string) *sql.DB {
 	t.Helper()
+	db, err := connect(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
+func connect(name string) (*sql.DB, error) {
 	config := mysql.NewConfig()
 	config.User, config.Net, config.Addr, config.DBName = "root", "unix", Socket, name
 	config.Params = map[string]string{"time_zone": "'+00:00'"}
 	connector, err := mysql.NewConnector(config)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	db := sql.OpenDB(connector)
-	t.Cleanup(func() { _ = db.Close() })
-	return db
+	return sql.OpenDB(connector), nil
 }
 
 // Insert writes a row and returns its id.
