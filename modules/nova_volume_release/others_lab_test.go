@@ -39,7 +39,7 @@ func TestWhatHasGoneBackToItsOwnerIsToldAndUntouchedOnTheRealServices(t *testing
 			t.Errorf("it does not say %q: %s", words, remains)
 		}
 	}
-	if got := o.asNova.Show(users); got.Get("device_id").String() != "" || got.Get("binding:profile").String() != `{"mine": "kept"}` {
+	if got := o.asNova.Show(users); got.Get("device_id").String() != "" || got.Get("binding:profile").String() != `{"mine":"kept"}` {
 		t.Errorf("the user's port is %s", got)
 	}
 	if got := o.ports.Show(taken).Get("device_id").String(); got != rival {
