@@ -27,7 +27,9 @@ type orphanage struct {
 	t     *testing.T
 	nova  *computelab.Nova
 	ports *neutronlab.Lab
-	stage *stage
+	// asNova are the same ports by the account of nova.conf's [neutron].
+	asNova *neutronlab.Lab
+	stage  *stage
 }
 
 func newOrphanage(t *testing.T) *orphanage {
@@ -43,8 +45,18 @@ func newOrphanage(t *testing.T) *orphanage {
 	if err != nil {
 		t.Fatal(err)
 	}
+	ofNova, err := cloud.ForNetwork(ctx, openstack.Auth{NovaConf: "/etc/nova/nova.conf"}, func(...string) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	networkOfNova, err := ofNova.Network()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ports := neutronlab.New(t, network)
 	return &orphanage{
-		Lab: cinderlab.New(t), t: t, nova: nova, ports: neutronlab.New(t, network), stage: &stage{t: t, folder: t.TempDir(), proxy: newProxy(t)},
+		Lab: cinderlab.New(t), t: t, nova: nova, ports: ports, asNova: ports.As(networkOfNova),
+		stage: &stage{t: t, folder: t.TempDir(), proxy: newProxy(t)},
 	}
 }
 

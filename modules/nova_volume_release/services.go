@@ -56,21 +56,21 @@ func (t *task) find(ctx context.Context, cloud *openstack.Cloud) error {
 		return err
 	}
 	t.nova = compute.New(client)
-	if client, err := cloud.BlockStorage(); err == nil {
-		t.volumes = cinder.New(client)
-	} else if !errors.Is(err, openstack.ErrNoService) {
-		return err
-	}
 	ofNetwork, err := cloud.ForNetwork(ctx, t.Auth, t.call.Secret)
 	if err != nil {
 		return err
 	}
-	if client, err := ofNetwork.Network(); err == nil {
+	if client, err = cloud.BlockStorage(); err == nil {
+		t.volumes = cinder.New(client)
+	} else if !errors.Is(err, openstack.ErrNoService) {
+		return err
+	}
+	if client, err = ofNetwork.Network(); err == nil {
 		t.ports = neutron.New(client)
 	} else if !errors.Is(err, openstack.ErrNoService) {
 		return err
 	}
-	if client, err := cloud.Image(); err == nil {
+	if client, err = cloud.Image(); err == nil {
 		t.images = &glance{client}
 	} else if !errors.Is(err, openstack.ErrNoService) {
 		return err

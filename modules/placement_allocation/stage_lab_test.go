@@ -24,6 +24,10 @@ func TestWhatOthersDoMeanwhileIsJudgedAnewOnTheRealServices(t *testing.T) {
 	testRaces(t, newRealStage)
 }
 
+func TestWhatIsSavedIsPutBackByItsContentOnTheRealPlacement(t *testing.T) {
+	testSaved(newRealStage(t))
+}
+
 func TestAnOverCommittedProviderThatStaysIsExplainedByTheRealPlacement(t *testing.T) {
 	testOverCommitted(newRealStage(t))
 }

@@ -64,6 +64,23 @@ func (l *Lab) Port(device string) string {
 	}}).Get("port.id").String()
 }
 
+// As is the same network by another account.
+func (l *Lab) As(service *gophercloud.ServiceClient) *Lab { return &Lab{l.t, service, l.network} }
+
+// Bound makes a port with what a host has told about its device, which takes Nova's account.
+func (l *Lab) Bound(device string, profile map[string]any) string {
+	l.t.Helper()
+	return l.Ask(http.MethodPost, "ports", map[string]any{"port": map[string]any{
+		"network_id": l.network, "device_id": device, "device_owner": "compute:nova", "binding:host_id": "compute1", "binding:profile": profile,
+	}}).Get("port.id").String()
+}
+
+// Give gives a port to another device.
+func (l *Lab) Give(port, device string) {
+	l.t.Helper()
+	l.Ask(http.MethodPut, "ports/"+port, map[string]any{"port": map[string]any{"device_id": device}})
+}
+
 // Rename changes a port's name.
 func (l *Lab) Rename(port string) {
 	l.t.Helper()
