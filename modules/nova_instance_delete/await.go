@@ -84,7 +84,8 @@ type end struct{ outcome, why string }
 func (a attempt) ended(now *compute.Server, waited time.Duration) end {
 	switch {
 	case now.VMState == "soft-delete":
-		return end{refused, "Nova only marked it as deleted, since its reclaim_instance_interval is set; its owner can restore it until that is over. " +
+		return end{refused, "Nova only marked it as deleted, since its reclaim_instance_interval is set; " +
+			"its owner can restore it until that is over. " +
 			"Next: wait, or openstack server delete --force " + now.ID + " (another time force: true does not even mark it)"}
 	case a.took(now) && now.TaskState == "" && now.VMState == "error":
 		return end{stillThere, fmt.Sprintf("the delete ended in an error. Next: see the log of %s for it; repair the cause and delete again, "+
