@@ -52,7 +52,7 @@ func (d *Databases) Providers(ctx context.Context, host string) ([]string, error
 	found := make([][]string, len(d.cells))
 	cells := d.inAllCells(ctx, func(ctx context.Context, cell *Cell) error {
 		return reading(ctx, cell.db, func(tx *sql.Tx) error {
-			nodes, err := readTable(ctx, tx, "SELECT uuid FROM compute_nodes WHERE host = ? AND deleted = 0 AND uuid IS NOT NULL ORDER BY id", host)
+			nodes, err := readTable(ctx, tx, "SELECT id, uuid FROM compute_nodes WHERE host = ? AND deleted = 0 AND uuid IS NOT NULL", host)
 			if err != nil {
 				return fmt.Errorf("read compute_nodes of host %s: %w", host, err)
 			}

@@ -72,7 +72,8 @@ func (r record) objection(now compute.Service) string {
 	case r.Left == nil || r.Left.UpdatedAt == nil || now.UpdatedAt == nil:
 		why = "that run did not come to write down how it left the service"
 	case *now.UpdatedAt != *r.Left.UpdatedAt || now.ForcedDown != r.Left.ForcedDown:
-		why = fmt.Sprintf("the service was written at %s, after that run left it at %s (as nova-compute does every few seconds while it runs)", *now.UpdatedAt, *r.Left.UpdatedAt)
+		why = fmt.Sprintf("the service was written at %s, after that run left it at %s (as nova-compute does every few seconds while it runs)",
+			*now.UpdatedAt, *r.Left.UpdatedAt)
 	default:
 		return ""
 	}
@@ -80,8 +81,8 @@ func (r record) objection(now compute.Service) string {
 	if !now.ForcedDown {
 		state, verb = "not forced down", "down"
 	}
-	return fmt.Sprintf("nova-compute on %s is %s, and stays so: whether by the run of this backup cannot be told, since %s; if nobody else wants it so: openstack compute service set --%s %s %s",
-		now.Host, state, why, verb, now.Host, now.Binary)
+	return fmt.Sprintf("nova-compute on %s is %s, and stays so: whether by the run of this backup cannot be told, since %s; "+
+		"if nobody else wants it so: openstack compute service set --%s %s %s", now.Host, state, why, verb, now.Host, now.Binary)
 }
 
 // leftover is a service that an earlier run on behalf of the instance has forced down

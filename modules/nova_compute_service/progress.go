@@ -49,7 +49,8 @@ func judgedRows(value any) (any, error) {
 		for _, column := range []string{"updated_at", "vm_state", "task_state", "host"} {
 			text, isText := given[column].(string)
 			if _, there := given[column]; len(given) > 0 && (!there || !isText && given[column] != nil) {
-				return nil, fmt.Errorf("takes for %s the texts updated_at, vm_state, task_state and host, as nova_instance_purge answers instance: %s is none", uuid, column)
+				return nil, fmt.Errorf("takes for %s the texts updated_at, vm_state, task_state and host, as nova_instance_purge answers instance: "+
+					"%s is none", uuid, column)
 			}
 			row[column] = text
 		}
@@ -109,10 +110,10 @@ func (t *task) see(ctx context.Context, databases cells, placed allocations) (si
 		return s, err
 	}
 	for _, provider := range providers {
-		held, err := placed.Consumers(ctx, provider)
+		held, failure := placed.Consumers(ctx, provider)
 		// nova-compute makes its provider when it first reports: before, nothing is scheduled there.
-		if err != nil && !errors.Is(err, placement.ErrNoProvider) {
-			return s, err
+		if failure != nil && !errors.Is(failure, placement.ErrNoProvider) {
+			return s, failure
 		}
 		for consumer := range held {
 			s.consumers = append(s.consumers, consumer)
@@ -161,7 +162,8 @@ func (s sight) inProgress(orphans map[string]judgedRow) []undertaking {
 		case slices.Contains(s.activity.BuildRequests, consumer):
 			add(consumer, "a build request, sent to "+s.host+" and in no cell yet", time.Time{})
 		default:
-			add(consumer, "holds resources of "+s.host+", and no cell knows it: a build, or what is left of an instance, as nova_instance_purge and placement_allocation can tell", time.Time{})
+			add(consumer, "holds resources of "+s.host+", and no cell knows it: a build, or what is left of an instance, "+
+				"as nova_instance_purge and placement_allocation can tell", time.Time{})
 		}
 	}
 	slices.SortStableFunc(all, func(a, b undertaking) int { return cmp.Compare(a.InstanceUUID, b.InstanceUUID) })

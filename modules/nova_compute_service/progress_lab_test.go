@@ -68,7 +68,7 @@ func TestWhatARestartWouldHarmIsReadInTheRealCloud(t *testing.T) {
 		s.wantsAround(s.around(theHost, uuid, options{uuid: judged}), "task_state = deleting")
 		n.Set(uuid, "vm_state = 'active', task_state = NULL")
 	})
-	t.Run("a migration from and to the host, until it waits for its confirmation", func(t *testing.T) {
+	t.Run("a migration from and to the host, until it waits for its confirmation", func(*testing.T) {
 		migration := openstacktest.UUID()
 		n.Migration(uuid, migration, "running")
 		for _, column := range []string{"source_compute", "dest_compute"} {
@@ -189,7 +189,7 @@ func TestACellOrAPlacementThatCannotBeReadIsAFailure(t *testing.T) {
 		}
 		conf := s.conf(t, real.Get("api_database", "connection"), real.Get("database", "connection"))
 		s.start(options{"nova_conf": conf}).Done(false)
-		const tries = 4
+		const tries = 20 // more than the module and net/http make
 		for range tries {
 			s.proxy.At(arrived, http.MethodGet, "/resource_providers/", func() bool { return false })
 		}

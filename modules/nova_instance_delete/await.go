@@ -85,7 +85,8 @@ type end struct{ outcome, why string }
 func (a attempt) ended(now *compute.Server, waited time.Duration) end {
 	switch {
 	case now.VMState == "soft-delete":
-		return end{refused, "Nova only marked it as deleted, since its reclaim_instance_interval is set; its owner can restore it until that is over. " +
+		return end{refused, "Nova only marked it as deleted, since its reclaim_instance_interval is set; " +
+			"its owner can restore it until that is over. " +
 			"Next: wait, or openstack server delete --force " + now.ID + " (another time force: true does not even mark it)"}
 	case a.took(now) && now.TaskState == "" && now.VMState == "error":
 		return end{stillThere, fmt.Sprintf("the delete ended in an error. Next: see the log of %s for it; repair the cause and delete again, "+
@@ -93,9 +94,11 @@ func (a attempt) ended(now *compute.Server, waited time.Duration) end {
 	case a.took(now) && now.TaskState == "" && now.VMState != "deleted":
 		return end{refused, "somebody has set its state to " + now.VMState + " meanwhile. Next: ask them"}
 	case a.sent && a.failure == nil && now.TaskState != "" && now.TaskState == a.baseline.TaskState && waited >= patience:
-		return end{stillThere, "Nova took the request and ignored it, as it does in the middle of a delete while the host is up. Next: reset_state: true, " + sinceThen(now)}
+		return end{stillThere, "Nova took the request and ignored it, as it does in the middle of a delete while the host is up. " +
+			"Next: reset_state: true, " + sinceThen(now)}
 	case a.sent && a.failure == nil && !a.took(now) && waited >= patience:
-		return end{refused, "Nova took the request and ignored it, as it does when disable_terminate is set in its database. Next: unset that there, if the instance may go"}
+		return end{refused, "Nova took the request and ignored it, as it does when disable_terminate is set in its database. " +
+			"Next: unset that there, if the instance may go"}
 	}
 	return end{}
 }
@@ -115,7 +118,8 @@ func (a attempt) unfinished(now *compute.Server) end {
 		return end{outcome, "no trace of the delete is seen: " + a.failure.Error() + ". Next: run the module again"}
 	case !a.sent:
 		// Somebody else's, who may have more patience.
-		return end{refused, fmt.Sprintf("the delete that is under way was not over in time. Next: run the module again when nothing was written since %s for min_age", now.Updated)}
+		return end{refused, fmt.Sprintf("the delete that is under way was not over in time. "+
+			"Next: run the module again when nothing was written since %s for min_age", now.Updated)}
 	case !a.took(now):
 		return end{unknown, "there was too little time to see a trace of the delete. Next: run the module again, with a longer timeout"}
 	case now.Host == "":

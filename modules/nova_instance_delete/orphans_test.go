@@ -30,7 +30,7 @@ func testOrphans(t *testing.T, newStage func(*testing.T) *stage) {
 		{"volumes are kept", keepsVolumes},
 		{"alive, resized, shelved, locked, migrating, elsewhere: refused", refusesLive},
 		{"without a mapping: it says so", tellsUnmapped},
-		{"Nova ignored a request: the next one knows what that has left", knowsOwnTrace},
+		{"written a moment ago: refused, but not to whom has written it", knowsOwnTrace},
 		{"locked in the middle of a delete: refused, and goes by consent", asksForConsent},
 		{"a check changes nothing", checks},
 	} {
@@ -161,17 +161,16 @@ func tellsUnmapped(s *stage) {
 
 func knowsOwnTrace(s *stage) {
 	uuid := s.boot(true)
-	s.set(uuid, "error", "deleting", 0)
-	answer := s.start(uuid, options{"timeout": 2}).Failed(false, "the delete that is under way was not over in time")
-	left := options{"reset_state": true, "unchanged_since": answer.Get("server.updated").String()}
-	// Somebody else has written since.
-	s.set(uuid, "error", "rebuilding", -2*time.Second)
-	answer = s.start(uuid, left).Failed(false, "is busy", "task_state = rebuilding")
+	s.set(uuid, "error", "rebuilding", 0)
+	own := s.start(uuid, options{"reset_state": true}).Failed(false, "is busy", "min_age").Get("server.updated").String()
+	// Somebody else writes after that.
+	s.set(uuid, "error", "rebuilding", -time.Minute)
+	answer := s.start(uuid, options{"reset_state": true, "unchanged_since": own}).Failed(false, "is busy", "min_age")
 	if answer.Get("outcome").String() != "refused" {
 		s.t.Errorf("got %s", answer)
 	}
-	left["unchanged_since"] = answer.Get("server.updated").String()
-	s.start(uuid, left).Done(true)
+	s.wantsThere(uuid)
+	s.start(uuid, options{"reset_state": true, "unchanged_since": answer.Get("server.updated").String()}).Done(true)
 	s.wantsGone(uuid)
 }
 
