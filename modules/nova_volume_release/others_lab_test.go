@@ -59,7 +59,8 @@ func TestWhatHasGoneBackToItsOwnerIsToldAndUntouchedOnTheRealServices(t *testing
 			o.nova.Cell("UPDATE block_device_mapping SET deleted = 1 WHERE instance_uuid = '%s'", uuid)
 		}
 		answer = o.call(uuid, conf, arguments{"delete_snapshots": true, "reset_volumes": true}).Done(false)
-		if told := answer.Get("volumes.0"); told.Get("attached_to").String() != `["`+rival+`"]` || told.Get("gone").Bool() || told.Get("status").String() != "in-use" {
+		if told := answer.Get("volumes.0"); told.Get("attached_to").String() != `["`+rival+`"]` || told.Get("gone").Bool() ||
+			told.Get("status").String() != "in-use" {
 			t.Errorf("of the volume it says %s", told)
 		}
 		if got := answer.Get("remains").String(); !strings.Contains(got, "is untouched: others have it by now: "+rival) {

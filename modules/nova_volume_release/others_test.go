@@ -43,7 +43,8 @@ func TestASnapshotGoesOnlyIfItWasMadeWhileTheVolumeWasTheInstances(t *testing.T)
 	}{
 		{"the volume is attached", nil, true, ""},
 		{"attached, and nova has no date for anything", []func(*evidence){mappedNow}, true, ""},
-		{"attached, but the instance was deleted before", []func(*evidence){deleted(9)}, false, "it was made at 2026-01-02T10:00:00.000000, after the instance was deleted"},
+		{"attached, but the instance was deleted before", []func(*evidence){deleted(9)}, false,
+			"it was made at 2026-01-02T10:00:00.000000, after the instance was deleted"},
 		{"attached, but the mapping was deleted before", []func(*evidence){gaveBack(9)}, false, "gave its volume back (2026-01-02T09:00:00Z)"},
 		{"X5 given back, and no date", []func(*evidence){free}, false, "nothing proves that it was made while the volume was the instance's"},
 		{"X5 given back, and mapped all the same", []func(*evidence){free, mappedNow}, false, "nothing proves"},

@@ -139,7 +139,7 @@ func (p *plan) preserve(e evidence, want parameters, against *refusal) {
 		case want.DeleteRoot && v.mapping.Root: // goes anyway
 		case !want.PreserveVolumes:
 			if len(v.all) > 0 && !e.attached(v.id) {
-				p.remains = append(p.remains, fmt.Sprintf("nova is to delete volume %s with the instance: its delete_on_termination is set; cinder does not, while others have it", v))
+				p.leave("nova is to delete volume %s with the instance: its delete_on_termination is set; cinder does not, while others have it", v)
 				continue
 			}
 			line := fmt.Sprintf("nova DELETES volume %s when it deletes the instance: its delete_on_termination is set (preserve_volumes: true takes that from it)", v)

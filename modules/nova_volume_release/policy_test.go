@@ -21,7 +21,8 @@ func (d lockedInDatabase) Find(_ context.Context, uuid string) (nova.Finding, er
 	text := func(value string) nova.Value { return nova.Value{Text: value} }
 	row := nova.Row{
 		"id": text("9"), "uuid": text(uuid), "deleted": text("0"), "vm_state": text("error"), "task_state": text("deleting"), "host": text("compute1"),
-		"updated_at": text(written.Format(time.DateTime)), "created_at": text("2026-01-01 00:00:00"), "locked": text(map[bool]string{true: "1", false: "0"}[d.locked]),
+		"updated_at": text(written.Format(time.DateTime)), "created_at": text("2026-01-01 00:00:00"),
+		"locked": text(map[bool]string{true: "1", false: "0"}[d.locked]),
 	}
 	cell := nova.Cell{ID: "1", Name: "cell1", Now: written.Add(5 * time.Second), Record: nova.Record{"instances": {Rows: []nova.Row{row}}}}
 	return nova.Finding{UUID: uuid, API: nova.Record{}, Cells: []nova.Cell{cell}}, nil

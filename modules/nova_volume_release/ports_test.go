@@ -141,7 +141,8 @@ func TestPortsAreReleasedByTheAccountByWhichNovaBindsThem(t *testing.T) {
 		name, conf, refused string
 	}{
 		{"with the account of [neutron]", section("placement", "placement") + section("neutron", openstacktest.NetworkUser), ""},
-		{"with a section that [neutron] names", section("placement", "placement") + section("shared", openstacktest.NetworkUser) + "[neutron]\nauth_section = shared\n", ""},
+		{"with a section that [neutron] names", section("placement", "placement") + section("shared", openstacktest.NetworkUser) +
+			"[neutron]\nauth_section = shared\n", ""},
 		{"without a section [neutron]", section("placement", "placement"), "lets only the role service write what a host has to do with a port"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -12,7 +12,8 @@ import (
 func TestAReadThatFailsIsNeverAnAbsence(t *testing.T) {
 	cloud := openstacktest.NewInEnvironment(t)
 	cloud.Servers[instance] = openstacktest.Server{
-		Status: "ERROR", Host: "compute1", Volumes: map[string]bool{"v1": true}, Attached: map[string]openstacktest.Attached{"v1": {Attachment: "a1", Device: "/dev/vda"}},
+		Status: "ERROR", Host: "compute1", Volumes: map[string]bool{"v1": true},
+		Attached: map[string]openstacktest.Attached{"v1": {Attachment: "a1", Device: "/dev/vda"}},
 	}
 	cloud.Volumes = []*openstacktest.Volume{{ID: "v1", Status: "in-use"}}
 	cloud.Attachments = []*openstacktest.Attachment{{ID: "a1", Volume: "v1", Instance: instance, Status: "attached"}}
