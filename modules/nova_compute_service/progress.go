@@ -156,14 +156,11 @@ func (s sight) inProgress(orphans map[string]judgedRow) []undertaking {
 			add(move.Instance, described(move), move.WrittenAt)
 		}
 	}
+	// By the order of reading no build is without both, row and request: a consumer that has neither is
+	// what an instance left, and nothing that a restart could harm.
 	for _, consumer := range s.consumers {
-		switch {
-		case s.known(consumer):
-		case slices.Contains(s.activity.BuildRequests, consumer):
+		if !s.known(consumer) && slices.Contains(s.activity.BuildRequests, consumer) {
 			add(consumer, "a build request, sent to "+s.host+" and in no cell yet", time.Time{})
-		default:
-			add(consumer, "holds resources of "+s.host+", and no cell knows it: a build, or what is left of an instance, "+
-				"as nova_instance_purge and placement_allocation can tell", time.Time{})
 		}
 	}
 	slices.SortStableFunc(all, func(a, b undertaking) int { return cmp.Compare(a.InstanceUUID, b.InstanceUUID) })
