@@ -35,6 +35,7 @@ func TestCheckModeNeedsNoMoreThanSelectAndTellsNoPassword(t *testing.T) {
 	user, password := account(t, lab, map[string]string{"api": "SELECT", "cell0": "SELECT", "cell1": "SELECT"})
 	novalab.Exec(t, lab.API, "UPDATE cell_mappings SET database_connection = ? WHERE id = 1", lab.URL("nobody", "wrong", "cell0"))
 	novalab.Exec(t, lab.API, "UPDATE cell_mappings SET database_connection = ? WHERE id = 2", lab.URL("nobody", "wrong", "cell1"))
+	environment(t, lab)
 	login := map[string]any{"nova_conf": nil, "login_unix_socket": novalab.Socket, "login_user": user, "login_password": password, "login_db": lab.Prefix + "api"}
 	before := lab.Dump(t, uuid, true)
 

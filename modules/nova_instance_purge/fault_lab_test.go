@@ -180,6 +180,7 @@ func TestAReadOnlyServerIsTold(t *testing.T) {
 	const uuid = "eeeeeee1-0000-4000-8000-000000000000"
 	instance := lab.NewInstance(t, uuid)
 	user, password := account(t, lab, map[string]string{"api": "ALL", "cell0": "ALL", "cell1": "ALL"})
+	environment(t, lab)
 	login := map[string]any{"nova_conf": nil, "login_unix_socket": novalab.Socket, "login_user": user, "login_password": password, "login_db": lab.Prefix + "api"}
 	for id, name := range map[int]string{1: "cell0", 2: "cell1"} {
 		novalab.Exec(t, lab.API, "UPDATE cell_mappings SET database_connection = ? WHERE id = ?", lab.URL("nobody", "wrong", name), id)

@@ -48,6 +48,7 @@ func TestTheDocumentedGrantsAreEnoughAndNoneIsTooMany(t *testing.T) {
 	for id, name := range map[int]string{1: "cell0", 2: "cell1"} {
 		novalab.Exec(t, lab.API, "UPDATE cell_mappings SET database_connection = ? WHERE id = ?", lab.URL("nobody", "wrong", name), id)
 	}
+	environment(t, lab)
 	login := map[string]any{"nova_conf": nil, "login_unix_socket": novalab.Socket, "login_user": user, "login_password": password, "login_db": lab.Prefix + "api"}
 	// round checks, purges and restores an instance, and returns the first answer that failed.
 	round := func(number int) (failed gjson.Result) {

@@ -45,6 +45,14 @@ func call(t *testing.T, conf, backups, uuid string, check bool, options map[stri
 	return answer
 }
 
+// environment leads a module that is called without nova_conf to the databases' cloud.
+func environment(t *testing.T, lab *novalab.Databases) {
+	t.Helper()
+	for name, value := range lab.Cloud.Environment() {
+		t.Setenv(name, value)
+	}
+}
+
 type fault struct {
 	name string
 	// setup are statements for cell1, each with the uuid as its only argument.

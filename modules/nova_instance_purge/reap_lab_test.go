@@ -21,8 +21,8 @@ import (
 	"nova-orphan/internal/openstack/openstacktest"
 )
 
-// reaper is nova-compute's own periodic task, its database, Cinder and Neutron are real; the
-// hypervisor says that it has the domain, and prints the ports that it would unplug.
+// reaper is nova-compute's own periodic task. Its database, Cinder and Neutron are real; the
+// hypervisor says that it has the domains, and prints what it would let go of.
 const reaper = `
 import sys
 from unittest import mock
@@ -37,24 +37,14 @@ self = M.__new__(M)
 self.host = 'compute1'
 self.volume_api, self.network_api, self.instance_events = cinder.API(), neutron.API(), mock.MagicMock()
 self.driver = mock.MagicMock()
-self.driver.list_instance_uuids.return_value = [sys.argv[2]]
+self.driver.list_instance_uuids.return_value = sys.argv[2:]
 self.driver.get_volume_connector.return_value = {'host': 'compute1', 'ip': '127.0.0.1', 'initiator': 'iqn.1993-08.org.debian:01:test',
     'platform': 'x86_64', 'os_type': 'linux', 'multipath': False, 'do_local_attach': False}
 M._cleanup_running_deleted_instances(self, context.get_admin_context())
-(_, _, vifs, disks), _ = self.driver.destroy.call_args
-print('unplugged', sorted(vif['id'] for vif in vifs))
-print('disconnected', sorted(disk.volume_id for disk in disks['block_device_mapping']))
+for (_, instance, vifs, disks), _ in self.driver.destroy.call_args_list:
+    print(instance.uuid, 'unplugged', sorted(vif['id'] for vif in vifs))
+    print(instance.uuid, 'disconnected', sorted(disk.volume_id for disk in disks['block_device_mapping']))
 `
-
-// reaped lets nova-compute reap the instance, and returns what it did on the host.
-func reaped(t *testing.T, lab *novalab.Databases, uuid string) string {
-	t.Helper()
-	output, err := exec.Command("python3", "-c", reaper, lab.RealConf(t, "cell1"), uuid).CombinedOutput()
-	if err != nil {
-		t.Fatalf("nova's reaper: %v: %s", err, output)
-	}
-	return string(output)
-}
 
 // theater has instances in databases of its own, with volumes and ports of the real
 // services. Those are made once: to make a volume takes longer than all else.
@@ -65,8 +55,10 @@ type theater struct {
 	t     *testing.T
 	// uuid is the instance of now, rival a server that takes over.
 	uuid, rival string
-	conf        string
-	backup      string
+	// deleted are the instances whose domain is still there.
+	deleted []string
+	conf    string
+	backup  string
 }
 
 func newTheater(t *testing.T) *theater {
@@ -137,13 +129,15 @@ func TestTheReapTakesNothingThatIsNotTheInstancesAnyMore(t *testing.T) {
 	// The owner's, a server's of today, and two of the instance.
 	free, theirs, mine, own := s.Volume(false), s.Volume(false), s.Volume(false), s.Volume(false)
 	s.Attach(theirs, s.rival)
+	var kept, taken string
 	for _, act := range []struct {
 		name string
 		play func()
 	}{
-		{"X1 X2 X4 a broken instance", func() { s.broken(free, theirs, mine) }},
+		{"X1 X2 X4 a broken instance", func() { kept, taken = s.broken(free, theirs, mine) }},
 		{"X1 preserve_volumes reaches what the reaper reads", func() { s.preserved(free, own) }},
-		{"X1 an instance that Nova deleted", func() { s.deletedByNova(free) }},
+		{"X1 an instance that was deleted already", func() { s.deletedBefore(free) }},
+		{"X1 X2 X4 the reap", func() { s.reap(free, theirs, mine, own, kept, taken) }},
 		{"X12 a restore", func() { s.restored(free, own) }},
 	} {
 		t.Run(act.name, func(t *testing.T) {
@@ -153,13 +147,14 @@ func TestTheReapTakesNothingThatIsNotTheInstancesAnyMore(t *testing.T) {
 	}
 }
 
-func (s *theater) broken(free, theirs, mine string) {
+func (s *theater) broken(free, theirs, mine string) (kept, taken string) {
 	s.scene()
+	s.deleted = append(s.deleted, s.uuid)
 	s.row(mine, s.Attach(mine, s.uuid), false, true)
 	s.row(free, openstacktest.UUID(), true, true)
 	s.row(theirs, "", true, false)                   // attached before Queens, detached since
 	s.row(theirs, openstacktest.UUID(), false, true) // Nova's record was never removed
-	kept, taken := s.ports.Port(s.uuid), s.ports.Port(s.rival)
+	kept, taken = s.ports.Port(s.uuid), s.ports.Port(s.rival)
 	s.cache(kept, taken)
 	before := s.Everything(s.t, s.uuid)
 
@@ -188,13 +183,24 @@ func (s *theater) broken(free, theirs, mine string) {
 	if again.Get("changed").Bool() || again.Get("failed").Bool() {
 		s.t.Errorf("again: %s", again)
 	}
+	return kept, taken
+}
 
-	did := reaped(s.t, s.Databases, s.uuid)
-	if !strings.Contains(did, "unplugged ['"+kept+"']") || !strings.Contains(did, "disconnected ['"+mine+"']") {
-		s.t.Errorf("on the host nova-compute did: %s", did)
+func (s *theater) reap(free, theirs, mine, own, kept, taken string) {
+	output, err := exec.Command("python3", append([]string{"-c", reaper, s.RealConf(s.t, "cell1")}, s.deleted...)...).CombinedOutput()
+	if err != nil {
+		s.t.Fatalf("nova's reaper: %v: %s", err, output)
+	}
+	for _, want := range []string{
+		s.deleted[0] + " unplugged ['" + kept + "']", s.deleted[0] + " disconnected ['" + mine + "']",
+		s.deleted[1] + " disconnected ['" + own + "']", s.deleted[2] + " disconnected []",
+	} {
+		if !strings.Contains(string(output), want) {
+			s.t.Errorf("on the host nova-compute did not as it should: %s: %s", want, output)
+		}
 	}
 	s.Await("volumes/"+mine, "volume.status", "")
-	s.expect(map[string]string{free: "available ", theirs: "in-use " + s.rival})
+	s.expect(map[string]string{free: "available ", theirs: "in-use " + s.rival, own: "available "})
 	if got := s.ports.Show(taken); got.Get("device_id").String() != s.rival || got.Get(`binding:host_id`).String() != "compute1" {
 		s.t.Errorf("the replacement's port is %s", got)
 	}
@@ -215,6 +221,7 @@ func (s *theater) expect(volumes map[string]string) {
 
 func (s *theater) preserved(free, own string) {
 	s.scene()
+	s.deleted = append(s.deleted, s.uuid)
 	s.row(own, s.Attach(own, s.uuid), false, true)
 	s.row(free, openstacktest.UUID(), true, true)
 	// A zombie whose rows were deleted by hand as well, as most are.
@@ -224,23 +231,22 @@ func (s *theater) preserved(free, own string) {
 	if answer.Get("failed").Bool() || !strings.Contains(answer.Get("plan").String(), "afterwards nova-compute detaches volume "+own) {
 		s.t.Fatalf("got %s", answer)
 	}
-	reaped(s.t, s.Databases, s.uuid)
-	s.expect(map[string]string{own: "available ", free: "available "})
 }
 
-func (s *theater) deletedByNova(free string) {
+func (s *theater) deletedBefore(free string) {
 	s.scene()
-	s.row(free, openstacktest.UUID(), true, true)
-	novalab.Exec(s.t, s.API, "UPDATE instance_mappings SET queued_for_delete = 1 WHERE instance_uuid = ?", s.uuid)
-	if output, err := exec.Command("python3", "-c", destroy, s.RealConf(s.t, "cell1"), s.uuid).CombinedOutput(); err != nil {
-		s.t.Fatalf("nova's destroy: %v: %s", err, output)
+	s.deleted = append(s.deleted, s.uuid)
+	if answer := call(s.t, s.conf, s.backup, s.uuid, false, nil); answer.Get("failed").Bool() {
+		s.t.Fatalf("got %s", answer)
 	}
+	s.row(free, openstacktest.UUID(), true, true)
 	answer := call(s.t, s.conf, s.backup, s.uuid, false, nil)
 	if answer.Get("verdict").String() != "deleted" || !answer.Get("changed").Bool() || !answer.Get("reap.volumes.0.disarmed").Bool() {
 		s.t.Fatalf("got %s", answer)
 	}
-	reaped(s.t, s.Databases, s.uuid)
-	s.expect(map[string]string{free: "available "})
+	if left := answer.Get("rows_changed").Raw; left != `{"block_device_mapping":1}` {
+		s.t.Errorf("changed were %s", left)
+	}
 }
 
 func (s *theater) restored(detached, moved string) {

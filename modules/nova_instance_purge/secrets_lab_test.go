@@ -94,6 +94,8 @@ func TestNoPlantedPasswordIsEverWritten(t *testing.T) {
 			novalab.Exec(t, lab.API, "GRANT ALL ON "+lab.Prefix+database+".* TO "+user+"@localhost")
 		}
 	}
+	lab.Cloud.Do(func() { lab.Cloud.Secrets = append(lab.Cloud.Secrets, secrets.keystone) })
+	environment(t, lab)
 	quoted := func(password string) string { return strings.ReplaceAll(url.QueryEscape(password), "+", "%20") }
 	optionFile := filepath.Join(t.TempDir(), "my.cnf")
 	if err := os.WriteFile(optionFile, []byte("[client]\nuser = pf\npassword = \""+secrets.file+"\"\n[nova]\nuser = pq\npassword = "+secrets.query+"\n"), 0o600); err != nil {
@@ -105,7 +107,7 @@ func TestNoPlantedPasswordIsEverWritten(t *testing.T) {
 	conf := func(socket, api string) string {
 		path := filepath.Join(t.TempDir(), "nova.conf")
 		content := "[DEFAULT]\ntransport_url = rabbit://nova:" + secrets.broker + "@mq/\n[keystone_authtoken]\npassword = " + secrets.keystone +
-			"\n[api_database]\nconnection = " + strings.Replace(api, novalab.Socket, socket, 1) +
+			"\nauth_url = " + lab.Cloud.AuthURL() + "\nusername = nova\nproject_name = service\n[api_database]\nconnection = " + strings.Replace(api, novalab.Socket, socket, 1) +
 			"\n[database]\nconnection = " + strings.Replace(lab.URL("pb", quoted(secrets.base), "cell0"), novalab.Socket, socket, 1) + "\n"
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
