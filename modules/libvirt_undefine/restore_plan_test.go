@@ -62,7 +62,9 @@ func TestARestoreReplacesNothing(t *testing.T) {
 			[]string{"a folder that is none of the domain's"}},
 		"X8 a definition that calls another file its UEFI variables": {
 			[]restoreChange{
-				func(e *restoreEvidence, _ *parameters) { e.Record.Domain.UEFI = &hypervisor.UEFI{Path: "/etc/cron.d/x"} },
+				func(e *restoreEvidence, _ *parameters) {
+					e.Record.Domain.UEFI = &hypervisor.UEFI{Path: "/etc/cron.d/x"}
+				},
 				withFile("/etc/cron.d/x", fileNow{}),
 			},
 			[]string{"/etc/cron.d/x"}},

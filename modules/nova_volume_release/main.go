@@ -20,8 +20,10 @@ func main() { os.Exit(ansible.Main(os.Args, os.Stdout, module())) }
 const name = "nova_volume_release"
 
 const (
-	released = "released" // of the option state
-	keep     = "keep"     // of the option ports
+	// Of the option state:
+	released = "released"
+	saved    = "saved"
+	keep     = "keep" // of the option ports
 	release  = "release"
 )
 
@@ -37,7 +39,7 @@ func module() ansible.Module {
 		Name: name,
 		Options: append([]ansible.Option{
 			{Name: "instance_uuid", Aliases: []string{"uuid", "server"}, Type: ansible.Str, Required: true, Check: ansible.UUID},
-			{Name: "state", Type: ansible.Str, Choices: []string{released}},
+			{Name: "state", Type: ansible.Str, Choices: []string{released, saved}},
 			{Name: "preserve_volumes", Type: ansible.Bool, Default: false},
 			{Name: "delete_root_volume", Type: ansible.Bool, Default: false},
 			{Name: "delete_snapshots", Type: ansible.Bool, Default: false},

@@ -229,8 +229,9 @@ func (e evidence) kept(s cinder.Snapshot, instance string) string {
 }
 
 // unproven says why a snapshot may have been made when the volume had gone back to its owner,
-// whose it is then. It was not if Nova's rows know an earlier end, or Cinder still gives the
-// volume to the instance, or did so when a backup listed the snapshot.
+// whose it is then. It was not if Cinder still gives the volume to the instance, or did so
+// when a backup listed the snapshot. That the rows were deleted later proves nothing: a purge
+// deletes rows whose volumes have long been somebody else's.
 func (e evidence) unproven(s cinder.Snapshot) string {
 	end, known := e.returned(s.VolumeID), e.earlier[s.VolumeID]
 	made, err := time.Parse("2006-01-02T15:04:05.999999", s.CreatedAt)
@@ -241,10 +242,8 @@ func (e evidence) unproven(s cinder.Snapshot) string {
 		return ""
 	case known.wasAttached:
 		return "it was made after a backup of this module that lists the others, and its volume has been given back since"
-	case end.IsZero():
-		return "nothing proves that it was made while the volume was the instance's: cinder does not give it the volume, and nova does not say when it gave it back"
 	}
-	return ""
+	return "nothing proves that it was made while the volume was the instance's: cinder does not give it the volume, and no backup of this module lists it from when it did"
 }
 
 func listInstances(attachments []cinder.Attachment) string {

@@ -18,15 +18,19 @@ const maxLooks = 6
 
 func (t *task) do(ctx context.Context) (ansible.Answer, error) {
 	reply := newAnswer()
-	if t.State == "" {
-		e, err := t.read(ctx)
-		reply.tell(e, t.Instance)
-		if err == nil {
-			reply.Remains = inventory(e, t.parameters)
-		}
+	if t.State == released {
+		return reply, t.release(ctx, reply)
+	}
+	e, err := t.read(ctx)
+	reply.tell(e, t.Instance)
+	if err != nil {
 		return reply, err
 	}
-	return reply, t.release(ctx, reply)
+	reply.Remains = inventory(e, t.parameters)
+	if t.State == saved && len(e.volumes)+len(e.ports) > 0 && !t.call.Check {
+		err = t.save(reply, e, plan{})
+	}
+	return reply, err
 }
 
 // release looks, judges and acts, until there is nothing left to do: to be done is
