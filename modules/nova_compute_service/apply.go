@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"nova-orphan/internal/ansible"
 	"nova-orphan/internal/backup"
@@ -117,6 +118,10 @@ type record struct {
 	ChangedTo setting         `json:"changed_to"`
 	// Left is the service as the run read it back after its write; nil if it did not get so far.
 	Left *compute.Service `json:"left,omitempty"`
+	// LeftAt is when that was.
+	LeftAt time.Time `json:"left_at,omitzero"`
+	// age is how long ago that was when the backup is read.
+	age time.Duration
 }
 
 // apply writes, reads back, and writes again as long as it is not certain that the
@@ -168,7 +173,7 @@ func (t *task) done(run record, path string) error {
 		return nil
 	}
 	t.call.Audit("%s, backup in %s", strings.Join(t.reply.Plan, "; "), path)
-	run.Left = t.reply.Service
+	run.Left, run.LeftAt = t.reply.Service, time.Now().UTC()
 	if err := backup.Replace(path, run); err != nil {
 		t.reply.Warnings = append(t.reply.Warnings, "a later run cannot tell from the backup how this one left the service: "+err.Error())
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"nova-orphan/internal/compute"
 )
@@ -63,6 +64,10 @@ func restored(service compute.Service, from record) (after setting, told string,
 	return after, told, nil
 }
 
+// longAgo is when a service that a killed run left forced down may have become a fenced one:
+// who fences what is down already writes nothing, so that no column tells.
+const longAgo = 10 * time.Minute
+
 // objection says why it cannot be told that the flag is the run's own, and what to do.
 // A nova-compute that runs writes the service every report_interval, forced down or
 // not (nova/servicegroup/drivers/db.py _report_state).
@@ -74,6 +79,8 @@ func (r record) objection(now compute.Service) string {
 	case *now.UpdatedAt != *r.Left.UpdatedAt || now.ForcedDown != r.Left.ForcedDown:
 		why = fmt.Sprintf("the service was written at %s, after that run left it at %s (as nova-compute does every few seconds while it runs)",
 			*now.UpdatedAt, *r.Left.UpdatedAt)
+	case r.age > longAgo:
+		why = fmt.Sprintf("that run is %s ago, and who has fenced the host since wrote nothing", r.age.Round(time.Second))
 	default:
 		return ""
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	"nova-orphan/internal/compute"
 )
@@ -106,21 +107,23 @@ func TestTheFlagIsPutBackOnlyIfNobodyElseCanHaveSetIt(t *testing.T) {
 		asLeft    *compute.Service
 		want      setting
 		told      string
+		age       time.Duration
 	}{
-		{"as it was left", down, up, down, was(down, same), up, ""},
-		{"written since", down, up, down, was(down, "2026-01-29T13:42:01.000000"), down, "compute service set --up h nova-compute"},
-		{"not known how it was left", down, up, down, nil, down, "compute service set --up h nova-compute"},
-		{"no time is known", down, up, down, &compute.Service{ForcedDown: true}, down, "did not come to write down"},
-		{"another flag was left", down, up, down, was(up, same), down, "was written"},
-		{"back already, and written since", up, up, down, was(down, "2026-01-29T13:42:01.000000"), up, ""},
-		{"back already, and not known how it was left", up, up, down, nil, up, ""},
-		{"taken away, and as it was left", up, down, up, was(up, same), down, ""},
-		{"taken away, and written since", up, down, up, was(up, "2026-01-29T13:42:01.000000"), up, "compute service set --down h nova-compute"},
-		{"the status goes back without the flag", off, up, off, nil, down, "--up"},
-		{"the status only", off, down, off, nil, down, ""},
+		{name: "as it was left", now: down, was: up, left: down, asLeft: was(down, same), want: up, age: longAgo},
+		{"X9 as it was left, long ago", down, up, down, was(down, same), down, "who has fenced the host since wrote nothing", longAgo + time.Second},
+		{"written since", down, up, down, was(down, "2026-01-29T13:42:01.000000"), down, "compute service set --up h nova-compute", 0},
+		{"not known how it was left", down, up, down, nil, down, "compute service set --up h nova-compute", 0},
+		{"no time is known", down, up, down, &compute.Service{ForcedDown: true}, down, "did not come to write down", 0},
+		{"another flag was left", down, up, down, was(up, same), down, "was written", 0},
+		{"back already, and written since", up, up, down, was(down, "2026-01-29T13:42:01.000000"), up, "", 0},
+		{"back already, and not known how it was left", up, up, down, nil, up, "", 0},
+		{"taken away, and as it was left", up, down, up, was(up, same), down, "", 0},
+		{"taken away, and written since", up, down, up, was(up, "2026-01-29T13:42:01.000000"), up, "compute service set --down h nova-compute", 0},
+		{"the status goes back without the flag", off, up, off, nil, down, "--up", 0},
+		{"the status only", off, down, off, nil, down, "", 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got, told, err := restored(serviceOf(test.now), record{Before: test.was, ChangedTo: test.left, Left: test.asLeft})
+			got, told, err := restored(serviceOf(test.now), record{Before: test.was, ChangedTo: test.left, Left: test.asLeft, age: test.age})
 			if got != test.want || err != nil || (told == "") != (test.told == "") || !strings.Contains(told, test.told) {
 				t.Errorf("got %+v, %q, %v", got, told, err)
 			}

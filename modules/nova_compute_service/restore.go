@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/tidwall/gjson"
 
@@ -24,6 +25,7 @@ func (t *task) readBackup(service compute.Service) (from record, err error) {
 	if err = backup.Read(t.BackupFile, name, folder, &from); err != nil {
 		return from, err
 	}
+	from.age = time.Since(from.LeftAt)
 	if from.Service.ID != service.ID {
 		return from, fmt.Errorf("read the backup: %s is that of the service %s on %s (%s), not of %s on %s (%s)",
 			t.BackupFile, from.Service.Binary, from.Service.Host, from.Service.ID, service.Binary, service.Host, service.ID)
@@ -56,6 +58,7 @@ func (t *task) listLeft(ctx context.Context) error {
 		if err = backup.Read(file, name, t.InstanceUUID, &run.record); err != nil {
 			return err
 		}
+		run.age = time.Since(run.LeftAt)
 		runs = append(runs, run)
 	}
 	var now []compute.Service

@@ -21,6 +21,7 @@ func (t *task) do(ctx context.Context) (ansible.Answer, error) {
 	if t.State == released {
 		return reply, t.release(ctx, reply)
 	}
+	t.memory = memory{}
 	e, err := t.read(ctx)
 	reply.tell(e, t.Instance)
 	if err != nil {
