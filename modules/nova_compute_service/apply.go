@@ -57,6 +57,8 @@ func (t *task) read(ctx context.Context) (*compute.Service, error) {
 	if err != nil {
 		return nil, err
 	}
+	exists := len(found) > 0
+	t.reply.Exists = &exists
 	var all []compute.Service
 	if len(found) == 0 {
 		if all, err = t.nova.Services(ctx, t.Binary, ""); err != nil {

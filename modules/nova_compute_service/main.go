@@ -115,6 +115,8 @@ type answer struct {
 	// Service is what Nova has now, ServiceBefore what it had.
 	Service       *compute.Service `json:"service"`
 	ServiceBefore *compute.Service `json:"service_before"`
+	// Exists is nil if Nova could not be asked.
+	Exists *bool `json:"exists,omitempty"`
 	// Servers are those on the host; nil if that was not asked.
 	Servers *compute.Count `json:"servers,omitempty"`
 	// InProgress is nil if that was not asked.
