@@ -100,6 +100,7 @@ oldest: export ANSIBLE_COLLECTIONS_PATH = $(wildcard $(CURDIR)/.cache/newest/lib
 oldest: $(OLDEST) $(NEWEST) build ## scenarios with the oldest ansible-core, and without molecule
 	molecule/run connections
 	molecule/run stuck
+	molecule/run hostless
 
 demo: ## purge a real orphan on a real cloud, and show it
 	@$(MAKE) --no-print-directory setup $(NEWEST) build
