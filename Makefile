@@ -20,6 +20,8 @@ ALL       := $(notdir $(patsubst %/molecule.yml,%,$(wildcard molecule/*/molecule
 LONG      := deleted_flavor failed_migration killed no_mapping volume_boot
 # What the oldest ansible-core runs, without molecule: the newest need not run it again.
 OLD       := connections stuck
+# What both run: they differ in what they make of a host that is none.
+BOTH      := hostless
 SCENARIOS := $(filter-out $(LONG) $(OLD),$(ALL))
 
 .PHONY: help setup build test test-fakes test-boot nightly minimal demo bench lint unit contract contract-placement contract-compute contract-database contract-hypervisor molecule molecule-long oldest fuzz clean lab-image lab-up lab-down lab-status lab-ssh
@@ -120,7 +122,7 @@ molecule-long: molecule ## the scenarios that `make test` has no time for
 oldest: export PATH := $(CURDIR)/.cache/oldest/bin:$(PATH)
 oldest: export ANSIBLE_COLLECTIONS_PATH = $(wildcard $(CURDIR)/.cache/newest/lib/python3*/site-packages)
 oldest: $(OLDEST) $(NEWEST) build ## scenarios with the oldest ansible-core, and without molecule
-	@for scenario in $(OLD); do tools/timed "oldest $$scenario" molecule/run $$scenario; done
+	@for scenario in $(OLD) $(BOTH); do tools/timed "oldest $$scenario" molecule/run $$scenario; done
 
 demo: ## purge a real orphan on a real cloud, and show it
 	@$(MAKE) --no-print-directory setup $(NEWEST) build
