@@ -16,8 +16,8 @@ GOLANGCI  := 2.15.0
 NEWEST    := .cache/newest/.done
 OLDEST    := .cache/oldest/.done
 ALL       := $(notdir $(patsubst %/molecule.yml,%,$(wildcard molecule/*/molecule.yml)))
-# A purge that is killed at every step, and most of the real causes: together they take as long as half of the others.
-LONG      := deleted_flavor failed_migration killed no_mapping volume_boot
+# A purge that is killed at every step, a host that counts as down, and most of the real causes: together they take as long as half of the others.
+LONG      := deleted_flavor failed_migration forced_down killed no_mapping volume_boot
 # What the oldest ansible-core runs, without molecule: the newest need not run it again.
 OLD       := connections stuck
 # What both run: they differ in what they make of a host that is none.
