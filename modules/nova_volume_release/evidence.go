@@ -120,6 +120,10 @@ func (t *task) recall() error {
 			return err
 		}
 		t.memory.add(earlier)
+		// Nova's rows may have lost a port that is somebody else's by now; what became of it is told all the same.
+		for _, port := range earlier.Ports {
+			t.seenPorts.add(port.ID)
+		}
 	}
 	return nil
 }

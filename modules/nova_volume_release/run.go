@@ -28,7 +28,7 @@ func (t *task) do(ctx context.Context) (ansible.Answer, error) {
 		return reply, err
 	}
 	reply.Remains = inventory(e, t.parameters)
-	if t.State == saved && len(e.volumes)+len(e.ports) > 0 && !t.call.Check {
+	if t.State == saved && len(e.volumes)+len(e.ports)+len(e.formerPorts) > 0 && !t.call.Check {
 		err = t.save(reply, e, plan{})
 	}
 	return reply, err
