@@ -48,15 +48,17 @@ type reap struct {
 
 // volumeFate is of one row of block_device_mapping.
 type volumeFate struct {
-	MappingID    int64    `json:"mapping_id"`
-	VolumeID     string   `json:"volume_id"`
-	Name         string   `json:"name"`
-	Status       string   `json:"status"`
-	AttachmentID string   `json:"attachment_id"`
-	AttachedTo   []string `json:"attached_to"`
-	Fate         string   `json:"fate"`
-	Disarmed     bool     `json:"disarmed"`
-	Why          string   `json:"why"`
+	MappingID int64 `json:"mapping_id"`
+	// MappingDeleted says that the row is deleted, so that only the reap reads it.
+	MappingDeleted bool     `json:"mapping_deleted"`
+	VolumeID       string   `json:"volume_id"`
+	Name           string   `json:"name"`
+	Status         string   `json:"status"`
+	AttachmentID   string   `json:"attachment_id"`
+	AttachedTo     []string `json:"attached_to"`
+	Fate           string   `json:"fate"`
+	Disarmed       bool     `json:"disarmed"`
+	Why            string   `json:"why"`
 }
 
 // portFate is of a port of the info cache, or of one that Neutron gives to the instance.
@@ -93,7 +95,7 @@ func foreseeReap(instance string, mappings []nova.Mapping, cached []nova.Port, h
 }
 
 func (r *reap) volume(instance string, m nova.Mapping, volume *heldVolume, preserve bool) {
-	told := volumeFate{MappingID: m.ID, VolumeID: m.VolumeID, AttachmentID: m.AttachmentID, AttachedTo: []string{}, Fate: fateGone}
+	told := volumeFate{MappingID: m.ID, MappingDeleted: m.Deleted, VolumeID: m.VolumeID, AttachmentID: m.AttachmentID, AttachedTo: []string{}, Fate: fateGone}
 	if volume == nil {
 		r.Volumes = append(r.Volumes, told)
 		return
