@@ -97,6 +97,16 @@ func TestWhatTheReapDoesToAVolume(t *testing.T) {
 	}
 }
 
+// Nova's own delete reads the living rows only, so that a caller must know which they are.
+func TestADisarmedRowSaysWhetherItIsDeleted(t *testing.T) {
+	mappings := []nova.Mapping{{ID: 7, VolumeID: "v", Detaches: true}, {ID: 8, VolumeID: "v", Detaches: true, Deleted: true, GivenBack: true}}
+	volumes := map[string]*heldVolume{"v": held("in-use", "a2:"+rival)}
+	got := foreseeReap(uuid, mappings, nil, holdings{volumes: volumes}, false).Volumes
+	if len(got) != 2 || !got[0].Disarmed || !got[1].Disarmed || got[0].MappingDeleted || !got[1].MappingDeleted {
+		t.Errorf("got %+v", got)
+	}
+}
+
 func TestARowThatMakesNobodyDoAnythingIsNotAskedAbout(t *testing.T) {
 	if r := foreseeReap(uuid, []nova.Mapping{{ID: 7, VolumeID: "v"}}, nil, holdings{}, true); len(r.Volumes) > 0 || !r.disarm.Empty() {
 		t.Errorf("got %+v", r)
