@@ -46,9 +46,9 @@ for (_, instance, vifs, disks), _ in self.driver.destroy.call_args_list:
     print(instance.uuid, 'disconnected', sorted(disk.volume_id for disk in disks['block_device_mapping']))
 `
 
-// theater has instances in databases of its own, with volumes and ports of the real
+// reapLab has instances in databases of its own, with volumes and ports of the real
 // services. Those are made once: to make a volume takes longer than all else.
-type theater struct {
+type reapLab struct {
 	*novalab.Databases
 	*cinderlab.Lab
 	ports *neutronlab.Lab
@@ -61,7 +61,7 @@ type theater struct {
 	backup  string
 }
 
-func newTheater(t *testing.T) *theater {
+func newReapLab(t *testing.T) *reapLab {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	t.Cleanup(cancel)
@@ -73,13 +73,13 @@ func newTheater(t *testing.T) *theater {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &theater{Databases: novalab.New(t), Lab: cinderlab.New(t), ports: neutronlab.New(t, network), t: t, rival: openstacktest.UUID(), backup: t.TempDir()}
+	s := &reapLab{Databases: novalab.New(t), Lab: cinderlab.New(t), ports: neutronlab.New(t, network), t: t, rival: openstacktest.UUID(), backup: t.TempDir()}
 	s.conf = s.RealConf(t, "cell0")
 	return s
 }
 
 // scene is another instance, without volumes.
-func (s *theater) scene() {
+func (s *reapLab) scene() {
 	s.t.Helper()
 	s.uuid = openstacktest.UUID()
 	s.NewInstance(s.t, s.uuid)
@@ -88,7 +88,7 @@ func (s *theater) scene() {
 }
 
 // row is Nova's record of a volume; detached is how it looks after its owner detached it.
-func (s *theater) row(volume, attachment string, detached, destroy bool) {
+func (s *reapLab) row(volume, attachment string, detached, destroy bool) {
 	s.t.Helper()
 	id := novalab.Insert(s.t, s.Cell1, "block_device_mapping", map[string]any{
 		"instance_uuid": s.uuid, "uuid": openstacktest.UUID(), "deleted": 0, "source_type": "volume", "destination_type": "volume", "volume_id": volume,
@@ -103,7 +103,7 @@ func (s *theater) row(volume, attachment string, detached, destroy bool) {
 }
 
 // cache writes the info cache, of ports that a user made.
-func (s *theater) cache(ports ...string) {
+func (s *reapLab) cache(ports ...string) {
 	s.t.Helper()
 	var vifs []string
 	for _, port := range ports {
@@ -114,7 +114,7 @@ func (s *theater) cache(ports ...string) {
 }
 
 // attached says to whom a volume is attached.
-func (s *theater) attached(volume string) string {
+func (s *reapLab) attached(volume string) string {
 	s.t.Helper()
 	list := []string{}
 	for _, a := range s.Ask(http.MethodGet, "attachments?all_tenants=1&volume_id="+volume, nil).Get("attachments.#.instance").Array() {
@@ -125,7 +125,7 @@ func (s *theater) attached(volume string) string {
 }
 
 func TestTheReapTakesNothingThatIsNotTheInstancesAnyMore(t *testing.T) {
-	s := newTheater(t)
+	s := newReapLab(t)
 	// The owner's, a server's of today, and two of the instance.
 	free, theirs, mine, own := s.Volume(false), s.Volume(false), s.Volume(false), s.Volume(false)
 	s.Attach(theirs, s.rival)
@@ -147,7 +147,7 @@ func TestTheReapTakesNothingThatIsNotTheInstancesAnyMore(t *testing.T) {
 	}
 }
 
-func (s *theater) broken(free, theirs, mine string) (kept, taken string) {
+func (s *reapLab) broken(free, theirs, mine string) (kept, taken string) {
 	s.scene()
 	s.deleted = append(s.deleted, s.uuid)
 	s.row(mine, s.Attach(mine, s.uuid), false, true)
@@ -186,7 +186,7 @@ func (s *theater) broken(free, theirs, mine string) (kept, taken string) {
 	return kept, taken
 }
 
-func (s *theater) reap(free, theirs, mine, own, kept, taken string) {
+func (s *reapLab) reap(free, theirs, mine, own, kept, taken string) {
 	output, err := exec.Command("python3", append([]string{"-c", reaper, s.RealConf(s.t, "cell1")}, s.deleted...)...).CombinedOutput()
 	if err != nil {
 		s.t.Fatalf("nova's reaper: %v: %s", err, output)
@@ -210,7 +210,7 @@ func (s *theater) reap(free, theirs, mine, own, kept, taken string) {
 }
 
 // expect compares the volumes' states and whose they are.
-func (s *theater) expect(volumes map[string]string) {
+func (s *reapLab) expect(volumes map[string]string) {
 	s.t.Helper()
 	for volume, want := range volumes {
 		if got := s.Status(volume) + " " + s.attached(volume); got != want {
@@ -219,7 +219,7 @@ func (s *theater) expect(volumes map[string]string) {
 	}
 }
 
-func (s *theater) preserved(free, own string) {
+func (s *reapLab) preserved(free, own string) {
 	s.scene()
 	s.deleted = append(s.deleted, s.uuid)
 	s.row(own, s.Attach(own, s.uuid), false, true)
@@ -233,7 +233,7 @@ func (s *theater) preserved(free, own string) {
 	}
 }
 
-func (s *theater) deletedBefore(free string) {
+func (s *reapLab) deletedBefore(free string) {
 	s.scene()
 	s.deleted = append(s.deleted, s.uuid)
 	if answer := call(s.t, s.conf, s.backup, s.uuid, false, nil); answer.Get("failed").Bool() {
@@ -249,7 +249,7 @@ func (s *theater) deletedBefore(free string) {
 	}
 }
 
-func (s *theater) restored(detached, moved string) {
+func (s *reapLab) restored(detached, moved string) {
 	s.scene()
 	s.row(detached, openstacktest.UUID(), true, true)
 	attachment := s.Attach(moved, s.uuid)
