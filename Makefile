@@ -92,7 +92,7 @@ CHOICE   = -short -skip='^(TestTheModuleAsAnsibleCallsIt$$|TestNoFault)'
 CONTRACT = tools/figures go test -v -count=1 -timeout=30m $(CHOICE) -tags=lab,$(TAGS) -exec='$(CURDIR)/tools/lab-exec $(1)'
 
 contract-placement:
-	@$(call CONTRACT,controller) ./internal/placement ./internal/nova ./internal/cinder ./internal/neutron ./modules/placement_allocation ./modules/nova_volume_release
+	@$(call CONTRACT,controller) ./internal/osloconf ./internal/placement ./internal/nova ./internal/cinder ./internal/neutron ./modules/placement_allocation ./modules/nova_volume_release
 
 # One after the other: each forces compute1 down for a moment.
 contract-compute: contract-placement

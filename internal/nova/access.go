@@ -31,10 +31,16 @@ func FromConf(path string, secret func(...string)) (Access, error) {
 	if err != nil {
 		return Access{}, err
 	}
-	access := Access{base: conf.Get("database", "connection"), secret: secret}
-	connection := conf.Get("api_database", "connection")
+	connection, err := conf.Get("api_database", "connection")
+	if err != nil {
+		return Access{}, err
+	}
 	if connection == "" {
 		return Access{}, fmt.Errorf("find Nova's databases: %s has no [api_database]connection: a controller's configuration has one, a compute host's has not", path)
+	}
+	access := Access{secret: secret}
+	if access.base, err = conf.Get("database", "connection"); err != nil {
+		return Access{}, err
 	}
 	if access.api, err = parseURL(connection, secret); err != nil {
 		return Access{}, fmt.Errorf("read [api_database]connection of %s: %w", path, err)

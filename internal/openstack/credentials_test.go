@@ -188,6 +188,7 @@ func TestCredentialsThatCannotBeReadAreOneClearLine(t *testing.T) {
 		{"a value in auth that is no text", Auth{Auth: map[string]any{"auth_url": "http://k", "password": map[string]any{"x": "hunter2"}}}, nil, "", "argument 'auth' takes texts"},
 		{"a certificate that is not there", Auth{Auth: map[string]any{"auth_url": "http://k"}, CACert: "/no/such/ca.pem"}, nil, "", "/no/such/ca.pem"},
 		{"the nova.conf of a compute host", Auth{NovaConf: write(t, "nova.conf", "[DEFAULT]\nhost = x\n")}, nil, "", "neither [placement] nor [keystone_authtoken] has an auth_url"},
+		{"a nova.conf that refers to nothing", Auth{NovaConf: write(t, "nova.conf", "[placement]\nauth_url = http://k\npassword = pa$hunter2\n")}, nil, "", "read [placement]password of /"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Setenv("OS_CLIENT_CONFIG_FILE", test.clouds)

@@ -1,6 +1,7 @@
 package openstack
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -19,41 +20,32 @@ func fromNovaConf(path string) (source, error) {
 		return source{}, err
 	}
 	for _, section := range []string{"placement", "keystone_authtoken"} {
-		found, ok := fromSection(config, path, section)
-		if !ok {
-			continue
+		if found, err := fromSection(config, path, section); err != nil || found.entry != nil {
+			return found, err
 		}
-		if section == "placement" {
-			found.interfaces = interfacesOf(config, section)
-		}
-		return found, nil
 	}
 	return source{}, fmt.Errorf("read credentials from %s: neither [placement] nor [keystone_authtoken] has an auth_url: is it the nova.conf of a controller?", path)
 }
 
-// interfacesOf are tried in this order (keystoneauth1/loading/adapter.py; the default is Nova's,
-// nova/conf/utils.py).
-func interfacesOf(config osloconf.Config, section string) []string {
-	if names := config.Get(section, "valid_interfaces"); names != "" {
-		return strings.FieldsFunc(names, func(r rune) bool { return r == ',' || r == ' ' })
+// fromSection takes the credentials of a section; the source has no entry where there is no auth_url.
+func fromSection(config osloconf.Config, path, section string) (found source, err error) {
+	get := func(section, option string) string {
+		value, failure := config.Get(section, option)
+		err = cmp.Or(err, failure)
+		return value
 	}
-	return []string{"internal", "public"}
-}
-
-func fromSection(config osloconf.Config, path, section string) (source, bool) {
-	credentials := section
 	// keystoneauth lets a section point to another one for all but its endpoint.
-	if other := config.Get(section, "auth_section"); other != "" {
-		credentials = other
+	credentials := cmp.Or(get(section, "auth_section"), section)
+	if get(credentials, "auth_url") == "" {
+		return source{}, err
 	}
-	if config.Get(credentials, "auth_url") == "" {
-		return source{}, false
+	found = source{
+		origin: fmt.Sprintf("[%s] of %s", credentials, path), region: get(section, "region_name"), authType: get(credentials, "auth_type"),
+		entry: entryFrom(func(option string) string { return get(credentials, option) }),
+		// They are tried in this order (keystoneauth1/loading/adapter.py; the default is Nova's, nova/conf/utils.py).
+		interfaces: strings.FieldsFunc(cmp.Or(get(section, "valid_interfaces"), "internal,public"), func(r rune) bool { return r == ',' || r == ' ' }),
 	}
-	return source{
-		origin: fmt.Sprintf("[%s] of %s", credentials, path), region: config.Get(section, "region_name"),
-		entry:    entryFrom(func(option string) string { return config.Get(credentials, option) }),
-		authType: config.Get(credentials, "auth_type"), interfaces: []string{"internal", "public"},
-	}, true
+	return found, err
 }
 
 // ForNetwork is the cloud as Nova sees it when it asks Neutron: with nova_conf by the account
@@ -68,11 +60,10 @@ func (c *Cloud) ForNetwork(ctx context.Context, auth Auth, secret func(...string
 	if err != nil {
 		return nil, err
 	}
-	found, ok := fromSection(config, auth.NovaConf, "neutron")
-	if !ok {
-		return c, nil
+	found, err := fromSection(config, auth.NovaConf, "neutron")
+	if err != nil || found.entry == nil {
+		return c, err
 	}
-	found.interfaces = interfacesOf(config, "neutron")
 	return connect(ctx, found, auth, secret)
 }
 
@@ -89,12 +80,13 @@ func ServiceToken(ctx context.Context, auth Auth, secret func(...string)) (strin
 	if err != nil {
 		return "", err
 	}
-	if !isTrue(config.Get("service_user", "send_service_user_token")) {
-		return "", nil
+	wanted, err := config.Get("service_user", "send_service_user_token")
+	if err != nil || !isTrue(wanted) {
+		return "", err
 	}
-	found, ok := fromSection(config, auth.NovaConf, "service_user")
-	if !ok {
-		return "", nil
+	found, err := fromSection(config, auth.NovaConf, "service_user")
+	if err != nil || found.entry == nil {
+		return "", err
 	}
 	cloud, err := connect(ctx, found, auth, secret)
 	if err != nil {

@@ -187,7 +187,15 @@ func TestACellOrAPlacementThatCannotBeReadIsAFailure(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		conf := s.conf(t, real.Get("api_database", "connection"), real.Get("database", "connection"))
+		api, err := real.Get("api_database", "connection")
+		if err != nil {
+			t.Fatal(err)
+		}
+		base, err := real.Get("database", "connection")
+		if err != nil {
+			t.Fatal(err)
+		}
+		conf := s.conf(t, api, base)
 		s.start(options{"nova_conf": conf}).Done(false)
 		const tries = 20 // more than the module and net/http make
 		for range tries {
