@@ -19,7 +19,7 @@ type Access struct {
 	// base is [database]connection, which cell mappings that are templates refer to.
 	base string
 	// login replaces the account of the cell mappings; nil leaves it.
-	login *mysql.Config
+	login clientOptions
 	// secret learns every password that is read.
 	secret func(...string)
 }
@@ -42,7 +42,11 @@ func FromConf(path string, secret func(...string)) (Access, error) {
 	if access.base, err = conf.Get("database", "connection"); err != nil {
 		return Access{}, err
 	}
-	if access.api, err = parseURL(connection, secret); err != nil {
+	options, err := parseURL(connection, secret)
+	if err == nil {
+		access.api, err = options.config()
+	}
+	if err != nil {
 		return Access{}, fmt.Errorf("read [api_database]connection of %s: %w", path, err)
 	}
 	return access, nil
@@ -59,17 +63,12 @@ func (a Access) cell(connection string) (*mysql.Config, error) {
 			return nil, err
 		}
 	}
-	config, err := parseURL(connection, a.secret)
+	options, err := parseURL(connection, a.secret)
 	if err != nil {
 		return nil, err
 	}
-	if a.login == nil {
-		return config, nil
+	if a.login != nil {
+		options = options.withAccount(a.login)
 	}
-	config.User, config.Passwd, config.TLS = a.login.User, a.login.Passwd, nil
-	if a.login.TLS != nil && config.Net == "tcp" {
-		config.TLS = a.login.TLS.Clone()
-		config.TLS.ServerName = hostOf(config.Addr)
-	}
-	return config, nil
+	return options.config()
 }

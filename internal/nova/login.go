@@ -1,18 +1,14 @@
 package nova
 
 import (
-	"crypto/tls"
-	"crypto/x509"
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
-
-	"github.com/go-sql-driver/mysql"
 )
 
 // Login is an account for all of Nova's databases, in community.mysql's terms.
@@ -33,130 +29,87 @@ type Login struct {
 // FromLogin gives the access with an account: the API database on its host, and
 // the cells' databases on the hosts of their mappings.
 func FromLogin(login Login, secret func(...string)) (Access, error) {
-	options, err := login.optionFile()
+	options, err := login.options()
 	if err != nil {
 		return Access{}, err
 	}
-	set := func(into *string, value string) {
-		if value != "" {
-			*into = value
-		}
-	}
-	set(&options.user, login.User)
-	set(&options.password, login.Password)
-	set(&options.caCert, login.CACert)
-	if login.Host != "" {
-		// The socket of an option file is this machine's.
-		options.host, options.socket = login.Host, ""
-	}
-	set(&options.socket, login.Socket)
-	if login.Port != 0 {
-		options.port = strconv.Itoa(login.Port)
-	}
-	secret(options.password)
+	secret(options["password"])
 	config, err := options.config()
 	if err != nil {
-		return Access{}, err
+		return Access{}, fmt.Errorf("read the account for Nova's databases: %w", err)
 	}
-	if config.DBName = login.Database; config.DBName == "" {
-		config.DBName = "nova_api"
-	}
-	return Access{api: config, login: config, secret: secret}, nil
+	return Access{api: config, login: options, secret: secret}, nil
 }
 
-func (l Login) optionFile() (clientOptions, error) {
-	if l.ConfigFile != "" {
-		return readOptionFile(l.ConfigFile, "client")
+// options are those of the task, and then those of the option file.
+func (l Login) options() (clientOptions, error) {
+	options := clientOptions{
+		"host": l.Host, "user": l.User, "password": l.Password, "unix_socket": l.Socket, "database": cmp.Or(l.Database, "nova_api"),
 	}
-	home, err := os.UserHomeDir()
+	if l.Port != 0 {
+		options["port"] = strconv.Itoa(l.Port)
+	}
+	if l.CACert != "" {
+		options["ssl_ca"] = l.CACert
+	}
+	path := l.ConfigFile
+	if path == "" {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return options, nil //nolint:nilerr // without a home there is no ~/.my.cnf
+		}
+		path = filepath.Join(home, ".my.cnf")
+	}
+	file, err := readOptionFile(path, "client")
 	if err != nil {
-		return clientOptions{}, nil //nolint:nilerr // without a home there is no ~/.my.cnf
+		if l.ConfigFile == "" && errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
+		return options, err
 	}
-	options, err := readOptionFile(filepath.Join(home, ".my.cnf"), "client")
-	if errors.Is(err, fs.ErrNotExist) {
-		return clientOptions{}, nil
+	if l.Host != "" {
+		// The socket of an option file is this machine's.
+		delete(file, "unix_socket")
 	}
-	return options, err
+	options.fill(file)
+	return options, nil
 }
 
-// clientOptions is what a client of MySQL has to know.
-type clientOptions struct {
-	user, password, host, port, socket, caCert string
-}
+// fileOptions are the names of an option file for what PyMySQL calls otherwise.
+var fileOptions = map[string]string{"socket": "unix_socket", "ssl_verify_server_cert": "ssl_verify_identity"}
 
-// readOptionFile reads one group of a MySQL option file. Includes are not followed.
+// readOptionFile reads one group of a MySQL option file, as PyMySQL does with Python's
+// configparser (pymysql/optionfile.py); as for MySQL, '_' and '-' are one, and the MariaDB
+// client's ssl and ssl-verify-server-cert count. osloconf's reader is of no use for it:
+// there a value-less option is an error, and an indented line continues the one before.
+// Includes are not followed.
 func readOptionFile(path, group string) (clientOptions, error) {
 	content, err := os.ReadFile(path)
 	if err != nil {
-		return clientOptions{}, fmt.Errorf("read option file: %w", err)
+		return nil, fmt.Errorf("read option file: %w", err)
 	}
-	var options clientOptions
-	known := map[string]*string{
-		"user": &options.user, "password": &options.password, "host": &options.host,
-		"port": &options.port, "socket": &options.socket, "ssl-ca": &options.caCert,
-	}
+	options := clientOptions{}
 	current := ""
 	for line := range strings.Lines(string(content)) {
 		line = strings.TrimSpace(line)
 		if strings.HasPrefix(line, "[") {
 			current = strings.Trim(line, "[] ")
+		}
+		if current != group || line == "" || strings.ContainsRune("[#;!", rune(line[0])) {
 			continue
 		}
-		name, value, _ := strings.Cut(line, "=")
-		into := known[strings.ReplaceAll(strings.TrimSpace(name), "_", "-")]
-		if current != group || into == nil {
-			continue
+		name, value, hasValue := line, "", false
+		if at := strings.IndexAny(line, "=:"); at >= 0 {
+			name, value, hasValue = line[:at], strings.TrimSpace(line[at+1:]), true
 		}
-		value = strings.TrimSpace(value)
-		if quote := value; len(quote) > 1 && (quote[0] == '"' || quote[0] == '\'') && quote[len(quote)-1] == quote[0] {
-			value = quote[1 : len(quote)-1]
+		if len(value) > 1 && (value[0] == '"' || value[0] == '\'') && value[len(value)-1] == value[0] {
+			value = value[1 : len(value)-1]
 		}
-		*into = value
+		name = strings.ReplaceAll(strings.ToLower(strings.TrimSpace(name)), "-", "_")
+		if !hasValue && isSecurity(name) {
+			value = "true"
+		}
+		options[cmp.Or(fileOptions[name], name)] = value
 	}
 	return options, nil
-}
-
-func (o clientOptions) config() (*mysql.Config, error) {
-	config := mysql.NewConfig()
-	config.User, config.Passwd = o.user, o.password
-	if o.socket != "" {
-		config.Net, config.Addr = "unix", o.socket
-		return config, nil
-	}
-	host, port := o.host, o.port
-	if host == "" {
-		host = "localhost"
-	}
-	if port == "" {
-		port = "3306"
-	}
-	if number, err := strconv.ParseUint(port, 10, 16); err != nil || number == 0 {
-		return nil, fmt.Errorf("the port of the database is not a number from 1 to 65535: %q", port)
-	}
-	config.Net, config.Addr = "tcp", net.JoinHostPort(host, port)
-	if o.caCert == "" {
-		return config, nil
-	}
-	pem, err := os.ReadFile(o.caCert)
-	if err != nil {
-		return nil, fmt.Errorf("read the database's CA certificate: %w", err)
-	}
-	config.TLS = &tls.Config{RootCAs: x509.NewCertPool(), ServerName: host, MinVersion: tls.VersionTLS12}
-	if !config.TLS.RootCAs.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("read the database's CA certificate: %s has no certificate in it", o.caCert)
-	}
-	return config, nil
-}
-
-// trustAnyName keeps the check of the certificate's chain, but not of its name.
-func trustAnyName(config *tls.Config) {
-	config.InsecureSkipVerify = true
-	config.VerifyConnection = func(state tls.ConnectionState) error {
-		intermediates := x509.NewCertPool()
-		for _, certificate := range state.PeerCertificates[1:] {
-			intermediates.AddCert(certificate)
-		}
-		_, err := state.PeerCertificates[0].Verify(x509.VerifyOptions{Roots: config.RootCAs, Intermediates: intermediates})
-		return err
-	}
 }

@@ -26,7 +26,11 @@ func TestACACertificateIsWhatTheServerIsCheckedWith(t *testing.T) {
 		{"another name", "mysql://nova@db.internal/nova?ssl_ca=" + own, false},
 		{"another name, which is not to be checked", "mysql://nova@db.internal/nova?ssl_check_hostname=false&ssl_ca=" + own, true},
 	} {
-		config, err := parseURL(test.url, func(...string) {})
+		options, err := parseURL(test.url, func(...string) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		config, err := options.config()
 		if err != nil {
 			t.Fatal(err)
 		}

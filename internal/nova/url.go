@@ -1,15 +1,13 @@
 package nova
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
-	"net"
-	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/go-sql-driver/mysql"
 )
 
 // urlForm is the form of a database URL as SQLAlchemy reads it
@@ -20,57 +18,49 @@ var urlForm = regexp.MustCompile(`^([\w+]+)://` +
 	`(?:\[([^/?]+)\]|([^/:?]*))(?::([^/?]*))?` +
 	`(?:/([^?]*))?(?:\?(.*))?$`)
 
-// parseURL reads a SQLAlchemy URL. Its errors never quote it, since it holds a
-// password. Query keys that mean nothing here are ignored, charset among them.
-func parseURL(text string, secret func(...string)) (*mysql.Config, error) {
-	parts := urlForm.FindStringSubmatch(strings.TrimSpace(text))
+// parseURL reads a SQLAlchemy URL as its dialects for PyMySQL and mysqlclient do
+// (sqlalchemy/dialects/mysql/mysqldb.py create_connect_args): what the query says goes
+// before what is before it, and both before an option file. Its errors never quote the
+// URL, since it holds a password. Query keys that mean nothing here are ignored, charset
+// among them.
+func parseURL(text string, secret func(...string)) (clientOptions, error) {
+	parts := urlForm.FindStringSubmatch(text)
 	if parts == nil {
 		return nil, errors.New("it is not a database URL like mysql+pymysql://USER:PASSWORD@HOST/DATABASE")
 	}
 	secret(parts[3])
-	dialect, _, _ := strings.Cut(parts[1], "+")
-	if dialect != "mysql" && dialect != "mariadb" {
-		return nil, fmt.Errorf("%s is not supported: only MySQL and MariaDB are", dialect)
+	// The rest of such a password would be taken for a host, and told as one.
+	if strings.Contains(strings.Join(parts[4:], ""), "@") {
+		return nil, errors.New("an '@' in its password or after it is to be written %40")
 	}
-	query, err := url.ParseQuery(parts[8])
-	if err != nil {
-		return nil, errors.New("the part of its database URL after the question mark is malformed")
+	dialect, driver, _ := strings.Cut(parts[1], "+")
+	if dialect != "mysql" && dialect != "mariadb" || !slices.Contains([]string{"", "pymysql", "mysqldb"}, driver) {
+		return nil, fmt.Errorf("%s is not supported: only MySQL and MariaDB by PyMySQL or mysqlclient are", parts[1])
 	}
-	var options clientOptions
-	if file := query.Get("read_default_file"); file != "" {
-		group := query.Get("read_default_group")
-		if group == "" {
-			group = "client"
+	options := clientOptions{}
+	for pair := range strings.SplitSeq(parts[8], "&") {
+		name, value, _ := strings.Cut(strings.ReplaceAll(pair, "+", " "), "=")
+		if name = unquote(name); options[name] != "" {
+			return nil, fmt.Errorf("its database URL has %s twice", name)
 		}
-		if options, err = readOptionFile(file, group); err != nil {
+		options[name] = unquote(value)
+	}
+	options.fill(clientOptions{
+		"user": unquote(parts[2]), "password": unquote(parts[3]), "host": parts[4] + parts[5], "port": parts[6], "database": parts[7],
+	})
+	file, group := options["read_default_file"], options["read_default_group"]
+	if file != "" || group != "" {
+		more, err := readOptionFile(cmp.Or(file, "/etc/my.cnf"), cmp.Or(group, "client"))
+		if err != nil {
 			return nil, err
 		}
-		secret(options.password)
+		options.fill(more)
 	}
-	set := func(into *string, value string) {
-		if value != "" {
-			*into = value
-		}
-	}
-	set(&options.user, unquote(parts[2]))
-	set(&options.password, unquote(parts[3]))
-	set(&options.host, parts[4]+parts[5])
-	set(&options.port, parts[6])
-	set(&options.socket, query.Get("unix_socket"))
-	set(&options.caCert, query.Get("ssl_ca"))
-	secret(options.password)
-	config, err := options.config()
-	if err != nil {
-		return nil, err
-	}
-	if config.DBName = parts[7]; config.DBName == "" {
+	secret(options["password"])
+	if options["database"] == "" {
 		return nil, errors.New("its database URL names no database")
 	}
-	// PyMySQL compares the host name unless it is told not to (pymysql/connections.py _create_ssl_ctx).
-	if check := query.Get("ssl_check_hostname"); config.TLS != nil && strings.EqualFold(check, "false") {
-		trustAnyName(config.TLS)
-	}
-	return config, nil
+	return options, nil
 }
 
 // unquote decodes as Python's urllib.parse.unquote does: '+' stays, and what is
@@ -150,12 +140,4 @@ func account(netloc string) map[string]string {
 		values["port"] = port
 	}
 	return values
-}
-
-func hostOf(address string) string {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return address
-	}
-	return host
 }

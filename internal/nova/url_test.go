@@ -1,60 +1,10 @@
 package nova
 
 import (
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 )
-
-func TestADatabaseURLIsReadAsSQLAlchemyReadsIt(t *testing.T) {
-	for _, test := range []struct{ name, url, want string }{
-		{"usual", "mysql+pymysql://nova:pw@db/nova?charset=utf8", "nova pw tcp db:3306 nova"},
-		{"with a port", "mysql+pymysql://nova:pw@db:3307/nova", "nova pw tcp db:3307 nova"},
-		{"plain dialect", "mysql://nova:pw@db/nova", "nova pw tcp db:3306 nova"},
-		{"mysqldb", "mysql+mysqldb://nova:pw@db/nova", "nova pw tcp db:3306 nova"},
-		{"mariadb", "mariadb+pymysql://nova:pw@db/nova", "nova pw tcp db:3306 nova"},
-		{"percent-encoded", "mysql+pymysql://no%40va:p%40s%2Fs%25w%3Ard@db/nova", "no@va p@s/s%w:rd tcp db:3306 nova"},
-		{"a plus is a plus", "mysql+pymysql://nova:a+b@db/nova", "nova a+b tcp db:3306 nova"},
-		{"a percent sign that is no escape", "mysql+pymysql://nova:100%@db/nova", "nova 100% tcp db:3306 nova"},
-		{"encoded UTF-8", "mysql+pymysql://nova:%C3%A9@db/nova", "nova \u00e9 tcp db:3306 nova"},
-		{"special characters not encoded", "mysql+pymysql://nova:a/b#c?d:e@db/nova", "nova a/b#c?d:e tcp db:3306 nova"},
-		{"no password", "mysql+pymysql://root@localhost/nova", "root  tcp localhost:3306 nova"},
-		{"an empty password", "mysql+pymysql://root:@localhost/nova", "root  tcp localhost:3306 nova"},
-		{"no account", "mysql+pymysql://db/nova", "  tcp db:3306 nova"},
-		{"IPv6", "mysql+pymysql://nova:pw@[2001:db8::1]:3307/nova", "nova pw tcp [2001:db8::1]:3307 nova"},
-		{"IPv6 without a port", "mysql+pymysql://nova:pw@[::1]/nova", "nova pw tcp [::1]:3306 nova"},
-		{"a socket", "mysql+pymysql://root@localhost/nova?unix_socket=/run/mysqld/mysqld.sock", "root  unix /run/mysqld/mysqld.sock nova"},
-		{"an encoded socket", "mysql+pymysql://root@/nova?charset=utf8&unix_socket=%2Frun%2Fx", "root  unix /run/x nova"},
-		{"unknown keys", "mysql+pymysql://nova:pw@db/nova?plugin=x&connect_timeout=3", "nova pw tcp db:3306 nova"},
-		{"blanks around it", " mysql+pymysql://nova:pw@db/nova ", "nova pw tcp db:3306 nova"},
-		{"postgresql", "postgresql+psycopg2://nova:pw-secret@db/nova", "postgresql is not supported: only MySQL and MariaDB are"},
-		{"sqlite", "sqlite:////var/lib/nova/nova.sqlite", "sqlite is not supported: only MySQL and MariaDB are"},
-		{"no database", "mysql+pymysql://nova:pw-secret@db", "its database URL names no database"},
-		{"a port that is none", "mysql+pymysql://nova:pw-secret@db:None/nova", `the port of the database is not a number from 1 to 65535: "None"`},
-		{"no URL", "nova:pw-secret@db/nova", "it is not a database URL like mysql+pymysql://USER:PASSWORD@HOST/DATABASE"},
-		{"empty", "", "it is not a database URL like mysql+pymysql://USER:PASSWORD@HOST/DATABASE"},
-		{"a CA that is not there", "mysql+pymysql://nova:pw-secret@db/nova?ssl_ca=/no/ca.pem", "read the database's CA certificate: open /no/ca.pem: no such file or directory"},
-		{"an option file that is not there", "mysql+pymysql://nova:pw-secret@db/nova?read_default_file=/no/my.cnf", "read option file: open /no/my.cnf: no such file or directory"},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			config, err := parseURL(test.url, func(...string) {})
-			got := ""
-			if err != nil {
-				got = err.Error()
-			} else {
-				got = strings.Join([]string{config.User, config.Passwd, config.Net, config.Addr, config.DBName}, " ")
-			}
-			if got != test.want {
-				t.Errorf("got %q, want %q", got, test.want)
-			}
-			if err != nil && strings.Contains(err.Error(), "pw-secret") {
-				t.Error("the error has the password in it")
-			}
-		})
-	}
-}
 
 func TestATemplateIsFilledAsCellMappingFillsIt(t *testing.T) {
 	const all = "{scheme}|{username}|{password}|{hostname}|{port}|{path}|{query}|{fragment}"
@@ -79,15 +29,6 @@ func TestATemplateIsFilledAsCellMappingFillsIt(t *testing.T) {
 			}
 		})
 	}
-}
-
-func write(t *testing.T, content string) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "file")
-	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
 }
 
 func TestEveryPasswordThatIsReadIsSecret(t *testing.T) {
