@@ -36,7 +36,8 @@ func FromConf(path string, secret func(...string)) (Access, error) {
 		return Access{}, err
 	}
 	if connection == "" {
-		return Access{}, fmt.Errorf("find Nova's databases: %s has no [api_database]connection: a controller's configuration has one, a compute host's has not", path)
+		return Access{}, fmt.Errorf("find Nova's databases: %s has no [api_database]connection: "+
+			"a controller's configuration has one, a compute host's has not", path)
 	}
 	access := Access{secret: secret}
 	if access.base, err = conf.Get("database", "connection"); err != nil {
@@ -56,7 +57,8 @@ func FromConf(path string, secret func(...string)) (Access, error) {
 func (a Access) cell(connection string) (*mysql.Config, error) {
 	if strings.Contains(connection, "{") {
 		if a.base == "" {
-			return nil, errors.New("its database_connection is a template, and there is no [database]connection to fill it from (option nova_conf reads one)")
+			return nil, errors.New("its database_connection is a template, and there is no [database]connection to fill it from " +
+				"(option nova_conf reads one)")
 		}
 		var err error
 		if connection, err = fillTemplate(connection, a.base); err != nil {

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -37,21 +38,13 @@ func isSecurity(name string) bool {
 // withAccount is the same database by another account. What that asks of the
 // session's security is added; with a CA of its own it goes before all that was asked.
 func (o clientOptions) withAccount(login clientOptions) clientOptions {
+	security := maps.Clone(login)
+	maps.DeleteFunc(security, func(name, value string) bool { return !isSecurity(name) || value == "" })
+	maps.DeleteFunc(o, func(name, _ string) bool {
+		return security.hasCA() && isSecurity(name) || len(security) > 0 && name == "ssl_disabled"
+	})
+	maps.Copy(o, security)
 	o["user"], o["password"] = login["user"], login["password"]
-	security := clientOptions{}
-	for name, value := range login {
-		if isSecurity(name) && value != "" {
-			security[name] = value
-		}
-	}
-	for name := range o {
-		if security.hasCA() && isSecurity(name) || len(security) > 0 && name == "ssl_disabled" {
-			delete(o, name)
-		}
-	}
-	for name, value := range security {
-		o[name] = value
-	}
 	return o
 }
 
@@ -61,35 +54,40 @@ func (o clientOptions) hasCA() bool { return o["ssl_ca"] != "" || o["ssl_capath"
 // certificate is verified, and that its name is the host's.
 type security struct{ encrypted, chain, name bool }
 
+var (
+	securityFiles = []string{"ssl_ca", "ssl_capath", "ssl_cert", "ssl_key"}
+	securityFlags = []string{"ssl", "ssl_check_hostname", "ssl_disabled", "ssl_verify_cert", "ssl_verify_identity"}
+	// As SQLAlchemy's asbool and PyMySQL write them.
+	yes = []string{"true", "yes", "on", "y", "t", "1", "required", "optional"}
+	no  = []string{"false", "no", "off", "n", "f", "0", "none"}
+)
+
 // security reads the ssl options, and refuses by name what it does not understand:
 // a session that was to be encrypted is never plain text. The rules are PyMySQL's
 // (pymysql/connections.py Connection.__init__, _create_ssl_ctx), except where those
-// drop what was asked for: there ssl_ca, ssl_cert and ssl_key go where ssl_verify_cert
-// comes, an identity is compared only beside ssl_ca, and any ssl_disabled is true.
+// drop what was asked for: beside ssl_verify_cert or ssl_verify_identity it forgets
+// ssl_ca, ssl_cert and ssl_key and compares no name, and any ssl_disabled is true.
 func (o clientOptions) security() (security, error) {
-	asked, flags, empty := false, map[string]bool{}, ""
+	asked, empty, flags := false, "", map[string]bool{}
 	for name, value := range o {
+		isYes := slices.Contains(yes, strings.ToLower(value))
 		switch {
-		case name == "db" || name == "passwd": // which of two names counts depends on the driver
-			return security{}, fmt.Errorf("its option %s is not understood", name)
-		case !isSecurity(name):
+		case name != "db" && name != "passwd" && !isSecurity(name):
 		case value == "":
 			empty = name // SQLAlchemy drops it
-		case slices.Contains([]string{"ssl_ca", "ssl_capath", "ssl_cert", "ssl_key"}, name):
+		case slices.Contains(securityFiles, name):
 			asked = true
-		case slices.Contains([]string{"ssl", "ssl_check_hostname", "ssl_disabled", "ssl_verify_cert", "ssl_verify_identity"}, name):
-			isTrue := slices.Contains([]string{"true", "yes", "on", "y", "t", "1", "required", "optional"}, strings.ToLower(value))
-			if !isTrue && !slices.Contains([]string{"false", "no", "off", "n", "f", "0", "none"}, strings.ToLower(value)) {
-				return security{}, fmt.Errorf("its option %s is neither true nor false: %q", name, value)
-			}
-			asked, flags[name] = asked || isTrue || name != "ssl", isTrue
-		default:
+		case !slices.Contains(securityFlags, name):
+			// Of db and database, passwd and password it depends on the driver which one counts.
 			return security{}, fmt.Errorf("its option %s is not understood", name)
+		case !isYes && !slices.Contains(no, strings.ToLower(value)):
+			return security{}, fmt.Errorf("its option %s is neither true nor false: %q", name, value)
+		default:
+			asked, flags[name] = asked || isYes || name != "ssl", isYes
 		}
 	}
+	delete(flags, "ssl")
 	verify, saysVerify := flags["ssl_verify_cert"]
-	_, saysIdentity := flags["ssl_verify_identity"]
-	_, saysName := flags["ssl_check_hostname"]
 	wanted := security{encrypted: true, name: flags["ssl_verify_identity"] || flags["ssl_check_hostname"]}
 	switch {
 	case flags["ssl_disabled"] || !asked && empty == "":
@@ -98,8 +96,9 @@ func (o clientOptions) security() (security, error) {
 		return security{}, fmt.Errorf("its option %s has no value", empty)
 	case o["ssl_key"] != "" && o["ssl_cert"] == "":
 		return security{}, errors.New("its option ssl_key is of no use without ssl_cert")
-	case !saysVerify && !saysIdentity && !saysName:
-		wanted.name = o.hasCA()
+	}
+	if delete(flags, "ssl_disabled"); len(flags) == 0 {
+		wanted.name = o.hasCA() // unless it is told not to
 	}
 	wanted.chain = wanted.name || verify || !saysVerify && o.hasCA()
 	return wanted, nil

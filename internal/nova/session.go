@@ -37,10 +37,13 @@ func Advice(err error) string {
 	case !errors.As(err, &answer):
 		return ""
 	case slices.Contains([]uint16{1290, 1792, 1836}, answer.Number):
-		return "the server takes no writes, as a replica or a node in maintenance does: let the connection lead to the one that does, and run the module again"
+		return "the server takes no writes, as a replica or a node in maintenance does: let the connection lead to the one that does, " +
+			"and run the module again"
 	case answer.Number == 1047:
 		return "the Galera node is not part of its cluster: let the connection lead to one that is, and run the module again"
-	case slices.Contains([]uint16{1044, 1045, 1142, 1143}, answer.Number):
+	case answer.Number == 1045:
+		return "SECURITY.md lists the grants that the account needs; MariaDB says the same of a session without encryption where it requires one"
+	case slices.Contains([]uint16{1044, 1142, 1143}, answer.Number):
 		return "SECURITY.md lists the grants that the account needs"
 	}
 	return ""

@@ -3,12 +3,16 @@ package nova
 import (
 	"crypto/tls"
 	"encoding/pem"
+	"errors"
 	"io"
 	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
+
+	"github.com/go-sql-driver/mysql"
 )
 
 func TestACACertificateIsWhatTheServerIsCheckedWith(t *testing.T) {
@@ -56,6 +60,50 @@ func TestACACertificateIsWhatTheServerIsCheckedWith(t *testing.T) {
 		if err := handshake(t, server, config.TLS); (err == nil) != trusted {
 			t.Errorf("the cell on %s: got %v", host, err)
 		}
+	}
+	access, err = FromLogin(Login{Host: "db", User: "nova", ConfigFile: write(t, "")}, func(...string) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := access.cell("mysql://other@example.com/nova?ssl_ca=" + own)
+	if err != nil || config.User != "nova" || config.TLS == nil {
+		t.Fatalf("a login drops the encryption that a cell mapping asks for: %+v, %v", config, err)
+	}
+	if err := handshake(t, server, config.TLS); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAServerThatDoesNotEncryptIsNotTalkedTo(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			// A server's greeting, whose capabilities have no TLS in them.
+			greeting := "\n5.5.5-10.11\x00" + "\x01\x00\x00\x00" + "12345678\x00" + "\x00\x82" + "\x21" + "\x02\x00" + "\x08\x00" + "\x15" + strings.Repeat("\x00", 10) + "123456789012\x00"
+			_, _ = conn.Write(append([]byte{byte(len(greeting)), 0, 0, 0}, greeting...))
+			_, _ = conn.Read(make([]byte, 1))
+			_ = conn.Close()
+		}
+	}()
+	config, err := Access{secret: func(...string) {}}.cell("mysql://nova@" + listener.Addr().String() + "/nova?ssl_verify_cert=false")
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, err := open(config, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if err := db.PingContext(t.Context()); !errors.Is(err, mysql.ErrNoTLS) {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -91,7 +91,8 @@ func fillTemplate(template, base string) (string, error) {
 	rest, query, _ := strings.Cut(rest, "?")
 	netloc, path, _ := strings.Cut(rest, "/")
 	values := account(netloc)
-	values["scheme"], values["path"], values["query"], values["fragment"] = strings.ToLower(scheme), strings.TrimLeft(path, "/"), query, fragment
+	values["scheme"], values["path"] = strings.ToLower(scheme), strings.TrimLeft(path, "/")
+	values["query"], values["fragment"] = query, fragment
 	if strings.Contains(netloc, ",") {
 		for i, one := range strings.Split(netloc, ",") {
 			for name, value := range account(one) {

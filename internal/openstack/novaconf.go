@@ -24,7 +24,8 @@ func fromNovaConf(path string) (source, error) {
 			return found, err
 		}
 	}
-	return source{}, fmt.Errorf("read credentials from %s: neither [placement] nor [keystone_authtoken] has an auth_url: is it the nova.conf of a controller?", path)
+	return source{}, fmt.Errorf("read credentials from %s: neither [placement] nor [keystone_authtoken] has an auth_url: "+
+		"is it the nova.conf of a controller?", path)
 }
 
 // fromSection takes the credentials of a section; the source has no entry where there is no auth_url.
@@ -39,11 +40,12 @@ func fromSection(config osloconf.Config, path, section string) (found source, er
 	if get(credentials, "auth_url") == "" {
 		return source{}, err
 	}
+	// They are tried in this order (keystoneauth1/loading/adapter.py; the default is Nova's, nova/conf/utils.py).
+	interfaces := cmp.Or(get(section, "valid_interfaces"), "internal,public")
 	found = source{
-		origin: fmt.Sprintf("[%s] of %s", credentials, path), region: get(section, "region_name"), authType: get(credentials, "auth_type"),
-		entry: entryFrom(func(option string) string { return get(credentials, option) }),
-		// They are tried in this order (keystoneauth1/loading/adapter.py; the default is Nova's, nova/conf/utils.py).
-		interfaces: strings.FieldsFunc(cmp.Or(get(section, "valid_interfaces"), "internal,public"), func(r rune) bool { return r == ',' || r == ' ' }),
+		origin: fmt.Sprintf("[%s] of %s", credentials, path), region: get(section, "region_name"),
+		entry:    entryFrom(func(option string) string { return get(credentials, option) }),
+		authType: get(credentials, "auth_type"), interfaces: strings.FieldsFunc(interfaces, func(r rune) bool { return r == ',' || r == ' ' }),
 	}
 	return found, err
 }
