@@ -13,13 +13,15 @@ import (
 // and what is taken for a URL has what a connection needs.
 func FuzzParseURL(f *testing.F) {
 	for _, seed := range []string{
-		"mysql+pymysql://nova:s3cret-pass@db:3306/nova?charset=utf8", "mysql://nova@[::1]/nova", "mysql://root@localhost/nova?unix_socket=/run/x.sock",
-		"mysql+pymysql://no%40va:p%40s%2Fs%25w%3Ard@db/nova", "mysql://a:b@c/d?ssl_ca=/no/ca.pem&ssl_check_hostname=false", "mysql://a:pa@planted@c/d", "postgresql://a:b@c/d", "mysql://:@:/", "",
+		"mysql+pymysql://nova:s3cret-pass@db:3306/nova?charset=utf8", "mysql://nova@[::1]/nova",
+		"mysql://root@localhost/nova?unix_socket=/run/x.sock",
+		"mysql+pymysql://no%40va:p%40s%2Fs%25w%3Ard@db/nova", "mysql://a:b@c/d?ssl_ca=/no/ca.pem&ssl_check_hostname=false",
+		"mysql://a:pa@planted@c/d", "postgresql://a:b@c/d", "mysql://:@:/", "",
 	} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		if strings.Contains(text, "read_default") || strings.Contains(text, "%") {
+		if strings.Contains(unquote(text), "read_default") {
 			return // would read this machine's files
 		}
 		var secrets []string

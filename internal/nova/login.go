@@ -35,10 +35,7 @@ func FromLogin(login Login, secret func(...string)) (Access, error) {
 	}
 	secret(options["password"])
 	config, err := options.config()
-	if err != nil {
-		return Access{}, fmt.Errorf("read the account for Nova's databases: %w", err)
-	}
-	return Access{api: config, login: options, secret: secret}, nil
+	return Access{api: config, login: options, secret: secret}, err
 }
 
 // options are those of the task, and then those of the option file.

@@ -79,9 +79,9 @@ func (o clientOptions) security() (security, error) {
 			asked = true
 		case !slices.Contains(securityFlags, name):
 			// Of db and database, passwd and password it depends on the driver which one counts.
-			return security{}, fmt.Errorf("its option %s is not understood", name)
+			return security{}, fmt.Errorf("the database connection's option %s is not understood", name)
 		case !isYes && !slices.Contains(no, strings.ToLower(value)):
-			return security{}, fmt.Errorf("its option %s is neither true nor false: %q", name, value)
+			return security{}, fmt.Errorf("the database connection's option %s is neither true nor false: %q", name, value)
 		default:
 			asked, flags[name] = asked || isYes || name != "ssl", isYes
 		}
@@ -93,9 +93,9 @@ func (o clientOptions) security() (security, error) {
 	case flags["ssl_disabled"] || !asked && empty == "":
 		return security{}, nil
 	case !asked:
-		return security{}, fmt.Errorf("its option %s has no value", empty)
+		return security{}, fmt.Errorf("the database connection's option %s has no value", empty)
 	case o["ssl_key"] != "" && o["ssl_cert"] == "":
-		return security{}, errors.New("its option ssl_key is of no use without ssl_cert")
+		return security{}, errors.New("the database connection's option ssl_key is of no use without ssl_cert")
 	}
 	if delete(flags, "ssl_disabled"); len(flags) == 0 {
 		wanted.name = o.hasCA() // unless it is told not to

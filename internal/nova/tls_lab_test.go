@@ -39,6 +39,7 @@ func TestASessionIsAsSecureAsWasAskedForOrIsNotMade(t *testing.T) {
 		denied = "Error 1045 (28000): Access denied"
 		// With TLS 1.3 the client is done before the server has looked at its certificate.
 		closed = " connection"
+		strict = "strict:pw@localhost/nova?ssl_ca=DIR/ca.pem"
 	)
 	for _, test := range []struct {
 		name, url string
@@ -64,11 +65,12 @@ func TestASessionIsAsSecureAsWasAskedForOrIsNotMade(t *testing.T) {
 		{"a CA that is a key", "nova:pw@localhost/nova?ssl_ca=DIR/client.key", "has no certificate in it"},
 		{"disabled", "nova:pw@localhost/nova?ssl_ca=DIR/ca.pem&ssl_disabled=true", denied},
 		{"not disabled", "nova:pw@localhost/nova?ssl_ca=DIR/ca.pem&ssl_disabled=false", ""},
-		{"a client certificate", "strict:pw@localhost/nova?ssl_ca=DIR/ca.pem&ssl_cert=DIR/client.pem&ssl_key=DIR/client.key", ""},
-		{"a client certificate beside ssl_verify_cert", "strict:pw@localhost/nova?ssl_ca=DIR/ca.pem&ssl_cert=DIR/client.pem&ssl_key=DIR/client.key&ssl_verify_cert=1", ""},
-		{"no client certificate", "strict:pw@localhost/nova?ssl_ca=DIR/ca.pem", denied},
-		{"a client certificate of another's", "strict:pw@localhost/nova?ssl_ca=DIR/ca.pem&ssl_cert=DIR/intruder.pem&ssl_key=DIR/intruder.key", closed},
-		{"a client certificate with another key", "strict:pw@localhost/nova?ssl_ca=DIR/ca.pem&ssl_cert=DIR/client.pem&ssl_key=DIR/intruder.key", "private key does not match"},
+		{"a client certificate", strict + "&ssl_cert=DIR/client.pem&ssl_key=DIR/client.key", ""},
+		{"a client certificate beside ssl_verify_cert", strict + "&ssl_cert=DIR/client.pem&ssl_key=DIR/client.key&ssl_verify_cert=1", ""},
+		{"no client certificate", strict, denied},
+		{"a client certificate of another's", strict + "&ssl_cert=DIR/intruder.pem&ssl_key=DIR/intruder.key", closed},
+		{"a client certificate with another key", strict + "&ssl_cert=DIR/client.pem&ssl_key=DIR/intruder.key",
+			"private key does not match"},
 		{"on the socket", "nova:pw@localhost/nova?unix_socket=DIR/socket&ssl_ca=DIR/ca.pem", ""},
 		{"on the socket by another CA", "nova:pw@localhost/nova?unix_socket=DIR/socket&ssl_ca=DIR/other.pem", unknown},
 		{"an option file", "nova:pw@localhost/nova?read_default_file=" + file("[client]\nssl-ca = DIR/ca.pem\n"), ""},
@@ -94,7 +96,8 @@ func TestASessionIsAsSecureAsWasAskedForOrIsNotMade(t *testing.T) {
 		{"a CA of its own", "x:y@localhost/nova?ssl_ca=DIR/other.pem&ssl_verify_cert=0", Login{CACert: "DIR/ca.pem"}, ""},
 		{"a CA of its own, which is another", "x:y@localhost/nova?ssl_ca=DIR/ca.pem&ssl_verify_cert=0", Login{CACert: "DIR/other.pem"}, unknown},
 		{"a CA of its own where the mapping wants no encryption", "x:y@localhost/nova?ssl_disabled=1", Login{CACert: "DIR/ca.pem"}, ""},
-		{"encryption of its own beside the mapping's CA", "x:y@localhost/nova?ssl_ca=DIR/other.pem", Login{ConfigFile: file("[client]\nssl\n")}, unknown},
+		{"encryption of its own beside the mapping's CA", "x:y@localhost/nova?ssl_ca=DIR/other.pem", Login{ConfigFile: file("[client]\nssl\n")},
+			unknown},
 		{"nothing", "x:y@localhost/nova?charset=utf8", Login{}, denied},
 	} {
 		t.Run("a login has "+test.name, func(t *testing.T) {
@@ -140,7 +143,8 @@ func cipherOf(t *testing.T, config *mysql.Config) (cipher string, err error) {
 func startMariaDB(t *testing.T, folder string) string {
 	t.Helper()
 	data := filepath.Join(folder, "data")
-	install := exec.Command("mariadb-install-db", "--no-defaults", "--user=root", "--datadir="+data, "--skip-test-db", "--auth-root-authentication-method=normal")
+	install := exec.Command("mariadb-install-db", "--no-defaults", "--user=root", "--datadir="+data, "--skip-test-db",
+		"--auth-root-authentication-method=normal")
 	if output, err := install.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, output)
 	}
@@ -151,13 +155,14 @@ func startMariaDB(t *testing.T, folder string) string {
 	_, port, _ := net.SplitHostPort(free.Addr().String())
 	free.Close()
 	socket := filepath.Join(folder, "socket")
-	server := exec.Command("mariadbd", "--no-defaults", "--user=root", "--datadir="+data, "--bind-address=127.0.0.1", "--port="+port, "--socket="+socket,
-		"--require-secure-transport=ON", "--ssl-ca="+folder+"/ca.pem", "--ssl-cert="+folder+"/server.pem", "--ssl-key="+folder+"/server.key")
+	server := exec.Command("mariadbd", "--no-defaults", "--user=root", "--datadir="+data, "--bind-address=127.0.0.1", "--port="+port,
+		"--socket="+socket, "--require-secure-transport=ON", "--ssl-ca="+folder+"/ca.pem", "--ssl-cert="+folder+"/server.pem",
+		"--ssl-key="+folder+"/server.key")
 	complaints, err := server.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := server.Start(); err != nil {
+	if err = server.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

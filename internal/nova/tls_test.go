@@ -16,12 +16,7 @@ import (
 )
 
 func TestACACertificateIsWhatTheServerIsCheckedWith(t *testing.T) {
-	server := httptest.NewUnstartedServer(http.NotFoundHandler())
-	server.Config.ErrorLog = log.New(io.Discard, "", 0) // the handshakes that fail are meant to
-	server.StartTLS()
-	defer server.Close()
-	// The server's certificate is for example.com.
-	own := write(t, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})))
+	server, own := exampleServer(t)
 	for _, test := range []struct {
 		name, url string
 		trusted   bool
@@ -61,17 +56,31 @@ func TestACACertificateIsWhatTheServerIsCheckedWith(t *testing.T) {
 			t.Errorf("the cell on %s: got %v", host, err)
 		}
 	}
-	access, err = FromLogin(Login{Host: "db", User: "nova", ConfigFile: write(t, "")}, func(...string) {})
+}
+
+func TestALoginKeepsTheEncryptionThatACellMappingAsksFor(t *testing.T) {
+	server, own := exampleServer(t)
+	access, err := FromLogin(Login{Host: "db", User: "nova", ConfigFile: write(t, "")}, func(...string) {})
 	if err != nil {
 		t.Fatal(err)
 	}
 	config, err := access.cell("mysql://other@example.com/nova?ssl_ca=" + own)
 	if err != nil || config.User != "nova" || config.TLS == nil {
-		t.Fatalf("a login drops the encryption that a cell mapping asks for: %+v, %v", config, err)
+		t.Fatalf("got %+v, %v", config, err)
 	}
 	if err := handshake(t, server, config.TLS); err != nil {
 		t.Error(err)
 	}
+}
+
+// exampleServer is a server with a certificate for example.com, and the file of that.
+func exampleServer(t *testing.T) (server *httptest.Server, certificate string) {
+	t.Helper()
+	server = httptest.NewUnstartedServer(http.NotFoundHandler())
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // the handshakes that fail are meant to
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	return server, write(t, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})))
 }
 
 func TestAServerThatDoesNotEncryptIsNotTalkedTo(t *testing.T) {
@@ -82,12 +91,13 @@ func TestAServerThatDoesNotEncryptIsNotTalkedTo(t *testing.T) {
 	defer listener.Close()
 	go func() {
 		for {
-			conn, err := listener.Accept()
-			if err != nil {
+			conn, failure := listener.Accept()
+			if failure != nil {
 				return
 			}
 			// A server's greeting, whose capabilities have no TLS in them.
-			greeting := "\n5.5.5-10.11\x00" + "\x01\x00\x00\x00" + "12345678\x00" + "\x00\x82" + "\x21" + "\x02\x00" + "\x08\x00" + "\x15" + strings.Repeat("\x00", 10) + "123456789012\x00"
+			greeting := "\n5.5.5-10.11\x00" + "\x01\x00\x00\x00" + "12345678\x00" + "\x00\x82" +
+				"\x21" + "\x02\x00" + "\x08\x00" + "\x15" + strings.Repeat("\x00", 10) + "123456789012\x00"
 			_, _ = conn.Write(append([]byte{byte(len(greeting)), 0, 0, 0}, greeting...))
 			_, _ = conn.Read(make([]byte, 1))
 			_ = conn.Close()
