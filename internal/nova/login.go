@@ -58,18 +58,15 @@ func (l Login) options() (clientOptions, error) {
 		path = filepath.Join(home, ".my.cnf")
 	}
 	file, err := readOptionFile(path, "client")
-	if err != nil {
-		if l.ConfigFile == "" && errors.Is(err, fs.ErrNotExist) {
-			err = nil
-		}
-		return options, err
+	if l.ConfigFile == "" && errors.Is(err, fs.ErrNotExist) {
+		err = nil
 	}
 	if l.Host != "" {
 		// The socket of an option file is this machine's.
 		delete(file, "unix_socket")
 	}
 	options.fill(file)
-	return options, nil
+	return options, err
 }
 
 // fileOptions are the names of an option file for what PyMySQL calls otherwise.

@@ -79,7 +79,8 @@ func (o clientOptions) security() (security, error) {
 			asked = true
 		case !slices.Contains(securityFlags, name):
 			// Of db and database, passwd and password it depends on the driver which one counts.
-			return security{}, fmt.Errorf("the database connection's option %s is not understood", name)
+			return security{}, fmt.Errorf("the database connection's option %s is not understood: "+
+				"take it out of the database URL or option file", name)
 		case !isYes && !slices.Contains(no, strings.ToLower(value)):
 			return security{}, fmt.Errorf("the database connection's option %s is neither true nor false: %q", name, value)
 		default:
