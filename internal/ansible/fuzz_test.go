@@ -20,7 +20,7 @@ func FuzzArguments(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	module := Module{Name: "probe", Options: []Option{
-		{Name: "str", Aliases: []string{"text"}, Type: Str, AllowEmpty: true}, {Name: "int", Type: Int, Check: AtLeast(-3)}, {Name: "bool", Type: Bool},
+		{Name: "str", Aliases: []string{"text"}, Type: Str, AllowEmpty: true}, {Name: "int", Type: Int, Check: Between(-3, 1000)}, {Name: "bool", Type: Bool},
 		{Name: "list", Type: List, Elements: Str, AllowEmpty: true}, {Name: "numbers", Type: List, Elements: Int}, {Name: "dict", Type: Dict},
 		{Name: "path", Type: Path, Check: Absolute}, {Name: "uuid", Type: Str, Check: UUID}, {Name: "choice", Type: Str, Choices: []string{"a", "b"}},
 		{Name: "password", Type: Str, NoLog: true}, {Name: "auth", Type: Dict, NoLog: true}, Timeout,

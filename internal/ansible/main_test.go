@@ -22,7 +22,7 @@ var probe = ansible.Module{
 	Name: "probe",
 	Options: []ansible.Option{
 		{Name: "text", Aliases: []string{"words"}, Type: ansible.Str},
-		{Name: "number", Type: ansible.Int, Check: ansible.AtLeast(3)},
+		{Name: "number", Type: ansible.Int, Check: ansible.Between(3, 1000)},
 		{Name: "flag", Type: ansible.Bool, Default: false},
 		{Name: "ids", Type: ansible.List, Elements: ansible.Str, Check: ansible.UUID},
 		{Name: "map", Type: ansible.Dict},

@@ -55,11 +55,12 @@ func UUID(value any) (any, error) {
 	return strings.ToLower(text), nil
 }
 
-// AtLeast is a Check for a whole number that is not below minimum.
-func AtLeast(minimum int) func(any) (any, error) {
+// Between is a Check for a whole number from minimum to maximum. Every number has an upper
+// bound: one that is taken times a second must not overflow into a negative time.
+func Between(minimum, maximum int) func(any) (any, error) {
 	return func(value any) (any, error) {
-		if number, _ := value.(int); number < minimum {
-			return nil, fmt.Errorf("takes a whole number of at least %d, got: %d", minimum, value)
+		if number, _ := value.(int); number < minimum || number > maximum {
+			return nil, fmt.Errorf("takes a whole number from %d to %d, got: %d", minimum, maximum, value)
 		}
 		return value, nil
 	}
@@ -75,9 +76,9 @@ func Absolute(value any) (any, error) {
 	return path, nil
 }
 
-// Timeout is the option that bounds a whole module call, in seconds. Main gives
-// the module's context that deadline.
-var Timeout = Option{Name: "timeout", Type: Int, Default: 60, Check: AtLeast(1)}
+// Timeout is the option that bounds a whole module call, in seconds, at most a day.
+// Main gives the module's context that deadline.
+var Timeout = Option{Name: "timeout", Type: Int, Default: 60, Check: Between(1, 24*60*60)}
 
 // A Rule relates options to each other; it returns an error in AnsibleModule's
 // words. Given says whether an option was given, or has a default.

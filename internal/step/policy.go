@@ -12,7 +12,7 @@ import (
 // PolicyOptions are the options that say how an instance is judged.
 func PolicyOptions() []ansible.Option {
 	return []ansible.Option{
-		{Name: "min_age", Type: ansible.Int, Default: 300, Check: ansible.AtLeast(0)},
+		{Name: "min_age", Type: ansible.Int, Default: 300, Check: ansible.Between(0, 366*24*60*60)},
 		{Name: "unchanged_since", Type: ansible.Str, Check: isTime},
 		{Name: "allow_locked", Type: ansible.Bool, Default: false},
 	}
@@ -20,7 +20,7 @@ func PolicyOptions() []ansible.Option {
 
 // Policy are the values of PolicyOptions; embed it in a module's parameters.
 type Policy struct {
-	// MinAge is in seconds.
+	// MinAge is in seconds, at most a year.
 	MinAge         int    `option:"min_age"`
 	UnchangedSince string `option:"unchanged_since"`
 	AllowLocked    bool   `option:"allow_locked"`

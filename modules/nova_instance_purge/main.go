@@ -37,7 +37,7 @@ var module = ansible.Module{
 		{Name: "host", Type: ansible.Str},
 		{Name: "nova_conf", Type: ansible.Path},
 		{Name: "login_host", Type: ansible.Str},
-		{Name: "login_port", Type: ansible.Int, Check: ansible.AtLeast(1)},
+		{Name: "login_port", Type: ansible.Int, Check: ansible.Between(1, 65535)},
 		{Name: "login_user", Type: ansible.Str},
 		{Name: "login_password", Type: ansible.Str, NoLog: true, AllowEmpty: true},
 		{Name: "login_unix_socket", Type: ansible.Path},

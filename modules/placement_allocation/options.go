@@ -30,7 +30,7 @@ func checkResources(value any) (any, error) {
 		}
 		amount, err := amountOf(given[class])
 		if err != nil {
-			return nil, fmt.Errorf("takes a whole number of at least 1 for %s, got: %v", class, given[class])
+			return nil, fmt.Errorf("takes a whole number from 1 to 2147483647 for %s, got: %v", class, given[class])
 		}
 		resources[class] = amount
 	}

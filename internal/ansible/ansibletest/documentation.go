@@ -5,6 +5,7 @@ package ansibletest
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"reflect"
 	"slices"
@@ -83,6 +84,9 @@ func checkOptions(t *testing.T, module ansible.Module, options map[string]docume
 		if got.Description == nil {
 			t.Errorf("option %s has no description", option.Name)
 		}
+		if option.Type == ansible.Int {
+			checkBounds(t, option, fmt.Sprint(got.Description))
+		}
 		got.Description = nil
 		want := documented{
 			Type: string(option.Type), Elements: string(option.Elements), Required: option.Required,
@@ -94,6 +98,21 @@ func checkOptions(t *testing.T, module ansible.Module, options map[string]docume
 	}
 	for name := range options {
 		t.Errorf("option %s is documented, but not declared", name)
+	}
+}
+
+// checkBounds wants every number to have an upper bound, told with the lower one in its description.
+func checkBounds(t *testing.T, option ansible.Option, description string) {
+	t.Helper()
+	if option.Check == nil {
+		t.Errorf("option %s takes any number", option.Name)
+		return
+	}
+	_, err := option.Check(math.MaxInt)
+	_, bounds, _ := strings.Cut(fmt.Sprint(err), "takes a whole number ")
+	bounds, _, bounded := strings.Cut(bounds, ", got")
+	if !bounded || !strings.Contains(description, bounds) {
+		t.Errorf("option %s: the description does not say %q: %s", option.Name, bounds, description)
 	}
 }
 
