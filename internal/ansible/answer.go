@@ -2,8 +2,8 @@ package ansible
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
-	"io"
 	"strconv"
 	"strings"
 	"unicode"
@@ -30,6 +30,18 @@ type Result struct {
 
 func (r *Result) result() *Result { return r }
 
+// fail makes the result one of failure if there is an error.
+func (r *Result) fail(err error) {
+	if err == nil {
+		return
+	}
+	r.Failed, r.Msg = true, err.Error()
+	var crash *panicError
+	if errors.As(err, &crash) {
+		r.Exception = crash.stack
+	}
+}
+
 // Answer is a Result or a struct that embeds one, as a pointer.
 type Answer interface{ result() *Result }
 
@@ -42,24 +54,22 @@ type Diff struct {
 	After        map[string]any `json:"after"`
 }
 
-// write prints the answer as one line of ASCII JSON. Anything else breaks some
+// encode makes the answer one line of ASCII JSON. Anything else breaks some
 // release of Ansible: U+0085 cuts the line in all of them, bytes that are not
 // UTF-8 fail the task from 2.19 on.
-func write(stdout io.Writer, answer Answer, secrets *secrets) error {
+func encode(answer Answer, secrets *secrets) (string, error) {
 	raw, err := json.Marshal(answer)
-	if err != nil {
-		return fmt.Errorf("encode the answer: %w", err)
-	}
 	var value any
-	if err = decodeJSON(raw, &value); err != nil {
-		return fmt.Errorf("encode the answer: %w", err)
+	if err == nil {
+		err = decodeJSON(raw, &value)
 	}
-	raw, err = json.Marshal(eachText(secrets.mask(value), printable))
+	if err == nil {
+		raw, err = json.Marshal(eachText(secrets.mask("", value), printable))
+	}
 	if err != nil {
-		return fmt.Errorf("encode the answer: %w", err)
+		return "", fmt.Errorf("encode the answer: %w", err)
 	}
-	_, err = io.WriteString(stdout, ascii(string(raw))+"\n")
-	return err
+	return ascii(string(raw)) + "\n", nil
 }
 
 // eachText replaces every text of a decoded JSON value, the keys as well.

@@ -16,7 +16,7 @@ func (c *Call) Audit(format string, values ...any) {
 		return
 	}
 	defer writer.Close()
-	_ = writer.Info(printable(c.secrets.maskText(fmt.Sprintf(format, values...))))
+	_ = writer.Info(printable(c.secrets.maskText("msg", fmt.Sprintf(format, values...))))
 }
 
 func facility(name string) syslog.Priority {

@@ -59,20 +59,19 @@ func (c *Call) Steadfast(ctx context.Context) (context.Context, context.CancelFu
 }
 
 // readCall reads and checks the arguments file that Ansible names in argv[1].
-func (m Module) readCall(argv []string) (*Call, error) {
-	call := &Call{module: m.Name, secrets: &secrets{}, values: map[string]any{}, timeout: time.Minute}
+func (m Module) readCall(call *Call, argv []string) error {
 	if len(argv) != 2 {
-		return call, fmt.Errorf("usage: %s ARGUMENTS_FILE: this is an Ansible module, try: ansible HOST -m %s -a 'option=value'", m.Name, m.Name)
+		return fmt.Errorf("usage: %s ARGUMENTS_FILE: this is an Ansible module, try: ansible HOST -m %s -a 'option=value'", m.Name, m.Name)
 	}
 	data, err := os.ReadFile(argv[1])
 	if err != nil {
-		return call, fmt.Errorf("read the arguments file: %w", err)
+		return fmt.Errorf("read the arguments file: %w", err)
 	}
 	arguments := map[string]any{}
 	if err := decodeJSON(data, &arguments); err != nil {
-		return call, errors.New("read the arguments file: it is not one JSON object")
+		return errors.New("read the arguments file: it is not one JSON object")
 	}
-	return call, m.fill(call, arguments)
+	return m.fill(call, arguments)
 }
 
 func (m Module) fill(call *Call, arguments map[string]any) error {

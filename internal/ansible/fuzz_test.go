@@ -1,8 +1,8 @@
 package ansible
 
 import (
-	"bytes"
 	"encoding/json"
+	"regexp"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -83,24 +83,37 @@ func FuzzAnswer(f *testing.F) {
 	f.Add("with s3cret-password in it", "s3cret-password")
 	f.Add("\xff\xfe", "\xff")
 	f.Add("********", "*")
+	f.Add("the instance is stuck in deleting", "stuck")
+	f.Add("connect to mysql://nova:stuck@db/nova: password stuck, 'stuck'", "stuck")
+	f.Add("nova answered: pwd=nova", "nova")
+	ours := regexp.MustCompile(`^[a-z]+( [a-z]+)*$`)
 	f.Fuzz(func(t *testing.T, message, secret string) {
 		hidden := &secrets{}
 		hidden.add(secret)
-		var out bytes.Buffer
-		if err := write(&out, &Result{Msg: message, Reasons: []string{message}}, hidden); err != nil {
+		out, err := encode(&Result{Msg: message, Reasons: []string{message}, Verdict: secret}, hidden)
+		if err != nil {
 			t.Fatal(err)
 		}
-		line, rest, found := strings.Cut(out.String(), "\n")
+		line, rest, found := strings.Cut(out, "\n")
 		if !found || rest != "" || strings.ContainsFunc(line, func(r rune) bool { return r >= 0x7f }) {
-			t.Errorf("%q is not one line of ASCII", out.String())
+			t.Errorf("%q is not one line of ASCII", out)
 		}
 		var got Result
 		if err := json.Unmarshal([]byte(line), &got); err != nil {
 			t.Fatalf("%q: %v", line, err)
 		}
+		plain := plainWord.MatchString(secret)
 		// A shorter one is hidden only where it is a word of its own.
-		if len(secret) >= 8 && utf8.ValidString(secret) && !strings.Contains(secret, "*") && strings.Contains(got.Msg, secret) {
+		if len(secret) >= 8 && !plain && utf8.ValidString(secret) && !strings.Contains(secret, "*") && strings.Contains(got.Msg, secret) {
 			t.Errorf("%q has the secret %q in it", got.Msg, secret)
+		}
+		if plain && (got.Verdict != secret || ours.MatchString(message) && !secretKey.MatchString(message) && got.Msg != message) {
+			t.Errorf("%q and the verdict %q became %q and %q", message, secret, got.Msg, got.Verdict)
+		}
+		for _, value := range []string{":" + secret + "@", `"` + secret + `"`, "'" + secret + "'", "=" + secret + " ", "password " + secret + " "} {
+			if plain && strings.Contains(got.Msg, value) {
+				t.Errorf("%q has the value %s in it", got.Msg, value)
+			}
 		}
 		if secret == "" && utf8.ValidString(message) && got.Msg != printable(message) {
 			t.Errorf("%q became %q", message, got.Msg)

@@ -8,7 +8,6 @@ import (
 	"log"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 	"time"
 )
@@ -38,33 +37,36 @@ func Main(argv []string, stdout io.Writer, module Module) int {
 	// A reader that goes away must not kill a module between two steps.
 	signal.Ignore(syscall.SIGPIPE)
 
-	call, err := module.readCall(argv)
-	var answer Answer
-	if err == nil {
-		answer, err = module.bounded(call)
-	}
+	call := &Call{module: module.Name, secrets: &secrets{}, values: map[string]any{}, timeout: time.Minute}
+	answer, err := caught(func() (Answer, error) {
+		if err := module.readCall(call, argv); err != nil {
+			return nil, err
+		}
+		return module.bounded(call)
+	})
 	if answer == nil {
 		answer = &Result{}
 	}
 	result := answer.result()
-	if err != nil {
-		result.Failed, result.Msg = true, err.Error()
-		var crash *panicError
-		if errors.As(err, &crash) {
-			result.Exception = crash.stack
-		}
-	}
+	result.fail(err)
 	if !call.Diff {
 		result.Diff = nil
 	}
-	if writeErr := write(stdout, answer, call.secrets); writeErr != nil || result.Failed {
+	line, err := caught(func() (string, error) { return encode(answer, call.secrets) })
+	if err != nil {
+		result.fail(err)
+		line, err = encode(&Result{Changed: result.Changed, Failed: true, Msg: result.Msg, Exception: result.Exception}, call.secrets)
+	}
+	if err == nil {
+		_, err = io.WriteString(stdout, line)
+	}
+	if err != nil || result.Failed {
 		return 1
 	}
 	return 0
 }
 
-// bounded runs the module within its deadline and survives a panic, whose text
-// Ansible would otherwise print with all that it holds.
+// bounded runs the module within its deadline.
 func (m Module) bounded(call *Call) (Answer, error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
@@ -72,27 +74,11 @@ func (m Module) bounded(call *Call) (Answer, error) {
 		fmt.Errorf("not finished within the timeout of %s: %w", call.timeout, context.DeadlineExceeded))
 	defer cancel()
 
-	type outcome struct {
-		answer Answer
-		err    error
-	}
-	done := make(chan outcome, 1)
-	go func() {
-		var o outcome
-		defer func() {
-			if cause := recover(); cause != nil {
-				o = outcome{err: &panicError{cause: cause, stack: string(debug.Stack())}}
-			}
-			done <- o
-		}()
-		o.answer, o.err = m.Run(ctx, call)
-	}()
-
 	hung := time.NewTimer(call.timeout + grace)
 	defer hung.Stop()
 	select {
-	case o := <-done:
-		return o.answer, explain(ctx, o.err)
+	case o := <-Go(func() (Answer, error) { return m.Run(ctx, call) }):
+		return o.Value, explain(ctx, o.Err)
 	case <-hung.C:
 		return nil, fmt.Errorf("no answer within the timeout of %s: what was asked of the service may still happen, run the module again to see", call.timeout)
 	}
@@ -112,13 +98,4 @@ func explain(ctx context.Context, err error) error {
 		return fmt.Errorf("%w (%w)", err, cause)
 	}
 	return err
-}
-
-type panicError struct {
-	cause any
-	stack string
-}
-
-func (e *panicError) Error() string {
-	return fmt.Sprintf("internal error, please report it: %v", e.cause)
 }

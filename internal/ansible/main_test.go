@@ -28,7 +28,12 @@ var probe = ansible.Module{
 		{Name: "map", Type: ansible.Dict},
 		{Name: "file", Type: ansible.Path, Check: ansible.Absolute},
 		{Name: "color", Type: ansible.Str, Choices: []string{"red", "green"}},
-		{Name: "shade", Type: ansible.Str},
+		{Name: "shade", Type: ansible.Str, Check: func(value any) (any, error) {
+			if value == "panic" {
+				panic("at the check of panic")
+			}
+			return value, nil
+		}},
 		{Name: "password", Type: ansible.Str, NoLog: true, AllowEmpty: true},
 		{Name: "auth", Type: ansible.Dict, NoLog: true},
 		{Name: "do", Type: ansible.Str, Required: true},
@@ -46,7 +51,14 @@ var probe = ansible.Module{
 type probeAnswer struct {
 	ansible.Result
 	Echo map[string]any `json:"echo,omitempty"`
+	UUID string         `json:"uuid,omitempty"`
+	Last bomb           `json:"last,omitempty"`
 }
+
+// bomb is an answer that cannot be written.
+type bomb string
+
+func (b bomb) MarshalText() ([]byte, error) { panic("at the answer with " + string(b)) }
 
 func runProbe(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
 	var options struct {
@@ -77,6 +89,17 @@ func runProbe(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
 		return answer, fmt.Errorf("connect with %s and %v", options.Password, options.Auth["password"])
 	case "panic":
 		panic("at the disco with " + options.Password)
+	case "panic aside":
+		o := <-ansible.Go(func() (ansible.Answer, error) { panic("at the disco with " + options.Password) })
+		return o.Value, o.Err
+	case "panic in answer":
+		answer.Changed, answer.Last = true, bomb(options.Password)
+		return answer, nil
+	case "judge":
+		answer.Verdict, answer.UUID = "stuck", "6695eb01-f6a4-8304-79aa-97f2502e193f"
+		answer.Reasons = []string{"it is stuck", "nova says so (true)"}
+		return answer, fmt.Errorf("the instance is stuck: connect to %s: password %s, %q, pwd=%s: still stuck",
+			options.Text, options.Password, options.Password, options.Password)
 	case "wait":
 		<-ctx.Done()
 		return nil, fmt.Errorf("wait: %w", ctx.Err())
@@ -92,7 +115,7 @@ func runProbe(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
 		slog.Error(`{"changed": false}`)
 		return answer, nil
 	default:
-		return nil, errors.New("do takes echo, fail, panic, wait, hang, terminate, write or log")
+		return nil, errors.New("do takes echo, fail, panic, panic aside, panic in answer, judge, wait, hang, terminate, write or log")
 	}
 }
 

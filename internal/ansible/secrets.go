@@ -46,52 +46,89 @@ func (s *secrets) addNamed(dict map[string]any) {
 	}
 }
 
-// mask walks a decoded JSON value.
-func (s *secrets) mask(value any) any {
+// plainWord is a password that may as well be a word of ours: nova, stuck, password.
+var plainWord = regexp.MustCompile(`^[A-Za-z][a-z_-]{0,10}$`)
+
+// sentences are the keys of a Result under which there is prose of ours.
+var sentences = []string{"msg", "reasons", "plan", "warnings", "exception"}
+
+// mask walks a decoded JSON value that stands under this key. Keys are ours, and stay.
+func (s *secrets) mask(key string, value any) any {
 	switch v := value.(type) {
 	case string:
-		return s.maskText(v)
+		return s.maskText(key, v)
 	case []any:
 		for i := range v {
-			v[i] = s.mask(v[i])
+			v[i] = s.mask(key, v[i])
 		}
 	case map[string]any:
 		for key := range v {
-			v[key] = s.mask(v[key])
+			v[key] = s.mask(key, v[key])
 		}
 	}
 	return value
 }
 
-// maskText replaces the secrets that stand in text as words of their own. A
-// weak password such as "nova" must not turn the path /var/lib/nova_cell into
+// maskText replaces the secrets that stand in the text under this key; a short one only
+// where it is a word of its own: "nova" must not turn the path /var/lib/nova_cell into
 // something that a playbook then acts on.
-func (s *secrets) maskText(text string) string {
+//
+// A secret that is a plain word does not hide the same word where it is ours: we would
+// have said it whatever the password is, so that to leave it out would tell the password,
+// and take the verdict from a playbook. It is ours as a whole value, whose key says what
+// it is, and in a sentence, but where a value stands: quoted, after a name of secrets,
+// an = or a colon, before an @, as libraries and services quote what they were given.
+func (s *secrets) maskText(key, text string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if uuidForm.MatchString(text) && !slices.Contains(s.values, text) {
+		return text
+	}
 	for _, secret := range s.values {
-		text = replaceWord(text, secret)
+		plain, hides := plainWord.MatchString(secret), standsAlone
+		switch {
+		case plain && text == secret && !secretKey.MatchString(key):
+			continue
+		case plain && slices.Contains(sentences, key):
+			hides = standsAsValue
+		case !plain && len(secret) >= 8:
+			hides = func(string, int, int) bool { return true }
+		}
+		text = replace(text, secret, hides)
 	}
 	return text
 }
 
-func replaceWord(text, secret string) string {
+// replace masks a secret where hides says so of its begin and end in the text.
+func replace(text, secret string, hides func(text string, at, end int) bool) string {
 	var out strings.Builder
+	done := 0
 	for {
-		at := strings.Index(text, secret)
+		at := strings.Index(text[done:], secret)
 		if at < 0 {
-			out.WriteString(text)
-			return out.String()
+			return out.String() + text[done:]
 		}
-		end := at + len(secret)
-		inWord := len(secret) < 8 && (at > 0 && isWord(text[at-1]) || end < len(text) && isWord(text[end]))
-		if inWord {
-			out.WriteString(text[:end])
+		at += done
+		out.WriteString(text[done:at])
+		done = at + len(secret)
+		if hides(text, at, done) {
+			out.WriteString(masked)
 		} else {
-			out.WriteString(text[:at] + masked)
+			out.WriteString(secret)
 		}
-		text = text[end:]
 	}
+}
+
+func standsAlone(text string, at, end int) bool {
+	return (at == 0 || !isWord(text[at-1])) && (end == len(text) || !isWord(text[end]))
+}
+
+var secretNamed = regexp.MustCompile("(?:" + secretKey.String() + ")[a-z]*\\W{0,3}$")
+
+func standsAsValue(text string, at, end int) bool {
+	before, after := text[:at], text[end:]
+	return standsAlone(text, at, end) && (before != "" && strings.ContainsAny(before[at-1:], "\"'`=:") ||
+		after != "" && strings.ContainsAny(after[:1], "\"'`@") || secretNamed.MatchString(before))
 }
 
 func isWord(b byte) bool {

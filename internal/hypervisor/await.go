@@ -4,23 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"nova-orphan/internal/ansible"
 )
 
 // await runs a call into libvirt, which takes no context, until ctx ends. The
 // call itself then goes on in the background; the module is about to exit.
 func await[T any](ctx context.Context, op string, call func() (T, error)) (T, error) {
-	type outcome struct {
-		value T
-		err   error
-	}
-	done := make(chan outcome, 1)
-	go func() {
-		value, err := call()
-		done <- outcome{value, err}
-	}()
 	select {
-	case o := <-done:
-		return o.value, o.err
+	case o := <-ansible.Go(call):
+		return o.Value, o.Err
 	case <-ctx.Done():
 		var none T
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {

@@ -5,8 +5,9 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
+
+	"nova-orphan/internal/ansible"
 )
 
 // Databases are Nova's databases: the API database, and the cells' as its
@@ -79,7 +80,7 @@ func (c Cell) String() string {
 }
 
 // Find reads everything about an instance. A cell that cannot be read is part
-// of the finding; an error means that the API database could not be read.
+// of the finding; an error means that the API database could not be read, or is a panic.
 func (d *Databases) Find(ctx context.Context, uuid string) (Finding, error) {
 	finding := Finding{UUID: uuid, API: Record{}}
 	err := reading(ctx, d.api, func(tx *sql.Tx) error {
@@ -104,14 +105,20 @@ func (d *Databases) Find(ctx context.Context, uuid string) (Finding, error) {
 	if rows := finding.API["instance_mappings"].Rows; len(rows) > 0 {
 		finding.MappedCell = rows[0]["cell_id"]
 	}
-	finding.Cells = d.inAllCells(ctx, func(ctx context.Context, cell *Cell) error { return cell.read(ctx, uuid) })
+	finding.Cells, err = d.inAllCells(ctx, func(ctx context.Context, cell *Cell) error { return cell.read(ctx, uuid) })
+	if err != nil {
+		return finding, fmt.Errorf("read the cells about instance %s: %w", uuid, err)
+	}
 	for _, cell := range finding.Cells {
 		if cell.Record != nil || cell.Failure != nil {
 			return finding, nil
 		}
 	}
 	// Shadow tables have no index on the uuid, so that they are searched only when they must be.
-	finding.Cells = d.inAllCells(ctx, func(ctx context.Context, cell *Cell) error { return cell.readArchive(ctx, uuid) })
+	finding.Cells, err = d.inAllCells(ctx, func(ctx context.Context, cell *Cell) error { return cell.readArchive(ctx, uuid) })
+	if err != nil {
+		return finding, fmt.Errorf("read the cells' shadow tables about instance %s: %w", uuid, err)
+	}
 	return finding, nil
 }
 
@@ -141,8 +148,8 @@ const maxCells = 8
 
 // inAllCells returns the cells as read leaves them. A cell has half of the time
 // that is left: one that hangs must be told as such, by name, and not as a module
-// that came to no end.
-func (d *Databases) inAllCells(ctx context.Context, read func(context.Context, *Cell) error) []Cell {
+// that came to no end. The error is a panic of read.
+func (d *Databases) inAllCells(ctx context.Context, read func(context.Context, *Cell) error) ([]Cell, error) {
 	if deadline, ok := ctx.Deadline(); ok {
 		limit := time.Until(deadline) / 2
 		var cancel context.CancelFunc
@@ -150,24 +157,28 @@ func (d *Databases) inAllCells(ctx context.Context, read func(context.Context, *
 		defer cancel()
 	}
 	cells := append([]Cell(nil), d.cells...)
-	var group sync.WaitGroup
+	var running []<-chan ansible.Outcome[struct{}]
 	slots := make(chan struct{}, maxCells)
 	for i := range cells {
 		cell := &cells[i]
 		if cell.Failure != nil {
 			continue
 		}
-		group.Go(func() {
+		running = append(running, ansible.Go(func() (done struct{}, _ error) {
 			slots <- struct{}{}
 			defer func() { <-slots }()
 			cell.Failure = read(ctx, cell)
 			if cause := context.Cause(ctx); cell.Failure != nil && cause != nil {
 				cell.Failure = fmt.Errorf("%w: %w", cause, cell.Failure)
 			}
-		})
+			return done, nil
+		}))
 	}
-	group.Wait()
-	return cells
+	var panics []error
+	for _, outcome := range running {
+		panics = append(panics, (<-outcome).Err)
+	}
+	return cells, errors.Join(panics...)
 }
 
 func (c *Cell) read(ctx context.Context, uuid string) error {

@@ -50,7 +50,7 @@ func (d *Databases) Providers(ctx context.Context, host string) ([]string, error
 		return nil, fmt.Errorf("read nova's API database: %w", err)
 	}
 	found := make([][]string, len(d.cells))
-	cells := d.inAllCells(ctx, func(ctx context.Context, cell *Cell) error {
+	cells, err := d.inAllCells(ctx, func(ctx context.Context, cell *Cell) error {
 		return reading(ctx, cell.db, func(tx *sql.Tx) error {
 			nodes, err := readTable(ctx, tx, "SELECT id, uuid FROM compute_nodes WHERE host = ? AND deleted = 0 AND uuid IS NOT NULL", host)
 			if err != nil {
@@ -62,7 +62,7 @@ func (d *Databases) Providers(ctx context.Context, host string) ([]string, error
 			return nil
 		})
 	})
-	return flat(found), unread(cells)
+	return flat(found), errors.Join(err, unread(cells))
 }
 
 // Activity reads the API database before the cells: a build has its build request or
@@ -84,7 +84,7 @@ func (d *Databases) Activity(ctx context.Context, host string, consumers []strin
 		return activity, fmt.Errorf("read nova's API database about builds: %w", err)
 	}
 	parts := make([]Activity, len(d.cells))
-	cells := d.inAllCells(ctx, func(ctx context.Context, cell *Cell) error {
+	cells, err := d.inAllCells(ctx, func(ctx context.Context, cell *Cell) error {
 		return reading(ctx, cell.db, func(tx *sql.Tx) (err error) {
 			parts[d.index(cell)], err = readActivity(ctx, tx, host, consumers)
 			return err
@@ -95,7 +95,7 @@ func (d *Databases) Activity(ctx context.Context, host string, consumers []strin
 		activity.Migrations = append(activity.Migrations, part.Migrations...)
 		activity.Archived = append(activity.Archived, part.Archived...)
 	}
-	return activity, unread(cells)
+	return activity, errors.Join(err, unread(cells))
 }
 
 func readActivity(ctx context.Context, tx *sql.Tx, host string, consumers []string) (activity Activity, err error) {
