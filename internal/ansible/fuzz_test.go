@@ -107,7 +107,7 @@ func FuzzAnswer(f *testing.F) {
 		if len(secret) >= 8 && !plain && utf8.ValidString(secret) && !strings.Contains(secret, "*") && strings.Contains(got.Msg, secret) {
 			t.Errorf("%q has the secret %q in it", got.Msg, secret)
 		}
-		if plain && (got.Verdict != secret || ours.MatchString(message) && !secretKey.MatchString(message) && got.Msg != message) {
+		if sentence := ours.MatchString(message) && !secretKey.MatchString(message); plain && (got.Verdict != secret || sentence && got.Msg != message) {
 			t.Errorf("%q and the verdict %q became %q and %q", message, secret, got.Msg, got.Verdict)
 		}
 		for _, value := range []string{":" + secret + "@", `"` + secret + `"`, "'" + secret + "'", "=" + secret + " ", "password " + secret + " "} {

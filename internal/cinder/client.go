@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"github.com/gophercloud/gophercloud/v2"
+
+	"nova-orphan/internal/openstack"
 )
 
 // Client asks one Cinder service, as a user who sees all projects.
@@ -51,19 +54,11 @@ func (c *Client) AttachmentsOf(ctx context.Context, volume string) ([]Attachment
 // attachments filters once more: a filter that is dropped on the way must not make
 // others' attachments ours.
 func (c *Client) attachments(ctx context.Context, filter, value string, ours func(Attachment) bool) ([]Attachment, error) {
-	var all []Attachment
-	err := c.pages(ctx, "attachments/detail", url.Values{filter: {value}}, func(page []byte) (string, error) {
-		found, err := decodeAttachments(page)
-		if err != nil || len(found) == 0 {
-			return "", err
-		}
-		for _, attachment := range found {
-			if ours(attachment) {
-				all = append(all, attachment)
-			}
-		}
-		return found[len(found)-1].ID, nil
-	})
+	all, err := list(ctx, c, "attachments/detail", filter, value, func(a Attachment) string { return a.ID })
+	all = slices.DeleteFunc(all, func(a Attachment) bool { return !ours(a) })
+	if err == nil && slices.ContainsFunc(all, func(a Attachment) bool { return a.VolumeID == "" }) {
+		err = errors.New("the answer has an attachment without its volume")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("list the attachments with %s %s: %w", filter, value, err)
 	}
@@ -99,23 +94,11 @@ func (c *Client) Volume(ctx context.Context, id string) (*Volume, error) {
 
 // Snapshots lists those of a volume.
 func (c *Client) Snapshots(ctx context.Context, volume string) ([]Snapshot, error) {
-	var all []Snapshot
-	err := c.pages(ctx, "snapshots/detail", url.Values{"volume_id": {volume}}, func(page []byte) (string, error) {
-		found, err := decodeSnapshots(page)
-		if err != nil || len(found) == 0 {
-			return "", err
-		}
-		for _, snapshot := range found {
-			if snapshot.VolumeID == volume {
-				all = append(all, snapshot)
-			}
-		}
-		return found[len(found)-1].ID, nil
-	})
+	all, err := list(ctx, c, "snapshots/detail", "volume_id", volume, func(s Snapshot) string { return s.ID })
 	if err != nil {
 		return nil, fmt.Errorf("list the snapshots of volume %s: %w", volume, err)
 	}
-	return all, nil
+	return slices.DeleteFunc(all, func(s Snapshot) bool { return s.VolumeID != volume }), nil
 }
 
 // Snapshot is nil for a snapshot that Cinder does not know.
@@ -136,32 +119,7 @@ func (c *Client) Snapshot(ctx context.Context, id string) (*Snapshot, error) {
 	return answer.Snapshot, nil
 }
 
-// pages asks for page after page until an empty one. read returns the last id of
-// the page, "" if it is empty. Cinder gives links to attachments in no release, and
-// cuts pages to its own osapi_max_limit, so that a short page is not the last.
-func (c *Client) pages(ctx context.Context, path string, query url.Values, read func(page []byte) (last string, err error)) error {
-	query.Set("all_tenants", "1")
-	for {
-		var page rawAnswer
-		if err := c.get(ctx, path+"?"+query.Encode(), &page); err != nil {
-			return err
-		}
-		last, err := read(page)
-		if err != nil || last == "" {
-			return err
-		}
-		if last == query.Get("marker") {
-			return fmt.Errorf("the page after %s does not go on", last)
-		}
-		query.Set("marker", last)
-	}
-}
-
-// rawAnswer is an answer that is decoded later.
-type rawAnswer []byte
-
-// UnmarshalJSON implements json.Unmarshaler.
-func (r *rawAnswer) UnmarshalJSON(data []byte) error {
-	*r = append((*r)[:0], data...)
-	return nil
+// list lists those of all projects.
+func list[T any](ctx context.Context, c *Client, path, filter, value string, id func(T) string) ([]T, error) {
+	return openstack.Pages(ctx, c.service, path, url.Values{"all_tenants": {"1"}, filter: {value}}, id)
 }

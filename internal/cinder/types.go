@@ -1,9 +1,6 @@
 package cinder
 
-import (
-	"encoding/json"
-	"errors"
-)
+import "encoding/json"
 
 // Attachment is Cinder's record that a volume is given to an instance.
 type Attachment struct {
@@ -80,40 +77,4 @@ type Snapshot struct {
 	Status    string `json:"status"`
 	Size      int    `json:"size"` // in GiB
 	CreatedAt string `json:"created_at"`
-}
-
-func decodeAttachments(page []byte) ([]Attachment, error) {
-	var answer struct {
-		Attachments *[]Attachment `json:"attachments"`
-	}
-	if err := json.Unmarshal(page, &answer); err != nil {
-		return nil, err
-	}
-	if answer.Attachments == nil {
-		return nil, errors.New("the answer has no attachments")
-	}
-	for _, a := range *answer.Attachments {
-		if a.ID == "" || a.VolumeID == "" {
-			return nil, errors.New("the answer has an attachment without its id or volume")
-		}
-	}
-	return *answer.Attachments, nil
-}
-
-func decodeSnapshots(page []byte) ([]Snapshot, error) {
-	var answer struct {
-		Snapshots *[]Snapshot `json:"snapshots"`
-	}
-	if err := json.Unmarshal(page, &answer); err != nil {
-		return nil, err
-	}
-	if answer.Snapshots == nil {
-		return nil, errors.New("the answer has no snapshots")
-	}
-	for _, s := range *answer.Snapshots {
-		if s.ID == "" || s.VolumeID == "" {
-			return nil, errors.New("the answer has a snapshot without its id or volume")
-		}
-	}
-	return *answer.Snapshots, nil
 }

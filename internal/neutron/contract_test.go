@@ -3,6 +3,7 @@ package neutron_test
 import (
 	"context"
 	"net/http"
+	"slices"
 	"testing"
 	"time"
 
@@ -60,6 +61,7 @@ func testContract(t *testing.T, newWorld func(*testing.T) *world) {
 	for name, test := range map[string]func(*testing.T, *world){
 		"what is not there is no error":                    isNoError,
 		"ports are found by their device":                  areFound,
+		"ports are listed to the last page":                areListedToTheLastPage,
 		"a port that is unbound has no device and no host": unbinds,
 		"a port is deleted once":                           isDeletedOnce,
 		"one that has changed since it was read stays":     staysIfChanged,
@@ -92,6 +94,20 @@ func areFound(t *testing.T, w *world) {
 	ports, err := w.Ports(w.ctx, w.instance)
 	if err != nil || len(ports) != 1 || ports[0].ID != id || ports[0].DeviceOwner != "compute:nova" || ports[0].Host == "" || len(ports[0].FixedIPs) == 0 {
 		t.Errorf("got %+v, %v", ports, err)
+	}
+}
+
+func areListedToTheLastPage(t *testing.T, w *world) {
+	want := []string{w.port(w.instance), w.port(w.instance), w.port(w.instance), w.port(w.instance), w.port(w.instance)}
+	ports, err := w.Ports(w.ctx, w.instance)
+	var got []string
+	for _, port := range ports {
+		got = append(got, port.ID)
+	}
+	slices.Sort(want)
+	slices.Sort(got)
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("got %v, %v, want %v", got, err, want)
 	}
 }
 

@@ -12,6 +12,8 @@ import (
 	"strconv"
 
 	"github.com/gophercloud/gophercloud/v2"
+
+	"nova-orphan/internal/openstack"
 )
 
 // Client asks one Neutron service, as a user who sees all projects.
@@ -47,24 +49,20 @@ type FixedIP struct {
 	Address string `json:"ip_address"`
 }
 
-// Ports lists those whose device is the instance.
+// Ports lists those whose device is the instance. Without a limit Neutron ignores a marker,
+// though it may have cut the page (neutron/api/api_common.py get_limit_and_marker).
 func (c *Client) Ports(ctx context.Context, instance string) ([]Port, error) {
-	var answer struct {
-		Ports *[]Port `json:"ports"`
-	}
-	_, err := c.service.Get(ctx, c.service.ServiceURL("ports?"+url.Values{"device_id": {instance}}.Encode()), &answer, nil)
-	if err == nil && answer.Ports == nil {
-		err = errors.New("the answer has no ports")
-	}
+	query := url.Values{"device_id": {instance}, "limit": {"1000"}}
+	ports, err := openstack.Pages(ctx, c.service, "ports", query, func(p Port) string { return p.ID })
 	if err != nil {
 		return nil, fmt.Errorf("list the ports of instance %s: %w", instance, err)
 	}
-	for _, port := range *answer.Ports {
-		if port.ID == "" || port.DeviceID != instance {
+	for _, port := range ports {
+		if port.DeviceID != instance {
 			return nil, fmt.Errorf("list the ports of instance %s: the answer has a port %q of device %q", instance, port.ID, port.DeviceID)
 		}
 	}
-	return *answer.Ports, nil
+	return ports, nil
 }
 
 // Port is nil for a port that Neutron does not know.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -11,6 +10,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"nova-orphan/internal/cinder"
+	"nova-orphan/internal/openstack"
 )
 
 // image is a server image. Snapshots are those of volumes of which it consists.
@@ -46,37 +46,18 @@ func (g *glance) MadeFrom(ctx context.Context, instance string, snapshots []cind
 }
 
 func (g *glance) list(ctx context.Context, query url.Values, wanted func(image) bool) ([]image, error) {
-	var found []image
 	query.Set("limit", "1000")
-	for {
-		var page struct {
-			Images *[]image `json:"images"`
-			Next   string   `json:"next"`
-		}
-		_, err := g.client.Get(ctx, g.client.ServiceURL("images?"+query.Encode()), &page, nil)
-		if err == nil && page.Images == nil {
-			err = errors.New("the answer has no images")
-		}
-		if err != nil {
-			return nil, fmt.Errorf("list the server images: %w", err)
-		}
-		for _, i := range *page.Images {
-			for _, id := range gjson.Get(i.Mapping, "#.snapshot_id").Array() {
-				if id.String() != "" {
-					i.Snapshots = append(i.Snapshots, id.String())
-				}
-			}
-			if i.Mapping = ""; wanted(i) {
-				found = append(found, i)
-			}
-		}
-		if page.Next == "" || len(*page.Images) == 0 {
-			return found, nil
-		}
-		last := (*page.Images)[len(*page.Images)-1].ID
-		if last == query.Get("marker") {
-			return nil, fmt.Errorf("list the server images: the page after %q does not go on", last)
-		}
-		query.Set("marker", last)
+	found, err := openstack.Pages(ctx, g.client, "images", query, func(i image) string { return i.ID })
+	if err != nil {
+		return nil, fmt.Errorf("list the server images: %w", err)
 	}
+	for i := range found {
+		for _, id := range gjson.Get(found[i].Mapping, "#.snapshot_id").Array() {
+			if id.String() != "" {
+				found[i].Snapshots = append(found[i].Snapshots, id.String())
+			}
+		}
+		found[i].Mapping = ""
+	}
+	return slices.DeleteFunc(found, func(i image) bool { return !wanted(i) }), nil
 }

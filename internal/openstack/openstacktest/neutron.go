@@ -3,6 +3,7 @@ package openstacktest
 import (
 	"encoding/json"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -47,13 +48,7 @@ func (n *Neutron) serve(w http.ResponseWriter, r *http.Request, parts []string, 
 		return
 	}
 	if len(parts) == 1 {
-		list := []any{}
-		for _, p := range n.Ports {
-			if p.Device == r.URL.Query().Get("device_id") {
-				list = append(list, p.json())
-			}
-		}
-		reply(w, http.StatusOK, map[string]any{"ports": list})
+		n.list(w, r.URL.Query())
 		return
 	}
 	port := find(n.Ports, func(p *Port) bool { return p.ID == parts[1] })
@@ -73,6 +68,25 @@ func (n *Neutron) serve(w http.ResponseWriter, r *http.Request, parts []string, 
 	default:
 		n.change(w, r, port, byService)
 	}
+}
+
+// list has pages of two, as with pagination_max_limit = 2. A link goes on from a page that
+// is full (neutron/api/api_common.py get_pagination_links).
+func (n *Neutron) list(w http.ResponseWriter, query url.Values) {
+	var found []*Port
+	for _, p := range n.Ports {
+		if p.Device == query.Get("device_id") {
+			found = append(found, p)
+		}
+	}
+	list, links := []any{}, []any{map[string]any{"rel": "previous", "href": "http://behind.the.proxy/ports?page_reverse=True"}}
+	for _, p := range page(found, query, func(p *Port) string { return p.ID }) {
+		list = append(list, p.json())
+	}
+	if len(list) == 2 {
+		links = append(links, map[string]any{"rel": "next", "href": "http://behind.the.proxy/ports?marker="})
+	}
+	reply(w, http.StatusOK, map[string]any{"ports": list, "ports_links": links})
 }
 
 func (n *Neutron) change(w http.ResponseWriter, r *http.Request, port *Port, byService bool) {
