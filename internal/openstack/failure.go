@@ -1,6 +1,7 @@
 package openstack
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -128,13 +129,16 @@ func (c *Cloud) failure(method, address string, err error) *Failure {
 	return failure
 }
 
+// service is the one with the longest endpoint of those that the address begins with:
+// Keystone may be at the root of a host that the others share.
 func (c *Cloud) service(address string) string {
-	for endpoint, name := range c.services {
-		if strings.HasPrefix(address, endpoint) {
-			return name
+	longest := ""
+	for endpoint := range c.services {
+		if strings.HasPrefix(address, endpoint) && len(endpoint) > len(longest) {
+			longest = endpoint
 		}
 	}
-	return "keystone"
+	return cmp.Or(c.services[longest], "keystone")
 }
 
 func (c *Cloud) hint(f *Failure) string {
