@@ -60,10 +60,6 @@ type Restoration struct {
 	rows, mapping Record // the rows to be
 }
 
-// exactDates lets a date that is none be written again as it was, and refuses
-// whatever else does not fit. oslo.db's TRADITIONAL refuses those as well.
-const exactDates = "STRICT_ALL_TABLES,ALLOW_INVALID_DATES"
-
 // Restoration compares each row with what it was and with what the purge left.
 // A row that is neither is a conflict, but for what nova-compute itself does to a
 // deleted instance when it reaps it, and for what is somebody else's by now.
@@ -298,7 +294,7 @@ func (d *Databases) Restore(ctx context.Context, finding Finding, r Restoration,
 	if cell == nil {
 		return nil, fmt.Errorf("restore instance %s: there is not one cell that has its row", finding.UUID)
 	}
-	return cell.become(ctx, r.rows, exactDates, "restore", before)
+	return cell.become(ctx, r.rows, "restore", before)
 }
 
 // RestoreMapping writes the API database's rows of the restoration in one
@@ -323,9 +319,6 @@ func (d *Databases) RestoreMapping(ctx context.Context, finding Finding, r Resto
 	}
 	if err = before(); err != nil {
 		return nil, err
-	}
-	if _, err = tx.ExecContext(ctx, "SET SESSION sql_mode = '"+exactDates+"'"); err != nil {
-		return fail(err)
 	}
 	changed, err := rewrite(ctx, tx, current, r.mapping)
 	if err != nil {

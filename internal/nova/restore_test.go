@@ -151,16 +151,16 @@ func TestRowsThatCrossMakeWayForEachOther(t *testing.T) {
 }
 
 func TestAStatementWritesOneRowAndComparesIt(t *testing.T) {
-	types := map[string]string{"deleted_at": "DATETIME"}
 	from := Row{"id": {Text: "7"}, "deleted": {Text: "0"}, "deleted_at": {Null: true}}
 	to := from.with(Row{"deleted": {Text: "7"}, "deleted_at": {Text: "2026-01-02 03:04:05"}})
 	for want, step := range map[string]change{
-		"UPDATE t SET `deleted` = ?, `deleted_at` = ? WHERE `id` <=> ? AND `deleted` <=> ? [7 2026-01-02 03:04:05 7 0]": {table: "t", from: from, to: to, columns: []string{"deleted", "deleted_at"}},
+		"UPDATE t SET `deleted` = ?, `deleted_at` = ? WHERE `id` <=> ? AND `deleted` <=> ? AND `deleted_at` <=> ? [7 2026-01-02 03:04:05 7 0 <nil>]": {
+			table: "t", from: from, to: to, columns: []string{"deleted", "deleted_at"}},
 		"DELETE FROM t WHERE `id` <=> ? [7]":                                         {table: "t", from: from},
 		"INSERT INTO t (`deleted`, `deleted_at`, `id`) VALUES (?, ?, ?) [0 <nil> 7]": {table: "t", to: from},
 		"DELETE FROM t WHERE `resource` <=> ? AND `tag` <=> ? [r x]":                 {table: "t", from: Row{"tag": {Text: "x"}, "resource": {Text: "r"}}},
 	} {
-		statement, args := step.statement(types)
+		statement, args := step.statement()
 		if got := fmt.Sprint(statement, " ", args); got != want {
 			t.Errorf("got %s, want %s", got, want)
 		}

@@ -100,13 +100,13 @@ func rewrite(ctx context.Context, tx *sql.Tx, current, target Record) (map[strin
 		}
 		parked := Value{Text: "-" + step.from.text("id")}
 		to := Row{"id": step.from["id"], "deleted": parked}
-		if err := (change{step.table, step.from, to, []string{"deleted"}}).write(ctx, tx, current); err != nil {
+		if err := (change{step.table, step.from, to, []string{"deleted"}}).write(ctx, tx); err != nil {
 			return nil, err
 		}
 		list[i].from = step.from.with(Row{"deleted": parked})
 	}
 	for _, step := range list {
-		if err := step.write(ctx, tx, current); err != nil {
+		if err := step.write(ctx, tx); err != nil {
 			return nil, err
 		}
 		changed[step.table]++
@@ -122,14 +122,14 @@ func (c change) crosses() bool {
 	return slices.Contains(c.columns, "deleted") && (!own(c.from) || !own(c.to))
 }
 
-func (c change) write(ctx context.Context, tx *sql.Tx, current Record) error {
-	statement, args := c.statement(current[c.table].Types)
+func (c change) write(ctx context.Context, tx *sql.Tx) error {
+	statement, args := c.statement()
+	count := int64(0)
 	result, err := tx.ExecContext(ctx, statement, args...)
-	if err != nil {
-		return fmt.Errorf("%s: %w", c.table, err)
+	if err == nil {
+		count, err = result.RowsAffected()
 	}
-	count, err := result.RowsAffected()
-	if err != nil {
+	if err != nil && !hasNumber(err, errRecordChanged) {
 		return fmt.Errorf("%s: %w", c.table, err)
 	}
 	if count != 1 {
@@ -138,7 +138,7 @@ func (c change) write(ctx context.Context, tx *sql.Tx, current Record) error {
 	return nil
 }
 
-func (c change) statement(types map[string]string) (string, []any) {
+func (c change) statement() (string, []any) {
 	var args []any
 	list := func(row Row, columns []string, operator, separator string) string {
 		terms := make([]string, len(columns))
@@ -161,9 +161,7 @@ func (c change) statement(types map[string]string) (string, []any) {
 		return "DELETE FROM " + c.table + " WHERE " + list(c.from, columns, " <=> ?", " AND "), args
 	}
 	set := list(c.to, c.columns, " = ?", ", ")
-	// A date that is none (0000-00-00) cannot be compared with in oslo.db's sql_mode.
-	compared := slices.DeleteFunc(slices.Clone(c.columns), func(column string) bool { return types[column] == "DATETIME" })
-	return "UPDATE " + c.table + " SET " + set + " WHERE " + list(c.from, append([]string{"id"}, compared...), " <=> ?", " AND "), args
+	return "UPDATE " + c.table + " SET " + set + " WHERE " + list(c.from, append([]string{"id"}, c.columns...), " <=> ?", " AND "), args
 }
 
 // argument is the value for a statement, byte by byte.

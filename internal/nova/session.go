@@ -14,6 +14,9 @@ import (
 
 // The server's error numbers that decide anything here.
 const (
+	// innodb_snapshot_isolation, the default since MariaDB 11.6, tells by it that another
+	// has written a row since the transaction's snapshot. Without it the row is not found.
+	errRecordChanged   = 1020
 	errNoSuchTable     = 1146
 	errLockWaitTimeout = 1205
 	errDeadlock        = 1213 // also what Galera answers when another node's commit won
@@ -27,7 +30,7 @@ func Retriable(err error) bool {
 }
 
 func rolledBack(err error) bool {
-	return hasNumber(err, errDeadlock) || hasNumber(err, errLockWaitTimeout)
+	return hasNumber(err, errDeadlock) || hasNumber(err, errLockWaitTimeout) || hasNumber(err, errRecordChanged)
 }
 
 // Advice says what to do about an error whose text does not, "" where it does.
@@ -70,7 +73,7 @@ func open(config *mysql.Config, readOnly bool) (*sql.DB, error) {
 	config.Params = map[string]string{
 		"time_zone":                "'+00:00'",
 		"innodb_lock_wait_timeout": "5",
-		"sql_mode":                 "'TRADITIONAL'", // as oslo.db does
+		"sql_mode":                 "'" + exactDates + "'",
 	}
 	if err := config.Apply(mysql.Charset("utf8mb4", "")); err != nil {
 		return nil, err
@@ -83,6 +86,11 @@ func open(config *mysql.Config, readOnly bool) (*sql.DB, error) {
 	db.SetMaxOpenConns(1)
 	return db, nil
 }
+
+// exactDates lets a date that is none (0000-00-00), which hacks have left, be compared,
+// and written again as it was, and refuses whatever else does not fit. oslo.db's
+// TRADITIONAL refuses such a date, too.
+const exactDates = "STRICT_ALL_TABLES,ALLOW_INVALID_DATES"
 
 // session sets up every connection, a second one after a loss as well.
 type session struct {

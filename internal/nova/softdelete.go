@@ -45,12 +45,12 @@ func (d *Databases) SoftDelete(ctx context.Context, finding Finding, deletion De
 	if cell == nil {
 		return nil, fmt.Errorf("delete instance %s: there is not one cell that has its row", finding.UUID)
 	}
-	return cell.become(ctx, cell.Record.left(deletion), "", "delete", before)
+	return cell.become(ctx, cell.Record.left(deletion), "delete", before)
 }
 
 // become makes the instance's rows those of target if they are still those that
 // were found. verb is what that is called.
-func (c Cell) become(ctx context.Context, target Record, sqlMode, verb string, before func() error) (map[string]int64, error) {
+func (c Cell) become(ctx context.Context, target Record, verb string, before func() error) (map[string]int64, error) {
 	uuid := c.row().text("uuid")
 	tx, err := c.db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead})
 	if err != nil {
@@ -70,11 +70,6 @@ func (c Cell) become(ctx context.Context, target Record, sqlMode, verb string, b
 	}
 	if err = before(); err != nil {
 		return nil, err
-	}
-	if sqlMode != "" {
-		if _, err = tx.ExecContext(ctx, "SET SESSION sql_mode = '"+sqlMode+"'"); err != nil {
-			return nil, fmt.Errorf("%s instance %s in %s: %w", verb, uuid, c, err)
-		}
 	}
 	changed, err := rewrite(ctx, tx, current, target)
 	if err != nil {

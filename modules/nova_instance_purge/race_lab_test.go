@@ -121,6 +121,33 @@ func TestWhatHappensToTheInstanceBetweenJudgingAndActing(t *testing.T) {
 	t.Logf("races with Nova: %d", len(races))
 }
 
+// MariaDB has innodb_snapshot_isolation since 10.6.18, 10.11.8 and 11.4.2, and by default since 11.6.
+func TestARowThatAnotherWroteUnderSnapshotIsolationIsAChangeByAnother(t *testing.T) {
+	lab := novalab.New(t)
+	const uuid = "77ffffff-0000-4000-e000-000000000000"
+	lab.NewInstance(t, uuid)
+	act := statements(t, lab, uuid, "UPDATE block_device_mapping SET device_name = '/dev/vdz' WHERE instance_uuid = ?")
+	var after map[string][]string
+	var once sync.Once
+	proxy := lab.Proxy(t, func(_ int, statement string) novalab.Action {
+		switch {
+		case strings.HasPrefix(statement, "SET SESSION wsrep_sync_wait"):
+			return novalab.Action{Instead: "SET SESSION innodb_snapshot_isolation = ON"}
+		case strings.HasPrefix(statement, "UPDATE block_device_mapping"):
+			once.Do(func() { act(); after = lab.Dump(t, uuid, true) })
+		}
+		return novalab.Action{}
+	})
+	answer := call(t, proxy.Conf, t.TempDir(), uuid, false, nil)
+	if answer.Get("verdict").String() != "busy" || answer.Get("changed").Bool() ||
+		!strings.Contains(answer.Get("msg").String(), "changed since it was judged: block_device_mapping") {
+		t.Errorf("got %s", answer)
+	}
+	if diff := cmp.Diff(after, lab.Dump(t, uuid, true)); diff != "" {
+		t.Errorf("rows were changed: %s", diff)
+	}
+}
+
 // together lets both modules come to the lock before either gets it.
 func together(t *testing.T, lab *novalab.Databases) [2]*novalab.Proxy {
 	t.Helper()

@@ -19,6 +19,8 @@ type Action struct {
 	// Refuse answers with this error number in the server's place; 0 does not.
 	Refuse  uint16
 	Message string
+	// Instead is sent in the statement's place; "" does not.
+	Instead string
 	// Hold keeps the statement from the server, and the client waiting.
 	Hold bool
 	// HoldAnswer lets the server execute it, and keeps the client waiting for the answer.
@@ -148,9 +150,11 @@ func (p *Proxy) serve(link *link) {
 			return
 		}
 		if packet[3] == 0 && len(packet) > 4 && packet[4] == commandQuery {
-			if !p.statement(link, string(packet[5:])) {
+			text, pass := p.statement(link, string(packet[5:]))
+			if !pass {
 				continue
 			}
+			packet = queryPacket(text)
 		}
 		if _, err := link.server.Write(packet); err != nil {
 			return
@@ -158,8 +162,8 @@ func (p *Proxy) serve(link *link) {
 	}
 }
 
-// statement says whether the server is to see it.
-func (p *Proxy) statement(link *link, text string) bool {
+// statement says what the server is to see, if anything.
+func (p *Proxy) statement(link *link, text string) (string, bool) {
 	p.mu.Lock()
 	action := p.decide(len(p.statements), text)
 	p.statements = append(p.statements, text)
@@ -167,13 +171,15 @@ func (p *Proxy) statement(link *link, text string) bool {
 	switch {
 	case action.Refuse != 0:
 		_, _ = link.client.Write(errorPacket(action.Refuse, action.Message))
-		return false
+		return "", false
 	case action.Hold:
 		p.Held <- text
-		return false
+		return "", false
 	case action.Cut:
 		link.close()
-		return false
+		return "", false
+	case action.Instead != "":
+		text = action.Instead
 	case action.HoldAnswer, action.CutAnswer:
 		link.mu.Lock()
 		link.withhold, link.cut = action.HoldAnswer, action.CutAnswer
@@ -182,7 +188,7 @@ func (p *Proxy) statement(link *link, text string) bool {
 			defer func() { p.Held <- text }()
 		}
 	}
-	return true
+	return text, true
 }
 
 func readPacket(reader *bufio.Reader) ([]byte, error) {
@@ -198,6 +204,11 @@ func readPacket(reader *bufio.Reader) ([]byte, error) {
 	copy(packet, header)
 	_, err := io.ReadFull(reader, packet[4:])
 	return packet, err
+}
+
+func queryPacket(text string) []byte {
+	length := len(text) + 1
+	return append([]byte{byte(length), byte(length >> 8), byte(length >> 16), 0, commandQuery}, text...)
 }
 
 func errorPacket(number uint16, message string) []byte {
