@@ -54,8 +54,12 @@ func (s *step) apply(ctx context.Context, found evidence, planned plan) error {
 			return nil
 		case err != nil && lost:
 			return fmt.Errorf("%w; it may have happened all the same: run this again to see; backup %s", acted, s.backupFile)
-		case err != nil:
+		case err != nil && acted != nil:
+			return fmt.Errorf("%w (after: %w)", err, acted)
+		case err != nil && !s.poweredOff:
 			return err
+		case err != nil:
+			return fmt.Errorf("domain %s was powered off, but could not be judged anew: %w", s.p.UUID, err)
 		}
 		s.usage = found.Usage
 		var reasons []string
@@ -88,6 +92,7 @@ func (s *step) act(ctx context.Context, found evidence, planned plan) (done bool
 	case err != nil:
 		return false, fmt.Errorf("%w; what went with it before libvirt refused is in the backup %s", err, s.backupFile)
 	}
+	s.changed = true
 	s.audit("undefined domain %s (%s) with %v, backup %s", found.Domain.Name, s.p.UUID, planned.Flags.Names(), s.backupFile)
 	return true, s.verify(ctx, found.Domain)
 }
@@ -109,7 +114,7 @@ func (s *step) powerOff(ctx context.Context, domain hypervisor.Domain) error {
 			return nil
 		}
 		if err != nil {
-			return err
+			return fmt.Errorf("domain %s was powered off, but looking for it afterwards failed: %w", s.p.UUID, err)
 		}
 		if !now.Active || now.ID != domain.ID {
 			return nil
@@ -128,15 +133,12 @@ func (s *step) verify(ctx context.Context, before hypervisor.Domain) error {
 	now, err := s.libvirt.Domain(ctx, s.p.UUID)
 	switch {
 	case errors.Is(err, hypervisor.ErrNoDomain):
-		s.changed = true
 		return nil
 	case err != nil:
-		s.changed = true
 		return fmt.Errorf("domain %s was undefined, but looking for it afterwards failed: %w", s.p.UUID, err)
 	case now.Persistent:
 		return fmt.Errorf("undefine domain %s: it was defined again meanwhile and is %s: stop what defines it (nova-compute), then run this again; backup %s", s.p.UUID, now.State, s.backupFile)
 	}
-	s.changed = true
 	if err := s.libvirt.Define(ctx, before.XML); err != nil {
 		return fmt.Errorf("undefine domain %s: it was started meanwhile and now runs without a definition, and putting that back from %s failed: %w", s.p.UUID, s.backupFile, err)
 	}

@@ -73,7 +73,7 @@ func TestWhatHappensMeanwhileIsNoticed(t *testing.T) {
 				}
 			},
 			writes: []string{"undefine"},
-			want:   map[string]string{"failed": "true", "changed": "false", "msg": "it was defined again meanwhile"},
+			want:   map[string]string{"failed": "true", "changed": "true", "msg": "it was defined again meanwhile"},
 		},
 		"restarted before destroy": {
 			guest:   func(g *hypervisortest.Guest) { g.Running = true },
@@ -125,6 +125,35 @@ func TestWhatHappensMeanwhileIsNoticed(t *testing.T) {
 			// Judged anew it is powered off, as destroy: true allows.
 			writes: []string{"destroy"},
 			want:   map[string]string{"failed": "true", "changed": "true", "libvirt_code": "68"},
+		},
+		"another job holds it, and then it cannot be read": {
+			prepare: func(f *hypervisortest.Fake) {
+				held := false
+				f.Before = func(request, _ string) error {
+					switch {
+					case request == "undefine":
+						held = true
+						return busy
+					case request == "read" && held:
+						return hypervisortest.Said(1, "no such thing")
+					}
+					return nil
+				}
+			},
+			want: map[string]string{"failed": "true", "changed": "false", "libvirt_code": "1", "msg": "cannot acquire state change lock"},
+		},
+		"powered off, and then it cannot be read": {
+			guest: func(g *hypervisortest.Guest) { g.Running = true },
+			prepare: func(f *hypervisortest.Fake) {
+				f.Before = func(request, _ string) error {
+					if request == "read" && slices.Contains(f.Writes, "destroy") {
+						return hypervisortest.Said(1, "no such thing")
+					}
+					return nil
+				}
+			},
+			writes: []string{"destroy"},
+			want:   map[string]string{"failed": "true", "changed": "true", "msg": "was powered off, but"},
 		},
 		"a managed save that libvirtd does not know of": {
 			prepare: func(f *hypervisortest.Fake) {

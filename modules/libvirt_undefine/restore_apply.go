@@ -56,10 +56,10 @@ func (r *restoration) carryOut(ctx context.Context, found restoreEvidence, plann
 func (r *restoration) writeFiles(planned restorePlan) error {
 	for _, folder := range planned.Folders {
 		made, err := makeFolder(folder)
+		r.changed = r.changed || made
 		if err != nil {
 			return err
 		}
-		r.changed = r.changed || made
 	}
 	for _, file := range planned.Files {
 		if err := addFile(file); err != nil {

@@ -98,6 +98,16 @@ func requestLost(s *stage) {
 	s.wants(0, 1)
 }
 
+func TestAWriteWhoseAnswerWasLostIsToldBesideARefusal(t *testing.T) {
+	cloud := openstacktest.NewInEnvironment(t)
+	s := newStage(t, fakeWorld{cloud})
+	s.proxy.At(answered, "DELETE", "/attachments/", func() bool {
+		cloud.Do(func() { cloud.Servers[s.instance] = openstacktest.Server{Status: "ACTIVE", Host: "compute1"} })
+		return false
+	})
+	s.start(arguments{}).Failed(false, "is live", "cinder gave no usable answer to DELETE", "run the module again to see what came of it")
+}
+
 func attachedElsewhere(s *stage) {
 	rival := openstacktest.UUID()
 	s.proxy.At(answered, "DELETE", "/attachments/"+s.rootAttachment, func() bool { s.world.Attach(s.root, rival); return true })

@@ -51,7 +51,7 @@ func (t *task) release(ctx context.Context, reply *answer) error {
 		reply.tell(e, t.Instance)
 		if err != nil {
 			reply.object(e, err)
-			return err
+			return after(err, failure)
 		}
 		reply.plan(e, work, t.Instance)
 		switch {
@@ -98,11 +98,19 @@ func (t *task) settle(reply *answer, work plan, refused error) {
 	t.doubted = nil
 }
 
+// after tells, beside an error, the failure of the write before it, if there was one.
+func after(err, failure error) error {
+	if failure == nil {
+		return err
+	}
+	return fmt.Errorf("%w (after: %w; run the module again to see what came of it)", err, failure)
+}
+
 // unreadable says that something could not be read, which is no absence.
 func unreadable(reply *answer, err, failure error) error {
 	switch {
 	case failure != nil:
-		return fmt.Errorf("read back: %w (after: %w; run the module again to see what came of it)", err, failure)
+		return after(fmt.Errorf("read back: %w", err), failure)
 	case reply.Changed:
 		return fmt.Errorf("it was changed, but could not be read back: %w", err)
 	}

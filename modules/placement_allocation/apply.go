@@ -21,6 +21,9 @@ func (t *task) apply(ctx context.Context, reply *answer, steps []step, w wanted)
 	defer cancel()
 	err := t.carryOutAll(ctx, reply, steps, w)
 	if against := t.lookBack(ctx, reply, steps); len(against) > 0 {
+		if err != nil {
+			against = append(against, "the rest was not done: "+err.Error())
+		}
 		return against
 	}
 	if err == nil && !reply.Changed {

@@ -36,6 +36,7 @@ func testRaces(t *testing.T, newStage func(*testing.T) *stage) {
 		{"someone takes the consumer while it is put back: refused", consumerTaken},
 		{"someone takes the room while it is put back: refused", roomTaken},
 		{"the server comes back to life before the write: it gets its allocation back", revived},
+		{"the server comes back to life, and the next of the list fails: both are told", revivedBeforeAFailure},
 		{"the server comes back to life with another allocation: that stays", revivedElsewhere},
 		{"the server comes back to life before the second try: refused", revivedBeforeRetry},
 		{"an evacuated server loses the old half while someone writes: judged anew", evacuatedMeanwhile},
@@ -172,6 +173,27 @@ func revived(s *stage) {
 		s.t.Errorf("got %s", answer)
 	}
 	s.wants(s.consumer, holdings{s.host: 2, s.storage: 1})
+}
+
+func revivedBeforeAFailure(s *stage) {
+	s.server("")
+	next := s.nova.boot("")
+	for _, uuid := range []string{s.consumer, next} {
+		s.nova.vanish(uuid)
+		s.set(uuid, holdings{s.host: 2})
+	}
+	s.beforeTheWrite(func() { s.nova.revive(s.consumer) })
+	s.beforeTheWrite(func() {
+		s.set(next, holdings{s.host: 1})
+		s.nova.revive(next)
+	})
+	answer := s.start(arguments{"consumer": []string{s.consumer, next}, "state": "absent"}).
+		Failed(false, s.consumer, "came to life while its allocation was removed", "it was put back", next, "is a server that Nova's API knows")
+	if got := answer.Get("reasons.#").Int(); got != 2 {
+		s.t.Errorf("%d reasons: %s", got, answer)
+	}
+	s.wants(s.consumer, holdings{s.host: 2})
+	s.wants(next, holdings{s.host: 1})
 }
 
 func revivedElsewhere(s *stage) {

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -51,7 +52,8 @@ func (t *task) putBack(ctx context.Context, reply *answer, s *step) string {
 	err = t.placement.Replace(ctx, back)
 	then, readErr := t.placement.Allocation(ctx, s.before.Consumer)
 	if readErr != nil || !then.Equal(s.before) {
-		return fmt.Sprintf("it could not be put back (%v): restore it with backup_file: %s", cmp.Or(err, readErr), strings.Join(reply.BackupFiles, " "))
+		why := cmp.Or(err, readErr, errors.New("somebody has written it again"))
+		return fmt.Sprintf("it could not be put back (%v): restore it with backup_file: %s", why, strings.Join(reply.BackupFiles, " "))
 	}
 	s.written = false
 	for i := range reply.Allocations {
