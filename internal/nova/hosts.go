@@ -15,9 +15,6 @@ type Host struct {
 	NamedBy []string
 	// Service is the row of services for its nova-compute, nil if there is none.
 	Service Row
-	// WithTask are the other instances on the host that have a task_state. They
-	// would be put into ERROR by a restart of nova-compute.
-	WithTask []string
 	// Evacuated are the instances that were evacuated from the host, as long as
 	// its nova-compute has not cleaned up after them: with its next start it
 	// destroys their domains there and removes their allocations
@@ -69,11 +66,6 @@ func (c *Cell) readHosts(ctx context.Context, tx *sql.Tx) error {
 	if err != nil {
 		return fmt.Errorf("read services of hosts %v: %w", names, err)
 	}
-	busy, err := readTable(ctx, tx, "SELECT host, uuid FROM instances"+
-		" WHERE host "+in+" AND deleted = 0 AND task_state IS NOT NULL AND uuid <> ? ORDER BY id", append(names, row.text("uuid"))...)
-	if err != nil {
-		return fmt.Errorf("read instances of hosts %v: %w", names, err)
-	}
 	// As Nova does, whether or not the record of the migration is deleted.
 	evacuated, err := readTable(ctx, tx, "SELECT DISTINCT source_compute AS host, instance_uuid AS uuid FROM migrations WHERE source_compute "+in+
 		" AND migration_type = 'evacuation' AND status IN ('"+strings.Join(leftByEvacuation, "', '")+"') ORDER BY instance_uuid", names...)
@@ -85,9 +77,6 @@ func (c *Cell) readHosts(ctx context.Context, tx *sql.Tx) error {
 		own := rowsOf(host.Name, services)
 		if host.served = len(own) > 0; host.served && own[0].number("deleted") == 0 {
 			host.Service = own[0]
-		}
-		for _, other := range rowsOf(host.Name, busy) {
-			host.WithTask = append(host.WithTask, other.text("uuid"))
 		}
 		for _, other := range rowsOf(host.Name, evacuated) {
 			host.Evacuated = append(host.Evacuated, other.text("uuid"))

@@ -109,7 +109,6 @@ type ComputeHost struct {
 	NamedBy []string `json:"named_by"`
 	// ComputeService is nil if the host has none.
 	ComputeService *ComputeService `json:"compute_service"`
-	OtherInstances OtherInstances  `json:"other_instances_with_task_state"`
 	// Evacuated are those that the next start of the host's nova-compute cleans up after.
 	Evacuated OtherInstances `json:"instances_evacuated_from_host"`
 }
@@ -121,24 +120,20 @@ type ComputeService struct {
 	LastSeenUp string `json:"last_seen_up"`
 }
 
-// OtherInstances are instances that a restart of the host's nova-compute concerns as well.
+// OtherInstances are instances that a start of the host's nova-compute concerns as well.
 type OtherInstances struct {
 	Count int      `json:"count"`
 	UUIDs []string `json:"uuids"`
 }
 
 func (h Host) answer() ComputeHost {
-	host := ComputeHost{Host: h.Name, NamedBy: h.NamedBy, OtherInstances: others(h.WithTask), Evacuated: others(h.Evacuated)}
+	host := ComputeHost{Host: h.Name, NamedBy: h.NamedBy, Evacuated: OtherInstances{len(h.Evacuated), append([]string{}, h.Evacuated...)}}
 	if h.Service != nil {
 		host.ComputeService = &ComputeService{
 			ForcedDown: h.Service.flag("forced_down"), Disabled: h.Service.flag("disabled"), LastSeenUp: h.Service.iso("last_seen_up"),
 		}
 	}
 	return host
-}
-
-func others(uuids []string) OtherInstances {
-	return OtherInstances{len(uuids), append([]string{}, uuids...)}
 }
 
 // Instance gives the instance's record, or nil if no cell knows it. With rows in
