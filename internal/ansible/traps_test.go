@@ -112,33 +112,6 @@ func TestNoModuleReadsStandardInputOrStartsAProgramOrLogs(t *testing.T) {
 	}
 }
 
-// A panic can be caught by no other goroutine than its own, which ansible.Go does.
-func TestNothingButOurOwnGoStartsAGoroutine(t *testing.T) {
-	starts := 0
-	for path, file := range sources(t) {
-		ast.Inspect(file, func(node ast.Node) bool {
-			started := ""
-			switch n := node.(type) {
-			case *ast.GoStmt:
-				started = "go"
-			case *ast.SelectorExpr:
-				if of, ok := n.X.(*ast.Ident); n.Sel.Name == "AfterFunc" || n.Sel.Name == "Go" && (!ok || of.Name != "ansible") {
-					started = n.Sel.Name
-				}
-			}
-			if started != "" && path != "internal/ansible/panic.go" {
-				t.Errorf("%s starts a goroutine by %s: use ansible.Go", path, started)
-			} else if started != "" {
-				starts++
-			}
-			return true
-		})
-	}
-	if starts != 1 {
-		t.Errorf("ansible.Go starts %d", starts)
-	}
-}
-
 // The words that something that reads a module's output would take for its own:
 // molecule looks for changed=N anywhere, ansible-core up to 2.21 prints what 2.22
 // takes for a list of secrets, and an rc other than 0 is a failure to it.

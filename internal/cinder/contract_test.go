@@ -47,18 +47,7 @@ type world struct {
 
 func newWorld(t *testing.T, made maker) *world {
 	t.Helper()
-	// Not t.Context(), which has ended when the clean-up runs.
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-	t.Cleanup(cancel)
-	cloud, err := openstack.Connect(ctx, openstack.Auth{}, func(...string) {})
-	if err != nil {
-		t.Fatal(err)
-	}
-	service, err := cloud.BlockStorage()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &world{cinder.New(service), made, ctx, openstacktest.UUID()}
+	return &world{cinder.New(openstacktest.Client(t, (*openstack.Cloud).BlockStorage)), made, openstacktest.Context(t), openstacktest.UUID()}
 }
 
 func testContract(t *testing.T, newWorld func(*testing.T) *world) {

@@ -275,11 +275,28 @@ func (c *Client) CountServers(ctx context.Context, host string) (count Count, er
 	return count, err
 }
 
-func (c *Client) count(ctx context.Context, query url.Values) (int, error) {
+func (c *Client) count(ctx context.Context, query url.Values) (total int, err error) {
 	query.Set("all_tenants", "True")
-	servers, err := openstack.Pages(ctx, c.service, "servers", query, func(s Server) string { return s.ID })
-	if err != nil {
-		return 0, fmt.Errorf("count servers: %w", err)
+	for {
+		var page struct {
+			Servers *[]struct{ ID string } `json:"servers"`
+			Links   []any                  `json:"servers_links"`
+		}
+		if _, err := c.read(ctx, "servers?"+query.Encode(), &page); err != nil {
+			return 0, err
+		}
+		if page.Servers == nil {
+			return 0, errors.New("count servers: the answer has no servers")
+		}
+		servers := *page.Servers
+		total += len(servers)
+		if len(servers) == 0 || len(page.Links) == 0 {
+			return total, nil
+		}
+		last := servers[len(servers)-1].ID
+		if last == "" || last == query.Get("marker") {
+			return 0, fmt.Errorf("count servers: the page after %q does not go on", query.Get("marker"))
+		}
+		query.Set("marker", last)
 	}
-	return len(servers), nil
 }

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/gophercloud/gophercloud/v2"
 
@@ -41,18 +40,8 @@ type world struct {
 
 func newWorld(t *testing.T, made func(*world) maker) *world {
 	t.Helper()
-	// Not t.Context(), which has ended when the clean-up runs.
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	t.Cleanup(cancel)
-	cloud, err := openstack.Connect(ctx, openstack.Auth{}, func(...string) {})
-	if err != nil {
-		t.Fatal(err)
-	}
-	service, err := cloud.Network()
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := &world{Client: neutron.New(service), ctx: ctx, service: service, instance: openstacktest.UUID()}
+	service := openstacktest.Client(t, (*openstack.Cloud).Network)
+	w := &world{Client: neutron.New(service), ctx: openstacktest.Context(t), service: service, instance: openstacktest.UUID()}
 	w.maker = made(w)
 	return w
 }

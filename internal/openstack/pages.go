@@ -21,7 +21,7 @@ import (
 func Pages[T any](
 	ctx context.Context, service *gophercloud.ServiceClient, path string, query url.Values, id func(T) string,
 ) (all []T, err error) {
-	key := strings.TrimSuffix(path, "/detail")
+	key := strings.TrimPrefix(strings.TrimSuffix(path, "/detail"), "os-")
 	for {
 		var answer json.RawMessage
 		if _, err := service.Get(ctx, service.ServiceURL(path)+"?"+query.Encode(), &answer, nil); err != nil {

@@ -1,11 +1,9 @@
 package placement_test
 
 import (
-	"context"
 	"errors"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/gophercloud/gophercloud/v2"
@@ -52,15 +50,7 @@ func testContract(t *testing.T) {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	ctx := testContext(t)
-	cloud, err := openstack.Connect(ctx, openstack.Auth{}, func(...string) {})
-	if err != nil {
-		t.Fatal(err)
-	}
-	service, err := cloud.Placement()
-	if err != nil {
-		t.Fatal(err)
-	}
+	service := openstacktest.Client(t, (*openstack.Cloud).Placement)
 	w := &world{Client: placement.New(service), service: service, consumer: openstacktest.UUID()}
 	t.Cleanup(func() { w.remove(t) })
 	w.root = w.newProvider(t, "root", "", "VCPU", "MEMORY_MB")
@@ -70,18 +60,10 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-func testContext(t *testing.T) context.Context {
-	t.Helper()
-	// Not t.Context(), which has ended when the clean-up runs.
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	t.Cleanup(cancel)
-	return ctx
-}
-
 func (w *world) newProvider(t *testing.T, kind, parent string, classes ...string) string {
 	t.Helper()
 	uuid := openstacktest.UUID()
-	made := resourceproviders.Create(testContext(t), w.service, resourceproviders.CreateOpts{Name: name(kind, uuid), UUID: uuid, ParentProviderUUID: parent})
+	made := resourceproviders.Create(openstacktest.Context(t), w.service, resourceproviders.CreateOpts{Name: name(kind, uuid), UUID: uuid, ParentProviderUUID: parent})
 	if made.Err != nil {
 		t.Fatal(made.Err)
 	}
@@ -89,7 +71,7 @@ func (w *world) newProvider(t *testing.T, kind, parent string, classes ...string
 	for _, class := range classes {
 		inventories[class] = resourceproviders.Inventory{Total: 8, MaxUnit: 8, MinUnit: 1, StepSize: 1, AllocationRatio: 1}
 	}
-	if err := resourceproviders.UpdateInventories(testContext(t), w.service, uuid, resourceproviders.UpdateInventoriesOpts{Inventories: inventories}).Err; err != nil {
+	if err := resourceproviders.UpdateInventories(openstacktest.Context(t), w.service, uuid, resourceproviders.UpdateInventoriesOpts{Inventories: inventories}).Err; err != nil {
 		t.Fatal(err)
 	}
 	return uuid
@@ -98,13 +80,13 @@ func (w *world) newProvider(t *testing.T, kind, parent string, classes ...string
 func name(kind, uuid string) string { return "test-" + kind + "-" + uuid }
 
 func (w *world) remove(t *testing.T) {
-	now, err := w.Allocation(testContext(t), w.consumer)
+	now, err := w.Allocation(openstacktest.Context(t), w.consumer)
 	if err != nil {
 		t.Error(err)
 	}
 	if !now.Empty() {
 		now.Providers = nil
-		if err := w.Replace(testContext(t), now); err != nil {
+		if err := w.Replace(openstacktest.Context(t), now); err != nil {
 			t.Error(err)
 		}
 	}
@@ -112,7 +94,7 @@ func (w *world) remove(t *testing.T) {
 		if uuid == "" {
 			continue
 		}
-		if err := resourceproviders.Delete(testContext(t), w.service, uuid).ExtractErr(); err != nil {
+		if err := resourceproviders.Delete(openstacktest.Context(t), w.service, uuid).ExtractErr(); err != nil {
 			t.Error(err)
 		}
 	}
@@ -122,7 +104,7 @@ func (w *world) remove(t *testing.T) {
 // the second provider: a doubled allocation, as an evacuation leaves it.
 func (w *world) holding(t *testing.T) placement.Allocation {
 	t.Helper()
-	err := w.Replace(testContext(t), placement.Allocation{Consumer: w.consumer, ProjectID: "project", UserID: "user", Providers: map[string]placement.Resources{
+	err := w.Replace(openstacktest.Context(t), placement.Allocation{Consumer: w.consumer, ProjectID: "project", UserID: "user", Providers: map[string]placement.Resources{
 		w.root: {"VCPU": 2, "MEMORY_MB": 4}, w.child: {"VGPU": 1}, w.sharing: {"DISK_GB": 3}, w.second: {"VCPU": 2, "MEMORY_MB": 4},
 	}})
 	if err != nil {
@@ -133,7 +115,7 @@ func (w *world) holding(t *testing.T) placement.Allocation {
 
 func (w *world) now(t *testing.T) placement.Allocation {
 	t.Helper()
-	now, err := w.Allocation(testContext(t), w.consumer)
+	now, err := w.Allocation(openstacktest.Context(t), w.consumer)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,7 +141,7 @@ func isReadBack(t *testing.T, w *world) {
 
 func isATree(t *testing.T, w *world) {
 	for _, of := range []string{w.root, w.child} {
-		tree, err := w.Tree(testContext(t), of)
+		tree, err := w.Tree(openstacktest.Context(t), of)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -175,7 +157,7 @@ func isATree(t *testing.T, w *world) {
 			t.Error(diff)
 		}
 	}
-	if tree, err := w.Tree(testContext(t), openstacktest.UUID()); err != nil || len(tree) > 0 {
+	if tree, err := w.Tree(openstacktest.Context(t), openstacktest.UUID()); err != nil || len(tree) > 0 {
 		t.Errorf("an unknown provider: got %v, %v", tree, err)
 	}
 }
@@ -185,24 +167,24 @@ func isFound(t *testing.T, w *world) {
 		text   string
 		isUUID bool
 	}{{w.child, true}, {name("child", w.child), false}} {
-		found, err := w.Provider(testContext(t), asked.text, asked.isUUID)
+		found, err := w.Provider(openstacktest.Context(t), asked.text, asked.isUUID)
 		if err != nil || found.UUID != w.child || found.Name != name("child", w.child) {
 			t.Errorf("%s: got %+v, %v", asked.text, found, err)
 		}
 	}
 	for _, asked := range []string{"no-such-provider", name("child", w.child) + "x"} {
-		if found, err := w.Provider(testContext(t), asked, false); !errors.Is(err, placement.ErrNoProvider) {
+		if found, err := w.Provider(openstacktest.Context(t), asked, false); !errors.Is(err, placement.ErrNoProvider) {
 			t.Errorf("%s: got %+v, %v", asked, found, err)
 		}
 	}
-	if found, err := w.Provider(testContext(t), openstacktest.UUID(), true); !errors.Is(err, placement.ErrNoProvider) {
+	if found, err := w.Provider(openstacktest.Context(t), openstacktest.UUID(), true); !errors.Is(err, placement.ErrNoProvider) {
 		t.Errorf("an unknown uuid: got %+v, %v", found, err)
 	}
 }
 
 func listsConsumers(t *testing.T, w *world) {
 	w.holding(t)
-	got, err := w.Consumers(testContext(t), w.child)
+	got, err := w.Consumers(openstacktest.Context(t), w.child)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -213,7 +195,7 @@ func listsConsumers(t *testing.T, w *world) {
 
 func takesOneTree(t *testing.T, w *world) {
 	before := w.holding(t)
-	if err := w.Replace(testContext(t), before.Without([]string{w.root, w.child})); err != nil {
+	if err := w.Replace(openstacktest.Context(t), before.Without([]string{w.root, w.child})); err != nil {
 		t.Fatal(err)
 	}
 	now := w.now(t)
@@ -230,12 +212,12 @@ func removes(t *testing.T, w *world) {
 	before := w.holding(t)
 	gone := before
 	gone.Providers = nil
-	if err := w.Replace(testContext(t), gone); err != nil {
+	if err := w.Replace(openstacktest.Context(t), gone); err != nil {
 		t.Fatal(err)
 	}
 	readsAsEmpty(t, w)
 	before.Generation = nil
-	if err := w.Replace(testContext(t), before); err != nil {
+	if err := w.Replace(openstacktest.Context(t), before); err != nil {
 		t.Fatal(err)
 	}
 	if now := w.now(t); !now.Equal(before) {
@@ -248,16 +230,16 @@ func refusesGeneration(t *testing.T, w *world) {
 	wrong := *now.Generation + 7
 	for name, generation := range map[string]*int{"wrong": &wrong, "none": nil} {
 		now.Generation = generation
-		assertConflict(t, name, w.Replace(testContext(t), now), true)
+		assertConflict(t, name, w.Replace(openstacktest.Context(t), now), true)
 	}
 	now.Consumer, now.Generation = openstacktest.UUID(), &wrong
-	assertConflict(t, "a consumer that is gone", w.Replace(testContext(t), now), true)
+	assertConflict(t, "a consumer that is gone", w.Replace(openstacktest.Context(t), now), true)
 }
 
 func refusesCapacity(t *testing.T, w *world) {
 	before := w.holding(t)
-	assertConflict(t, "capacity", w.Replace(testContext(t), before.With(w.root, placement.Resources{"VCPU": 9})), false)
-	assertConflict(t, "no inventory", w.Replace(testContext(t), before.With(w.root, placement.Resources{"PCPU": 1})), false)
+	assertConflict(t, "capacity", w.Replace(openstacktest.Context(t), before.With(w.root, placement.Resources{"VCPU": 9})), false)
+	assertConflict(t, "no inventory", w.Replace(openstacktest.Context(t), before.With(w.root, placement.Resources{"PCPU": 1})), false)
 	if now := w.now(t); !now.Equal(before) {
 		t.Errorf("changed all the same: %+v", now)
 	}
@@ -276,7 +258,7 @@ func assertConflict(t *testing.T, name string, err error, concurrent bool) {
 }
 
 func refusesClass(t *testing.T, w *world) {
-	err := w.Replace(testContext(t), w.holding(t).With(w.root, placement.Resources{"CUSTOM_TEST_NOT_THERE": 1}))
+	err := w.Replace(openstacktest.Context(t), w.holding(t).With(w.root, placement.Resources{"CUSTOM_TEST_NOT_THERE": 1}))
 	var failure *openstack.Failure
 	if !errors.As(err, &failure) || failure.Status != 400 || failure.Uncertain() {
 		t.Errorf("got %v", err)
@@ -284,7 +266,7 @@ func refusesClass(t *testing.T, w *world) {
 }
 
 func refusesEmpty(t *testing.T, w *world) {
-	if err := w.Replace(testContext(t), w.now(t)); err == nil {
+	if err := w.Replace(openstacktest.Context(t), w.now(t)); err == nil {
 		t.Error("wrote an empty allocation for a consumer that holds nothing")
 	}
 	// Had it left an empty consumer behind, this one would meet its generation.
@@ -292,17 +274,17 @@ func refusesEmpty(t *testing.T, w *world) {
 }
 
 func tellsType(t *testing.T, w *world) {
-	if kind, err := w.ConsumerType(testContext(t), w.consumer); err != nil || kind != "" {
+	if kind, err := w.ConsumerType(openstacktest.Context(t), w.consumer); err != nil || kind != "" {
 		t.Errorf("one that holds nothing: got %q, %v", kind, err)
 	}
 	w.holding(t)
-	if kind, err := w.ConsumerType(testContext(t), w.consumer); err != nil || kind != "unknown" {
+	if kind, err := w.ConsumerType(openstacktest.Context(t), w.consumer); err != nil || kind != "unknown" {
 		t.Errorf("got %q, %v", kind, err)
 	}
 }
 
 func refusesProvider(t *testing.T, w *world) {
-	if consumers, err := w.Consumers(testContext(t), openstacktest.UUID()); !errors.Is(err, placement.ErrNoProvider) {
+	if consumers, err := w.Consumers(openstacktest.Context(t), openstacktest.UUID()); !errors.Is(err, placement.ErrNoProvider) {
 		t.Errorf("got %v, %v", consumers, err)
 	}
 }

@@ -3,14 +3,12 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"os/exec"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -63,16 +61,7 @@ type reapLab struct {
 
 func newReapLab(t *testing.T) *reapLab {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	t.Cleanup(cancel)
-	cloud, err := openstack.Connect(ctx, openstack.Auth{}, func(...string) {})
-	if err != nil {
-		t.Fatal(err)
-	}
-	network, err := cloud.Network()
-	if err != nil {
-		t.Fatal(err)
-	}
+	network := openstacktest.Client(t, (*openstack.Cloud).Network)
 	s := &reapLab{Databases: novalab.New(t), Lab: cinderlab.New(t), ports: neutronlab.New(t, network), t: t, rival: openstacktest.UUID(), backup: t.TempDir()}
 	s.conf = s.RealConf(t, "cell0")
 	return s

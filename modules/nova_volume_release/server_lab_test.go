@@ -3,7 +3,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"maps"
 	"net/http"
@@ -12,13 +11,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"nova-orphan/internal/ansible/ansibletest"
 	"nova-orphan/internal/cinder/cinderlab"
 	"nova-orphan/internal/compute/computelab"
 	"nova-orphan/internal/neutron/neutronlab"
 	"nova-orphan/internal/openstack"
+	"nova-orphan/internal/openstack/openstacktest"
 )
 
 // orphanage is the whole lab: real servers become orphans in it.
@@ -35,17 +34,7 @@ type orphanage struct {
 func newOrphanage(t *testing.T) *orphanage {
 	t.Helper()
 	nova := computelab.New(t)
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	t.Cleanup(cancel)
-	cloud, err := openstack.Connect(ctx, openstack.Auth{}, func(...string) {})
-	if err != nil {
-		t.Fatal(err)
-	}
-	network, err := cloud.Network()
-	if err != nil {
-		t.Fatal(err)
-	}
-	ofNova, err := cloud.ForNetwork(ctx, openstack.Auth{NovaConf: "/etc/nova/nova.conf"}, func(...string) {})
+	ofNova, err := openstacktest.Connect(t).ForNetwork(openstacktest.Context(t), openstack.Auth{NovaConf: "/etc/nova/nova.conf"}, func(...string) {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +42,7 @@ func newOrphanage(t *testing.T) *orphanage {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ports := neutronlab.New(t, network)
+	ports := neutronlab.New(t, openstacktest.Client(t, (*openstack.Cloud).Network))
 	return &orphanage{
 		Lab: cinderlab.New(t), t: t, nova: nova, ports: ports, asNova: ports.As(networkOfNova),
 		stage: &stage{t: t, folder: t.TempDir(), proxy: newProxy(t)},

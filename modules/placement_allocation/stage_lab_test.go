@@ -73,20 +73,13 @@ func (n *realNova) sql(format string, values ...any) {
 // ask sends a request to the real Nova, and returns its answer.
 func (n *realNova) ask(method, path string, body any) gjson.Result {
 	n.t.Helper()
-	cloud, err := openstack.Connect(stageContext(n.t), openstack.Auth{}, func(...string) {})
-	if err != nil {
-		n.t.Fatal(err)
-	}
-	nova, err := cloud.Compute()
-	if err != nil {
-		n.t.Fatal(err)
-	}
+	nova := openstacktest.Client(n.t, (*openstack.Cloud).Compute)
 	var answer json.RawMessage
 	options := &gophercloud.RequestOpts{JSONBody: body, OkCodes: []int{200, 202, 204}}
 	if method != "DELETE" { // whose answer is empty
 		options.JSONResponse = &answer
 	}
-	if _, err = nova.Request(stageContext(n.t), method, nova.ServiceURL(path), options); err != nil {
+	if _, err := nova.Request(stageContext(n.t), method, nova.ServiceURL(path), options); err != nil {
 		n.t.Fatal(err)
 	}
 	return gjson.ParseBytes(answer)

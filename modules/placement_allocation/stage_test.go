@@ -45,14 +45,7 @@ type novaStage interface {
 // newStage is in the cloud of the OS_* environment.
 func newStage(t *testing.T, nova novaStage) *stage {
 	t.Helper()
-	cloud, err := openstack.Connect(stageContext(t), openstack.Auth{}, func(...string) {})
-	if err != nil {
-		t.Fatal(err)
-	}
-	service, err := cloud.Placement()
-	if err != nil {
-		t.Fatal(err)
-	}
+	service := openstacktest.Client(t, (*openstack.Cloud).Placement)
 	s := &stage{
 		t: t, client: placement.New(service), service: service, nova: nova, folder: t.TempDir(), consumer: openstacktest.UUID(),
 		proxy: openstacktest.NewProxy(os.Getenv("OS_AUTH_URL")),

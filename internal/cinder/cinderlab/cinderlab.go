@@ -18,6 +18,7 @@ import (
 
 	"nova-orphan/internal/nova/novalab"
 	"nova-orphan/internal/openstack"
+	"nova-orphan/internal/openstack/openstacktest"
 )
 
 // Lab is the Cinder of the OS_* environment, for one test.
@@ -31,16 +32,7 @@ type Lab struct {
 // New connects.
 func New(t *testing.T) *Lab {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	t.Cleanup(cancel)
-	cloud, err := openstack.Connect(ctx, openstack.Auth{}, func(...string) {})
-	if err != nil {
-		t.Fatal(err)
-	}
-	service, err := cloud.BlockStorage()
-	if err != nil {
-		t.Fatal(err)
-	}
+	service := openstacktest.Client(t, (*openstack.Cloud).BlockStorage)
 	// The first at which an attachment can be completed.
 	service.Microversion = "3.44"
 	return &Lab{t: t, service: service}
