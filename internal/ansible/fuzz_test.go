@@ -20,7 +20,8 @@ func FuzzArguments(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	module := Module{Name: "probe", Options: []Option{
-		{Name: "str", Aliases: []string{"text"}, Type: Str, AllowEmpty: true}, {Name: "int", Type: Int, Check: Between(-3, 1000)}, {Name: "bool", Type: Bool},
+		{Name: "str", Aliases: []string{"text"}, Type: Str, AllowEmpty: true}, {Name: "int", Type: Int, Check: Between(-3, 1000)},
+		{Name: "bool", Type: Bool},
 		{Name: "list", Type: List, Elements: Str, AllowEmpty: true}, {Name: "numbers", Type: List, Elements: Int}, {Name: "dict", Type: Dict},
 		{Name: "path", Type: Path, Check: Absolute}, {Name: "uuid", Type: Str, Check: UUID}, {Name: "choice", Type: Str, Choices: []string{"a", "b"}},
 		{Name: "password", Type: Str, NoLog: true}, {Name: "auth", Type: Dict, NoLog: true}, Timeout,
@@ -107,10 +108,12 @@ func FuzzAnswer(f *testing.F) {
 		if len(secret) >= 8 && !plain && utf8.ValidString(secret) && !strings.Contains(secret, "*") && strings.Contains(got.Msg, secret) {
 			t.Errorf("%q has the secret %q in it", got.Msg, secret)
 		}
-		if sentence := ours.MatchString(message) && !secretKey.MatchString(message); plain && (got.Verdict != secret || sentence && got.Msg != message) {
+		sentence := ours.MatchString(message) && !secretKey.MatchString(message)
+		if plain && (got.Verdict != secret || sentence && got.Msg != message) {
 			t.Errorf("%q and the verdict %q became %q and %q", message, secret, got.Msg, got.Verdict)
 		}
-		for _, value := range []string{":" + secret + "@", `"` + secret + `"`, "'" + secret + "'", "=" + secret + " ", "password " + secret + " "} {
+		values := []string{":" + secret + "@", `"` + secret + `"`, "'" + secret + "'", "=" + secret + " ", "password " + secret + " "}
+		for _, value := range values {
 			if plain && strings.Contains(got.Msg, value) {
 				t.Errorf("%q has the value %s in it", got.Msg, value)
 			}

@@ -126,9 +126,10 @@ func standsAlone(text string, at, end int) bool {
 var secretNamed = regexp.MustCompile("(?:" + secretKey.String() + ")[a-z]*\\W{0,3}$")
 
 func standsAsValue(text string, at, end int) bool {
-	before, after := text[:at], text[end:]
-	return standsAlone(text, at, end) && (before != "" && strings.ContainsAny(before[at-1:], "\"'`=:") ||
-		after != "" && strings.ContainsAny(after[:1], "\"'`@") || secretNamed.MatchString(before))
+	const near = 40
+	before, after := text[max(0, at-near):at], text[end:min(end+1, len(text))]
+	return standsAlone(text, at, end) && (before != "" && strings.ContainsAny(before[len(before)-1:], "\"'`=:") ||
+		strings.ContainsAny(after, "\"'`@") || secretNamed.MatchString(before))
 }
 
 func isWord(b byte) bool {

@@ -154,7 +154,8 @@ func TestAStatementWritesOneRowAndComparesIt(t *testing.T) {
 	from := Row{"id": {Text: "7"}, "deleted": {Text: "0"}, "deleted_at": {Null: true}}
 	to := from.with(Row{"deleted": {Text: "7"}, "deleted_at": {Text: "2026-01-02 03:04:05"}})
 	for want, step := range map[string]change{
-		"UPDATE t SET `deleted` = ?, `deleted_at` = ? WHERE `id` <=> ? AND `deleted` <=> ? AND `deleted_at` <=> ? [7 2026-01-02 03:04:05 7 0 <nil>]": {
+		"UPDATE t SET `deleted` = ?, `deleted_at` = ?" +
+			" WHERE `id` <=> ? AND `deleted` <=> ? AND `deleted_at` <=> ? [7 2026-01-02 03:04:05 7 0 <nil>]": {
 			table: "t", from: from, to: to, columns: []string{"deleted", "deleted_at"}},
 		"DELETE FROM t WHERE `id` <=> ? [7]":                                         {table: "t", from: from},
 		"INSERT INTO t (`deleted`, `deleted_at`, `id`) VALUES (?, ?, ?) [0 <nil> 7]": {table: "t", to: from},

@@ -34,6 +34,10 @@ func (s *server) ExecContext(_ context.Context, statement string, _ []driver.Nam
 	return s.rows, s.err
 }
 
+func refuses(number uint16, message string) server {
+	return server{err: &mysql.MySQLError{Number: number, Message: message}}
+}
+
 func TestARowThatIsNotAnyMoreAsItWasReadIsAChangeByAnother(t *testing.T) {
 	from := Row{"id": {Text: "7"}, "deleted": {Text: "0"}}
 	to := from.with(Row{"deleted": {Text: "7"}})
@@ -43,9 +47,9 @@ func TestARowThatIsNotAnyMoreAsItWasReadIsAChangeByAnother(t *testing.T) {
 	}{
 		"it is found":                                 {server{rows: 1}, false, false},
 		"it is not found":                             {server{rows: 0}, true, false},
-		"MariaDB with innodb_snapshot_isolation":      {server{err: &mysql.MySQLError{Number: 1020, Message: "Record has changed since last read in table 'tags'"}}, true, false},
-		"a deadlock, which is no change of this row":  {server{err: &mysql.MySQLError{Number: 1213, Message: "Deadlock found"}}, false, true},
-		"another error, after which nothing is tried": {server{err: &mysql.MySQLError{Number: 1114, Message: "The table 'tags' is full"}}, false, false},
+		"MariaDB with innodb_snapshot_isolation":      {refuses(1020, "Record has changed since last read in table 'tags'"), true, false},
+		"a deadlock, which is no change of this row":  {refuses(1213, "Deadlock found"), false, true},
+		"another error, after which nothing is tried": {refuses(1114, "The table 'tags' is full"), false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tx, err := sql.OpenDB(&test.server).Begin()

@@ -63,7 +63,8 @@ func newWorld(t *testing.T) *world {
 func (w *world) newProvider(t *testing.T, kind, parent string, classes ...string) string {
 	t.Helper()
 	uuid := openstacktest.UUID()
-	made := resourceproviders.Create(openstacktest.Context(t), w.service, resourceproviders.CreateOpts{Name: name(kind, uuid), UUID: uuid, ParentProviderUUID: parent})
+	options := resourceproviders.CreateOpts{Name: name(kind, uuid), UUID: uuid, ParentProviderUUID: parent}
+	made := resourceproviders.Create(openstacktest.Context(t), w.service, options)
 	if made.Err != nil {
 		t.Fatal(made.Err)
 	}
@@ -71,7 +72,8 @@ func (w *world) newProvider(t *testing.T, kind, parent string, classes ...string
 	for _, class := range classes {
 		inventories[class] = resourceproviders.Inventory{Total: 8, MaxUnit: 8, MinUnit: 1, StepSize: 1, AllocationRatio: 1}
 	}
-	if err := resourceproviders.UpdateInventories(openstacktest.Context(t), w.service, uuid, resourceproviders.UpdateInventoriesOpts{Inventories: inventories}).Err; err != nil {
+	update := resourceproviders.UpdateInventoriesOpts{Inventories: inventories}
+	if err := resourceproviders.UpdateInventories(openstacktest.Context(t), w.service, uuid, update).Err; err != nil {
 		t.Fatal(err)
 	}
 	return uuid
@@ -104,9 +106,10 @@ func (w *world) remove(t *testing.T) {
 // the second provider: a doubled allocation, as an evacuation leaves it.
 func (w *world) holding(t *testing.T) placement.Allocation {
 	t.Helper()
-	err := w.Replace(openstacktest.Context(t), placement.Allocation{Consumer: w.consumer, ProjectID: "project", UserID: "user", Providers: map[string]placement.Resources{
-		w.root: {"VCPU": 2, "MEMORY_MB": 4}, w.child: {"VGPU": 1}, w.sharing: {"DISK_GB": 3}, w.second: {"VCPU": 2, "MEMORY_MB": 4},
-	}})
+	err := w.Replace(openstacktest.Context(t), placement.Allocation{Consumer: w.consumer, ProjectID: "project", UserID: "user",
+		Providers: map[string]placement.Resources{
+			w.root: {"VCPU": 2, "MEMORY_MB": 4}, w.child: {"VGPU": 1}, w.sharing: {"DISK_GB": 3}, w.second: {"VCPU": 2, "MEMORY_MB": 4},
+		}})
 	if err != nil {
 		t.Fatal(err)
 	}

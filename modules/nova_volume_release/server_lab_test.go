@@ -34,7 +34,8 @@ type orphanage struct {
 func newOrphanage(t *testing.T) *orphanage {
 	t.Helper()
 	nova := computelab.New(t)
-	ofNova, err := openstacktest.Connect(t).ForNetwork(openstacktest.Context(t), openstack.Auth{NovaConf: "/etc/nova/nova.conf"}, func(...string) {})
+	conf := openstack.Auth{NovaConf: "/etc/nova/nova.conf"}
+	ofNova, err := openstacktest.Connect(t).ForNetwork(openstacktest.Context(t), conf, func(...string) {})
 	if err != nil {
 		t.Fatal(err)
 	}
