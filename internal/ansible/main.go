@@ -8,6 +8,7 @@ import (
 	"log"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 	"time"
 )
@@ -29,7 +30,8 @@ var grace = 5 * time.Second
 
 // Main runs the module and returns the process's exit status: 0, or 1 with
 // "failed" in the answer. It is never 255, which Ansible takes for a lost
-// connection and may answer with a second run.
+// connection and may answer with a second run. With --version in the place of the
+// arguments file it says which version it is, in one line.
 func Main(argv []string, stdout io.Writer, module Module) int {
 	// Over SSH standard error is the same terminal as standard output, and a log
 	// line that begins with a brace would be taken for the answer.
@@ -37,6 +39,10 @@ func Main(argv []string, stdout io.Writer, module Module) int {
 	// A reader that goes away must not kill a module between two steps.
 	signal.Ignore(syscall.SIGPIPE)
 
+	if len(argv) == 2 && argv[1] == "--version" {
+		fmt.Fprintf(stdout, "%s %s (%s)\n", module.Name, Version(), runtime.Version())
+		return 0
+	}
 	call := &Call{module: module.Name, secrets: &secrets{}, values: map[string]any{}, timeout: time.Minute}
 	answer, err := caught(func() (Answer, error) {
 		if err := module.readCall(call, argv); err != nil {

@@ -13,6 +13,8 @@ import (
 	"github.com/gophercloud/gophercloud/v2"
 	"github.com/gophercloud/gophercloud/v2/openstack"
 	"github.com/gophercloud/gophercloud/v2/openstack/identity/v3/tokens"
+
+	"nova-orphan/internal/ansible"
 )
 
 // Cloud is one OpenStack cloud, as one authenticated user sees it.
@@ -78,7 +80,7 @@ func authenticate(ctx context.Context, found credentials, secret func(...string)
 		// net/http would carry X-Auth-Token to any host to which it is sent on.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	provider.UserAgent.Prepend("nova-orphan")
+	provider.UserAgent.Prepend("nova-orphan/" + ansible.Version())
 	cloud := &Cloud{
 		provider: provider, region: found.region, interfaces: found.interfaces, origin: found.origin,
 		services: map[string]string{provider.IdentityBase: "keystone"},

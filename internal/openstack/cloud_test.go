@@ -12,6 +12,7 @@ import (
 
 	"github.com/gophercloud/gophercloud/v2"
 
+	"nova-orphan/internal/ansible"
 	"nova-orphan/internal/openstack"
 	"nova-orphan/internal/openstack/openstacktest"
 )
@@ -57,6 +58,21 @@ func get(ctx context.Context, auth openstack.Auth) error {
 	}
 	_, err = client.Get(ctx, client.ServiceURL("allocations", "x"), nil, nil)
 	return err
+}
+
+func TestEachRequestNamesTheProgramAndItsVersion(t *testing.T) {
+	cloud, auth := newCloud(t)
+	var agent string
+	cloud.Fail(openstacktest.Failure{Method: "GET", Path: "/placement", Times: 1, Answer: func(w http.ResponseWriter, r *http.Request) {
+		agent = r.UserAgent()
+		w.WriteHeader(http.StatusNotFound)
+	}})
+	if err := get(t.Context(), auth); !gophercloud.ResponseCodeIs(err, http.StatusNotFound) {
+		t.Fatalf("got %v", err)
+	}
+	if !strings.HasPrefix(agent, "nova-orphan/"+ansible.Version()+" ") {
+		t.Errorf("the user agent is %q", agent)
+	}
 }
 
 func TestAFailureSaysWhoWhatAndWhatToCheck(t *testing.T) {
