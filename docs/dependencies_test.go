@@ -21,7 +21,7 @@ func TestTheArchitectureGivesAReasonForEachDirectDependencyAndNoOther(t *testing
 			Indirect bool
 		}
 	}
-	if err := json.Unmarshal(output, &module); err != nil {
+	if err = json.Unmarshal(output, &module); err != nil {
 		t.Fatalf("read go.mod: %v", err)
 	}
 	var direct, listed []string

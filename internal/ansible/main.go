@@ -40,7 +40,9 @@ func Main(argv []string, stdout io.Writer, module Module) int {
 	signal.Ignore(syscall.SIGPIPE)
 
 	if len(argv) == 2 && argv[1] == "--version" {
-		fmt.Fprintf(stdout, "%s %s (%s)\n", module.Name, Version(), runtime.Version())
+		if _, err := fmt.Fprintf(stdout, "%s %s (%s)\n", module.Name, Version(), runtime.Version()); err != nil {
+			return 1
+		}
 		return 0
 	}
 	call := &Call{module: module.Name, secrets: &secrets{}, values: map[string]any{}, timeout: time.Minute}

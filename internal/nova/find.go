@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"nova-orphan/internal/ansible"
@@ -109,10 +110,8 @@ func (d *Databases) Find(ctx context.Context, uuid string) (Finding, error) {
 	if err != nil {
 		return finding, fmt.Errorf("read the cells about instance %s: %w", uuid, err)
 	}
-	for _, cell := range finding.Cells {
-		if cell.Record != nil || cell.Failure != nil {
-			return finding, nil
-		}
+	if slices.ContainsFunc(finding.Cells, func(cell Cell) bool { return cell.Record != nil || cell.Failure != nil }) {
+		return finding, nil
 	}
 	// Shadow tables have no index on the uuid, so that they are searched only when they must be.
 	finding.Cells, err = d.inAllCells(ctx, func(ctx context.Context, cell *Cell) error { return cell.readArchive(ctx, uuid) })

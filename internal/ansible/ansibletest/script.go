@@ -15,22 +15,20 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// Main runs a package's tests, with the module as a program that they start by its name. Without the lab, that program
-// first calls hurry, which shortens its pauses: a fake recovers at once. A real service does not.
+// Main runs a package's tests, with the module as a program that they start by its name. Without the lab it first calls
+// hurry, in the tests and in that program, which shortens their pauses: a fake recovers at once. A real service does not.
 func Main(m *testing.M, module string, main, hurry func()) {
-	testscript.Main(m, map[string]func(){
-		unhurried + module: main,
-		module: func() {
-			if !onLab {
-				hurry()
-			}
-			main()
-		},
-	})
+	if !onLab && !strings.HasPrefix(filepath.Base(os.Args[0]), unhurried) {
+		hurry()
+	}
+	testscript.Main(m, map[string]func(){unhurried + module: main, module: main})
 }
 
 // unhurried begins the name of the program that keeps its pauses.
 const unhurried = "unhurried-"
+
+// noPauseAtExit has the race detector not wait a second for reports at the end of each program.
+const noPauseAtExit = "GORACE=atexit_sleep_ms=0"
 
 // Commands are testscript commands for the module of this name:
 //
@@ -90,7 +88,7 @@ func call(ts *testscript.TestScript, module string, wantFailure bool, args []str
 // environment is what a testscript has set up, which it keeps to itself but for
 // the names that it is asked for.
 func environment(ts *testscript.TestScript) []string {
-	var env []string
+	env := []string{noPauseAtExit}
 	for _, name := range strings.Fields(ts.Getenv("CALL_ENVIRONMENT") + " HOME PATH TMPDIR GOCOVERDIR") {
 		if value := ts.Getenv(name); value != "" {
 			env = append(env, name+"="+value)
@@ -109,6 +107,14 @@ func wellFormed(stdout []byte) string {
 		return "standard output is not one JSON object"
 	case bytes.ContainsFunc(line, func(r rune) bool { return r >= 0x7f }):
 		return "standard output is not ASCII"
+	case bytes.Contains(line, []byte("changed=")):
+		return "the answer says changed=, which molecule takes for a change"
+	}
+	for key := range object {
+		// An rc other than 0 is a failure to Ansible; what begins with _ansible it acts on, or prints, by release.
+		if key == "rc" || strings.HasPrefix(key, "_ansible") {
+			return "the answer has Ansible's own key " + key
+		}
 	}
 	return ""
 }

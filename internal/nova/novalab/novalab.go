@@ -147,6 +147,7 @@ func texts(t *testing.T, db *sql.DB, query string) (values []string) {
 	if err != nil {
 		t.Fatalf("%s: %v", query, err)
 	}
+	defer rows.Close()
 	for rows.Next() {
 		var value string
 		if err = rows.Scan(&value); err != nil {
@@ -363,6 +364,7 @@ func dump(t *testing.T, db *sql.DB, tables map[string]string, uuid string, raw b
 		if err != nil {
 			t.Fatal(err)
 		}
+		defer rows.Close()
 		columns, err := rows.Columns()
 		if err != nil {
 			t.Fatal(err)
