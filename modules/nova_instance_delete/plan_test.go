@@ -226,7 +226,7 @@ func TestWhatIsSeenAfterTheDeleteSaysWhetherItIsWorthToWait(t *testing.T) {
 	}{
 		{"it is at work", nil, []change{inTask("deleting"), updated(0)}, time.Minute, false, false, "", ""},
 		{"it is nearly over", nil, []change{vmState("deleted"), updated(0)}, time.Minute, false, false, "", ""},
-		{"no trace, yet", nil, nil, time.Second, false, false, "", ""},
+		{"no trace, yet", nil, nil, patience - 1, false, false, "", ""},
 		{"no trace", nil, nil, patience, false, false, refused, "disable_terminate"},
 		{"no effect, in the middle of a delete", []change{inTask("deleting")}, []change{inTask("deleting"), updated(0)}, patience, false, false, stillThere, "Next: reset_state: true, with unchanged_since: 2026-01-02T03:04:05Z"},
 		{"no trace, but its answer is lost", nil, nil, time.Minute, false, true, "", ""},

@@ -34,6 +34,7 @@ func Start(t *testing.T, module string, options map[string]any, environment []st
 	}
 	p := &Process{t: t, command: exec.Command(module, file), output: &bytes.Buffer{}, ended: make(chan struct{})}
 	p.command.Stdout, p.command.Stderr, p.command.Env = p.output, p.output, environment
+	p.command.Env = append(p.command.Environ(), noPauseAtExit)
 	if err = p.command.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -31,17 +32,19 @@ type Trial struct {
 }
 
 // Suffer holds the module to the rules for each trial: it fails in one line, tells no
-// secret, and does what was to be done when the fault is over. Some of them wait for a
-// deadline, so that more run at a time than there are processors.
+// secret, and does what was to be done when the fault is over. Those that wait for a
+// deadline do so all at once; of the others no more run than leave these the processor.
 func Suffer(t *testing.T, trials []func(*testing.T) Trial) {
 	var masked atomic.Int32
 	var all sync.WaitGroup
-	places := make(chan struct{}, 24)
+	places := make(chan struct{}, 2*runtime.GOMAXPROCS(0))
 	for _, arrange := range trials {
 		all.Go(func() {
-			places <- struct{}{}
-			defer func() { <-places }()
 			trial := arrange(t)
+			if !trial.Waits {
+				places <- struct{}{}
+				defer func() { <-places }()
+			}
 			t.Run(trial.Name, func(t *testing.T) {
 				if strings.Contains(trial.suffer(t), "********") {
 					masked.Add(1)
@@ -67,7 +70,7 @@ func (trial Trial) suffer(t *testing.T) string {
 	program := trial.Module
 	if trial.Waits {
 		// With its own pauses it does not ask in the very moment when its time is up.
-		program, options["timeout"] = unhurried+trial.Module, 2
+		program, options["timeout"] = unhurried+trial.Module, 3
 	}
 	environment := append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + folder}, trial.Environment...)
 	answer := Start(t, program, options, environment).Answer()
