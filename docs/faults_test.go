@@ -80,7 +80,7 @@ func TestEachFaultAndEachTrapNamesATestThatIsThere(t *testing.T) {
 				}
 			}
 		}
-		t.Logf("rows of %s: %d", document, len(rows))
+		t.Logf("rows of the %s: %d", strings.TrimSuffix(document, ".md"), len(rows))
 	}
 }
 
