@@ -110,7 +110,8 @@ func (m Module) fill(call *Call, arguments map[string]any) error {
 		}
 	}
 	if seconds, ok := call.values[Timeout.Name].(int); ok {
-		call.timeout = time.Duration(seconds) * time.Second
+		elements, _ := call.values[m.Each].([]any)
+		call.timeout = time.Duration(seconds) * time.Second * time.Duration(max(1, (len(elements)+9)/10))
 		delete(call.values, Timeout.Name)
 	}
 	return nil

@@ -2,6 +2,7 @@ package compute_test
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"nova-orphan/internal/compute"
@@ -205,23 +206,24 @@ func listsMigrations(w *world) {
 	}
 }
 
-func listsAllMigrations(w *world) {
-	want := map[string]string{}
+func findsMigration(w *world) {
+	uuid, migration := w.orphan(host), openstacktest.UUID()
+	w.migration(uuid, migration)
 	for range 3 {
-		uuid, migration := w.orphan(host), openstacktest.UUID()
-		w.migration(uuid, migration)
-		want[migration] = uuid
+		w.migration(uuid, openstacktest.UUID())
 	}
-	got, err := w.Migrations(w.ctx, "")
+	found, err := w.Migration(w.ctx, migration, []string{"test"})
 	w.must(err)
-	for _, m := range got {
-		if m.Instance == want[m.UUID] {
-			delete(want, m.UUID)
-		}
+	if found == nil || found.Instance != uuid || found.Status != "finished" {
+		w.t.Errorf("got %+v", found)
 	}
-	if len(want) > 0 {
-		w.t.Errorf("got %+v, without %v", got, want)
+	if found, err = w.Migration(w.ctx, migration, []string{"another"}); !errors.Is(err, compute.ErrUntold) {
+		w.t.Errorf("got %+v, %v", found, err)
 	}
+	if found, err = w.Migration(w.ctx, openstacktest.UUID(), []string{"test"}); found != nil || err != nil {
+		w.t.Errorf("got %+v, %v", found, err)
+	}
+	w.must(w.ListsAll(w.ctx))
 }
 
 func counts(w *world) {

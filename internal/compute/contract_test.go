@@ -112,7 +112,7 @@ func testContract(t *testing.T, newBackstage func(*testing.T) backstage) {
 		{"a volume that is not attached is not found", keepsNoVolume},
 		{"a volume has a device, and the server one for its root disk", tellsDevices},
 		{"the migrations are those of the server", listsMigrations},
-		{"the migrations of all servers are told apart", listsAllMigrations},
+		{"a migration is found by its own uuid among those of its host", findsMigration},
 		{"a host's servers are counted", counts},
 		{"a service is found by binary and host", findsService},
 		{"a service is forced down and back, and nothing else changes", forcesDown},

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gophercloud/gophercloud/v2"
@@ -82,21 +84,25 @@ func (c *Client) Server(ctx context.Context, uuid string) (*Server, error) {
 
 // Find takes no 404 for an answer: Nova gives it also for a server that it hides from
 // the user or that has lost its mapping (nova/compute/api.py _get_instance). Without a
-// server and an error, there is none in any project. One that is unmapped is listed,
-// but no request reaches it.
+// server and an error, there is none in any project and cell. One that is unmapped is
+// listed, but no request reaches it.
+//
+// It lists again at the end: a cell that has just come back was perhaps not in the first list.
 func (c *Client) Find(ctx context.Context, uuid string) (server *Server, unmapped bool, err error) {
 	if server, err = c.Server(ctx, uuid); err != nil || server != nil {
 		return server, false, err
 	}
-	if server, err = c.Listed(ctx, uuid); err != nil || server != nil {
-		return server, server != nil, err
+	if server, err = c.Listed(ctx, uuid); err == nil && server == nil {
+		if err = c.ListsAll(ctx); err == nil {
+			server, err = c.Listed(ctx, uuid)
+		}
 	}
-	return nil, false, c.SeesAllProjects(ctx)
+	return server, server != nil, err
 }
 
 // Listed looks for a server in the list of all projects' servers, which asks every
 // cell, and so, other than Server, needs no instance mapping. That it has none is a
-// proof only for a user who SeesAllProjects.
+// proof only if the client ListsAll.
 func (c *Client) Listed(ctx context.Context, uuid string) (*Server, error) {
 	var answer struct {
 		Servers *[]json.RawMessage `json:"servers"`
@@ -117,16 +123,42 @@ func (c *Client) Listed(ctx context.Context, uuid string) (*Server, error) {
 	return server, err
 }
 
-// SeesAllProjects is an error for a user from whom the API hides other projects' servers.
+// ListsAll is an error unless Nova's lists leave nothing out: neither other projects'
+// servers, from this user, nor what is in a cell that is down. It says so of now: ask
+// it after the list.
 //
 // That all_tenants is granted is not enough: a server of another project is 404 to
 // everyone who is no administrator by the policy context_is_admin. Only to such a one
 // does Nova list deleted servers (nova/api/openstack/compute/servers.py _get_servers).
-func (c *Client) SeesAllProjects(ctx context.Context) error {
+func (c *Client) ListsAll(ctx context.Context) error {
 	// No server has this uuid, so that the answer is short.
 	const none = "00000000-0000-0000-0000-000000000000"
 	_, err := c.read(ctx, "servers?"+url.Values{"all_tenants": {"True"}, "status": {"deleted"}, "limit": {"1"}, "uuid": {none}}.Encode(), nil)
-	return err
+	if err != nil {
+		return err
+	}
+	return c.everyCellAnswers(ctx)
+}
+
+// everyCellAnswers asks each cell, cell0 too, for the servers of a project that there
+// is not. Nova asks one cell after the other for them and passes over no failure
+// (nova/api/openstack/compute/simple_tenant_usage.py _get_instances_all_cells). From its
+// lists it omits a cell that is down, and says so in its log only (nova/compute/multi_cell_list.py
+// get_records_sorted), unless [api]list_records_by_skipping_down_cells is off; os-services
+// shows such a cell from 2.69 on, but only by its host mappings (nova/compute/api.py service_get_all).
+func (c *Client) everyCellAnswers(ctx context.Context) error {
+	var answer struct {
+		Usage *struct{} `json:"tenant_usage"`
+	}
+	_, err := c.read(ctx, "os-simple-tenant-usage/none?"+url.Values{"start": {"2000-01-01T00:00:00"}, "end": {"2000-01-01T00:00:01"}, "limit": {"1"}}.Encode(), &answer)
+	if err == nil && answer.Usage == nil {
+		err = errors.New("the answer has no usage")
+	}
+	if err != nil {
+		return fmt.Errorf("a cell of Nova's may be down, and its lists leave that out without a word "+
+			"(the log of nova-api names it: bring its database back, or remove it by nova-manage cell_v2 delete_cell): %w", err)
+	}
+	return nil
 }
 
 func serverFrom(raw json.RawMessage, uuid string, at time.Time) (*Server, error) {
@@ -202,32 +234,68 @@ func (m Migration) WrittenAt() time.Time {
 // pageSize is what Nova itself cuts pages to by default ([api]max_limit).
 const pageSize = 1000
 
-// Migrations are all of a server's, or of all servers' if instance is empty. Nova gives a link to the next page with each page
-// that is full (nova/api/openstack/common.py ViewBuilder._get_collection_links).
+// Migrations are all of a server's; there are none only if every cell answers.
 func (c *Client) Migrations(ctx context.Context, instance string) ([]Migration, error) {
-	query := url.Values{"limit": {strconv.Itoa(pageSize)}}
-	if instance != "" {
-		query.Set("instance_uuid", instance)
+	all, err := c.migrations(ctx, url.Values{"instance_uuid": {instance}})
+	if err == nil && len(all) == 0 {
+		err = c.everyCellAnswers(ctx)
 	}
-	var all []Migration
-	for {
-		var page struct {
-			Migrations *[]Migration `json:"migrations"`
-			Links      []any        `json:"migrations_links"`
-		}
-		if _, err := c.read(ctx, "os-migrations?"+query.Encode(), &page); err != nil {
+	return all, err
+}
+
+// ErrUntold is a migration of which Nova does not tell more than that it is there.
+var ErrUntold = errors.New("nova has a migration of this uuid, and tells no more of it")
+
+// Migration looks for one by its own UUID, for which Nova has no request: it takes the
+// UUID of any migration, a deleted one too, for a marker in its list and answers 400
+// if no cell has it (nova/compute/migration_list.py get_marker_record). What it is must be
+// among those of one of the hosts, by Nova's names, else it is ErrUntold. That it is nil is
+// a proof only if the client ListsAll.
+func (c *Client) Migration(ctx context.Context, uuid string, hosts []string) (*Migration, error) {
+	// No instance has this UUID, so that the page after the marker is empty.
+	_, err := c.read(ctx, "os-migrations?"+url.Values{"instance_uuid": {uuid}, "limit": {"1"}, "marker": {uuid}}.Encode(), nil)
+	if failure := new(openstack.Failure); errors.As(err, &failure) && failure.Status == http.StatusBadRequest && strings.Contains(failure.Detail, uuid) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, host := range hosts {
+		all, err := c.migrations(ctx, url.Values{"host": {host}})
+		if err != nil {
 			return nil, err
 		}
-		if page.Migrations == nil {
-			return nil, errors.New("read migrations: the answer has no migrations")
+		if at := slices.IndexFunc(all, func(m Migration) bool { return m.UUID == uuid }); at >= 0 {
+			return &all[at], nil
 		}
-		all = append(all, *page.Migrations...)
-		if len(*page.Migrations) == 0 || len(page.Links) == 0 {
+	}
+	return nil, ErrUntold
+}
+
+func (c *Client) migrations(ctx context.Context, query url.Values) ([]Migration, error) {
+	query.Set("limit", strconv.Itoa(pageSize))
+	return pages(ctx, c, "os-migrations", "migrations", query, func(m Migration) string { return m.UUID })
+}
+
+// pages reads a list to its end. Nova gives a link to the next page with each page that is full
+// (nova/api/openstack/common.py ViewBuilder._get_collection_links).
+func pages[T any](ctx context.Context, c *Client, path, what string, query url.Values, marker func(T) string) (all []T, err error) {
+	for {
+		var page map[string]json.RawMessage
+		if _, err = c.read(ctx, path+"?"+query.Encode(), &page); err != nil {
+			return nil, err
+		}
+		var more *[]T
+		if err = json.Unmarshal(page[what], &more); err != nil || more == nil {
+			return nil, fmt.Errorf("list %s: the answer has none that can be read", what)
+		}
+		all = append(all, *more...)
+		if len(*more) == 0 || len(page[what+"_links"]) == 0 {
 			return all, nil
 		}
-		last := all[len(all)-1].UUID
+		last := marker(all[len(all)-1])
 		if last == "" || last == query.Get("marker") {
-			return nil, fmt.Errorf("read migrations: the page after %q does not go on", query.Get("marker"))
+			return nil, fmt.Errorf("list %s: the page after %q does not go on", what, query.Get("marker"))
 		}
 		query.Set("marker", last)
 	}
@@ -275,28 +343,8 @@ func (c *Client) CountServers(ctx context.Context, host string) (count Count, er
 	return count, err
 }
 
-func (c *Client) count(ctx context.Context, query url.Values) (total int, err error) {
+func (c *Client) count(ctx context.Context, query url.Values) (int, error) {
 	query.Set("all_tenants", "True")
-	for {
-		var page struct {
-			Servers *[]struct{ ID string } `json:"servers"`
-			Links   []any                  `json:"servers_links"`
-		}
-		if _, err := c.read(ctx, "servers?"+query.Encode(), &page); err != nil {
-			return 0, err
-		}
-		if page.Servers == nil {
-			return 0, errors.New("count servers: the answer has no servers")
-		}
-		servers := *page.Servers
-		total += len(servers)
-		if len(servers) == 0 || len(page.Links) == 0 {
-			return total, nil
-		}
-		last := servers[len(servers)-1].ID
-		if last == "" || last == query.Get("marker") {
-			return 0, fmt.Errorf("count servers: the page after %q does not go on", query.Get("marker"))
-		}
-		query.Set("marker", last)
-	}
+	all, err := pages(ctx, c, "servers", "servers", query, func(s struct{ ID string }) string { return s.ID })
+	return len(all), err
 }

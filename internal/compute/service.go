@@ -22,7 +22,8 @@ type Service struct {
 	UpdatedAt      *string `json:"updated_at"`
 }
 
-// Services are those of this binary, on this host unless it is empty.
+// Services are those of this binary, on this host unless it is empty. There are none
+// only if every cell answers; of several, some may be missing.
 func (c *Client) Services(ctx context.Context, binary, host string) ([]Service, error) {
 	query := url.Values{"binary": {binary}}
 	if host != "" {
@@ -36,6 +37,9 @@ func (c *Client) Services(ctx context.Context, binary, host string) ([]Service, 
 	}
 	if answer.Services == nil {
 		return nil, errors.New("read services: the answer has no services")
+	}
+	if len(*answer.Services) == 0 {
+		return nil, c.everyCellAnswers(ctx)
 	}
 	return *answer.Services, nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,14 +10,13 @@ import (
 	"nova-orphan/internal/compute"
 )
 
-// witness is what Nova's API knows about consumers.
+// witness is what Nova's API knows about consumers; see compute.Client.
 type witness interface {
-	// Server is nil for a uuid that the API does not know, or that it hides.
 	Server(ctx context.Context, uuid string) (*compute.Server, error)
-	// SeesAllProjects is an error for a user from whom the API hides other projects' servers.
-	SeesAllProjects(ctx context.Context) error
-	// Migrations lists those of one instance, or all if instance is empty.
+	Listed(ctx context.Context, uuid string) (*compute.Server, error)
+	ListsAll(ctx context.Context) error
 	Migrations(ctx context.Context, instance string) ([]compute.Migration, error)
+	Migration(ctx context.Context, uuid string, hosts []string) (*compute.Migration, error)
 }
 
 // testimony is what was learnt about one consumer.
@@ -113,46 +113,67 @@ func (t *task) verify(ctx context.Context, reply *answer, steps []step) error {
 	return nil
 }
 
-// hear asks the witness about the steps' consumers, and, with two questions more,
-// about all that are no servers.
+// hear asks the witness about the steps' consumers. What was found nowhere was so only if
+// Nova's lists, which are asked about then, leave nothing out.
 func (t *task) hear(ctx context.Context, steps []step) map[string]testimony {
 	said := t.askForServers(ctx, steps)
-	var strangers []string
-	for consumer, one := range said {
-		if one.server == nil && one.failure == nil {
-			strangers = append(strangers, consumer)
-		}
-	}
-	if len(strangers) == 0 {
+	steps = slices.DeleteFunc(slices.Clone(steps), func(s step) bool { one := said[s.before.Consumer]; return one.server != nil || one.failure != nil })
+	nova, err := t.nova()
+	if len(steps) == 0 || err != nil {
 		return said
 	}
-	// To a user who may not see all projects, Nova answers 404 for a server that runs
-	// (nova/db/main/api.py _build_instance_get, project_only), so the 404 must be earned.
-	err := t.witness.SeesAllProjects(ctx)
-	var all []compute.Migration
-	if err == nil {
-		// Without an instance these are all of the cloud's.
-		all, err = t.witness.Migrations(ctx, t.Instance)
+	var ofInstance []compute.Migration
+	if t.Instance != "" {
+		ofInstance, err = nova.Migrations(ctx, t.Instance)
 	}
-	for _, consumer := range strangers {
-		found := testimony{failure: err}
-		if at := slices.IndexFunc(all, func(m compute.Migration) bool { return m.UUID == consumer }); at >= 0 {
-			found.migration = &all[at]
+	for _, s := range steps {
+		consumer, one := s.before.Consumer, testimony{failure: err}
+		if t.Instance == "" {
+			one.migration, one.failure = nova.Migration(ctx, consumer, t.treesOf(s))
+		} else if at := slices.IndexFunc(ofInstance, func(m compute.Migration) bool { return m.UUID == consumer }); at >= 0 {
+			one.migration = &ofInstance[at]
 		}
-		said[consumer] = found
+		if errors.Is(one.failure, compute.ErrUntold) {
+			one.failure = fmt.Errorf("%w, as where its instance is deleted or its host is called otherwise than its provider: give instance_uuid", one.failure)
+		}
+		said[consumer] = one
+	}
+	err = nova.ListsAll(ctx)
+	for _, s := range steps {
+		if one := said[s.before.Consumer]; one.migration == nil && one.failure == nil {
+			said[s.before.Consumer] = testimony{failure: err}
+		}
 	}
 	return said
 }
 
-// askForServers is one question for each consumer, and another for a server of
-// which only one half is to be taken.
+// treesOf are the names of the trees on which a consumer holds something, most often
+// Nova's names for the hosts.
+func (t *task) treesOf(s step) (names []string) {
+	for _, uuid := range sortedKeys(s.before.Providers) {
+		if name := t.names[t.roots[uuid]]; !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// askForServers asks for each consumer, also in the list, which has a server that has lost
+// its mapping, and for the migrations of a server of which only one half is to be taken.
 func (t *task) askForServers(ctx context.Context, steps []step) map[string]testimony {
 	said := map[string]testimony{}
+	nova, err := t.nova()
 	for _, s := range steps {
-		consumer, one := s.before.Consumer, testimony{}
-		if one.server, one.failure = t.witness.Server(ctx, consumer); one.server != nil {
+		consumer, one := s.before.Consumer, testimony{failure: err}
+		if err == nil {
+			one.server, one.failure = nova.Server(ctx, consumer)
+		}
+		if one.server == nil && one.failure == nil {
+			one.server, one.failure = nova.Listed(ctx, consumer)
+		}
+		if one.server != nil {
 			if one.half = t.halfOf(s); one.half != nil {
-				one.migrations, one.failure = t.witness.Migrations(ctx, consumer)
+				one.migrations, one.failure = nova.Migrations(ctx, consumer)
 			}
 		}
 		said[consumer] = one

@@ -57,15 +57,15 @@ func TestAConsumerOfAnotherServiceIsToldByItsTypeInTheRealPlacement(t *testing.T
 // migrations are so many that the consumer's, which is the oldest, is on the
 // last of Nova's pages.
 const migrations = `INSERT INTO nova.migrations (created_at, uuid, migration_type, status, source_compute, hidden, deleted, cross_cell_move)
-	SELECT UTC_TIMESTAMP(), UUID(), 'migration', 'error', 'paged', 0, 0, 0 FROM seq_1_to_1001;
+	SELECT UTC_TIMESTAMP(), UUID(), 'migration', 'error', '%[2]s', 0, 0, 0 FROM seq_1_to_1001;
 INSERT INTO nova.migrations (created_at, uuid, migration_type, status, source_compute, hidden, deleted, cross_cell_move)
-	VALUES ('2000-01-01', '%s', 'migration', 'error', 'paged', 0, 0, 0)`
+	VALUES ('2000-01-01', '%[1]s', 'migration', 'error', '%[2]s', 0, 0, 0)`
 
 func TestAMigrationsAllocationStaysUntilTheMigrationIsOverOnWhicheverOfNovasPages(t *testing.T) {
 	s := newRealStage(t)
 	nova := &realNova{t: t}
-	nova.sql(migrations, s.consumer)
-	t.Cleanup(func() { nova.sql("DELETE FROM nova.migrations WHERE source_compute = 'paged'") })
+	nova.sql(migrations, s.consumer, named("host", s.host))
+	t.Cleanup(func() { nova.sql("DELETE FROM nova.migrations WHERE source_compute = '%s'", named("host", s.host)) })
 	s.set(s.consumer, holdings{s.host: 2})
 	for _, status := range []string{"migrating", "post-migrating", "finished", "confirming", "of a release to come"} {
 		t.Run(status, func(t *testing.T) {

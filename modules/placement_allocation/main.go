@@ -11,6 +11,7 @@ import (
 
 	"nova-orphan/internal/ansible"
 	"nova-orphan/internal/backup"
+	"nova-orphan/internal/compute"
 	"nova-orphan/internal/openstack"
 	"nova-orphan/internal/placement"
 )
@@ -22,6 +23,7 @@ const name = "placement_allocation"
 func module() ansible.Module {
 	return ansible.Module{
 		Name: name,
+		Each: "consumer",
 		Options: append([]ansible.Option{
 			{Name: "consumer", Aliases: []string{"consumers"}, Type: ansible.List, Elements: ansible.Str, Check: ansible.UUID},
 			{Name: "instance_uuid", Type: ansible.Str, Check: ansible.UUID},
@@ -89,7 +91,8 @@ type task struct {
 	parameters
 	call      *ansible.Call
 	placement allocations
-	witness   witness
+	// nova is looked for only when it is asked something: its error is no answer.
+	nova func() (witness, error)
 	// names are those of the resource providers met, by their UUIDs, and roots the
 	// UUIDs of their trees' roots.
 	names, roots map[string]string
@@ -109,7 +112,14 @@ func run(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	t.placement, t.witness = placement.New(service), &novaAPI{cloud: cloud}
+	t.placement = placement.New(service)
+	t.nova = func() (witness, error) {
+		service, err := cloud.Compute()
+		if err != nil {
+			return nil, err
+		}
+		return compute.New(service), nil
+	}
 	switch t.State {
 	case "":
 		return t.show(ctx)

@@ -94,7 +94,7 @@ func addServer(ts *testscript.TestScript, cloud *openstacktest.Cloud, args []str
 // migration UUID STATUS [TYPE INSTANCE SOURCE]
 func addMigration(ts *testscript.TestScript, cloud *openstacktest.Cloud, args []string) {
 	if len(args) == 2 {
-		args = append(args, "", "the-instance", "")
+		args = append(args, "", "the-instance", "compute1")
 	}
 	wantArgs(ts, args, 5, "migration UUID STATUS [TYPE INSTANCE SOURCE]")
 	cloud.Do(func() {

@@ -20,6 +20,9 @@ type Nova struct {
 	PageSize   int  // [api]max_limit
 	// BeforeLockedReason makes it older than 2.73 (before Train).
 	BeforeLockedReason bool
+	// Down is a cell that does not answer: lists leave it out without a word, and what
+	// asks a cell by itself fails.
+	Down string
 }
 
 // Migration is a migration as GET /os-migrations shows it.
@@ -28,6 +31,8 @@ type Migration struct {
 	Type                   string // empty: resize
 	SourceHost, SourceNode string
 	Updated                time.Time // zero: never
+	Cell                   string
+	Deleted                bool // as those of an instance that was deleted: a marker, but in no list
 }
 
 // tellsLockedReason is the version of a request for one server that is answered with locked_reason.
@@ -66,6 +71,10 @@ func (n *Nova) serve(w http.ResponseWriter, r *http.Request, parts []string) {
 		n.listServers(w, r, slices.Contains(parts, "detail"))
 	case parts[0] == "os-migrations" && r.Method == http.MethodGet:
 		n.listMigrations(w, r)
+	case parts[0] == "os-simple-tenant-usage" && n.Down != "":
+		novaRefuses(w, http.StatusInternalServerError, "computeFault", "Unexpected API Error.")
+	case parts[0] == "os-simple-tenant-usage":
+		reply(w, http.StatusOK, map[string]any{"tenant_usage": map[string]any{}})
 	case parts[0] == "os-services":
 		n.serveServices(w, r, parts[1:])
 	default:
@@ -78,17 +87,27 @@ func novaRefuses(w http.ResponseWriter, status int, kind, message string) {
 	reply(w, status, map[string]any{kind: map[string]any{"code": status, "message": message}})
 }
 
+// answers says whether a cell is not down.
+func (n *Nova) answers(cell string) bool { return cell == "" || cell != n.Down }
+
+// listMigrations takes for a marker also what the filters leave out, or what is deleted
+// (nova/compute/migration_list.py get_marker_record).
 func (n *Nova) listMigrations(w http.ResponseWriter, r *http.Request) {
+	query := r.URL.Query()
 	all := slices.Clone(n.Migrations)
-	if instance := r.URL.Query().Get("instance_uuid"); instance != "" {
-		all = slices.DeleteFunc(all, func(m Migration) bool { return m.Instance != instance })
+	all = slices.DeleteFunc(all, func(m Migration) bool { return !n.answers(m.Cell) })
+	from := -1
+	if marker := query.Get("marker"); marker != "" {
+		if from = slices.IndexFunc(all, func(m Migration) bool { return m.UUID == marker }); from < 0 {
+			novaRefuses(w, http.StatusBadRequest, "badRequest", "Marker "+marker+" could not be found.")
+			return
+		}
 	}
-	from := 0
-	if marker := r.URL.Query().Get("marker"); marker != "" {
-		from = 1 + slices.IndexFunc(all, func(m Migration) bool { return m.UUID == marker })
-	}
+	all = slices.DeleteFunc(all[from+1:], func(m Migration) bool {
+		return m.Deleted || query.Has("instance_uuid") && m.Instance != query.Get("instance_uuid") || query.Has("host") && m.SourceHost != query.Get("host")
+	})
 	page := []any{}
-	for _, m := range all[from:min(from+n.PageSize, len(all))] {
+	for _, m := range all[:min(n.PageSize, len(all))] {
 		var updated any
 		if !m.Updated.IsZero() {
 			updated = m.Updated.UTC().Format("2006-01-02T15:04:05.000000")
@@ -100,7 +119,7 @@ func (n *Nova) listMigrations(w http.ResponseWriter, r *http.Request) {
 		})
 	}
 	body := map[string]any{"migrations": page}
-	if from+n.PageSize < len(all) {
+	if n.PageSize < len(all) {
 		body["migrations_links"] = []any{map[string]any{"rel": "next", "href": strings.TrimSuffix(r.URL.String(), "?")}}
 	}
 	reply(w, http.StatusOK, body)

@@ -25,6 +25,7 @@ type Server struct {
 	Unmapped bool
 	// Partial: its cell does not answer.
 	Partial bool
+	Cell    string
 	Volumes map[string]bool // delete_on_termination, by the volumes' ids
 	// Attached has of some volumes the device, and the attachment that Nova knows.
 	Attached map[string]Attached
@@ -47,6 +48,10 @@ func (n *Nova) serveServer(w http.ResponseWriter, r *http.Request, parts []strin
 	server, ok := n.Servers[uuid]
 	if !ok || server.Unmapped || n.NotAdmin || n.ListsAll {
 		novaRefuses(w, http.StatusNotFound, "itemNotFound", "Instance "+uuid+" could not be found.")
+		return
+	}
+	if !n.answers(server.Cell) {
+		novaRefuses(w, http.StatusInternalServerError, "computeFault", "Unexpected API Error.")
 		return
 	}
 	var body map[string]json.RawMessage
@@ -187,6 +192,9 @@ func (n *Nova) listServers(w http.ResponseWriter, r *http.Request, detail bool) 
 			if wanted := query.Get(key); wanted != "" && wanted != value {
 				uuid = ""
 			}
+		}
+		if !n.answers(server.Cell) {
+			uuid = ""
 		}
 		if uuid != "" {
 			found = append(found, uuid)

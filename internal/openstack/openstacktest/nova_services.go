@@ -20,6 +20,7 @@ type Service struct {
 	Agent string
 	// Written is how often its row was written: it shows in updated_at, in seconds.
 	Written int
+	Cell    string
 }
 
 func (s Service) down() bool { return s.ForcedDown || s.Silent }
@@ -48,7 +49,7 @@ func (n *Nova) serveServices(w http.ResponseWriter, r *http.Request, parts []str
 		found := []any{}
 		for _, s := range n.Services {
 			host, binary := r.URL.Query().Get("host"), r.URL.Query().Get("binary")
-			if (host == "" || host == s.Host) && (binary == "" || binary == s.Binary) {
+			if (host == "" || host == s.Host) && (binary == "" || binary == s.Binary) && n.answers(s.Cell) {
 				found = append(found, s.shown())
 			}
 		}

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"nova-orphan/internal/ansible/ansibletest"
+	"nova-orphan/internal/openstack/openstacktest"
+)
+
+// review.md 8.4 was a live migration in a cell that was down: neither a server nor in the list.
+func TestWhatACellThatIsDownHasIsNotTakenForGone(t *testing.T) {
+	consumer, instance := openstacktest.UUID(), openstacktest.UUID()
+	for name, options := range map[string]arguments{
+		"a migration":                              {},
+		"a migration, and the instance is named":   {"instance_uuid": instance},
+		"a server without a mapping":               {},
+		"a part of what an evacuated server holds": {"resource_provider": "compute1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cloud := openstacktest.NewInEnvironment(t)
+			cloud.AddProvider("compute1", compute1, "", map[string]int{"VCPU": 8})
+			cloud.AddProvider("compute2", compute2, "", map[string]int{"VCPU": 8})
+			cloud.Allocate(consumer, compute1, map[string]int{"VCPU": 1})
+			switch name {
+			case "a server without a mapping":
+				cloud.Servers[consumer] = openstacktest.Server{Status: "ACTIVE", Host: "compute1", Cell: "cell2", Unmapped: true}
+			case "a part of what an evacuated server holds":
+				cloud.Allocate(consumer, compute2, map[string]int{"VCPU": 1})
+				cloud.Servers[consumer] = openstacktest.Server{Status: "ACTIVE", Host: "compute2", Node: "compute2"}
+			default:
+				cloud.Migrations = []openstacktest.Migration{{UUID: consumer, Status: "migrating", Instance: instance, SourceHost: "compute1", Cell: "cell2"}}
+			}
+			cloud.Down = "cell2"
+			all := arguments{"consumer": consumer, "state": absent, "backup_dir": t.TempDir()}
+			for option, value := range options {
+				all[option] = value
+			}
+			answer := ansibletest.Call(t, module(), all)
+			if !answer.Get("failed").Bool() || answer.Get("verdict").String() != unknown || !strings.Contains(answer.Get("msg").String(), "a cell of Nova's") {
+				t.Errorf("got %s", answer)
+			}
+			if writes := openstacktest.Writes(cloud.Requests()); len(writes) > 0 {
+				t.Errorf("it sent %v", writes)
+			}
+		})
+	}
+}
+
+func TestTheMigrationsOfAWholeCloudAreNotListedForOneConsumer(t *testing.T) {
+	for _, test := range []struct {
+		name      string
+		migration *openstacktest.Migration
+		options   arguments
+		verdict   string
+		words     string
+	}{
+		{"no migration", nil, nil, "", "remove the allocation of"},
+		{"in flight", &openstacktest.Migration{Status: "migrating", SourceHost: "compute1"}, nil, busy, "in status migrating"},
+		{"over", &openstacktest.Migration{Status: "confirmed", SourceHost: "compute1"}, nil, "", "remove the allocation of"},
+		{"in flight, and of a host that Nova calls by another name", &openstacktest.Migration{Status: "migrating", SourceHost: "c1"}, nil, unknown, "give instance_uuid"},
+		{"the same, and the instance is named", &openstacktest.Migration{Status: "migrating", SourceHost: "c1"}, arguments{"instance_uuid": orphan}, busy, "in status migrating"},
+		{"deleted with its instance", &openstacktest.Migration{Status: "migrating", SourceHost: "compute1", Deleted: true}, nil, unknown, "give instance_uuid"},
+		{"the same, and the instance is named", &openstacktest.Migration{Status: "migrating", SourceHost: "compute1", Deleted: true},
+			arguments{"instance_uuid": orphan}, "", "remove the allocation of"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			cloud := openstacktest.NewInEnvironment(t)
+			cloud.AddProvider("compute1", compute1, "", map[string]int{"VCPU": 8})
+			consumer := openstacktest.UUID()
+			cloud.Allocate(consumer, compute1, map[string]int{"VCPU": 1})
+			for i := range 100 {
+				cloud.Migrations = append(cloud.Migrations, openstacktest.Migration{UUID: fmt.Sprint("other-", i), Status: "done", Instance: "other", SourceHost: "other"})
+			}
+			if m := test.migration; m != nil {
+				m.UUID, m.Instance = consumer, orphan
+				cloud.Migrations = append(cloud.Migrations, *m)
+			}
+			all := arguments{"consumer": consumer, "state": absent, "backup_dir": t.TempDir(), "_ansible_check_mode": true}
+			for option, value := range test.options {
+				all[option] = value
+			}
+			answer := ansibletest.Call(t, module(), all)
+			if answer.Get("verdict").String() != test.verdict || !strings.Contains(answer.Get("msg").String(), test.words) {
+				t.Errorf("got %s", answer)
+			}
+			asked := 0
+			for _, request := range cloud.Requests() {
+				if strings.Contains(request, "/os-migrations") {
+					asked++
+				}
+			}
+			if asked > 2 {
+				t.Errorf("it asked %d times for migrations", asked)
+			}
+		})
+	}
+}
