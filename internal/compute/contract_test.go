@@ -124,17 +124,23 @@ func testContract(t *testing.T, newBackstage func(*testing.T) backstage) {
 			// Not t.Context(), which has ended when the clean-up runs.
 			ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 			t.Cleanup(cancel)
-			cloud, err := openstack.Connect(ctx, openstack.Auth{}, func(...string) {})
-			if err != nil {
-				t.Fatalf("with OS_AUTH_URL %q: %v", os.Getenv("OS_AUTH_URL"), err)
-			}
-			service, err := cloud.Compute()
-			if err != nil {
-				t.Fatal(err)
-			}
-			clause.test(&world{Client: compute.New(service), backstage: back, t: t, ctx: ctx})
+			clause.test(&world{Client: newClient(t), backstage: back, t: t, ctx: ctx})
 		})
 	}
+}
+
+// newClient is for the cloud of the OS_* environment.
+func newClient(t *testing.T) *compute.Client {
+	t.Helper()
+	cloud, err := openstack.Connect(t.Context(), openstack.Auth{}, func(...string) {})
+	if err != nil {
+		t.Fatalf("with OS_AUTH_URL %q: %v", os.Getenv("OS_AUTH_URL"), err)
+	}
+	service, err := cloud.Compute()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return compute.New(service)
 }
 
 func (w *world) must(err error) {
