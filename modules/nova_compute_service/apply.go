@@ -26,7 +26,7 @@ func (t *task) change(ctx context.Context) error {
 	}
 	t.reply.Service, t.reply.ServiceBefore = before, before
 	now := settingOf(*before)
-	after, err := t.wanted(*before)
+	after, err := t.wanted(ctx, *before)
 	if err != nil {
 		return err
 	}
@@ -69,7 +69,7 @@ func (t *task) read(ctx context.Context) (*compute.Service, error) {
 	return &service, err
 }
 
-func (t *task) wanted(service compute.Service) (after setting, err error) {
+func (t *task) wanted(ctx context.Context, service compute.Service) (after setting, err error) {
 	if t.BackupFile == "" {
 		return wanted(settingOf(service), t.parameters), nil
 	}
@@ -77,7 +77,13 @@ func (t *task) wanted(service compute.Service) (after setting, err error) {
 	if err != nil {
 		return settingOf(service), err
 	}
-	after, t.told, err = restored(service, from)
+	objection := ""
+	if service.ForcedDown != from.Before.ForcedDown {
+		if objection, err = t.objection(ctx, from, service); err != nil {
+			return settingOf(service), err
+		}
+	}
+	after, t.told, err = restored(service, from, objection)
 	return after, err
 }
 
@@ -118,12 +124,16 @@ type record struct {
 	Service   compute.Service `json:"service"`
 	Before    setting         `json:"before"`
 	ChangedTo setting         `json:"changed_to"`
+	// At is just before the write.
+	At time.Time `json:"at,omitzero"`
 	// Left is the service as the run read it back after its write; nil if it did not get so far.
 	Left *compute.Service `json:"left,omitempty"`
-	// LeftAt is when that was.
+	// LeftAt is just before it read that.
 	LeftAt time.Time `json:"left_at,omitzero"`
-	// age is how long ago that was when the backup is read.
-	age time.Duration
+
+	// Of a backup that is read: path and instance are where it is, age how long ago it was written or left.
+	path, instance string
+	age            time.Duration
 }
 
 // apply writes, reads back, and writes again as long as it is not certain that the
@@ -131,7 +141,7 @@ type record struct {
 func (t *task) apply(ctx context.Context, before compute.Service, now, after setting) error {
 	ctx, cancel := t.call.Steadfast(ctx)
 	defer cancel()
-	run := record{Service: before, Before: now, ChangedTo: after}
+	run := record{Service: before, Before: now, ChangedTo: after, At: t.now()}
 	path, err := backup.Write(t.BackupDir, cmp.Or(t.InstanceUUID, t.folder, before.ID), name, run)
 	if err != nil {
 		return err
@@ -142,15 +152,16 @@ func (t *task) apply(ctx context.Context, before compute.Service, now, after set
 		if failure != nil && !uncertain(failure) {
 			return failure
 		}
+		run.LeftAt = t.now()
 		service, err := t.read(ctx)
 		if err != nil {
 			return unread(err, failure)
 		}
-		t.reply.Service = service
+		t.reply.Service, run.Left = service, service
 		now = settingOf(*service)
 		t.reply.Changed = now != settingOf(before)
 		// Others may have changed what is none of this call's business.
-		if after, err = t.wanted(*service); err != nil {
+		if after, err = t.wanted(ctx, *service); err != nil {
 			return err
 		}
 		if now == after {
@@ -175,7 +186,6 @@ func (t *task) done(run record, path string) error {
 		return nil
 	}
 	t.call.Audit("%s, backup in %s", strings.Join(t.reply.Plan, "; "), path)
-	run.Left, run.LeftAt = t.reply.Service, time.Now().UTC()
 	if err := backup.Replace(path, run); err != nil {
 		t.reply.Warnings = append(t.reply.Warnings, "a later run cannot tell from the backup how this one left the service: "+err.Error())
 	}

@@ -20,7 +20,7 @@ func TestAServiceInACellThatIsDownIsNotOneThatThereIsNot(t *testing.T) {
 	for name, all := range map[string]options{
 		"shown":                     {"host": theHost},
 		"left by an earlier run":    {"instance_uuid": instance, "backup_dir": folder},
-		"left by another's earlier": {"instance_uuid": "7795eb01-f6a4-8304-79aa-97f2502e193f", "backup_dir": folder},
+		"left by another's earlier": {"instance_uuid": another, "backup_dir": folder},
 	} {
 		t.Run(name, func(t *testing.T) {
 			answer := ansibletest.Call(t, module(), all)

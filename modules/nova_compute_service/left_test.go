@@ -7,11 +7,13 @@ import (
 	"testing"
 
 	"github.com/tidwall/gjson"
+
+	"nova-orphan/internal/openstack/openstacktest"
 )
 
 func TestAHostIsPutBackOnlyWhileItIsAsTheRunLeftIt(t *testing.T) { testFence(t, newFakeStage) }
 
-// testFence is harm.md X9, and what a living nova-compute does.
+// testFence is harm.md X9.
 func testFence(t *testing.T, newStage func(*testing.T) *stage) {
 	for _, test := range []struct {
 		name      string
@@ -22,7 +24,8 @@ func testFence(t *testing.T, newStage func(*testing.T) *stage) {
 		{"nothing has happened", func(*stage) {}, true, false},
 		{"somebody put it back", func(s *stage) { s.forceDown(false) }, false, false},
 		{"somebody put it back, and somebody has fenced it since", func(s *stage) { s.forceDown(false); s.report(); s.forceDown(true) }, false, true},
-		{"its nova-compute runs", func(s *stage) { s.report() }, false, true},
+		{"it was written since, and its nova-compute does not report", func(s *stage) { s.report() }, false, true},
+		{"somebody has disabled it since", func(s *stage) { s.disable("fenced") }, false, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := newStage(t)
@@ -54,6 +57,31 @@ func testFence(t *testing.T, newStage func(*testing.T) *stage) {
 	}
 }
 
+func TestAHostWhoseNovaComputeReportsIsPutBack(t *testing.T) {
+	cloud := openstacktest.NewInEnvironment(t)
+	cloud.Services = []openstacktest.Service{{ID: "f86eb1b1-347d-4f09-a306-455707d1478c", Host: theHost, Binary: "nova-compute", Reports: true}}
+	testReporting(newStage(t, fakeNova{cloud}))
+}
+
+func testReporting(s *stage) {
+	file := s.start(options{"forced_down": true}).Done(true).Get("backup_file").String()
+	left := s.left()
+	if len(left) != 1 || !left[0].Get("as_left").Bool() || left[0].Get("backup_file").String() != file {
+		s.t.Fatalf("left: %v", left)
+	}
+	s.start(options{"backup_file": file}).Done(true)
+	s.wants(false)
+}
+
+func TestARunOfAnotherInstanceIsLeftAlone(t *testing.T) {
+	s := newFakeStage(t)
+	s.start(options{"forced_down": true}).Done(true)
+	left := s.start(options{"host": nil, "instance_uuid": another}).Done(false).Get("left_forced_down").Array()
+	if len(left) != 1 || left[0].Get("as_left").Bool() || !strings.Contains(left[0].Get("msg").String(), "by a run for "+instance) {
+		t.Errorf("left: %v", left)
+	}
+}
+
 // left asks what earlier runs have left, without naming a host.
 func (s *stage) left() []gjson.Result {
 	s.t.Helper()
@@ -64,7 +92,6 @@ func TestOfTwoRunsOnOneHostNeitherLeavesItDownForGood(t *testing.T) { testTwoRun
 
 // testTwoRuns is review.md 8.3: one run's "before" may be what the other one has written.
 func testTwoRuns(t *testing.T, newStage func(*testing.T) *stage) {
-	const other = "7795eb01-f6a4-8304-79aa-97f2502e193f"
 	down, up := options{"forced_down": true}, options{"forced_down": false}
 	of := func(all options, uuid string) options {
 		return options{"instance_uuid": uuid, "forced_down": all["forced_down"]}
@@ -72,20 +99,20 @@ func testTwoRuns(t *testing.T, newStage func(*testing.T) *stage) {
 	t.Run("the second finds it down", func(t *testing.T) {
 		s := newStage(t)
 		s.start(of(down, instance)).Done(true)
-		second := s.start(of(down, other)).Done(false)
+		second := s.start(of(down, another)).Done(false)
 		if second.Get("backup_file").Exists() {
 			t.Errorf("it has something to put back: %s", second)
 		}
 		s.start(of(up, instance)).Done(true)
 		s.wants(false)
-		if left := s.start(options{"host": nil, "instance_uuid": other}).Done(false).Get("left_forced_down").Raw; left != "[]" {
+		if left := s.start(options{"host": nil, "instance_uuid": another}).Done(false).Get("left_forced_down").Raw; left != "[]" {
 			t.Errorf("left: %s", left)
 		}
 	})
 	t.Run("the second finds it down, and the first is killed", func(t *testing.T) {
 		s := newStage(t)
 		s.start(of(down, instance)).Done(true)
-		s.start(of(down, other)).Done(false)
+		s.start(of(down, another)).Done(false)
 		left := s.left()
 		if len(left) != 1 || !left[0].Get("as_left").Bool() {
 			t.Fatalf("left: %v", left)
@@ -96,15 +123,15 @@ func testTwoRuns(t *testing.T, newStage func(*testing.T) *stage) {
 	for name, secondFirst := range map[string]bool{"both found it up, and the first puts it back first": false, "both found it up, and the second puts it back first": true} {
 		t.Run(name, func(t *testing.T) {
 			s := newStage(t)
-			s.proxy.At(arrived, "PUT", "/os-services/", func() bool { s.start(of(down, other)).Done(true); return true })
+			s.proxy.At(arrived, "PUT", "/os-services/", func() bool { s.start(of(down, another)).Done(true); return true })
 			s.start(of(down, instance)).Done(true)
-			files := append(s.backups(), s.backupsOf(other)...)
+			files := append(s.backups(), s.backupsOf(another)...)
 			if len(files) != 2 {
 				t.Fatalf("backups: %v", files)
 			}
-			order := []string{instance, other}
+			order := []string{instance, another}
 			if secondFirst {
-				order = []string{other, instance}
+				order = []string{another, instance}
 			}
 			s.start(of(up, order[0])).Done(true)
 			s.start(of(up, order[1])).Done(false)

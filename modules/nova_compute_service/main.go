@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"time"
 
 	"nova-orphan/internal/ansible"
 	"nova-orphan/internal/backup"
@@ -104,6 +105,7 @@ type task struct {
 	call  *ansible.Call
 	nova  services
 	reply *answer
+	now   func() time.Time
 	// folder is on whose behalf the backup to put back was written.
 	folder string
 	// told is what the backup would put back and this call does not.
@@ -127,7 +129,7 @@ type answer struct {
 }
 
 func run(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
-	t := &task{call: call, reply: &answer{Requests: []compute.Request{}}}
+	t := &task{call: call, reply: &answer{Requests: []compute.Request{}}, now: func() time.Time { return time.Now().UTC() }}
 	if err := call.Decode(&t.parameters); err != nil {
 		return nil, err
 	}

@@ -41,15 +41,14 @@ func wanted(now setting, p parameters) setting {
 	return after
 }
 
-// restored puts back what a step changed, and leaves alone what it did not. The flag
-// is put back only while the service is as the step left it: others set it, too, to
-// fence the host. What is left then is told.
-func restored(service compute.Service, from record) (after setting, told string, err error) {
+// restored puts back what a step changed, and leaves alone what it did not. The flag stays
+// if there is an objection to putting it back, which is told then.
+func restored(service compute.Service, from record, objection string) (after setting, told string, err error) {
 	now := settingOf(service)
 	was, left := from.Before, from.ChangedTo
 	after = now
 	if was.ForcedDown != left.ForcedDown && now.ForcedDown != was.ForcedDown {
-		if told = from.objection(service); told == "" {
+		if told = objection; told == "" {
 			after.ForcedDown = was.ForcedDown
 		}
 	}
@@ -64,25 +63,38 @@ func restored(service compute.Service, from record) (after setting, told string,
 	return after, told, nil
 }
 
-// longAgo is when a service that a killed run left forced down may have become a fenced one:
-// who fences what is down already writes nothing, so that no column tells.
-const longAgo = 10 * time.Minute
+const (
+	// longAgo is when a service that a killed run left forced down may have become a fenced one:
+	// who fences what is down already writes nothing, so that no column tells.
+	longAgo = 10 * time.Minute
+	// atLeast is how long a host is left to a run that has it count as down.
+	atLeast = 2 * time.Minute
+	// inFlight is how long the write may take of a run that was killed before it read it back.
+	inFlight = time.Minute
+)
 
-// objection says why it cannot be told that the flag is the run's own, and what to do.
-// A nova-compute that runs writes the service every report_interval, forced down or
-// not (nova/servicegroup/drivers/db.py _report_state).
-func (r record) objection(now compute.Service) string {
+// objection says why it cannot be told that the flag is the run's own, and what to do; it is
+// empty if nobody else can have set it. The flag was another before the first of all runs
+// whose flag it is, since a run that finds it set writes no record.
+//
+// A nova-compute that runs writes the service every report_interval, forced down or not
+// (nova/servicegroup/drivers/db.py _report_state). Only that it reports now explains
+// why the service was written since; and a host that reports is none that was fenced.
+func (r record) objection(now compute.Service, history []record, reports bool) string {
 	why := ""
 	switch {
-	case r.Left == nil || r.Left.UpdatedAt == nil || now.UpdatedAt == nil:
-		why = "that run did not come to write down how it left the service"
-	case *now.UpdatedAt != *r.Left.UpdatedAt || now.ForcedDown != r.Left.ForcedDown:
-		why = fmt.Sprintf("the service was written at %s, after that run left it at %s (as nova-compute does every few seconds while it runs)",
-			*now.UpdatedAt, *r.Left.UpdatedAt)
+	case slices.ContainsFunc(history, r.overSince):
+		why = "it was put back since, and then set again"
 	case r.age > longAgo:
 		why = fmt.Sprintf("that run is %s ago, and who has fenced the host since wrote nothing", r.age.Round(time.Second))
-	default:
+	case (r.Left == nil || r.Left.UpdatedAt == nil) && !reports && !r.wrote(now):
+		why = "that run did not come to write down how it left the service"
+	case settingOf(now).schedule() != r.left().schedule():
+		why = fmt.Sprintf("somebody has set the service to %s since", settingOf(now).schedule())
+	case reports || r.wrote(now):
 		return ""
+	default:
+		why = "the service was written after that run left it, and nova-compute, which does so while it runs, does not report"
 	}
 	state, verb := "forced down", "up"
 	if !now.ForcedDown {
@@ -92,8 +104,41 @@ func (r record) objection(now compute.Service) string {
 		"if nobody else wants it so: openstack compute service set --%s %s %s", now.Host, state, why, verb, now.Host, now.Binary)
 }
 
-// leftover is a service that an earlier run on behalf of the instance has forced down
-// and not put back.
+// left is the setting as the run left it, as far as it came to know.
+func (r record) left() setting {
+	if r.Left == nil {
+		return r.ChangedTo
+	}
+	return settingOf(*r.Left)
+}
+
+// since is when the run's write was done, for certain.
+func (r record) since() time.Time {
+	if r.Left == nil {
+		return r.At.Add(inFlight)
+	}
+	return r.LeftAt
+}
+
+// overSince says that a run has seen the flag as it was before r, after r set it.
+func (r record) overSince(other record) bool {
+	return other.Left != nil && other.Service.ID == r.Service.ID && other.Left.ForcedDown == r.Before.ForcedDown && other.LeftAt.After(r.since())
+}
+
+// wrote says that the service was written last by the run. Where that run was killed
+// before it knew, its write came within a moment of its backup.
+func (r record) wrote(now compute.Service) bool {
+	switch {
+	case now.UpdatedAt == nil:
+		return false
+	case r.Left != nil:
+		return r.Left.UpdatedAt != nil && *now.UpdatedAt == *r.Left.UpdatedAt && now.ForcedDown == r.Left.ForcedDown
+	}
+	at, err := time.Parse("2006-01-02T15:04:05", *now.UpdatedAt) // and with any fraction of a second
+	return err == nil && at.Sub(r.At).Abs() <= inFlight
+}
+
+// leftover is a service that an earlier run has forced down and not put back.
 type leftover struct {
 	Host       string `json:"host"`
 	BackupFile string `json:"backup_file"`
@@ -103,29 +148,22 @@ type leftover struct {
 	Service compute.Service `json:"service"`
 }
 
-// saved is a backup of this module.
-type saved struct {
-	path string
-	record
-}
-
-// leftovers are the services that the runs, the oldest first, have left forced down:
-// of each the last one that changed the flag counts.
-func leftovers(runs []saved, now []compute.Service) []leftover {
-	last := map[string]saved{}
-	for _, run := range runs {
-		if run.Before.ForcedDown != run.ChangedTo.ForcedDown {
-			last[run.Service.ID] = run
+// leftovers are the records whose flag a service may still have, the instance's own first, then
+// the latest. Of other instances' they are those of which it is not long ago.
+func leftovers(history []record, instance string) (found []record) {
+	for _, r := range history {
+		forced := !r.Before.ForcedDown && r.ChangedTo.ForcedDown && !slices.ContainsFunc(history, r.overSince)
+		if forced && (r.instance == instance || r.age <= longAgo) {
+			found = append(found, r)
 		}
 	}
-	left := []leftover{}
-	for _, service := range now {
-		if run, ok := last[service.ID]; ok && run.ChangedTo.ForcedDown && service.ForcedDown {
-			why := run.objection(service)
-			left = append(left, leftover{Host: service.Host, BackupFile: run.path, AsLeft: why == "", Msg: why, Service: service})
+	slices.SortFunc(found, func(a, b record) int {
+		if (a.instance == instance) != (b.instance == instance) {
+			return map[bool]int{true: -1, false: 1}[a.instance == instance]
 		}
-	}
-	return left
+		return b.since().Compare(a.since())
+	})
+	return found
 }
 
 // schedule is the part of a setting that goes together.

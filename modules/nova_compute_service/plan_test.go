@@ -78,7 +78,8 @@ func TestWhatIsPutBackIsWhatWasChanged(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			service := serviceOf(test.now)
-			got, told, err := restored(service, record{Before: test.was, ChangedTo: test.left, Left: &service})
+			from := record{Before: test.was, ChangedTo: test.left, Left: &service}
+			got, told, err := restored(service, from, from.objection(service, nil, false))
 			if got != test.want || (err != nil) != test.refused || told != "" {
 				t.Errorf("got %+v, %q, %v", got, told, err)
 			}
@@ -123,7 +124,8 @@ func TestTheFlagIsPutBackOnlyIfNobodyElseCanHaveSetIt(t *testing.T) {
 		{"the status only", off, down, off, nil, down, "", 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got, told, err := restored(serviceOf(test.now), record{Before: test.was, ChangedTo: test.left, Left: test.asLeft, age: test.age})
+			from := record{Before: test.was, ChangedTo: test.left, Left: test.asLeft, age: test.age}
+			got, told, err := restored(serviceOf(test.now), from, from.objection(serviceOf(test.now), nil, false))
 			if got != test.want || err != nil || (told == "") != (test.told == "") || !strings.Contains(told, test.told) {
 				t.Errorf("got %+v, %q, %v", got, told, err)
 			}
@@ -131,45 +133,48 @@ func TestTheFlagIsPutBackOnlyIfNobodyElseCanHaveSetIt(t *testing.T) {
 	}
 }
 
-func TestWhatEarlierRunsHaveLeftForcedDown(t *testing.T) {
+func TestWhoseFlagItMayStillBe(t *testing.T) {
 	up, down := setting{Status: enabled}, setting{Status: enabled, ForcedDown: true}
-	service, other := serviceOf(down), serviceOf(down)
-	other.ID, other.Host = "o", "other"
-	forced := saved{"forced", record{Service: service, Before: up, ChangedTo: down, Left: &service}}
-	killed := saved{"killed", record{Service: service, Before: up, ChangedTo: down}}
-	back := saved{"back", record{Service: service, Before: down, ChangedTo: up}}
-	disabled := saved{"disabled", record{Service: service, Before: up, ChangedTo: setting{Status: disabled}}}
-	elsewhere := saved{"elsewhere", record{Service: other, Before: up, ChangedTo: down, Left: &other}}
+	start := time.Date(2026, 1, 29, 13, 42, 2, 0, time.UTC)
+	// run is one that wrote so many minutes later; what it changed, it came to read back.
+	run := func(path string, minutes int, before, after setting) record {
+		left := serviceOf(after)
+		at := start.Add(time.Duration(minutes) * time.Minute)
+		return record{Service: serviceOf(before), Before: before, ChangedTo: after, At: at, Left: &left, LeftAt: at.Add(time.Second), path: path, instance: "own"}
+	}
+	killed := func(r record) record { r.Left, r.LeftAt = nil, time.Time{}; return r }
+	others := func(r record, age time.Duration) record { r.instance, r.age = "other", age; return r }
+	elsewhere := run("elsewhere", 0, up, down)
+	elsewhere.Service.ID, elsewhere.Left.ID = "o", "o"
+	forced, off := run("forced", 0, up, down), setting{Status: disabled}
 	for _, test := range []struct {
-		name string
-		runs []saved
-		now  setting
-		want string
+		name    string
+		history []record
+		want    string
 	}{
-		{"no run", nil, down, ""},
-		{"forced down", []saved{forced}, down, "forced as left"},
-		{"forced down, and up by now", []saved{forced}, up, ""},
-		{"killed", []saved{killed}, down, "killed"},
-		{"put back, and forced down by somebody else", []saved{forced, back}, down, ""},
-		{"put back, and forced down again", []saved{forced, back, killed}, down, "killed"},
-		{"disabled since", []saved{forced, disabled}, down, "forced as left"},
-		{"only disabled", []saved{disabled}, down, ""},
-		{"two hosts", []saved{forced, elsewhere}, down, "forced as left, elsewhere as left"},
-		{"a service that is gone", []saved{{"gone", record{Service: compute.Service{ID: "g"}, Before: up, ChangedTo: down}}}, down, ""},
+		{"no run", nil, ""},
+		{"forced down", []record{forced}, "forced"},
+		{"killed", []record{killed(forced)}, "forced"},
+		{"put back", []record{forced, run("back", 1, down, up)}, ""},
+		{"killed when it put it back", []record{forced, killed(run("back", 1, down, up))}, "forced"},
+		{"put back, and forced down again", []record{forced, run("back", 1, down, up), run("again", 2, up, down)}, "again"},
+		{"put back by a run that had written before, and forced down by one that was killed",
+			[]record{forced, run("back", 1, down, up), killed(run("again", 2, up, down))}, "again"},
+		{"both found it up", []record{forced, run("too", 1, up, down)}, "too forced"},
+		{"disabled since", []record{forced, run("disabled", 1, down, setting{Status: disabled, ForcedDown: true})}, "forced"},
+		{"disabled while it was up", []record{forced, run("disabled", 1, up, off)}, ""},
+		{"two hosts", []record{forced, elsewhere}, "forced elsewhere"},
+		{"another's", []record{others(forced, time.Minute)}, "forced"},
+		{"another's, long ago", []record{others(forced, longAgo+1)}, ""},
+		{"its own before another's", []record{forced, others(run("others", 1, up, down), 0)}, "forced others"},
+		{"its own after another's", []record{others(run("others", 0, up, down), 0), run("own", 1, up, down)}, "own others"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var got []string
-			for _, one := range leftovers(test.runs, []compute.Service{serviceOf(test.now), other}) {
-				words := one.BackupFile
-				if one.AsLeft {
-					words += " as left"
-				}
-				if one.AsLeft != (one.Msg == "") {
-					t.Errorf("got %+v", one)
-				}
-				got = append(got, words)
+			for _, one := range leftovers(test.history, "own") {
+				got = append(got, one.path)
 			}
-			if strings.Join(got, ", ") != test.want {
+			if strings.Join(got, " ") != test.want {
 				t.Errorf("got %q, want %q", got, test.want)
 			}
 		})

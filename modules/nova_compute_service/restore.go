@@ -1,9 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/tidwall/gjson"
@@ -11,6 +15,7 @@ import (
 	"nova-orphan/internal/ansible"
 	"nova-orphan/internal/backup"
 	"nova-orphan/internal/compute"
+	"nova-orphan/internal/openstack"
 )
 
 // readBackup reads the backup, which must be one of this very service.
@@ -22,15 +27,20 @@ func (t *task) readBackup(service compute.Service) (from record, err error) {
 		}
 		t.folder = folder
 	}
-	if err = backup.Read(t.BackupFile, name, folder, &from); err != nil {
+	if from, err = t.readRecord(t.BackupFile, folder); err != nil {
 		return from, err
 	}
-	from.age = time.Since(from.LeftAt)
 	if from.Service.ID != service.ID {
 		return from, fmt.Errorf("read the backup: %s is that of the service %s on %s (%s), not of %s on %s (%s)",
 			t.BackupFile, from.Service.Binary, from.Service.Host, from.Service.ID, service.Binary, service.Host, service.ID)
 	}
 	return from, nil
+}
+
+func (t *task) readRecord(file, folder string) (r record, err error) {
+	err = backup.Read(file, name, folder, &r)
+	r.path, r.instance, r.age = file, folder, t.now().Sub(cmp.Or(r.LeftAt, r.At))
+	return r, err
 }
 
 // folderOfBackup is on whose behalf it was written.
@@ -46,28 +56,94 @@ func (t *task) folderOfBackup() (string, error) {
 	return uuid.(string), nil
 }
 
-// listLeft reads what earlier runs on behalf of the instance have left forced down.
+// history is what this module has written down, on behalf of whichever instance.
+func (t *task) history() (all []record, err error) {
+	folders, err := os.ReadDir(t.BackupDir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("look for earlier runs: %w", err)
+	}
+	for _, folder := range folders {
+		files, err := backup.Earlier(t.BackupDir, folder.Name(), name)
+		if err != nil {
+			return nil, err
+		}
+		for _, file := range files {
+			r, err := t.readRecord(file, folder.Name())
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, r)
+		}
+	}
+	return all, nil
+}
+
+// listLeft reads what earlier runs have left forced down.
 func (t *task) listLeft(ctx context.Context) error {
-	files, err := backup.Earlier(t.BackupDir, t.InstanceUUID, name)
+	history, err := t.history()
 	if err != nil {
 		return err
 	}
-	var runs []saved
-	for _, file := range files {
-		run := saved{path: file}
-		if err = backup.Read(file, name, t.InstanceUUID, &run.record); err != nil {
+	left := []leftover{}
+	for _, r := range leftovers(history, t.InstanceUUID) {
+		at := slices.IndexFunc(left, func(known leftover) bool { return known.Service.ID == r.Service.ID })
+		if at >= 0 && left[at].AsLeft {
+			continue
+		}
+		services, err := t.nova.Services(ctx, updatable, r.Service.Host)
+		if err != nil {
 			return err
 		}
-		run.age = time.Since(run.LeftAt)
-		runs = append(runs, run)
-	}
-	var now []compute.Service
-	if len(runs) > 0 {
-		if now, err = t.nova.Services(ctx, updatable, ""); err != nil {
-			return err
+		now := slices.IndexFunc(services, func(s compute.Service) bool { return s.ID == r.Service.ID && s.ForcedDown })
+		if now < 0 {
+			continue
+		}
+		why := fmt.Sprintf("nova-compute on %s is forced down by a run for %s, %s ago, which may still be at work", r.Service.Host, r.instance, r.age.Round(time.Second))
+		if r.instance == t.InstanceUUID || r.age > atLeast {
+			if why, err = t.objection(ctx, r, services[now]); err != nil {
+				return err
+			}
+		}
+		one := leftover{Host: r.Service.Host, BackupFile: r.path, AsLeft: why == "", Msg: why, Service: services[now]}
+		switch {
+		case at < 0:
+			left = append(left, one)
+		case one.AsLeft:
+			left[at] = one
 		}
 	}
-	left := leftovers(runs, now)
 	t.reply.LeftForcedDown = &left
 	return nil
+}
+
+// reportLooks are how many looks, one or two seconds apart, a nova-compute that runs is given
+// to report, as it does every 10 seconds ([DEFAULT]report_interval).
+const reportLooks = 10
+
+// objection is the record's, and looks whether nova-compute reports where that decides.
+func (t *task) objection(ctx context.Context, r record, now compute.Service) (string, error) {
+	history, err := t.history()
+	if err != nil {
+		return "", err
+	}
+	why := r.objection(now, history, false)
+	if why == "" || r.objection(now, history, true) != "" || now.UpdatedAt == nil {
+		return why, nil
+	}
+	for range reportLooks {
+		if openstack.Pause(ctx, 4) != nil {
+			break
+		}
+		services, err := t.nova.Services(ctx, now.Binary, now.Host)
+		if err != nil {
+			return "", err
+		}
+		reports := func(s compute.Service) bool {
+			return s.ID == now.ID && s.ForcedDown == now.ForcedDown && s.UpdatedAt != nil && *s.UpdatedAt != *now.UpdatedAt
+		}
+		if slices.ContainsFunc(services, reports) {
+			return "", nil
+		}
+	}
+	return why, nil
 }

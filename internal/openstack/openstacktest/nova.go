@@ -23,6 +23,8 @@ type Nova struct {
 	// Down is a cell that does not answer: lists leave it out without a word, and what
 	// asks a cell by itself fails.
 	Down string
+
+	began time.Time
 }
 
 // Migration is a migration as GET /os-migrations shows it.
@@ -39,7 +41,7 @@ type Migration struct {
 const tellsLockedReason = "compute 2.73"
 
 func (n *Nova) init() {
-	n.Servers, n.PageSize = map[string]Server{}, 2
+	n.Servers, n.PageSize, n.began = map[string]Server{}, 2, time.Now().UTC()
 }
 
 func (n *Nova) serve(w http.ResponseWriter, r *http.Request, parts []string) {

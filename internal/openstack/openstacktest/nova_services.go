@@ -20,16 +20,18 @@ type Service struct {
 	Agent string
 	// Written is how often its row was written: it shows in updated_at, in seconds.
 	Written int
+	// Reports: its agent writes the row before each look.
+	Reports bool
 	Cell    string
 }
 
 func (s Service) down() bool { return s.ForcedDown || s.Silent }
 
-func (s Service) shown() map[string]any {
+func (n *Nova) shownService(s Service) map[string]any {
 	body := map[string]any{
 		"id": s.ID, "host": s.Host, "binary": s.Binary, "zone": "nova", "state": "up", "status": "enabled", "disabled_reason": nil,
 		"forced_down": s.ForcedDown,
-		"updated_at":  time.Date(2026, 1, 29, 13, 42, 2+s.Written, 0, time.UTC).Format("2006-01-02T15:04:05.000000"),
+		"updated_at":  n.began.Add(time.Duration(s.Written) * time.Second).Format("2006-01-02T15:04:05.000000"),
 	}
 	if s.down() {
 		body["state"] = "down"
@@ -47,10 +49,13 @@ func (n *Nova) serveServices(w http.ResponseWriter, r *http.Request, parts []str
 	switch {
 	case r.Method == http.MethodGet && len(parts) == 0:
 		found := []any{}
-		for _, s := range n.Services {
+		for i, s := range n.Services {
+			if s.Reports {
+				n.Services[i].Written++
+			}
 			host, binary := r.URL.Query().Get("host"), r.URL.Query().Get("binary")
 			if (host == "" || host == s.Host) && (binary == "" || binary == s.Binary) && n.answers(s.Cell) {
-				found = append(found, s.shown())
+				found = append(found, n.shownService(n.Services[i]))
 			}
 		}
 		reply(w, http.StatusOK, map[string]any{"services": found})
@@ -98,5 +103,5 @@ func (n *Nova) updateService(w http.ResponseWriter, r *http.Request, id string) 
 	if *s != before { // SQLAlchemy writes no row in which nothing changes
 		s.Written++
 	}
-	reply(w, http.StatusOK, map[string]any{"service": s.shown()})
+	reply(w, http.StatusOK, map[string]any{"service": n.shownService(*s)})
 }

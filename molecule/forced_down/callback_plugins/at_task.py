@@ -10,7 +10,7 @@ DOCUMENTATION = """
 name: at_task
 type: notification
 short_description: Runs commands at tasks
-description: Each command of AT_TASK, a list of mappings with task, event (start or retry) and run, is run at the first such event.
+description: Each command of AT_TASK, a list of mappings with task, event (start or retry) and run, is run at the first such event after the one before it.
 requirements: [AT_TASK in the environment]
 """
 
@@ -34,7 +34,7 @@ class CallbackModule(CallbackBase):
         self.run("retry")
 
     def run(self, event):
-        for hook in [h for h in self.left if h["task"] == self.task and h["event"] == event]:
-            self.left.remove(hook)
+        while self.left and (self.left[0]["task"], self.left[0]["event"]) == (self.task, event):
+            hook = self.left.pop(0)
             subprocess.run(hook["run"], check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
             self._display.display(f"at {event} of {hook['task']}: {hook['run']}")

@@ -1,0 +1,283 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"testing"
+	"time"
+
+	"nova-orphan/internal/ansible"
+	"nova-orphan/internal/ansible/ansibletest"
+	"nova-orphan/internal/compute"
+	"nova-orphan/internal/openstack"
+)
+
+const another = "7795eb01-f6a4-8304-79aa-97f2502e193f"
+
+// theatre is a service that two runs have count as down, one request at a time.
+type theatre struct {
+	service compute.Service
+	now     time.Time
+	folder  string
+	// reports says that its nova-compute runs, and writes the service before each look.
+	reports bool
+	silent  *ansible.Call
+}
+
+func newTheatre(t *testing.T, folder string, forcedDown, reports bool) *theatre {
+	t.Helper()
+	w := &theatre{silent: silentCall(t), reports: reports}
+	w.begin(folder, forcedDown)
+	return w
+}
+
+func (w *theatre) begin(folder string, forcedDown bool) {
+	w.now, w.folder = time.Date(2026, 1, 29, 13, 42, 2, 0, time.UTC), folder
+	w.service = compute.Service{ID: "s", Host: theHost, Binary: updatable, Status: enabled, State: up, ForcedDown: forcedDown}
+	w.write()
+}
+
+// write is what any change of the row does.
+func (w *theatre) write() {
+	w.now = w.now.Add(time.Second)
+	at := w.now.Format("2006-01-02T15:04:05.000000")
+	w.service.UpdatedAt = &at
+}
+
+func (w *theatre) set(forcedDown bool) {
+	if w.service.ForcedDown != forcedDown {
+		w.service.ForcedDown = forcedDown
+		w.write()
+	}
+}
+
+// actor is one run: its requests wait for their turn. One that gets none any more is killed.
+type actor struct {
+	*theatre
+	turn, asks, ended chan struct{}
+	// lists says that it only looks where it is to act, which changes nothing in the order of things.
+	lists *bool
+}
+
+func (a actor) await() {
+	if *a.lists {
+		return
+	}
+	a.asks <- struct{}{}
+	if _, alive := <-a.turn; !alive {
+		runtime.Goexit()
+	}
+}
+
+func (a actor) Services(context.Context, string, string) ([]compute.Service, error) {
+	a.await()
+	if a.reports {
+		a.write()
+	}
+	return []compute.Service{a.service}, nil
+}
+
+func (a actor) UpdateService(_ context.Context, _ string, change compute.Change) error {
+	a.await()
+	a.set(*change.ForcedDown)
+	return nil
+}
+
+func (a actor) CountServers(context.Context, string) (compute.Count, error) {
+	return compute.Count{}, nil
+}
+
+func (a actor) Sent() []compute.Request { return nil }
+
+// call is one call of the module.
+func (a actor) call(p parameters) (*answer, error) {
+	p.BackupDir, p.Binary = a.folder, updatable
+	t := &task{parameters: p, call: a.silent, nova: a, reply: &answer{}, now: func() time.Time { return a.now }}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	return t.reply, t.do(ctx, nil)
+}
+
+// run is what ladder_forced_down.yml does: the deletion is between.
+func (a actor) run(instance string) {
+	yes := true
+	_, err := a.call(parameters{Host: theHost, ForcedDown: &yes, InstanceUUID: instance})
+	for range 3 {
+		if err = errors.Join(err, a.putBack(instance)); err == nil {
+			break
+		}
+		err = nil
+	}
+}
+
+// putBack is forced_down_left.yml.
+func (a actor) putBack(instance string) error {
+	*a.lists = true
+	listed, err := a.call(parameters{InstanceUUID: instance})
+	*a.lists = false
+	if err != nil {
+		return err
+	}
+	for _, left := range *listed.LeftForcedDown {
+		if left.AsLeft {
+			_, failure := a.call(parameters{Host: left.Host, BackupFile: left.BackupFile})
+			err = errors.Join(err, failure)
+		}
+	}
+	return err
+}
+
+// start comes back when the actor waits for its first turn.
+func (w *theatre) start(do func(actor)) (a actor, waits bool) {
+	a = actor{w, make(chan struct{}), make(chan struct{}), make(chan struct{}), new(bool)}
+	go func() {
+		defer close(a.ended)
+		do(a)
+	}()
+	return a, a.waits()
+}
+
+// waits says whether it wants another turn, or has ended.
+func (a actor) waits() bool {
+	select {
+	case <-a.asks:
+		return true
+	case <-a.ended:
+		return false
+	}
+}
+
+// step gives the actor a turn.
+func (a actor) step() (waits bool) {
+	a.now = a.now.Add(time.Second)
+	a.turn <- struct{}{}
+	return a.waits()
+}
+
+// play lets two runs take their turns, and then, if that is the end of all, to go on to
+// their ends; who has not ended is killed.
+func (w *theatre) play(turns []int, toTheEnd bool) (sent [2]int, killed bool) {
+	var actors [2]actor
+	var waits [2]bool
+	for i, uuid := range []string{instance, another} {
+		actors[i], waits[i] = w.start(func(a actor) { a.run(uuid) })
+	}
+	for _, i := range turns {
+		if waits[i] {
+			waits[i] = actors[i].step()
+			sent[i]++
+		}
+	}
+	for i := range actors {
+		for waits[i] && toTheEnd {
+			waits[i] = actors[i].step()
+		}
+		if waits[i] {
+			killed = true
+			close(actors[i].turn)
+			<-actors[i].ended
+		}
+	}
+	return sent, killed
+}
+
+// silentCall is one that writes nothing to syslog.
+func silentCall(t *testing.T) (call *ansible.Call) {
+	t.Helper()
+	ansibletest.Call(t, ansible.Module{Name: name, Run: func(_ context.Context, c *ansible.Call) (ansible.Answer, error) {
+		call = c
+		return &ansible.Result{}, nil
+	}}, options{"_ansible_no_log": true})
+	return call
+}
+
+// orders are all in which so many turns of each run may come.
+func orders(first, second int) (all [][]int) {
+	if first == 0 && second == 0 {
+		return [][]int{nil}
+	}
+	if first > 0 {
+		for _, rest := range orders(first-1, second) {
+			all = append(all, append([]int{0}, rest...))
+		}
+	}
+	if second > 0 {
+		for _, rest := range orders(first, second-1) {
+			all = append(all, append([]int{1}, rest...))
+		}
+	}
+	return all
+}
+
+// A run alone sends this many requests: two looks and a write between, and that again.
+const requestsOfARun = 6
+
+func TestTwoRunsOnOneHostLeaveItAsItWasWhateverTheirOrderAndWhereverTheyAreKilled(t *testing.T) {
+	pause := openstack.FirstPause
+	openstack.FirstPause = time.Nanosecond
+	t.Cleanup(func() { openstack.FirstPause = pause })
+	root, err := os.MkdirTemp("/dev/shm", "interleaved-") // thousands of small files, each synced
+	if err != nil {
+		root = t.TempDir()
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(root) })
+	played := 0
+	for _, world := range []struct {
+		name            string
+		before, reports bool
+		// fenced says that somebody puts it back, and fences it, when both runs are over.
+		fenced bool
+	}{
+		{name: "its nova-compute is silent"},
+		{name: "its nova-compute reports", reports: true},
+		{name: "somebody fences it afterwards", fenced: true},
+		{name: "somebody had it forced down before", before: true},
+	} {
+		t.Run(world.name, func(t *testing.T) {
+			w := newTheatre(t, "", false, world.reports)
+			for first := range requestsOfARun + 1 {
+				for second := range requestsOfARun + 1 {
+					for _, turns := range orders(first, second) {
+						if len(turns) > 0 && turns[0] == 1 {
+							continue // the two are alike
+						}
+						played++
+						w.begin(filepath.Join(root, fmt.Sprint(played)), world.before)
+						_, killed := w.play(turns, len(turns) == 2*requestsOfARun)
+						if !killed && w.service.ForcedDown != world.before {
+							t.Fatalf("%v: forced_down is %v, and nobody was killed", turns, w.service.ForcedDown)
+						}
+						want := world.before || world.fenced
+						if world.fenced {
+							w.now = w.now.Add(2 * inFlight)
+							w.set(false)
+							w.set(true)
+						}
+						w.now = w.now.Add(atLeast + time.Second)
+						later, waits := w.start(func(a actor) { _ = a.putBack([]string{instance, another}[played%2]) })
+						for waits {
+							waits = later.step()
+						}
+						if w.service.ForcedDown != want {
+							t.Fatalf("%v: forced_down is %v, after a later run", turns, w.service.ForcedDown)
+						}
+						_ = os.RemoveAll(w.folder)
+					}
+				}
+			}
+		})
+	}
+	t.Logf("orders of two runs, with where they were killed: %d", played)
+}
+
+func TestARunSendsAsManyRequestsAsAreInterleaved(t *testing.T) {
+	w := newTheatre(t, t.TempDir(), false, false)
+	if sent, _ := w.play(slices.Repeat([]int{0}, 2*requestsOfARun), false); sent[0] != requestsOfARun {
+		t.Errorf("it sent %d", sent[0])
+	}
+}
