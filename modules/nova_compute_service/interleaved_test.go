@@ -1,3 +1,5 @@
+//go:build !lab
+
 package main
 
 import (
@@ -16,8 +18,6 @@ import (
 	"nova-orphan/internal/compute"
 	"nova-orphan/internal/openstack"
 )
-
-const another = "7795eb01-f6a4-8304-79aa-97f2502e193f"
 
 // theatre is a service that two runs have count as down, one request at a time.
 type theatre struct {

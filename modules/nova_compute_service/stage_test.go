@@ -14,6 +14,7 @@ const (
 	answered = openstacktest.Answered
 	theHost  = "compute1"
 	instance = "6695eb01-f6a4-8304-79aa-97f2502e193f"
+	another  = "7795eb01-f6a4-8304-79aa-97f2502e193f"
 )
 
 // stage is a cloud, fake or real, with a host whose nova-compute works, and a proxy

@@ -11,6 +11,7 @@ import (
 	"nova-orphan/internal/backup"
 	"nova-orphan/internal/compute"
 	"nova-orphan/internal/openstack"
+	"nova-orphan/internal/orphan"
 	"nova-orphan/internal/step"
 )
 
@@ -75,6 +76,9 @@ func run(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
 	err := t.run(ctx)
 	if err != nil && t.reply.Outcome == "" {
 		t.reply.Outcome = outcomeOf(err)
+	}
+	if err != nil && t.reply.Verdict == "" { // Nova was not asked
+		t.reply.Verdict = string(orphan.Unknown)
 	}
 	return t.reply, err
 }

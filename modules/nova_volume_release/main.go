@@ -107,7 +107,8 @@ type task struct {
 func run(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
 	t, err := connect(ctx, call)
 	if err != nil {
-		return nil, err
+		reply := newAnswer()
+		return reply, unreadable(reply, err, nil)
 	}
 	if t.NovaConf == "" {
 		return t.do(ctx)

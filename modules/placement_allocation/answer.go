@@ -47,35 +47,34 @@ func (t *task) listed(a placement.Allocation) consumer {
 }
 
 // show only reads: the consumers, else all the consumers of the provider.
-func (t *task) show(ctx context.Context) (ansible.Answer, error) {
-	reply := newAnswer()
+func (t *task) show(ctx context.Context, reply *answer) error {
 	if t.Provider != "" {
 		provider, err := t.findProvider(ctx)
 		if err != nil {
-			return reply, err
+			return err
 		}
 		reply.ResourceProvider = &provider
 	}
 	for _, uuid := range t.Consumers {
 		now, err := t.read(ctx, uuid)
 		if err != nil {
-			return reply, err
+			return err
 		}
 		reply.Allocations = append(reply.Allocations, t.listed(now))
 	}
 	if len(t.Consumers) > 0 {
-		return reply, nil
+		return nil
 	}
 	consumers, err := t.placement.Consumers(ctx, reply.ResourceProvider.UUID)
 	if err != nil {
-		return reply, err
+		return err
 	}
 	for _, uuid := range sortedKeys(consumers) {
 		reply.Allocations = append(reply.Allocations, t.listed(placement.Allocation{
 			Consumer: uuid, Providers: map[string]placement.Resources{reply.ResourceProvider.UUID: consumers[uuid]},
 		}))
 	}
-	return reply, nil
+	return nil
 }
 
 // tell puts the plan and the diff into the answer, and says whether there is

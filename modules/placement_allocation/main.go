@@ -104,13 +104,27 @@ func run(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
 		return nil, err
 	}
 	t.Consumers = withoutRepetition(t.Consumers)
-	cloud, err := openstack.Connect(ctx, t.Auth, call.Secret)
+	reply := newAnswer()
+	err := t.run(ctx, reply)
+	var against refusal
+	var outage *openstack.Failure
+	switch {
+	case errors.As(err, &against):
+		reply.Reasons = against
+	case errors.As(err, &outage) && len(reply.BackupFiles) == 0:
+		reply.Verdict = unknown
+	}
+	return reply, err
+}
+
+func (t *task) run(ctx context.Context, reply *answer) error {
+	cloud, err := openstack.Connect(ctx, t.Auth, t.call.Secret)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	service, err := cloud.Placement()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	t.placement = placement.New(service)
 	t.nova = func() (witness, error) {
@@ -122,11 +136,11 @@ func run(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
 	}
 	switch t.State {
 	case "":
-		return t.show(ctx)
+		return t.show(ctx, reply)
 	case saved:
-		return t.writeDown(ctx)
+		return t.writeDown(ctx, reply)
 	}
-	return t.change(ctx)
+	return t.change(ctx, reply)
 }
 
 func withoutRepetition(consumers []string) (once []string) {
@@ -139,17 +153,7 @@ func withoutRepetition(consumers []string) (once []string) {
 }
 
 // change reads and judges all consumers before it writes to the first.
-func (t *task) change(ctx context.Context) (ansible.Answer, error) {
-	reply := newAnswer()
-	err := t.judgeAndApply(ctx, reply)
-	var against refusal
-	if errors.As(err, &against) {
-		reply.Reasons = against
-	}
-	return reply, err
-}
-
-func (t *task) judgeAndApply(ctx context.Context, reply *answer) error {
+func (t *task) change(ctx context.Context, reply *answer) error {
 	w, err := t.wanted(ctx, reply)
 	if err != nil {
 		return err

@@ -4,18 +4,15 @@ import (
 	"context"
 	"fmt"
 	"strings"
-
-	"nova-orphan/internal/ansible"
 )
 
 // writeDown backs up what the consumers hold, and does nothing else. Nova is not asked:
 // nothing is taken from anybody.
-func (t *task) writeDown(ctx context.Context) (ansible.Answer, error) {
-	reply := newAnswer()
+func (t *task) writeDown(ctx context.Context, reply *answer) error {
 	for _, consumer := range t.Consumers {
 		now, err := t.read(ctx, consumer)
 		if err != nil {
-			return reply, err
+			return err
 		}
 		reply.Allocations = append(reply.Allocations, t.listed(now))
 	}
@@ -29,12 +26,12 @@ func (t *task) writeDown(ctx context.Context) (ansible.Answer, error) {
 			continue
 		}
 		if err := t.saveAs(reply, record{consumer: held, State: saved}); err != nil {
-			return reply, err
+			return err
 		}
 	}
 	reply.Msg = strings.Join(reply.Plan, "; ")
 	if len(reply.Plan) == 0 {
 		reply.Msg = "nothing to write down"
 	}
-	return reply, nil
+	return nil
 }

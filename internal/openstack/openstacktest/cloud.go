@@ -36,6 +36,8 @@ type Cloud struct {
 	// Secrets are passwords and application credentials' secrets that Keystone takes
 	// beside Password.
 	Secrets []string
+	// Nobody listens where the catalog says that this service is, as "compute".
+	Nobody string
 
 	server *httptest.Server
 
@@ -47,7 +49,7 @@ type Cloud struct {
 
 // Failure is what goes wrong with the next requests of a method and path prefix.
 type Failure struct {
-	Method, Path string
+	Method, Path string // any method, if that is empty
 	Status       int    // 0: the connection is cut
 	Body         string // JSON, else it is served as HTML
 	Times        int    // how many requests it befalls
@@ -142,7 +144,7 @@ func (c *Cloud) serve(w http.ResponseWriter, r *http.Request) {
 	defer c.mu.Unlock()
 	c.requests = append(c.requests, r.Method+" "+r.URL.RequestURI())
 	for _, failure := range c.failures {
-		if failure.Times == 0 || failure.Method != r.Method || !strings.HasPrefix(r.URL.RequestURI(), failure.Path) {
+		if failure.Times == 0 || failure.Method != "" && failure.Method != r.Method || !strings.HasPrefix(r.URL.RequestURI(), failure.Path) {
 			continue
 		}
 		if failure.Times--; failure.Times == 0 && failure.Next != nil {
@@ -248,10 +250,17 @@ func (c *Cloud) issueToken(w http.ResponseWriter, r *http.Request) {
 	reply(w, http.StatusCreated, map[string]any{"token": map[string]any{"expires_at": "2099-01-01T00:00:00.000000Z", "catalog": catalog}})
 }
 
+// nobody is a URL where nobody listens.
+const nobody = "http://127.0.0.1:1/v3"
+
 func (c *Cloud) service(kind, path string) map[string]any {
+	address := c.server.URL + path
+	if c.Nobody != "" && strings.HasPrefix(path, "/"+c.Nobody) {
+		address = nobody
+	}
 	var endpoints []any
 	for _, name := range []string{"public", "internal", "admin"} {
-		endpoints = append(endpoints, map[string]any{"id": kind + name, "interface": name, "region_id": "RegionOne", "region": "RegionOne", "url": c.server.URL + path})
+		endpoints = append(endpoints, map[string]any{"id": kind + name, "interface": name, "region_id": "RegionOne", "region": "RegionOne", "url": address})
 	}
 	return map[string]any{"id": kind, "type": kind, "name": kind, "endpoints": endpoints}
 }

@@ -2,9 +2,13 @@ package openstacktest
 
 import (
 	"fmt"
+	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/tidwall/gjson"
 )
 
 // FailEachRead makes a call again and again, and lets another of its reads fail each
@@ -40,4 +44,60 @@ func FailEachRead(t *testing.T, cloud *Cloud, fails func(*testing.T) bool) {
 		}
 	}
 	t.Logf("reads that were made to fail: %d", len(reads))
+}
+
+// outages are how a whole service, or a proxy before it, is out of order; nil: nobody
+// listens there.
+var outages = map[string]http.HandlerFunc{
+	"refuses connections":      nil,
+	"answers 503":              func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) },
+	"answers with a page":      raw("text/html", "<html>It works!</html>"),
+	"hangs until the deadline": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+}
+
+// FailEachService makes a call that succeeds, and again with each service that it asks out
+// of order in each way. It must fail then, change nothing, and be unknown. Each call has
+// a cloud of its own, to which auth leads, and one second.
+func FailEachService(t *testing.T, arrange func(*Cloud), call func(t *testing.T, auth map[string]any) gjson.Result, isUnknown func(gjson.Result) bool) {
+	t.Helper()
+	try := func(t *testing.T, service string, outage http.HandlerFunc) (answer gjson.Result, requests []string) {
+		t.Helper()
+		cloud := New()
+		t.Cleanup(cloud.Close)
+		arrange(cloud)
+		auth := map[string]any{"auth_url": cloud.AuthURL(), "username": "admin", "password": Password, "project_name": "admin"}
+		switch {
+		case service == "":
+		case outage != nil:
+			cloud.Fail(Failure{Path: "/" + service + "/", Times: 999, Answer: outage})
+		case service == "identity":
+			auth["auth_url"] = nobody
+		default:
+			cloud.Nobody = service
+		}
+		return call(t, auth), cloud.Requests()
+	}
+	answer, requests := try(t, "", nil)
+	if answer.Get("failed").Bool() || len(Writes(requests)) == 0 {
+		t.Fatalf("without an outage: %s", answer)
+	}
+	services := map[string]bool{}
+	for _, request := range requests {
+		services[strings.Split(request, "/")[1]] = true
+	}
+	for _, service := range slices.Sorted(maps.Keys(services)) {
+		for name, outage := range outages {
+			t.Run(service+" "+name, func(t *testing.T) {
+				t.Parallel()
+				answer, requests := try(t, service, outage)
+				if !answer.Get("failed").Bool() || answer.Get("changed").Bool() || !isUnknown(answer) {
+					t.Errorf("got %s", answer)
+				}
+				if writes := Writes(requests); len(writes) > 0 {
+					t.Errorf("it sent %v", writes)
+				}
+			})
+		}
+	}
+	t.Logf("services out of order: %d, each in %d ways", len(services), len(outages))
 }
