@@ -65,7 +65,10 @@ func (s Source) UUID() (string, error) {
 		return "", fmt.Errorf("read the backup: %w", err)
 	}
 	var file Backup
-	if err := json.Unmarshal(content, &file); err != nil || file.UUID == "" {
+	if err = json.Unmarshal(content, &file); err == nil {
+		_, err = ansible.UUID(file.UUID)
+	}
+	if err != nil {
 		return "", fmt.Errorf("read the backup: %s is no backup of nova-orphan: it has no uuid", s)
 	}
 	return file.UUID, nil

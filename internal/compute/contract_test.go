@@ -192,7 +192,7 @@ func (w *world) wantsSent(status int) {
 func (w *world) wantsRefused(err error, status int) {
 	w.t.Helper()
 	failure := new(openstack.Failure)
-	if !errors.As(err, &failure) || failure.Status != status || failure.RequestID == "" || failure.Uncertain() {
+	if !errors.As(err, &failure) || failure.Status != status || failure.RequestID == "" || openstack.Uncertain(err) {
 		w.t.Errorf("got %v, want status %d", err, status)
 	}
 	w.wantsSent(status)

@@ -142,7 +142,7 @@ func TestAWriteIsNeverRepeated(t *testing.T) {
 		cloud.Requests()
 		_, err := client.Put(t.Context(), client.ServiceURL("allocations", "x"), map[string]any{}, nil, nil)
 		var failure *openstack.Failure
-		if !errors.As(err, &failure) || !failure.Uncertain() {
+		if !errors.As(err, &failure) || !openstack.Uncertain(err) {
 			t.Errorf("%d: got %v", status, err)
 		}
 		if got := cloud.Requests(); len(got) != 1 {

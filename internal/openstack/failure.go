@@ -51,10 +51,11 @@ func (f *Failure) Error() string {
 // Unwrap returns gophercloud's error.
 func (f *Failure) Unwrap() error { return f.cause }
 
-// Uncertain says that the request may have been carried out all the same: its
-// answer was lost, or comes from a proxy that gave up.
-func (f *Failure) Uncertain() bool {
-	return f.Status == 0 && !errors.Is(f.cause, syscall.ECONNREFUSED) || f.Status >= 500
+// Uncertain says of the error of a write that it may have been carried out all the same:
+// its answer was lost, or comes from a proxy that gave up.
+func Uncertain(err error) bool {
+	var f *Failure
+	return errors.As(err, &f) && f.Method != http.MethodGet && (f.Status == 0 && !errors.Is(f.cause, syscall.ECONNREFUSED) || f.Status >= 500)
 }
 
 // transient says that the same request may succeed a moment later.

@@ -263,7 +263,7 @@ func assertConflict(t *testing.T, name string, err error, concurrent bool) {
 func refusesClass(t *testing.T, w *world) {
 	err := w.Replace(openstacktest.Context(t), w.holding(t).With(w.root, placement.Resources{"CUSTOM_TEST_NOT_THERE": 1}))
 	var failure *openstack.Failure
-	if !errors.As(err, &failure) || failure.Status != 400 || failure.Uncertain() {
+	if !errors.As(err, &failure) || failure.Status != 400 || openstack.Uncertain(err) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -149,7 +149,7 @@ func (t *task) apply(ctx context.Context, before compute.Service, now, after set
 	t.reply.BackupFile = path
 	for writes := uint(1); ; writes++ {
 		failure := t.nova.UpdateService(ctx, before.ID, changeTo(now, after))
-		if failure != nil && !uncertain(failure) {
+		if failure != nil && !openstack.Uncertain(failure) {
 			return failure
 		}
 		run.LeftAt = t.now()
@@ -198,12 +198,6 @@ func unread(err, failure error) error {
 		return fmt.Errorf("whether it was written could not be read back (run the module again): %w (after: %w)", err, failure)
 	}
 	return fmt.Errorf("it was written, but could not be read back (run the module again): %w", err)
-}
-
-// uncertain says that the write may have arrived all the same.
-func uncertain(err error) bool {
-	var failure *openstack.Failure
-	return errors.As(err, &failure) && failure.Uncertain()
 }
 
 // maxPause bounds the pauses between two looks: 0.2 s at first, 3.2 s from the fifth on.

@@ -10,9 +10,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/tidwall/gjson"
-
-	"nova-orphan/internal/ansible"
 	"nova-orphan/internal/backup"
 	"nova-orphan/internal/compute"
 	"nova-orphan/internal/openstack"
@@ -22,7 +19,7 @@ import (
 func (t *task) readBackup(service compute.Service) (from record, err error) {
 	folder := t.InstanceUUID
 	if folder == "" {
-		if folder, err = t.folderOfBackup(); err != nil {
+		if folder, err = (backup.Source{File: t.BackupFile}).UUID(); err != nil {
 			return from, err
 		}
 		t.folder = folder
@@ -41,19 +38,6 @@ func (t *task) readRecord(file, folder string) (r record, err error) {
 	err = backup.Read(file, name, folder, &r)
 	r.path, r.instance, r.age = file, folder, t.now().Sub(cmp.Or(r.LeftAt, r.At))
 	return r, err
-}
-
-// folderOfBackup is on whose behalf it was written.
-func (t *task) folderOfBackup() (string, error) {
-	content, err := os.ReadFile(t.BackupFile)
-	if err != nil {
-		return "", fmt.Errorf("read the backup: %w", err)
-	}
-	uuid, err := ansible.UUID(gjson.GetBytes(content, "uuid").String())
-	if err != nil {
-		return "", fmt.Errorf("read the backup: %s is no backup of nova-orphan: it has no uuid", t.BackupFile)
-	}
-	return uuid.(string), nil
 }
 
 // history is what this module has written down, on behalf of whichever instance.

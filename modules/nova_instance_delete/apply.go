@@ -96,7 +96,7 @@ func (t *task) apply(ctx context.Context, before sighting, next plan) error {
 func (t *task) keepVolumes(ctx context.Context, next plan) error {
 	for _, volume := range next.keep {
 		// Whether a request that got no answer arrived is seen in what is read back.
-		if err := t.nova.KeepVolume(ctx, t.InstanceUUID, volume); err != nil && !uncertain(err) {
+		if err := t.nova.KeepVolume(ctx, t.InstanceUUID, volume); err != nil && !openstack.Uncertain(err) {
 			return fmt.Errorf("keep volume %s, so nothing was deleted: %w", volume, err)
 		}
 	}
@@ -129,7 +129,7 @@ func (t *task) resetState(ctx context.Context) error {
 	if err != nil || !next.reset {
 		return err // what else there is to do is judged next
 	}
-	if err = t.nova.ResetState(ctx, t.InstanceUUID); err != nil && !uncertain(err) {
+	if err = t.nova.ResetState(ctx, t.InstanceUUID); err != nil && !openstack.Uncertain(err) {
 		return fmt.Errorf("reset the state of instance %s, so nothing was deleted: %w", t.InstanceUUID, err)
 	}
 	now, readErr := t.nova.Server(ctx, t.InstanceUUID)
@@ -183,16 +183,10 @@ func (t *task) send(ctx context.Context) error {
 	} else {
 		err = t.nova.Delete(ctx, t.InstanceUUID)
 	}
-	if err == nil || uncertain(err) {
+	if err == nil || openstack.Uncertain(err) {
 		t.call.Audit("instance %s was %s: %s sent, backup in %s", t.InstanceUUID, t.reply.Verdict, how, t.reply.BackupFile)
 	}
 	return err
-}
-
-// uncertain says that the request may have arrived all the same.
-func uncertain(err error) bool {
-	var failure *openstack.Failure
-	return errors.As(err, &failure) && failure.Uncertain()
 }
 
 // rejected says that the request was not carried out. That Nova does not find the
@@ -202,7 +196,7 @@ func rejected(err error) bool {
 	if errors.As(err, &failure) && failure.Status == http.StatusNotFound {
 		return false
 	}
-	return err != nil && !uncertain(err)
+	return err != nil && !openstack.Uncertain(err)
 }
 
 // outcomeOf is that of a call that failed. What is no clear "no" cannot be told.

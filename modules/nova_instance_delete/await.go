@@ -63,11 +63,11 @@ func (t *task) await(ctx context.Context, try attempt) error {
 func (t *task) conclude(try attempt) {
 	t.reply.Outcome = gone
 	t.reply.Msg = fmt.Sprintf("instance %s is gone: somebody else deleted it", t.InstanceUUID)
-	if try.sent && (try.failure == nil || uncertain(try.failure)) {
+	if try.sent && (try.failure == nil || openstack.Uncertain(try.failure)) {
 		t.reply.Changed = true
 		t.reply.Msg = fmt.Sprintf("deleted instance %s, which was %s", t.InstanceUUID, t.reply.Verdict)
 	}
-	if try.failure != nil && uncertain(try.failure) {
+	if try.failure != nil && openstack.Uncertain(try.failure) {
 		t.reply.Warnings = append(t.reply.Warnings, "the delete got no certain answer; read back, the instance is gone: "+try.failure.Error())
 	}
 }
@@ -112,7 +112,7 @@ func (a attempt) unfinished(now *compute.Server) end {
 	switch {
 	case a.failure != nil && !a.took(now):
 		outcome := unknown
-		if !uncertain(a.failure) { // Nova has it, and says of it 404
+		if !openstack.Uncertain(a.failure) { // Nova has it, and says of it 404
 			outcome = stillThere
 		}
 		return end{outcome, "no trace of the delete is seen: " + a.failure.Error() + ". Next: run the module again"}

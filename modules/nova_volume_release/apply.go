@@ -32,7 +32,7 @@ func (t *task) carryOut(ctx context.Context, reply *answer, steps []action) erro
 			t.call.Audit("instance %s: %s; backup in %s", t.Instance, s.text, strings.Join(reply.BackupFiles, " "))
 		}
 		if err != nil {
-			if uncertain(err) {
+			if openstack.Uncertain(err) {
 				t.doubted = &steps[i]
 			}
 			return err
@@ -198,11 +198,5 @@ func await(ctx context.Context, look func() (done bool, err error)) error {
 
 // again says that after this failure it makes sense to look and judge again.
 func again(err error) bool {
-	return uncertain(err) || errors.Is(err, errNotYet) || gophercloud.ResponseCodeIs(err, http.StatusPreconditionFailed)
-}
-
-// uncertain says that the write may have arrived all the same.
-func uncertain(err error) bool {
-	var failure *openstack.Failure
-	return errors.As(err, &failure) && failure.Uncertain() && failure.Method != http.MethodGet
+	return openstack.Uncertain(err) || errors.Is(err, errNotYet) || gophercloud.ResponseCodeIs(err, http.StatusPreconditionFailed)
 }

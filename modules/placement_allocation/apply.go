@@ -74,7 +74,7 @@ func (t *task) carryOut(ctx context.Context, reply *answer, steps []step, i int,
 		if err != nil {
 			return next.before, unread(err, failure)
 		}
-		if uncertain(failure) && now.Equal(next.after) {
+		if openstack.Uncertain(failure) && now.Equal(next.after) {
 			reply.Changed, steps[i].written = true, true // only the answer was lost
 		}
 		if next, err = plan(now, w); err != nil {
@@ -114,13 +114,7 @@ func givenUp(consumer string, last error) error {
 // again says that after this failure it makes sense to read and judge again.
 func again(err error) bool {
 	var conflict *placement.ConflictError
-	return errors.As(err, &conflict) && conflict.Concurrent || uncertain(err)
-}
-
-// uncertain says that the write may have arrived all the same.
-func uncertain(err error) bool {
-	var failure *openstack.Failure
-	return errors.As(err, &failure) && failure.Uncertain()
+	return errors.As(err, &conflict) && conflict.Concurrent || openstack.Uncertain(err)
 }
 
 // explain adds what Placement's own words leave out.

@@ -66,12 +66,8 @@ func (t *task) readBackup() (*record, error) {
 	if err != nil {
 		return nil, err
 	}
-	uuid, err := ansible.UUID(whose)
-	if err != nil {
-		return nil, fmt.Errorf("read the backup: %s is no backup of nova-orphan: its uuid is none", t.Backup)
-	}
 	if len(t.Consumers) == 0 {
-		t.Consumers = []string{uuid.(string)}
+		t.Consumers = []string{whose}
 	}
 	saved := &record{}
 	if err := t.Backup.Read(name, t.Consumers[0], saved); err != nil {
