@@ -95,10 +95,10 @@ func (c *Cloud) afterFailure(ctx context.Context, method, url string, _ *gopherc
 // at once, so that tests against it make it shorter.
 var FirstPause = 200 * time.Millisecond
 
-// Pause waits before another try: FirstPause after the first failure, then twice as
-// long each time. It does not wait for what lies beyond the context's deadline.
+// Pause waits before another try or look: FirstPause after the first, then twice as
+// long each time, 3.2 s at most. It does not wait for what lies beyond the context's deadline.
 func Pause(ctx context.Context, failures uint) error {
-	wait := FirstPause << (failures - 1)
+	wait := FirstPause << min(failures-1, 4)
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < wait {
 		return context.DeadlineExceeded
 	}

@@ -200,16 +200,13 @@ func unread(err, failure error) error {
 	return fmt.Errorf("it was written, but could not be read back (run the module again): %w", err)
 }
 
-// maxPause bounds the pauses between two looks: 0.2 s at first, 3.2 s from the fifth on.
-const maxPause = 5
-
 // await looks until the service is reported as it is waited for.
 func (t *task) await(ctx context.Context) error {
 	if t.told != "" {
 		return nil // what is not put back need not be waited for
 	}
 	for looks := uint(1); t.WaitFor != "" && t.reply.Service.State != t.WaitFor && !t.call.Check; looks++ {
-		if openstack.Pause(ctx, min(looks, maxPause)) != nil {
+		if openstack.Pause(ctx, looks) != nil {
 			hint := "does nova-compute run there, and is it connected?"
 			if t.reply.Service.ForcedDown {
 				hint = "it is forced down (forced_down: false)"

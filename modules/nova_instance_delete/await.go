@@ -26,9 +26,6 @@ type attempt struct {
 // against it are less patient.
 var patience = 10 * time.Second
 
-// maxPause bounds the pauses between two looks: 0.2 s at first, 3.2 s from the fifth on.
-const maxPause = 5
-
 // await looks until the instance is gone, until it is clear that it stays, or until
 // the time is up.
 func (t *task) await(ctx context.Context, try attempt) error {
@@ -36,7 +33,7 @@ func (t *task) await(ctx context.Context, try attempt) error {
 	for looks := uint(1); ; looks++ {
 		now, _, err := t.nova.Find(ctx, t.InstanceUUID)
 		if err != nil {
-			if ctx.Err() == nil && openstack.Pause(ctx, min(looks, maxPause)) == nil {
+			if ctx.Err() == nil && openstack.Pause(ctx, looks) == nil {
 				continue // a passing failure must not hide how it ends
 			}
 			t.reply.Verdict, t.reply.Reasons = string(orphan.Unknown), []string{err.Error()}
@@ -50,7 +47,7 @@ func (t *task) await(ctx context.Context, try attempt) error {
 		}
 		t.reply.Changed = t.reply.Changed || try.sent && try.took(now)
 		end := try.ended(now, time.Since(since))
-		if end.outcome == "" && openstack.Pause(ctx, min(looks, maxPause)) != nil {
+		if end.outcome == "" && openstack.Pause(ctx, looks) != nil {
 			end = try.unfinished(now)
 		}
 		if end.outcome != "" {
