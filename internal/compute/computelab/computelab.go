@@ -9,11 +9,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -196,35 +199,91 @@ func (n *Nova) Until(what string, so func() bool) {
 	}
 }
 
-// DownCell adds a cell whose database refuses to be connected to, with a host, and takes
-// it away again when the test is over. It is for a test that runs alone: meanwhile every
-// list leaves something out. Nova's API is begun again, since it keeps the list of its cells
-// (nova/context.py load_cells).
-//
-// A wrong password is refused at once, where a server that is not there would be asked for
-// 100 seconds ([database]max_retries).
+// DownCell adds a cell with a host, whose database Nova's API comes to know, and which then
+// is gone; it takes the cell away again when the test is over. It is for a test that runs
+// alone: meanwhile every list leaves something out. Nova's API is begun again, since it keeps
+// the list of its cells (nova/context.py load_cells). A database that it has never reached
+// would be tried for 100 seconds each time ([database]max_retries).
 func (n *Nova) DownCell(host string) {
 	n.t.Helper()
-	const name = "test-down"
-	remove := func() {
-		n.API("DELETE FROM host_mappings WHERE cell_id = (SELECT id FROM cell_mappings WHERE name = '%[1]s'); DELETE FROM cell_mappings WHERE name = '%[1]s'", name)
+	const name = "test_down"
+	n.t.Cleanup(func() {
+		n.API("DELETE FROM host_mappings WHERE cell_id = (SELECT id FROM cell_mappings WHERE name = '%[1]s'); DELETE FROM cell_mappings WHERE name = '%[1]s'; "+
+			"DROP DATABASE IF EXISTS %[1]s", name)
 		n.restartAPI()
-	}
-	n.t.Cleanup(remove)
-	output, err := exec.Command("nova-manage", "cell_v2", "create_cell", "--name", name,
-		"--database_connection", "mysql+pymysql://nobody:wrong@127.0.0.1/nova_down", "--transport-url", "none:///").CombinedOutput()
-	if err != nil {
-		n.t.Fatalf("nova-manage cell_v2 create_cell: %v: %s", err, output)
-	}
+	})
+	n.API("DROP DATABASE IF EXISTS %[1]s; CREATE DATABASE %[1]s; GRANT ALL ON %[1]s.* TO nova@'%%'", name)
+	n.command("sh", "-c", "mysqldump --no-data nova | mysql "+name)
+	database := newRelay(n.t)
+	cell1 := n.run("nova_api", "SELECT database_connection FROM cell_mappings WHERE name = 'cell1'")
+	account, _, _ := strings.Cut(cell1, "@127.0.0.1")
+	n.command("nova-manage", "cell_v2", "create_cell", "--name", name, "--transport-url", "none://nowhere/",
+		"--database_connection", account+"@"+database.Addr().String()+"/"+name)
 	n.API("INSERT INTO host_mappings (created_at, cell_id, host) SELECT UTC_TIMESTAMP(), id, '%s' FROM cell_mappings WHERE name = '%s'", host, name)
 	n.restartAPI()
+	var workers sync.WaitGroup
+	for range 20 { // of which there are two
+		workers.Go(func() { _, _ = n.ask("2.59", http.MethodGet, "servers?all_tenants=True&limit=1", nil) })
+	}
+	workers.Wait()
+	database.end()
+}
+
+// relay is a way to the lab's database that can be shut.
+type relay struct {
+	net.Listener
+	mu    sync.Mutex
+	links []net.Conn
+}
+
+func newRelay(t *testing.T) *relay {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &relay{Listener: listener}
+	t.Cleanup(r.end)
+	go func() {
+		for {
+			from, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			to, err := net.Dial("tcp", "127.0.0.1:3306")
+			if err != nil {
+				_ = from.Close()
+				continue
+			}
+			r.mu.Lock()
+			r.links = append(r.links, from, to)
+			r.mu.Unlock()
+			go func() { _, _ = io.Copy(to, from) }()
+			go func() { _, _ = io.Copy(from, to) }()
+		}
+	}()
+	return r
+}
+
+func (r *relay) end() {
+	_ = r.Close()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, link := range r.links {
+		_ = link.Close()
+	}
+}
+
+func (n *Nova) command(name string, arguments ...string) {
+	n.t.Helper()
+	if output, err := exec.Command(name, arguments...).CombinedOutput(); err != nil {
+		n.t.Fatalf("%s %v: %v: %s", name, arguments, err, output)
+	}
 }
 
 func (n *Nova) restartAPI() {
 	n.t.Helper()
-	if output, err := exec.Command("systemctl", "restart", "nova-api").CombinedOutput(); err != nil {
-		n.t.Fatalf("restart nova-api: %v: %s", err, output)
-	}
+	n.command("systemctl", "restart", "nova-api")
 	n.Until("nova-api answers", func() bool {
 		_, err := n.ask("2.59", http.MethodGet, "os-services", nil)
 		return err == nil
