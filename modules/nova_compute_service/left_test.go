@@ -38,8 +38,8 @@ func testFence(t *testing.T, newStage func(*testing.T) *stage) {
 			if len(left) == 1 && (left[0].Get("host").String() != s.host() || left[0].Get("backup_file").String() != file) {
 				t.Errorf("left: %s", left[0])
 			}
-			check := s.start(options{"backup_file": file, "_ansible_check_mode": true}).Done(test.asLeft)
-			done := s.start(options{"backup_file": file, "wait_for": "up"}).Done(test.asLeft)
+			check := s.start(options{"backup_file": file, "timeout": 5, "_ansible_check_mode": true}).Done(test.asLeft)
+			done := s.start(options{"backup_file": file, "timeout": 5, "wait_for": "up"}).Done(test.asLeft)
 			if check.Get("plan").Raw != done.Get("plan").Raw || check.Get("warnings").Raw != done.Get("warnings").Raw {
 				t.Errorf("the check said %s, the run did %s", check, done)
 			}
@@ -60,14 +60,11 @@ func testFence(t *testing.T, newStage func(*testing.T) *stage) {
 func TestAHostWhoseNovaComputeReportsIsPutBack(t *testing.T) {
 	cloud := openstacktest.NewInEnvironment(t)
 	cloud.Services = []openstacktest.Service{{ID: "f86eb1b1-347d-4f09-a306-455707d1478c", Host: theHost, Binary: "nova-compute", Reports: true}}
-	testReporting(newStage(t, fakeNova{cloud}))
-}
-
-func testReporting(s *stage) {
+	s := newStage(t, fakeNova{cloud})
 	file := s.start(options{"forced_down": true}).Done(true).Get("backup_file").String()
 	left := s.left()
 	if len(left) != 1 || !left[0].Get("as_left").Bool() || left[0].Get("backup_file").String() != file {
-		s.t.Fatalf("left: %v", left)
+		t.Fatalf("left: %v", left)
 	}
 	s.start(options{"backup_file": file}).Done(true)
 	s.wants(false)
@@ -82,10 +79,10 @@ func TestARunOfAnotherInstanceIsLeftAlone(t *testing.T) {
 	}
 }
 
-// left asks what earlier runs have left, without naming a host.
+// left asks what earlier runs have left, without naming a host. A short time is left for nova-compute to report.
 func (s *stage) left() []gjson.Result {
 	s.t.Helper()
-	return s.start(options{"host": nil}).Done(false).Get("left_forced_down").Array()
+	return s.start(options{"host": nil, "timeout": 5}).Done(false).Get("left_forced_down").Array()
 }
 
 func TestOfTwoRunsOnOneHostNeitherLeavesItDownForGood(t *testing.T) { testTwoRuns(t, newFakeStage) }
