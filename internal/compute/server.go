@@ -274,31 +274,7 @@ func (c *Client) Migration(ctx context.Context, uuid string, hosts []string) (*M
 
 func (c *Client) migrations(ctx context.Context, query url.Values) ([]Migration, error) {
 	query.Set("limit", strconv.Itoa(pageSize))
-	return pages(ctx, c, "os-migrations", "migrations", query, func(m Migration) string { return m.UUID })
-}
-
-// pages reads a list to its end. Nova gives a link to the next page with each page that is full
-// (nova/api/openstack/common.py ViewBuilder._get_collection_links).
-func pages[T any](ctx context.Context, c *Client, path, what string, query url.Values, marker func(T) string) (all []T, err error) {
-	for {
-		var page map[string]json.RawMessage
-		if _, err = c.read(ctx, path+"?"+query.Encode(), &page); err != nil {
-			return nil, err
-		}
-		var more *[]T
-		if err = json.Unmarshal(page[what], &more); err != nil || more == nil {
-			return nil, fmt.Errorf("list %s: the answer has none that can be read", what)
-		}
-		all = append(all, *more...)
-		if len(*more) == 0 || len(page[what+"_links"]) == 0 {
-			return all, nil
-		}
-		last := marker(all[len(all)-1])
-		if last == "" || last == query.Get("marker") {
-			return nil, fmt.Errorf("list %s: the page after %q does not go on", what, query.Get("marker"))
-		}
-		query.Set("marker", last)
-	}
+	return openstack.Pages(ctx, c.service, "os-migrations", query, func(m Migration) string { return m.UUID })
 }
 
 // ResetState sets the state to error and the task to none, whatever they are
@@ -345,6 +321,6 @@ func (c *Client) CountServers(ctx context.Context, host string) (count Count, er
 
 func (c *Client) count(ctx context.Context, query url.Values) (int, error) {
 	query.Set("all_tenants", "True")
-	all, err := pages(ctx, c, "servers", "servers", query, func(s struct{ ID string }) string { return s.ID })
+	all, err := openstack.Pages(ctx, c.service, "servers", query, func(s struct{ ID string }) string { return s.ID })
 	return len(all), err
 }
