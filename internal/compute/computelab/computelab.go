@@ -5,7 +5,6 @@
 package computelab
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,7 +12,6 @@ import (
 	"maps"
 	"net"
 	"net/http"
-	"os"
 	"os/exec"
 	"strings"
 	"sync"
@@ -24,6 +22,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"nova-orphan/internal/openstack"
+	"nova-orphan/internal/openstack/openstacktest"
 )
 
 // Nova is the lab's, seen by the admin of the OS_* environment.
@@ -35,26 +34,7 @@ type Nova struct {
 // New connects.
 func New(t *testing.T) *Nova {
 	t.Helper()
-	if os.Getenv("OS_AUTH_URL") == "" {
-		t.Fatal("OS_AUTH_URL is not set: source an openrc file")
-	}
-	cloud, err := openstack.Connect(stageContext(t), openstack.Auth{}, func(...string) {})
-	if err != nil {
-		t.Fatal(err)
-	}
-	service, err := cloud.Compute()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &Nova{t: t, service: service}
-}
-
-func stageContext(t *testing.T) context.Context {
-	t.Helper()
-	// Not t.Context(), which has ended when the clean-up runs.
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-	t.Cleanup(cancel)
-	return ctx
+	return &Nova{t: t, service: openstacktest.Client(t, (*openstack.Cloud).Compute)}
 }
 
 // Ask sends a request at a microversion, and returns its answer.
@@ -75,7 +55,7 @@ func (n *Nova) ask(microversion, method, path string, body any) (gjson.Result, e
 	if method == http.MethodGet || path == "servers" {
 		options.JSONResponse = &answer
 	}
-	_, err := service.Request(stageContext(n.t), method, service.ServiceURL(path), options)
+	_, err := service.Request(openstacktest.Context(n.t), method, service.ServiceURL(path), options)
 	return gjson.ParseBytes(answer), err
 }
 
@@ -304,7 +284,7 @@ func (n *Nova) flavor(huge bool) string {
 	}
 	body := map[string]any{"flavor": map[string]any{"name": fmt.Sprint("test-", time.Now().UnixNano()), "vcpus": 1, "ram": 64, "disk": 1_000_000}}
 	var answer json.RawMessage
-	_, err := n.service.Post(stageContext(n.t), n.service.ServiceURL("flavors"), body, &answer, &gophercloud.RequestOpts{OkCodes: []int{200}})
+	_, err := n.service.Post(openstacktest.Context(n.t), n.service.ServiceURL("flavors"), body, &answer, &gophercloud.RequestOpts{OkCodes: []int{200}})
 	if err != nil {
 		n.t.Fatal(err)
 	}
