@@ -142,7 +142,8 @@ func (m Module) canonical(given map[string]any, ignoreUnknown bool) (map[string]
 	}
 	if len(unknown) > 0 && !ignoreUnknown {
 		slices.Sort(unknown)
-		return nil, fmt.Errorf("Unsupported parameters for (%s) module: %s. Supported parameters include: %s.", //nolint:staticcheck // AnsibleModule's own words
+		//nolint:staticcheck // AnsibleModule's own words
+		return nil, fmt.Errorf("Unsupported parameters for (%s) module: %s. Supported parameters include: %s.",
 			m.Name, strings.Join(unknown, ", "), m.supported())
 	}
 	return named, nil

@@ -39,7 +39,8 @@ func (o Option) coerceElements(elements []any) (any, error) {
 	for i, element := range elements {
 		converted, err := convert(o.Elements, element)
 		if err != nil {
-			return nil, fmt.Errorf("Elements value for option '%s' is of type %s and we were unable to convert to %s: %w", //nolint:staticcheck // AnsibleModule's own words
+			//nolint:staticcheck // AnsibleModule's own words
+			return nil, fmt.Errorf("Elements value for option '%s' is of type %s and we were unable to convert to %s: %w",
 				o.Name, pythonType(element), o.Elements, err)
 		}
 		if elements[i], err = o.check(converted); err != nil {

@@ -23,9 +23,11 @@ func FuzzArguments(f *testing.F) {
 		{Name: "str", Aliases: []string{"text"}, Type: Str, AllowEmpty: true}, {Name: "int", Type: Int, Check: Between(-3, 1000)},
 		{Name: "bool", Type: Bool},
 		{Name: "list", Type: List, Elements: Str, AllowEmpty: true}, {Name: "numbers", Type: List, Elements: Int}, {Name: "dict", Type: Dict},
-		{Name: "path", Type: Path, Check: Absolute}, {Name: "uuid", Type: Str, Check: UUID}, {Name: "choice", Type: Str, Choices: []string{"a", "b"}},
+		{Name: "path", Type: Path, Check: Absolute}, {Name: "uuid", Type: Str, Check: UUID},
+		{Name: "choice", Type: Str, Choices: []string{"a", "b"}},
 		{Name: "password", Type: Str, NoLog: true}, {Name: "auth", Type: Dict, NoLog: true}, Timeout,
-	}, Rules: []Rule{MutuallyExclusive("str", "int"), RequiredIf("choice", "a", "path"), OnlyIf("uuid", "choice", "b"), RequiredBy("path", "bool")}}
+	}, Rules: []Rule{MutuallyExclusive("str", "int"), RequiredIf("choice", "a", "path"), OnlyIf("uuid", "choice", "b"),
+		RequiredBy("path", "bool")}}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		arguments := map[string]any{}
 		if decodeJSON(data, &arguments) != nil {

@@ -91,7 +91,8 @@ func (m Module) bounded(call *Call) (Answer, error) {
 	case o := <-Go(func() (Answer, error) { return m.Run(ctx, call) }):
 		return o.Value, explain(ctx, o.Err)
 	case <-hung.C:
-		return nil, fmt.Errorf("no answer within the timeout of %s: what was asked of the service may still happen, run the module again to see", call.timeout)
+		return nil, fmt.Errorf("no answer within the timeout of %s: what was asked of the service may still happen, run the module again to see",
+			call.timeout)
 	}
 }
 

@@ -129,7 +129,8 @@ func isNoError(t *testing.T, w *world) {
 	if s := must[*cinder.Snapshot](t)(w.Snapshot(w.ctx, none)); s != nil {
 		t.Errorf("snapshot: %v", s)
 	}
-	if must[bool](t)(w.Attached(w.ctx, none)) || w.detach(t, none) || must[bool](t)(w.DeleteSnapshot(w.ctx, none)) || must[bool](t)(w.DeleteVolume(w.ctx, none)) {
+	if must[bool](t)(w.Attached(w.ctx, none)) || w.detach(t, none) || must[bool](t)(w.DeleteSnapshot(w.ctx, none)) ||
+		must[bool](t)(w.DeleteVolume(w.ctx, none)) {
 		t.Error("something was there")
 	}
 }
@@ -140,7 +141,8 @@ func areFound(t *testing.T, w *world) {
 	for _, found := range [][]cinder.Attachment{
 		must[[]cinder.Attachment](t)(w.Attachments(w.ctx, w.instance)), must[[]cinder.Attachment](t)(w.AttachmentsOf(w.ctx, volume)),
 	} {
-		if len(found) != 1 || found[0].ID != attachment || found[0].VolumeID != volume || found[0].Instance != w.instance || found[0].Status != "attached" {
+		if len(found) != 1 || found[0].ID != attachment || found[0].VolumeID != volume || found[0].Instance != w.instance ||
+			found[0].Status != "attached" {
 			t.Errorf("got %+v", found)
 		}
 	}
@@ -154,7 +156,8 @@ func showsAttached(t *testing.T, w *world) {
 	volume := w.volume(true)
 	attachment, _ := w.attach(volume, w.instance), w.reserve(volume, openstacktest.UUID())
 	v := must[*cinder.Volume](t)(w.Volume(w.ctx, volume))
-	if len(v.Attachments) != 1 || v.Attachments[0].ID != attachment || v.Attachments[0].Server != w.instance || v.Attachments[0].Device != "/dev/vdb" || v.Attachments[0].Host == "" || !v.Multiattach {
+	if len(v.Attachments) != 1 || v.Attachments[0].ID != attachment || v.Attachments[0].Server != w.instance ||
+		v.Attachments[0].Device != "/dev/vdb" || v.Attachments[0].Host == "" || !v.Multiattach {
 		t.Errorf("got %+v", v)
 	}
 	if all := must[[]cinder.Attachment](t)(w.AttachmentsOf(w.ctx, volume)); len(all) != 2 {
@@ -338,8 +341,10 @@ func (f *fakeMaker) reserve(volume, instance string) string {
 }
 
 func (f *fakeMaker) attach(volume, instance string) string {
-	info := map[string]any{"driver_volume_type": "rbd", "name": "volumes/volume-" + volume, "auth_enabled": true, "auth_username": "planted-user", "secret_uuid": "planted-uuid", "keyring": "planted"}
-	return f.add(&openstacktest.Attachment{Volume: volume, Instance: instance, Status: "attached", Device: "/dev/vdb", Host: "host", Info: info}, "in-use")
+	info := map[string]any{"driver_volume_type": "rbd", "name": "volumes/volume-" + volume, "auth_enabled": true,
+		"auth_username": "planted-user", "secret_uuid": "planted-uuid", "keyring": "planted"}
+	return f.add(&openstacktest.Attachment{Volume: volume, Instance: instance, Status: "attached", Device: "/dev/vdb", Host: "host",
+		Info: info}, "in-use")
 }
 
 func (f *fakeMaker) add(a *openstacktest.Attachment, status string) string {

@@ -35,9 +35,11 @@ func (a answering) RoundTrip(request *http.Request) (*http.Response, error) {
 func FuzzAnswers(f *testing.F) {
 	const id = "11111111-0000-4000-8000-000000000001"
 	for _, body := range []string{
-		`{"attachments": [{"id": "` + id + `", "volume_id": "` + id + `", "instance": "` + id + `", "status": "attached", "connection_info": {"driver_volume_type": "rbd", "keyring": "planted", "hosts": ["h"]}}]}`,
+		`{"attachments": [{"id": "` + id + `", "volume_id": "` + id + `", "instance": "` + id +
+			`", "status": "attached", "connection_info": {"driver_volume_type": "rbd", "keyring": "planted", "hosts": ["h"]}}]}`,
 		`{"attachments": [{"id": "` + id + `", "volume_id": "` + id + `", "instance": "` + id + `", "connection_info": "planted"}]}`,
-		`{"attachments": [{"id": "` + id + `", "volume_id": "` + id + `", "connection_info": {"hosts": {"a": "planted"}, "name": ["planted"], "target_luns": 7}}]}`,
+		`{"attachments": [{"id": "` + id + `", "volume_id": "` + id +
+			`", "connection_info": {"hosts": {"a": "planted"}, "name": ["planted"], "target_luns": 7}}]}`,
 		`{"volume": {"id": "` + id + `", "status": "in-use", "attachments": [{"attachment_id": "` + id + `"}], "multiattach": true}}`,
 		`{"snapshots": [{"id": "` + id + `", "volume_id": "` + id + `", "status": "available"}]}`, `{"snapshot": {"id": "` + id + `"}}`,
 		`{"attachments": null}`, `{"attachments": {}}`, `{"attachments": [null]}`, `{"volume": null}`, `{}`, `[]`, `null`, `7`, ``,
@@ -51,7 +53,8 @@ func FuzzAnswers(f *testing.F) {
 			return // not a status of HTTP
 		}
 		client := cinder.New(&gophercloud.ServiceClient{
-			ProviderClient: &gophercloud.ProviderClient{HTTPClient: http.Client{Transport: answering{status, body}}}, Endpoint: "http://cinder/", Type: "block-storage",
+			ProviderClient: &gophercloud.ProviderClient{HTTPClient: http.Client{Transport: answering{status, body}}}, Endpoint: "http://cinder/",
+			Type: "block-storage",
 		})
 		for _, list := range []func() ([]cinder.Attachment, error){
 			func() ([]cinder.Attachment, error) { return client.Attachments(t.Context(), id) },

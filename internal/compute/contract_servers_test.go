@@ -20,7 +20,8 @@ func deletesHomeless(w *world) {
 	server := w.server(uuid)
 	listed, err := w.Listed(w.ctx, uuid)
 	w.must(err)
-	if server.VMState != "error" || server.TaskState != "" || server.Host != "" || server.HostStatus != "" || server.ProjectID == "" || server.UserID == "" || server.Flavor.Name == "" {
+	if server.VMState != "error" || server.TaskState != "" || server.Host != "" || server.HostStatus != "" || server.ProjectID == "" ||
+		server.UserID == "" || server.Flavor.Name == "" {
 		w.t.Errorf("got %s", server.Raw)
 	}
 	if listed == nil || listed.VMState != server.VMState || listed.Updated != server.Updated {
@@ -43,7 +44,8 @@ func deletesHomeless(w *world) {
 func deletesOnHost(w *world) {
 	uuid := w.orphan(host)
 	server := w.server(uuid)
-	if server.Host != host || server.Hypervisor == "" || server.HostStatus != "UP" || server.Status != "ERROR" || server.Locked || server.InstanceName == "" {
+	if server.Host != host || server.Hypervisor == "" || server.HostStatus != "UP" || server.Status != "ERROR" || server.Locked ||
+		server.InstanceName == "" {
 		w.t.Errorf("got %s", server.Raw)
 	}
 	w.must(w.Delete(w.ctx, uuid))
@@ -197,7 +199,8 @@ func listsMigrations(w *world) {
 	got, err := w.Migrations(w.ctx, uuid)
 	w.must(err)
 	for _, m := range got {
-		if m.Status != "finished" || m.Type != "migration" || m.Source != "test" || m.SourceNode != "test-node" || m.Instance != uuid || m.ID == 0 {
+		if m.Status != "finished" || m.Type != "migration" || m.Source != "test" || m.SourceNode != "test-node" || m.Instance != uuid ||
+			m.ID == 0 {
 			w.t.Errorf("got %+v", m)
 		}
 	}

@@ -23,7 +23,8 @@ func (w *world) forceDown(value bool) {
 
 func findsService(w *world) {
 	s := w.service("nova-compute", host)
-	if s.ID == "" || s.Host != host || s.Binary != "nova-compute" || s.Zone == "" || s.State != "up" || s.Status != "enabled" || s.ForcedDown || s.DisabledReason != nil || s.UpdatedAt == nil {
+	if s.ID == "" || s.Host != host || s.Binary != "nova-compute" || s.Zone == "" || s.State != "up" || s.Status != "enabled" ||
+		s.ForcedDown || s.DisabledReason != nil || s.UpdatedAt == nil {
 		w.t.Errorf("got %+v", s)
 	}
 	none, err := w.Services(w.ctx, "nova-compute", "compute9")

@@ -80,7 +80,9 @@ func (n fakeNova) volume(uuid, volume string) {
 
 func (n fakeNova) migration(uuid, migration string) {
 	n.cloud.Do(func() {
-		n.cloud.Migrations = append(n.cloud.Migrations, openstacktest.Migration{UUID: migration, Status: "finished", Type: "migration", Instance: uuid, SourceHost: "test", SourceNode: "test-node"})
+		n.cloud.Migrations = append(n.cloud.Migrations,
+			openstacktest.Migration{UUID: migration, Status: "finished", Type: "migration", Instance: uuid, SourceHost: "test",
+				SourceNode: "test-node"})
 	})
 }
 

@@ -11,7 +11,8 @@ import (
 // deleted, or else it would not show it.
 func (s *Server) Evidence(unmapped bool, migrations []Migration, policy orphan.Policy) orphan.Evidence {
 	cell := orphan.Cell{Name: "API", Now: s.At, Row: &orphan.Row{
-		ID: 1, Host: s.Host, VMState: s.VMState, TaskState: s.TaskState, CreatedAt: parsed(s.Created), UpdatedAt: s.UpdatedAt(), Locked: s.Locked, LockedReason: s.LockedReason,
+		ID: 1, Host: s.Host, VMState: s.VMState, TaskState: s.TaskState, CreatedAt: parsed(s.Created), UpdatedAt: s.UpdatedAt(), Locked: s.Locked,
+		LockedReason: s.LockedReason,
 	}}
 	if s.VMState == "" {
 		cell.Failure = "the server is shown only in part (status " + s.Status + "), as when its cell does not answer"

@@ -150,7 +150,8 @@ func (c *Client) everyCellAnswers(ctx context.Context) error {
 	var answer struct {
 		Usage *struct{} `json:"tenant_usage"`
 	}
-	_, err := c.read(ctx, "os-simple-tenant-usage/none?"+url.Values{"start": {"2000-01-01T00:00:00"}, "end": {"2000-01-01T00:00:01"}, "limit": {"1"}}.Encode(), &answer)
+	_, err := c.read(ctx, "os-simple-tenant-usage/none?"+url.Values{"start": {"2000-01-01T00:00:00"}, "end": {"2000-01-01T00:00:01"},
+		"limit": {"1"}}.Encode(), &answer)
 	if err == nil && answer.Usage == nil {
 		err = errors.New("the answer has no usage")
 	}
@@ -254,7 +255,8 @@ var ErrUntold = errors.New("nova has a migration of this uuid, and tells no more
 func (c *Client) Migration(ctx context.Context, uuid string, hosts []string) (*Migration, error) {
 	// No instance has this UUID, so that the page after the marker is empty.
 	_, err := c.read(ctx, "os-migrations?"+url.Values{"instance_uuid": {uuid}, "limit": {"1"}, "marker": {uuid}}.Encode(), nil)
-	if failure := new(openstack.Failure); errors.As(err, &failure) && failure.Status == http.StatusBadRequest && strings.Contains(failure.Detail, uuid) {
+	if failure := new(openstack.Failure); errors.As(err, &failure) && failure.Status == http.StatusBadRequest &&
+		strings.Contains(failure.Detail, uuid) {
 		return nil, nil
 	}
 	if err != nil {
@@ -280,7 +282,8 @@ func (c *Client) migrations(ctx context.Context, query url.Values) ([]Migration,
 // ResetState sets the state to error and the task to none, whatever they are
 // (nova/api/openstack/compute/admin_actions.py _reset_state).
 func (c *Client) ResetState(ctx context.Context, uuid string) error {
-	return c.write(ctx, http.MethodPost, "servers/"+uuid+"/action", c.service.Microversion, map[string]any{"os-resetState": map[string]any{"state": "error"}})
+	return c.write(ctx, http.MethodPost, "servers/"+uuid+"/action", c.service.Microversion,
+		map[string]any{"os-resetState": map[string]any{"state": "error"}})
 }
 
 // Delete asks for the deletion. Success says that Nova took the request: the server

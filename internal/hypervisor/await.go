@@ -17,7 +17,8 @@ func await[T any](ctx context.Context, op string, call func() (T, error)) (T, er
 	case <-ctx.Done():
 		var none T
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			return none, fmt.Errorf("%s: libvirt has not answered, its daemon hangs or waits for a disk; what was asked may still happen: %w", op, ctx.Err())
+			return none, fmt.Errorf("%s: libvirt has not answered, its daemon hangs or waits for a disk; what was asked may still happen: %w", op,
+				ctx.Err())
 		}
 		return none, fmt.Errorf("%s: %w", op, ctx.Err())
 	}

@@ -23,11 +23,13 @@ func TestADefinitionTellsWhoseItIs(t *testing.T) {
 		want     *Nova
 	}{
 		"Wallaby and newer": {
-			novaMetadata("1.1", `<nova:package version="26.2.2"/><nova:name>web</nova:name><nova:creationTime>2026-11-01 08:00:00</nova:creationTime><nova:flavor name="m1.nano"><nova:memory>64</nova:memory></nova:flavor>`+owner),
+			novaMetadata("1.1",
+				`<nova:package version="26.2.2"/><nova:name>web</nova:name><nova:creationTime>2026-11-01 08:00:00</nova:creationTime><nova:flavor name="m1.nano"><nova:memory>64</nova:memory></nova:flavor>`+owner),
 			&Nova{Name: "web", Flavor: "m1.nano", CreationTime: "2026-11-01 08:00:00", ProjectID: "p1", UserID: "u1", Version: "26.2.2"},
 		},
-		"Victoria and older":                 {novaMetadata("1.0", owner), &Nova{ProjectID: "p1", UserID: "u1"}},
-		"the newer where both are":           {novaMetadata("1.0", owner) + novaMetadata("1.1", `<nova:owner><nova:project uuid="p2">x</nova:project></nova:owner>`), &Nova{ProjectID: "p2"}},
+		"Victoria and older": {novaMetadata("1.0", owner), &Nova{ProjectID: "p1", UserID: "u1"}},
+		"the newer where both are": {novaMetadata("1.0", owner) +
+			novaMetadata("1.1", `<nova:owner><nova:project uuid="p2">x</nova:project></nova:owner>`), &Nova{ProjectID: "p2"}},
 		"no owner":                           {novaMetadata("1.1", `<nova:name>web</nova:name>`), &Nova{Name: "web"}},
 		"a project without an id":            {novaMetadata("1.1", `<nova:owner><nova:project>demo</nova:project></nova:owner>`), &Nova{}},
 		"somebody else's metadata":           {`<libosinfo:libosinfo xmlns:libosinfo="http://libosinfo.org/xmlns/libvirt/domain/1.0"/>`, nil},
@@ -58,17 +60,22 @@ func TestADefinitionTellsWhatBelongsToTheDomain(t *testing.T) {
 		inner string
 		want  Definition
 	}{
-		"nothing":                          {"", Definition{}},
-		"an nvram path":                    {"<os><nvram template='/t.fd'>\n /v.fd\n</nvram></os>", Definition{UEFI: &UEFI{Path: "/v.fd"}}},
-		"an nvram source":                  {"<os><nvram type='file'><source file='/v.fd'/></nvram></os>", Definition{UEFI: &UEFI{Path: "/v.fd"}}},
-		"nvram over the network":           {"<os><nvram type='network'><source protocol='iscsi' name='iqn/0'/></nvram></os>", Definition{UEFI: &UEFI{}}},
-		"a varstore":                       {"<os><varstore path='/v.json'/></os>", Definition{UEFI: &UEFI{Path: "/v.json"}}},
-		"firmware chosen by libvirt":       {"<os firmware='efi'/>", Definition{UEFI: &UEFI{}}},
-		"a pflash loader alone":            {"<os><loader type='pflash'>/c.fd</loader></os>", Definition{UEFI: &UEFI{}, Files: []string{"/c.fd"}}},
-		"a rom loader":                     {"<os firmware='bios'><loader type='rom'>/c.bin</loader></os>", Definition{Files: []string{"/c.bin"}}},
-		"an emulated tpm":                  {"<devices><tpm><backend type='emulator'/></tpm></devices>", Definition{TPM: &VTPM{}}},
-		"an emulated tpm that keeps state": {"<devices><tpm><backend type='emulator' persistent_state='yes'/></tpm></devices>", Definition{TPM: &VTPM{PersistentState: true}}},
-		"a tpm of the host's":              {"<devices><tpm><backend type='passthrough'/></tpm></devices>", Definition{}},
+		"nothing":       {"", Definition{}},
+		"an nvram path": {"<os><nvram template='/t.fd'>\n /v.fd\n</nvram></os>", Definition{UEFI: &UEFI{Path: "/v.fd"}}},
+		"an nvram source": {"<os><nvram type='file'><source file='/v.fd'/></nvram></os>",
+			Definition{UEFI: &UEFI{Path: "/v.fd"}}},
+		"nvram over the network": {"<os><nvram type='network'><source protocol='iscsi' name='iqn/0'/></nvram></os>",
+			Definition{UEFI: &UEFI{}}},
+		"a varstore":                 {"<os><varstore path='/v.json'/></os>", Definition{UEFI: &UEFI{Path: "/v.json"}}},
+		"firmware chosen by libvirt": {"<os firmware='efi'/>", Definition{UEFI: &UEFI{}}},
+		"a pflash loader alone": {"<os><loader type='pflash'>/c.fd</loader></os>",
+			Definition{UEFI: &UEFI{}, Files: []string{"/c.fd"}}},
+		"a rom loader": {"<os firmware='bios'><loader type='rom'>/c.bin</loader></os>",
+			Definition{Files: []string{"/c.bin"}}},
+		"an emulated tpm": {"<devices><tpm><backend type='emulator'/></tpm></devices>", Definition{TPM: &VTPM{}}},
+		"an emulated tpm that keeps state": {"<devices><tpm><backend type='emulator' persistent_state='yes'/></tpm></devices>",
+			Definition{TPM: &VTPM{PersistentState: true}}},
+		"a tpm of the host's": {"<devices><tpm><backend type='passthrough'/></tpm></devices>", Definition{}},
 		"disks of every kind": {
 			"<devices>" +
 				"<disk><source file='/i/disk'/><target dev='vda'/></disk>" +
@@ -76,10 +83,12 @@ func TestADefinitionTellsWhatBelongsToTheDomain(t *testing.T) {
 				"<disk><source protocol='rbd' name='volumes/volume-1'/><target dev='vdc'/></disk>" +
 				"<disk><source pool='default' volume='v1'/><target dev='vdd'/></disk>" +
 				"<disk device='cdrom'><target dev='sda'/></disk></devices>",
-			Definition{Disks: []Disk{{"vda", "/i/disk"}, {"vdb", "/dev/vg/x"}, {"vdc", "rbd:volumes/volume-1"}, {"vdd", "default/v1"}}, Files: []string{"/i/disk", "/dev/vg/x"}},
+			Definition{Disks: []Disk{{"vda", "/i/disk"}, {"vdb", "/dev/vg/x"}, {"vdc", "rbd:volumes/volume-1"}, {"vdd", "default/v1"}},
+				Files: []string{"/i/disk", "/dev/vg/x"}},
 		},
 		"what it boots from": {
-			"<os><kernel>/k</kernel><initrd>/i</initrd><dtb>/d</dtb></os><devices><disk><source dir='/f'/></disk><disk><source dir='/f'/></disk></devices>",
+			"<os><kernel>/k</kernel><initrd>/i</initrd><dtb>/d</dtb></os><devices><disk><source dir='/f'/></disk><disk><source " +
+				"dir='/f'/></disk></devices>",
 			Definition{Disks: []Disk{{"", "/f"}, {"", "/f"}}, Files: []string{"/k", "/i", "/d", "/f"}},
 		},
 	} {

@@ -86,7 +86,8 @@ func (e *Error) advice() string {
 		return "is libvirtd or virtqemud running here (systemctl status libvirtd virtqemud)? " +
 			"Where it runs in a container, name its socket: uri: qemu+unix:///system?socket=PATH; where permission is denied, become: true"
 	case errors.Is(e, ErrDenied):
-		return "run it as root (become: true), or as a member of the group libvirt; where libvirt's access control is on, the user needs the domain's delete permission"
+		return "run it as root (become: true), or as a member of the group libvirt; where libvirt's access control is on, the user needs the " +
+			"domain's delete permission"
 	case errors.Is(e, ErrNoLibrary):
 		return "the library libvirt.so.0 comes with the package libvirt0 or libvirt-libs; is this host a hypervisor at all?"
 	case errors.Is(e, ErrBusy):

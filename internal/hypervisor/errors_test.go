@@ -86,7 +86,8 @@ func TestFlagsHaveTheNamesThatPeopleKnow(t *testing.T) {
 }
 
 func TestStatesAreNamed(t *testing.T) {
-	for state, want := range map[int]string{0: "nostate", 1: "running", 4: "shutdown", 5: "shutoff", 7: "pmsuspended", 8: "unknown", -1: "unknown"} {
+	for state, want := range map[int]string{0: "nostate", 1: "running", 4: "shutdown", 5: "shutoff", 7: "pmsuspended", 8: "unknown",
+		-1: "unknown"} {
 		if got := stateName(state); got != want {
 			t.Errorf("%d: got %s, want %s", state, got, want)
 		}

@@ -147,7 +147,8 @@ func (c *Connection) checkpoints(handle *libvirt.Domain) ([]Record, error) {
 	return records, nil
 }
 
-func (c *Connection) record(named interface{ GetName() (string, error) }, describe func(secure bool) (string, error)) (record Record, err error) {
+func (c *Connection) record(named interface{ GetName() (string, error) }, describe func(secure bool) (string, error)) (record Record,
+	err error) {
 	if record.Name, err = named.GetName(); err != nil {
 		return record, err
 	}

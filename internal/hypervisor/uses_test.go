@@ -29,7 +29,8 @@ func TestADomainUsesAllThatItsXMLNames(t *testing.T) {
 		"an image in Ceph": {
 			`<devices><disk type='network'><auth username='nova'/><source protocol='rbd' name='vms/x_disk'><host name='192.0.2.1' port='6789'/><host name='2001:db8::1' port='6789'/><host name='mon3'/></source></disk></devices>`,
 			[]string{"rbd:vms/x_disk"},
-			[]DiskUse{{Source: "rbd:vms/x_disk", Image: &Image{Pool: "vms", Image: "x_disk", User: "nova", Hosts: []string{"192.0.2.1:6789", "[2001:db8::1]:6789", "mon3"}}}},
+			[]DiskUse{{Source: "rbd:vms/x_disk", Image: &Image{Pool: "vms", Image: "x_disk", User: "nova",
+				Hosts: []string{"192.0.2.1:6789", "[2001:db8::1]:6789", "mon3"}}}},
 		},
 		"an image in a namespace, its user in the source": {
 			`<devices><disk type='network'><source protocol='rbd' name='vms/ns/x_disk'><auth username='nova'/></source><readonly/></disk></devices>`,
@@ -51,7 +52,9 @@ func TestADomainUsesAllThatItsXMLNames(t *testing.T) {
 			[]string{"driver=rbd,image=x_disk"}, nil,
 		},
 		"what people write about it": {
-			"<metadata><x:y xmlns:x='http://example.org/'>/i/metadata</x:y></metadata><title>/i/title</title><description>/i/description</description>", nil, nil,
+			"<metadata><x:y xmlns:x='http://example.org/'>/i/metadata</x:y></metadata>" +
+				"<title>/i/title</title><description>/i/description</description>",
+			nil, nil,
 		},
 	} {
 		t.Run(title, func(t *testing.T) {
@@ -59,7 +62,8 @@ func TestADomainUsesAllThatItsXMLNames(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(DomainUse{UUID: uuid, Name: "instance-0000002a", Active: true, QEMU: true, Uses: c.uses, Disks: c.disks}, got); diff != "" {
+			if diff := cmp.Diff(DomainUse{UUID: uuid, Name: "instance-0000002a", Active: true, QEMU: true, Uses: c.uses, Disks: c.disks},
+				got); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -102,7 +106,8 @@ func TestLinksAndBackingChainsAreFollowed(t *testing.T) {
 	image(t, at("self"), "self")
 	image(t, at("damaged"), "x")
 	for _, err := range []error{
-		os.Symlink("top", at("link")), os.WriteFile(at("raw"), []byte("raw"), 0o600), os.Truncate(at("damaged"), 64), os.Mkdir(at("folder"), 0o700),
+		os.Symlink("top", at("link")), os.WriteFile(at("raw"), []byte("raw"), 0o600), os.Truncate(at("damaged"), 64),
+		os.Mkdir(at("folder"), 0o700),
 	} {
 		if err != nil {
 			t.Fatal(err)

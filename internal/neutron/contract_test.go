@@ -81,7 +81,8 @@ func areFound(t *testing.T, w *world) {
 	id := w.port(w.instance)
 	w.port(openstacktest.UUID())
 	ports, err := w.Ports(w.ctx, w.instance)
-	if err != nil || len(ports) != 1 || ports[0].ID != id || ports[0].DeviceOwner != "compute:nova" || ports[0].Host == "" || len(ports[0].FixedIPs) == 0 {
+	if err != nil || len(ports) != 1 || ports[0].ID != id || ports[0].DeviceOwner != "compute:nova" || ports[0].Host == "" ||
+		len(ports[0].FixedIPs) == 0 {
 		t.Errorf("got %+v, %v", ports, err)
 	}
 }

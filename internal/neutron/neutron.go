@@ -86,7 +86,8 @@ func (c *Client) Port(ctx context.Context, id string) (*Port, error) {
 // ofTheHost are the keys of a binding profile that belong to a device of the host,
 // and not to the port (nova/network/neutron.py _unbind_ports).
 var ofTheHost = []string{
-	"pci_vendor_info", "pci_slot", "allocation", "arq_uuid", "physical_network", "card_serial_number", "vf_num", "pf_mac_address", "device_mac_address",
+	"pci_vendor_info", "pci_slot", "allocation", "arq_uuid", "physical_network", "card_serial_number", "vf_num", "pf_mac_address",
+	"device_mac_address",
 }
 
 // Unbind frees a port for another device, as Nova does with one that it did not make:

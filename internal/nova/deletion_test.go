@@ -23,12 +23,14 @@ func mapped() Record {
 		"instances": {Rows: []Row{text("id", "43", "deleted", "0")}},
 		"block_device_mapping": {Rows: []Row{
 			text("id", "1", "deleted", "0", "volume_id", "v1", "destination_type", "volume", "delete_on_termination", "1", "attachment_id", "a1"),
-			text("id", "2", "deleted", "2", "deleted_at", "2020-01-01 00:00:00", "volume_id", "v2", "destination_type", "volume", "delete_on_termination", "1"),
+			text("id", "2", "deleted", "2", "deleted_at", "2020-01-01 00:00:00", "volume_id", "v2", "destination_type", "volume",
+				"delete_on_termination", "1"),
 			text("id", "3", "deleted", "0", "destination_type", "local"),
 		}},
 		"instance_info_caches": {Rows: []Row{text("id", "5", "deleted", "0", "network_info", cache)}},
-		"virtual_interfaces":   {Rows: []Row{text("id", "6", "deleted", "0", "address", "fa:16:3e:00:00:01/foreign"), text("id", "7", "deleted", "0", "address", "fa:16:3e:00:00:02/kept")}},
-		"share_mapping":        {Rows: []Row{text("id", "8", "share_id", "s")}},
+		"virtual_interfaces": {Rows: []Row{text("id", "6", "deleted", "0", "address", "fa:16:3e:00:00:01/foreign"),
+			text("id", "7", "deleted", "0", "address", "fa:16:3e:00:00:02/kept")}},
+		"share_mapping": {Rows: []Row{text("id", "8", "share_id", "s")}},
 	}
 }
 
@@ -105,10 +107,12 @@ func TestWhatIsSomebodyElsesByNowDoesNotComeBack(t *testing.T) {
 		}
 		return ids
 	}
-	if diff := cmp.Diff([][]string{{"3"}, {"7"}, {"5"}}, [][]string{live("block_device_mapping"), live("virtual_interfaces"), live("instance_info_caches")}); diff != "" {
+	if diff := cmp.Diff([][]string{{"3"}, {"7"}, {"5"}},
+		[][]string{live("block_device_mapping"), live("virtual_interfaces"), live("instance_info_caches")}); diff != "" {
 		t.Errorf("live again: %s", diff)
 	}
-	if cache := r.rows["instance_info_caches"].Rows[0].text("network_info"); strings.Contains(cache, "foreign") || !strings.Contains(cache, "kept") {
+	if cache := r.rows["instance_info_caches"].Rows[0].text("network_info"); strings.Contains(cache, "foreign") ||
+		!strings.Contains(cache, "kept") {
 		t.Errorf("the info cache is %s", cache)
 	}
 	// When it has come back, all but those, there is nothing more to do.
@@ -129,12 +133,14 @@ func TestWhatIsSomebodyElsesByNowDoesNotComeBack(t *testing.T) {
 
 func TestTheSecretOfAVTPMThatTheReapRemovedDoesNotStopARestore(t *testing.T) {
 	saved := lived()
-	saved.Rows["instance_system_metadata"] = Table{Rows: []Row{text("id", "9", "deleted", "0", "key", "vtpm_secret_uuid", "value", "secret"), text("id", "10", "deleted", "0", "key", "k")}}
+	saved.Rows["instance_system_metadata"] = Table{Rows: []Row{text("id", "9", "deleted", "0", "key", "vtpm_secret_uuid", "value", "secret"),
+		text("id", "10", "deleted", "0", "key", "k")}}
 	rows := saved.Rows.purged(purgedAt)
 	rows["instance_actions"] = saved.Rows["instance_actions"]
 	rows["instance_system_metadata"] = Table{Rows: rows["instance_system_metadata"].Rows[1:]}
 	r := found(rows).Restoration(saved, Elsewhere{})
-	if len(r.Conflicts) > 0 || !strings.Contains(strings.Join(r.Notes, "\n"), "the secret secret of its vTPM is gone since") || len(r.rows["instance_system_metadata"].Rows) != 1 {
+	if len(r.Conflicts) > 0 || !strings.Contains(strings.Join(r.Notes, "\n"), "the secret secret of its vTPM is gone since") ||
+		len(r.rows["instance_system_metadata"].Rows) != 1 {
 		t.Errorf("conflicts %q, notes %q", r.Conflicts, r.Notes)
 	}
 	rows["instance_system_metadata"] = Table{Rows: []Row{}}

@@ -54,7 +54,8 @@ func FuzzParseURL(f *testing.F) {
 
 // FuzzFillTemplate: a template is filled in full, or is an error.
 func FuzzFillTemplate(f *testing.F) {
-	f.Add("{scheme}://{username}:{password}@{hostname}:{port}/{path}?{query}#{fragment}", "mysql+pymysql://nova:pw@DB:3307/nova_cell0?charset=utf8")
+	f.Add("{scheme}://{username}:{password}@{hostname}:{port}/{path}?{query}#{fragment}",
+		"mysql+pymysql://nova:pw@DB:3307/nova_cell0?charset=utf8")
 	f.Add("{username1}@{hostname1}:{port1} {hostname2}", "mysql+pymysql://nova:pw@a:1,other:pw@b:2/nova")
 	f.Add("{", "mysql://[::1]:")
 	f.Add("{}{{}}", "://@")

@@ -47,7 +47,8 @@ func TestPortsOfDeletedRowsAreGivenToo(t *testing.T) {
 	finding := Finding{Cells: []Cell{{Record: Record{
 		"instances":            {Rows: []Row{{"id": {Text: "9"}, "deleted": {Text: "0"}}}},
 		"instance_info_caches": {Rows: []Row{{"network_info": {Text: `[{"id": "cached"}]`}}}},
-		"virtual_interfaces":   {Rows: []Row{{"address": {Text: "m/unplugged"}, "deleted": {Text: "5"}}, {"address": {Text: "m/cached"}}, {"address": {Text: "m"}}}},
+		"virtual_interfaces": {Rows: []Row{{"address": {Text: "m/unplugged"}, "deleted": {Text: "5"}}, {"address": {Text: "m/cached"}},
+			{"address": {Text: "m"}}}},
 	}}}}
 	if diff := cmp.Diff([]string{"cached", "unplugged"}, finding.Given().Ports); diff != "" {
 		t.Error(diff)

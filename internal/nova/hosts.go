@@ -67,8 +67,9 @@ func (c *Cell) readHosts(ctx context.Context, tx *sql.Tx) error {
 		return fmt.Errorf("read services of hosts %v: %w", names, err)
 	}
 	// As Nova does, whether or not the record of the migration is deleted.
-	evacuated, err := readTable(ctx, tx, "SELECT DISTINCT source_compute AS host, instance_uuid AS uuid FROM migrations WHERE source_compute "+in+
-		" AND migration_type = 'evacuation' AND status IN ('"+strings.Join(leftByEvacuation, "', '")+"') ORDER BY instance_uuid", names...)
+	evacuated, err := readTable(ctx, tx,
+		"SELECT DISTINCT source_compute AS host, instance_uuid AS uuid FROM migrations WHERE source_compute "+in+
+			" AND migration_type = 'evacuation' AND status IN ('"+strings.Join(leftByEvacuation, "', '")+"') ORDER BY instance_uuid", names...)
 	if err != nil {
 		return fmt.Errorf("read migrations from hosts %v: %w", names, err)
 	}

@@ -31,7 +31,8 @@ func TestAVolumeThatWasGivenBackBeforeTheDeletionIsTold(t *testing.T) {
 			cell := Cell{Record: Record{
 				"instances": {Rows: []Row{{"id": {Text: "9"}, "deleted": {Text: test.instance}, "deleted_at": {Text: test.instanceDeletedAt}}}},
 				"block_device_mapping": {Rows: []Row{{
-					"id": {Text: "7"}, "volume_id": {Text: "v"}, "deleted": {Text: test.deleted}, "deleted_at": {Text: test.deletedAt}, "boot_index": {Text: "0"},
+					"id": {Text: "7"}, "volume_id": {Text: "v"}, "deleted": {Text: test.deleted}, "deleted_at": {Text: test.deletedAt},
+					"boot_index": {Text: "0"},
 				}}},
 			}}
 			want := []Volume{}
@@ -51,7 +52,8 @@ func TestWhoMadeAPortIsToldByTheInfoCacheOnly(t *testing.T) {
 		"instances": {Rows: []Row{{"id": {Text: "9"}, "deleted": {Text: "0"}}}},
 		"instance_info_caches": {Rows: []Row{{"network_info": {Text: `[{"id": "users", "address": "m", "preserve_on_delete": true},
 			{"id": "novas", "address": "m", "preserve_on_delete": false}, {"id": "old", "address": "m"}, {"id": "odd", "address": "m", "preserve_on_delete": "yes"}]`}}}},
-		"virtual_interfaces": {Rows: []Row{{"address": {Text: "m/lost"}, "deleted": {Text: "0"}}, {"address": {Text: "m/users"}, "deleted": {Text: "0"}}}},
+		"virtual_interfaces": {Rows: []Row{{"address": {Text: "m/lost"}, "deleted": {Text: "0"}},
+			{"address": {Text: "m/users"}, "deleted": {Text: "0"}}}},
 	}}
 	want := []Port{{"users", "m", &kept}, {"novas", "m", &made}, {"old", "m", nil}, {"odd", "m", nil}, {"lost", "m", nil}}
 	if diff := cmp.Diff(want, cell.ports()); diff != "" {

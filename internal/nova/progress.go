@@ -100,8 +100,8 @@ func (d *Databases) Activity(ctx context.Context, host string, consumers []strin
 
 func readActivity(ctx context.Context, tx *sql.Tx, host string, consumers []string) (activity Activity, err error) {
 	const instances = "SELECT id, uuid, host, vm_state, task_state, deleted, created_at, updated_at FROM instances WHERE "
-	const migrations = "SELECT id, uuid, instance_uuid, migration_type, status, source_compute, dest_compute, deleted, created_at, updated_at," +
-		" UTC_TIMESTAMP() AS now FROM migrations WHERE "
+	const migrations = "SELECT id, uuid, instance_uuid, migration_type, status, source_compute, dest_compute, deleted, created_at, " +
+		"updated_at, UTC_TIMESTAMP() AS now FROM migrations WHERE "
 	onHost, err := readTable(ctx, tx, instances+"host = ? AND deleted = 0", host)
 	if err != nil {
 		return activity, fmt.Errorf("read instances of host %s: %w", host, err)

@@ -29,12 +29,14 @@ func TestWhatHappensOnAHostIsReadInAllCells(t *testing.T) {
 	novalab.Exec(t, lab.Cell1, "UPDATE instances SET task_state = 'rebuilding' WHERE uuid = ?", here)
 	novalab.Exec(t, lab.Cell1, "UPDATE instances SET host = 'other' WHERE uuid = ?", elsewhere)
 	novalab.Exec(t, lab.Cell1, "UPDATE instances SET deleted = id WHERE uuid = ?", gone)
-	novalab.Exec(t, lab.Cell1, "UPDATE migrations SET status = 'running', dest_compute = 'COMPUTE1', source_compute = 'other' WHERE instance_uuid = ?", here)
+	novalab.Exec(t, lab.Cell1, "UPDATE migrations SET status = 'running', dest_compute = 'COMPUTE1', source_compute = 'other' WHERE "+
+		"instance_uuid = ?", here)
 	novalab.Exec(t, lab.Cell1, "UPDATE migrations SET source_compute = 'other', status = 'finished' WHERE instance_uuid = ?", elsewhere)
 	novalab.Exec(t, lab.Cell1, "UPDATE migrations SET deleted = id WHERE instance_uuid = ?", gone)
 	novalab.Insert(t, lab.Cell0, "shadow_instances", map[string]any{"id": 7, "uuid": archived, "deleted": 7})
 	novalab.Insert(t, lab.API, "build_requests", map[string]any{"instance_uuid": requested, "project_id": "project", "instance": "{}"})
-	node := map[string]any{"host": "compute1", "hypervisor_hostname": "compute1.example", "deleted": 0, "vcpus": 1, "memory_mb": 1, "local_gb": 1, "vcpus_used": 0,
+	node := map[string]any{"host": "compute1", "hypervisor_hostname": "compute1.example", "deleted": 0, "vcpus": 1, "memory_mb": 1,
+		"local_gb": 1, "vcpus_used": 0,
 		"memory_mb_used": 0, "local_gb_used": 0, "hypervisor_type": "QEMU", "hypervisor_version": 1, "cpu_info": ""}
 	for uuid, columns := range map[string]map[string]any{
 		"node-1": {}, "node-2": {"hypervisor_hostname": "another"}, "node-3": {"deleted": 3}, "node-4": {"host": "other"},

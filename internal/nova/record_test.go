@@ -26,7 +26,8 @@ func TestWhatADeletionHasStillToDo(t *testing.T) {
 		"not what nova-compute notes when it reaps a deleted instance": {
 			Record{"instances": {Rows: []Row{row("7")}}, "instance_system_metadata": {Rows: []Row{attempts}}}, map[string]int{}},
 		"the same note on an instance that is not deleted": {
-			Record{"instances": {Rows: []Row{row("1")}}, "instance_system_metadata": {Rows: []Row{attempts}}}, map[string]int{"instance_system_metadata": 1}},
+			Record{"instances": {Rows: []Row{row("1")}}, "instance_system_metadata": {Rows: []Row{attempts}}},
+			map[string]int{"instance_system_metadata": 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if diff := cmp.Diff(test.want, test.record.unfinished()); diff != "" {

@@ -115,8 +115,8 @@ func (r *Restoration) compareCell(cell Cell, saved Saved, elsewhere Elsewhere) {
 	}
 	r.compareHost(cell, saved)
 	if cell.row().flag("cleaned") && !saved.Rows["instances"].Rows[0].flag("cleaned") {
-		r.Notes = append(r.Notes, fmt.Sprintf("%s: instances.cleaned = 1: nova-compute has reaped the instance since: its domain and its local disks are gone,"+
-			" and so are its ports and the volumes with delete_on_termination that Nova made; only its rows come back", cell))
+		r.Notes = append(r.Notes, fmt.Sprintf("%s: instances.cleaned = 1: nova-compute has reaped the instance since: its domain and its "+
+			"local disks are gone, and so are its ports and the volumes with delete_on_termination that Nova made; only its rows come back", cell))
 	}
 	r.draw(cell.String(), cell.Record, r.rows, &r.Cell, r.CellRows)
 }

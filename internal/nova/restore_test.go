@@ -11,7 +11,8 @@ import (
 )
 
 var (
-	columns  = map[string]string{"id": "INT", "deleted": "INT", "deleted_at": "DATETIME", "vm_state": "VARCHAR", "host": "VARCHAR", "cleaned": "INT", "updated_at": "DATETIME"}
+	columns = map[string]string{"id": "INT", "deleted": "INT", "deleted_at": "DATETIME", "vm_state": "VARCHAR", "host": "VARCHAR",
+		"cleaned": "INT", "updated_at": "DATETIME"}
 	purgedAt = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 )
 
@@ -22,8 +23,9 @@ func lived() Saved {
 		At:   purgedAt,
 		Cell: CellName{UUID: "cell-uuid", Name: "cell1"},
 		Rows: Record{
-			"instances": {columns, []Row{{"id": {Text: "43"}, "uuid": {Text: "u"}, "deleted": {Text: "0"}, "deleted_at": null, "vm_state": {Text: "error"},
-				"host": {Text: "compute1"}, "cleaned": {Text: "0"}, "updated_at": null}}},
+			"instances": {columns, []Row{{"id": {Text: "43"}, "uuid": {Text: "u"}, "deleted": {Text: "0"}, "deleted_at": null,
+				"vm_state": {Text: "error"},
+				"host":     {Text: "compute1"}, "cleaned": {Text: "0"}, "updated_at": null}}},
 			"instance_extra": {columns, []Row{
 				{"id": {Text: "7"}, "deleted": {Text: "0"}, "deleted_at": null},
 				{"id": {Text: "8"}, "deleted": {Text: "8"}, "deleted_at": {Text: "2020-01-01 00:00:00"}},
@@ -55,7 +57,8 @@ func TestARestorationIsThePurgeTheOtherWayRound(t *testing.T) {
 	if len(r.Conflicts) > 0 || len(r.Notes) != 2 { // its host has neither service nor node here
 		t.Errorf("conflicts %q, notes %q", r.Conflicts, r.Notes)
 	}
-	want := []string{"cell1: instances: put back the values of 1 row", "cell1: instance_extra: put back the values of 1 row", "cell1: tags: insert 1 row again"}
+	want := []string{"cell1: instances: put back the values of 1 row", "cell1: instance_extra: put back the values of 1 row",
+		"cell1: tags: insert 1 row again"}
 	if diff := cmp.Diff(want, r.Cell); diff != "" {
 		t.Errorf("the cell's steps: %s", diff)
 	}
@@ -108,7 +111,8 @@ func TestEachRowThatIsNeitherAsItWasNorAsThePurgeLeftItIsAConflict(t *testing.T)
 		{"a column is gone", func(f *Finding) {
 			f.Cells[0].Record["tags"] = Table{map[string]string{"label": "VARCHAR"}, nil}
 		}, "column tag is gone since", ""},
-		{"the mapping is gone", func(f *Finding) { f.API["instance_mappings"] = Table{f.API["instance_mappings"].Types, nil} }, "instance_mappings: row 3 is gone since", ""},
+		{"the mapping is gone", func(f *Finding) { f.API["instance_mappings"] = Table{f.API["instance_mappings"].Types, nil} },
+			"instance_mappings: row 3 is gone since", ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			finding := found(afterPurge())
@@ -159,7 +163,8 @@ func TestAStatementWritesOneRowAndComparesIt(t *testing.T) {
 			table: "t", from: from, to: to, columns: []string{"deleted", "deleted_at"}},
 		"DELETE FROM t WHERE `id` <=> ? [7]":                                         {table: "t", from: from},
 		"INSERT INTO t (`deleted`, `deleted_at`, `id`) VALUES (?, ?, ?) [0 <nil> 7]": {table: "t", to: from},
-		"DELETE FROM t WHERE `resource` <=> ? AND `tag` <=> ? [r x]":                 {table: "t", from: Row{"tag": {Text: "x"}, "resource": {Text: "r"}}},
+		"DELETE FROM t WHERE `resource` <=> ? AND `tag` <=> ? [r x]": {table: "t",
+			from: Row{"tag": {Text: "x"}, "resource": {Text: "r"}}},
 	} {
 		statement, args := step.statement()
 		if got := fmt.Sprint(statement, " ", args); got != want {

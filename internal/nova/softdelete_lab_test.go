@@ -67,7 +67,8 @@ func TestAnInstanceThatChangedSinceItWasJudgedIsLeftAlone(t *testing.T) {
 		novalab.Exec(t, lab.Cell1, change, uuid)
 		before := lab.Dump(t, uuid, true)
 		called := false
-		if _, err := databases.SoftDelete(ctx, finding, Deletion{At: at()}, func() error { called = true; return nil }); !errors.Is(err, ErrChanged) {
+		if _, err := databases.SoftDelete(ctx, finding, Deletion{At: at()}, func() error { called = true; return nil }); !errors.Is(err,
+			ErrChanged) {
 			t.Errorf("%s: got %v", change, err)
 		}
 		if called {
@@ -86,7 +87,8 @@ func TestAFailedBackupAndAReadOnlySessionLeaveEverythingAsItIs(t *testing.T) {
 	before := lab.Dump(t, uuid, true)
 	full := errors.New("no space left")
 	ctx, databases := openLab(t, lab, false)
-	if _, err := databases.SoftDelete(ctx, find(ctx, t, databases, uuid), Deletion{At: at()}, func() error { return full }); !errors.Is(err, full) {
+	if _, err := databases.SoftDelete(ctx, find(ctx, t, databases, uuid), Deletion{At: at()}, func() error { return full }); !errors.Is(err,
+		full) {
 		t.Errorf("got %v", err)
 	}
 	const errReadOnly = 1792
@@ -124,7 +126,8 @@ func TestTheRowsAreThoseThatNovasOwnCodeLeaves(t *testing.T) {
 		lab.NewInstance(t, uuid)
 		novalab.Exec(t, lab.Cell1, "UPDATE instances SET task_state = 'deleting' WHERE uuid = ?", uuid)
 		// A volume that was detached long ago stays as it is.
-		novalab.Exec(t, lab.Cell1, "INSERT INTO block_device_mapping (instance_uuid, uuid, deleted, deleted_at) VALUES (?, 'old', 0, '2020-01-01')", uuid)
+		novalab.Exec(t, lab.Cell1, "INSERT INTO block_device_mapping (instance_uuid, uuid, deleted, deleted_at) VALUES (?, 'old', 0, "+
+			"'2020-01-01')", uuid)
 		novalab.Exec(t, lab.Cell1, "UPDATE block_device_mapping SET deleted = id WHERE uuid = 'old' AND instance_uuid = ?", uuid)
 		novalab.Exec(t, lab.Cell1, "UPDATE block_device_mapping SET uuid = NULL WHERE uuid = 'old' AND instance_uuid = ?", uuid)
 	}
@@ -133,7 +136,8 @@ func TestTheRowsAreThoseThatNovasOwnCodeLeaves(t *testing.T) {
 		t.Fatal(err)
 	}
 	conf := filepath.Join(t.TempDir(), "cell1.conf")
-	if err := os.WriteFile(conf, []byte("[database]\nconnection = "+lab.URL("root", "", "cell1")+"\n[api_database]\nconnection = "+lab.URL("root", "", "api")+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(conf, []byte("[database]\nconnection = "+lab.URL("root", "",
+		"cell1")+"\n[api_database]\nconnection = "+lab.URL("root", "", "api")+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if output, err := exec.CommandContext(ctx, "python3", "-c", destroy, conf, novas).CombinedOutput(); err != nil {

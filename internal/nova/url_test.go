@@ -10,13 +10,15 @@ func TestATemplateIsFilledAsCellMappingFillsIt(t *testing.T) {
 	const all = "{scheme}|{username}|{password}|{hostname}|{port}|{path}|{query}|{fragment}"
 	for _, test := range []struct{ name, template, base, want string }{
 		{"everything", all, "mysql+pymysql://nova:pw@DB:3307/nova_cell0?charset=utf8", "mysql+pymysql|nova|pw|db|3307|nova_cell0|charset=utf8|"},
-		{"the encoding stays", "{scheme}://{username}:{password}@{hostname}/nova?{query}", "mysql+pymysql://nova:p%40ss@db/nova_cell0?charset=utf8", "mysql+pymysql://nova:p%40ss@db/nova?charset=utf8"},
+		{"the encoding stays", "{scheme}://{username}:{password}@{hostname}/nova?{query}",
+			"mysql+pymysql://nova:p%40ss@db/nova_cell0?charset=utf8", "mysql+pymysql://nova:p%40ss@db/nova?charset=utf8"},
 		{"what is not there is None", all, "mysql+pymysql://db/nova", "mysql+pymysql|None|None|db|None|nova||"},
 		{"IPv6 loses its brackets", "[{hostname}]:{port}", "mysql+pymysql://nova:pw@[::1]:3306/nova", "[::1]:3306"},
 		{"the last at sign ends the account", "{username} {password} {hostname}", "mysql+pymysql://nova:p@ss@db/nova", "nova p@ss db"},
 		{"two hosts", "{username1}@{hostname1}:{port1} {hostname2}", "mysql+pymysql://nova:pw@a:1,other:pw@b:2/nova", "nova@a:1 b"},
 		{"a fragment", "{fragment}", "mysql+pymysql://nova:pw@db/nova#x", "x"},
-		{"a name that it does not know", "{username}{nonsense}", "mysql://nova@db/nova", "its database_connection refers to {nonsense}, which [database]connection cannot fill"},
+		{"a name that it does not know", "{username}{nonsense}", "mysql://nova@db/nova",
+			"its database_connection refers to {nonsense}, which [database]connection cannot fill"},
 		{"a base that is no URL", "{username}", "nonsense", "[database]connection, which its database_connection refers to, is not a URL"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -34,7 +36,8 @@ func TestATemplateIsFilledAsCellMappingFillsIt(t *testing.T) {
 func TestEveryPasswordThatIsReadIsSecret(t *testing.T) {
 	var secrets []string
 	secret := func(values ...string) { secrets = append(secrets, values...) }
-	path := write(t, "[api_database]\nconnection = mysql+pymysql://nova:api%40pw@db/nova_api\n[database]\nconnection = mysql+pymysql://nova:base%40pw@db/nova_cell0\n")
+	path := write(t, "[api_database]\nconnection = mysql+pymysql://nova:api%40pw@db/nova_api\n[database]\nconnection = "+
+		"mysql+pymysql://nova:base%40pw@db/nova_cell0\n")
 	access, err := FromConf(path, secret)
 	if err != nil {
 		t.Fatal(err)
@@ -58,7 +61,8 @@ func TestAConfigurationWithoutTheAPIDatabaseSaysSo(t *testing.T) {
 		"nonsense": "not in the INI form",
 	} {
 		path := write(t, content)
-		if _, err := FromConf(path, func(...string) {}); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), path) {
+		if _, err := FromConf(path, func(...string) {}); err == nil || !strings.Contains(err.Error(), want) ||
+			!strings.Contains(err.Error(), path) {
 			t.Errorf("%q: got %v", content, err)
 		}
 	}
@@ -66,7 +70,8 @@ func TestAConfigurationWithoutTheAPIDatabaseSaysSo(t *testing.T) {
 
 func TestALoginIsThatOfTheOptionsBeforeTheOptionFile(t *testing.T) {
 	t.Setenv("HOME", t.TempDir())
-	file := write(t, "[mysqld]\nuser = wrong\n[client]\nuser = filed\npassword = \"p#w d\"\nhost=db.example\nport = 3307\nsocket = /run/filed.sock\n")
+	file := write(t, "[mysqld]\nuser = wrong\n[client]\nuser = filed\npassword = \"p#w d\"\nhost=db.example\nport = 3307\nsocket = "+
+		"/run/filed.sock\n")
 	for _, test := range []struct {
 		name  string
 		login Login
@@ -83,7 +88,8 @@ func TestALoginIsThatOfTheOptionsBeforeTheOptionFile(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := strings.Join([]string{access.api.User, access.api.Passwd, access.api.Net, access.api.Addr, access.api.DBName}, " "); got != test.want {
+			if got := strings.Join([]string{access.api.User, access.api.Passwd, access.api.Net, access.api.Addr, access.api.DBName},
+				" "); got != test.want {
 				t.Errorf("got %q, want %q", got, test.want)
 			}
 		})

@@ -176,7 +176,8 @@ func (c *Cloud) locate(wanted gophercloud.EndpointOpts) (string, error) {
 	if wanted.Region != "" {
 		region = "region " + wanted.Region
 	}
-	return "", fmt.Errorf("keystone's catalog has no endpoint for %s with interface %v in %s: check region_name and interface", kinds[0], c.interfaces, region)
+	return "", fmt.Errorf("keystone's catalog has no endpoint for %s with interface %v in %s: check region_name and interface", kinds[0],
+		c.interfaces, region)
 }
 
 // catalogTypes are the names under which a service may stand in the catalog.

@@ -21,7 +21,8 @@ func newCloud(t *testing.T) (*openstacktest.Cloud, openstack.Auth) {
 	t.Helper()
 	cloud := openstacktest.New()
 	t.Cleanup(cloud.Close)
-	return cloud, openstack.Auth{Auth: map[string]any{"auth_url": cloud.AuthURL(), "username": "admin", "password": openstacktest.Password, "project_name": "admin"}}
+	return cloud, openstack.Auth{Auth: map[string]any{"auth_url": cloud.AuthURL(), "username": "admin", "password": openstacktest.Password,
+		"project_name": "admin"}}
 }
 
 func TestConnectTakesOneRequestAndGivesAwayEverySecret(t *testing.T) {
@@ -83,11 +84,14 @@ func TestAFailureSaysWhoWhatAndWhatToCheck(t *testing.T) {
 		requests int
 		want     []string
 	}{
-		{"401 of keystone", openstacktest.Failure{Method: "POST", Path: "/identity", Status: 401, Times: 1, Body: `{"error": {"message": "no"}}`}, 1,
-			[]string{"keystone answered 401 Unauthorized to POST http://", ": no: check user, password, project and their domains in the option auth"}},
+		{"401 of keystone", openstacktest.Failure{Method: "POST", Path: "/identity", Status: 401, Times: 1, Body: `{"error": {"message": "no"}}`},
+			1,
+			[]string{"keystone answered 401 Unauthorized to POST http://",
+				": no: check user, password, project and their domains in the option auth"}},
 		{"401 of a service", openstacktest.Failure{Method: "GET", Path: path, Status: 401, Times: 9, Body: html}, 4,
 			[]string{"placement answered 401 Unauthorized to GET http://", path, "[keystone_authtoken]"}},
-		{"403", openstacktest.Failure{Method: "GET", Path: path, Status: 403, Times: 1, Body: `{"errors": [{"detail": "Access\nwas denied"}]}`}, 2,
+		{"403", openstacktest.Failure{Method: "GET", Path: path, Status: 403, Times: 1, Body: `{"errors": [{"detail": "Access\nwas denied"}]}`},
+			2,
 			[]string{"placement answered 403 Forbidden", ": Access was denied: the user of the option auth lacks the role for it"}},
 		{"404 of a web server", openstacktest.Failure{Method: "GET", Path: path, Status: 404, Times: 1, Body: html}, 2,
 			[]string{"placement answered 404 Not Found", "is that the service's endpoint?"}},
@@ -113,7 +117,8 @@ func TestAFailureSaysWhoWhatAndWhatToCheck(t *testing.T) {
 					t.Errorf("got %v, want %s", err, want)
 				}
 			}
-			if strings.Contains(err.Error(), "\n") || strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), openstacktest.Token) {
+			if strings.Contains(err.Error(), "\n") || strings.Contains(err.Error(), "hunter2") ||
+				strings.Contains(err.Error(), openstacktest.Token) {
 				t.Errorf("it takes more than a line, or tells too much: %v", err)
 			}
 			var failure *openstack.Failure
@@ -191,7 +196,8 @@ func TestARequestEndsWithItsDeadline(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	err := get(ctx, openstack.Auth{Auth: map[string]any{"auth_url": silent.URL, "username": "u", "password": "p"}})
-	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "keystone gave no usable answer to POST "+silent.URL+"/v3/auth/tokens") {
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(),
+		"keystone gave no usable answer to POST "+silent.URL+"/v3/auth/tokens") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -199,9 +205,11 @@ func TestARequestEndsWithItsDeadline(t *testing.T) {
 func TestTLSIsVerified(t *testing.T) {
 	secure := httptest.NewTLSServer(http.NotFoundHandler())
 	t.Cleanup(secure.Close)
-	auth := openstack.Auth{Auth: map[string]any{"auth_url": strings.Replace(secure.URL, "https://", "https://u:hunter2@", 1), "username": "u", "password": "p"}}
+	auth := openstack.Auth{Auth: map[string]any{"auth_url": strings.Replace(secure.URL, "https://", "https://u:hunter2@", 1), "username": "u",
+		"password": "p"}}
 	err := get(t.Context(), auth)
-	if err == nil || !strings.Contains(err.Error(), "certificate") || !strings.Contains(err.Error(), "ca_cert") || strings.Contains(err.Error(), "hunter2") {
+	if err == nil || !strings.Contains(err.Error(), "certificate") || !strings.Contains(err.Error(), "ca_cert") ||
+		strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("got %v", err)
 	}
 	verify := false
@@ -214,7 +222,8 @@ func TestTLSIsVerified(t *testing.T) {
 func TestAnEndpointThatIsNotInTheCatalogIsNamed(t *testing.T) {
 	cloud, auth := newCloud(t)
 	auth.RegionName = "Mars"
-	if err := get(t.Context(), auth); err == nil || !strings.Contains(err.Error(), "no endpoint for placement with interface [public] in region Mars: check region_name and interface") {
+	if err := get(t.Context(), auth); err == nil || !strings.Contains(err.Error(),
+		"no endpoint for placement with interface [public] in region Mars: check region_name and interface") {
 		t.Errorf("got %v", err)
 	}
 	cloud.Do(func() { cloud.Missing = true })

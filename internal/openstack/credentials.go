@@ -62,11 +62,13 @@ func fromOption(auth map[string]any) (source, error) {
 	}
 	if err := decoder.Decode(auth); err != nil {
 		// The decoder's error quotes the value, which may be the password.
-		return source{}, errors.New("argument 'auth' takes texts, as in the auth section of clouds.yaml: auth_url, username, password, project_name, user_domain_name, project_domain_name")
+		return source{}, errors.New("argument 'auth' takes texts, as in the auth section of clouds.yaml: auth_url, username, password, " +
+			"project_name, user_domain_name, project_domain_name")
 	}
 	if len(metadata.Unused) > 0 {
 		slices.Sort(metadata.Unused)
-		return source{}, fmt.Errorf("argument 'auth' has unknown keys: %s: it takes those of the auth section of clouds.yaml", strings.Join(metadata.Unused, ", "))
+		return source{}, fmt.Errorf("argument 'auth' has unknown keys: %s: it takes those of the auth section of clouds.yaml",
+			strings.Join(metadata.Unused, ", "))
 	}
 	if info.AuthURL == "" {
 		return source{}, errors.New("argument 'auth' has no auth_url: that is Keystone's URL, like https://HOST:5000/v3")

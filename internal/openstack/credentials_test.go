@@ -50,23 +50,30 @@ func TestTheEnvironmentIsReadAsOpenstackclientReadsIt(t *testing.T) {
 			scoped(func(a *gophercloud.AuthOptions, s *gophercloud.AuthScope) {
 				a.DomainName, s.DomainID = "Default", "default"
 			})},
-		{"ids go before names", with(map[string]string{"OS_USER_DOMAIN_ID": "u", "OS_USER_DOMAIN_NAME": "Users", "OS_PROJECT_DOMAIN_ID": "p", "OS_PROJECT_DOMAIN_NAME": "Projects"}),
+		{"ids go before names", with(map[string]string{"OS_USER_DOMAIN_ID": "u", "OS_USER_DOMAIN_NAME": "Users", "OS_PROJECT_DOMAIN_ID": "p",
+			"OS_PROJECT_DOMAIN_NAME": "Projects"}),
 			scoped(func(a *gophercloud.AuthOptions, s *gophercloud.AuthScope) { a.DomainID, s.DomainID = "u", "p" })},
 		{"a token, with the rest of an openrc beside it", map[string]string{
 			"OS_AUTH_URL": "http://keystone/v3", "OS_TOKEN": "t", "OS_USERNAME": "admin", "OS_USER_DOMAIN_NAME": "Default", "OS_PROJECT_ID": "pid"},
-			gophercloud.AuthOptions{IdentityEndpoint: "http://keystone/v3", TokenID: "t", TenantID: "pid", Scope: &gophercloud.AuthScope{ProjectID: "pid"}}},
+			gophercloud.AuthOptions{IdentityEndpoint: "http://keystone/v3", TokenID: "t", TenantID: "pid",
+				Scope: &gophercloud.AuthScope{ProjectID: "pid"}}},
 		{"a token that the auth type asks for", with(map[string]string{"OS_TOKEN": "t", "OS_AUTH_TYPE": "v3token", "OS_PROJECT_DOMAIN_ID": "d"}),
-			gophercloud.AuthOptions{IdentityEndpoint: "http://keystone/v3", TokenID: "t", TenantName: "p", Scope: &gophercloud.AuthScope{ProjectName: "p", DomainID: "d"}}},
+			gophercloud.AuthOptions{IdentityEndpoint: "http://keystone/v3", TokenID: "t", TenantName: "p",
+				Scope: &gophercloud.AuthScope{ProjectName: "p", DomainID: "d"}}},
 		{"an application credential", map[string]string{
-			"OS_AUTH_URL": "http://keystone/v3", "OS_AUTH_TYPE": "v3applicationcredential", "OS_APPLICATION_CREDENTIAL_ID": "id", "OS_APPLICATION_CREDENTIAL_SECRET": "s"},
+			"OS_AUTH_URL": "http://keystone/v3", "OS_AUTH_TYPE": "v3applicationcredential", "OS_APPLICATION_CREDENTIAL_ID": "id",
+			"OS_APPLICATION_CREDENTIAL_SECRET": "s"},
 			gophercloud.AuthOptions{IdentityEndpoint: "http://keystone/v3", ApplicationCredentialID: "id", ApplicationCredentialSecret: "s"}},
-		{"an old openrc with a tenant", map[string]string{"OS_AUTH_URL": "http://keystone/v3", "OS_USERNAME": "admin", "OS_PASSWORD": "pw", "OS_TENANT_NAME": "p"},
+		{"an old openrc with a tenant", map[string]string{"OS_AUTH_URL": "http://keystone/v3", "OS_USERNAME": "admin", "OS_PASSWORD": "pw",
+			"OS_TENANT_NAME": "p"},
 			scoped(func(a *gophercloud.AuthOptions, s *gophercloud.AuthScope) {
 				a.DomainID, s.DomainID = "default", "default"
 			})},
 		{"a user by id has no domain", map[string]string{
-			"OS_AUTH_URL": "http://keystone/v3", "OS_USER_ID": "uid", "OS_USERNAME": "admin", "OS_PASSWORD": "pw", "OS_USER_DOMAIN_NAME": "Default", "OS_PROJECT_ID": "pid"},
-			gophercloud.AuthOptions{IdentityEndpoint: "http://keystone/v3", UserID: "uid", Password: "pw", TenantID: "pid", Scope: &gophercloud.AuthScope{ProjectID: "pid"}}},
+			"OS_AUTH_URL": "http://keystone/v3", "OS_USER_ID": "uid", "OS_USERNAME": "admin", "OS_PASSWORD": "pw", "OS_USER_DOMAIN_NAME": "Default",
+			"OS_PROJECT_ID": "pid"},
+			gophercloud.AuthOptions{IdentityEndpoint: "http://keystone/v3", UserID: "uid", Password: "pw", TenantID: "pid",
+				Scope: &gophercloud.AuthScope{ProjectID: "pid"}}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got, err := credentialsOf(Auth{}, test.env)
@@ -84,7 +91,8 @@ func TestTheEnvironmentIsReadAsOpenstackclientReadsIt(t *testing.T) {
 }
 
 func TestAnEndpointIsChosenAsTheSourceSays(t *testing.T) {
-	environment := map[string]string{"OS_AUTH_URL": "http://keystone/v3", "OS_USERNAME": "u", "OS_PASSWORD": "p", "OS_REGION_NAME": "R1", "OS_INTERFACE": "internal", "OS_INSECURE": "true"}
+	environment := map[string]string{"OS_AUTH_URL": "http://keystone/v3", "OS_USERNAME": "u", "OS_PASSWORD": "p", "OS_REGION_NAME": "R1",
+		"OS_INTERFACE": "internal", "OS_INSECURE": "true"}
 	verify := true
 	for _, test := range []struct {
 		name       string
@@ -94,8 +102,10 @@ func TestAnEndpointIsChosenAsTheSourceSays(t *testing.T) {
 		insecure   bool
 	}{
 		{"the environment", Auth{}, "R1", []gophercloud.Availability{"internal"}, true},
-		{"options go first", Auth{RegionName: "R2", Interface: "admin", ValidateCerts: &verify}, "R2", []gophercloud.Availability{"admin"}, false},
-		{"the option auth knows nothing of the environment", Auth{Auth: map[string]any{"auth_url": "http://keystone"}}, "", []gophercloud.Availability{"public"}, false},
+		{"options go first", Auth{RegionName: "R2", Interface: "admin", ValidateCerts: &verify}, "R2", []gophercloud.Availability{"admin"},
+			false},
+		{"the option auth knows nothing of the environment", Auth{Auth: map[string]any{"auth_url": "http://keystone"}}, "",
+			[]gophercloud.Availability{"public"}, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got, err := credentialsOf(test.auth, environment)
@@ -110,7 +120,8 @@ func TestAnEndpointIsChosenAsTheSourceSays(t *testing.T) {
 }
 
 func TestNovaConfGivesItsCredentials(t *testing.T) {
-	const placement = "[placement]\nauth_url = http://keystone:5000\nusername = placement\npassword = pa$$word\nproject_name = service\nuser_domain_name = Users\nproject_domain_id = d\nregion_name = R1\n"
+	const placement = "[placement]\nauth_url = http://keystone:5000\nusername = placement\npassword = pa$$word\nproject_name = " +
+		"service\nuser_domain_name = Users\nproject_domain_id = d\nregion_name = R1\n"
 	want := gophercloud.AuthOptions{
 		IdentityEndpoint: "http://keystone:5000", Username: "placement", Password: "pa$word", DomainName: "Users", TenantName: "service",
 		Scope: &gophercloud.AuthScope{ProjectName: "service", DomainID: "d"},
@@ -121,11 +132,14 @@ func TestNovaConfGivesItsCredentials(t *testing.T) {
 		insecure   bool
 	}{
 		{"of placement", placement, []gophercloud.Availability{"internal", "public"}, false},
-		{"with interfaces in their order", placement + "valid_interfaces = admin, public\n", []gophercloud.Availability{"admin", "public"}, false},
+		{"with interfaces in their order", placement + "valid_interfaces = admin, public\n", []gophercloud.Availability{"admin", "public"},
+			false},
 		{"without verification", placement + "insecure = True\n", []gophercloud.Availability{"internal", "public"}, true},
-		{"of keystone_authtoken, where placement has none", "[placement]\nregion_name = R2\n" + strings.Replace(placement, "[placement]", "[keystone_authtoken]", 1),
+		{"of keystone_authtoken, where placement has none", "[placement]\nregion_name = R2\n" +
+			strings.Replace(placement, "[placement]", "[keystone_authtoken]", 1),
 			[]gophercloud.Availability{"internal", "public"}, false},
-		{"of the section that auth_section names", strings.Replace(placement, "[placement]", "[service_user]", 1) + "[placement]\nauth_section = service_user\nregion_name = R1\n",
+		{"of the section that auth_section names", strings.Replace(placement, "[placement]", "[service_user]", 1) +
+			"[placement]\nauth_section = service_user\nregion_name = R1\n",
 			[]gophercloud.Availability{"internal", "public"}, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -153,7 +167,8 @@ func write(t *testing.T, name, content string) string {
 }
 
 func TestCloudsYAMLIsReadByName(t *testing.T) {
-	path := write(t, "clouds.yaml", "clouds:\n  lab:\n    auth: {auth_url: 'http://keystone', username: u, password: 12345678, project_name: p}\n    region_name: R1\n    interface: internal\n    verify: false\n")
+	path := write(t, "clouds.yaml", "clouds:\n  lab:\n    auth: {auth_url: 'http://keystone', username: u, password: 12345678, "+
+		"project_name: p}\n    region_name: R1\n    interface: internal\n    verify: false\n")
 	t.Setenv("OS_CLIENT_CONFIG_FILE", path)
 	t.Setenv("OS_REGION_NAME", "of another cloud")
 	for name, from := range map[string]struct {
@@ -164,7 +179,8 @@ func TestCloudsYAMLIsReadByName(t *testing.T) {
 		if err != nil {
 			t.Fatal(name, err)
 		}
-		if got.auth.Password != "12345678" || got.auth.DomainID != "default" || got.region != "R1" || got.interfaces[0] != "internal" || !got.tls.InsecureSkipVerify {
+		if got.auth.Password != "12345678" || got.auth.DomainID != "default" || got.region != "R1" || got.interfaces[0] != "internal" ||
+			!got.tls.InsecureSkipVerify {
 			t.Errorf("%s: got %+v", name, got)
 		}
 	}
@@ -179,16 +195,24 @@ func TestCredentialsThatCannotBeReadAreOneClearLine(t *testing.T) {
 		clouds string
 		want   string
 	}{
-		{"none at all", Auth{}, nil, "", "no credentials: give cloud (its name in clouds.yaml), auth, or nova_conf (on a controller), or set OS_CLOUD, or OS_AUTH_URL"},
-		{"an auth type that is not there", Auth{}, map[string]string{"OS_AUTH_TYPE": "v3oidcpassword", "OS_AUTH_URL": "http://k"}, "", "OS_AUTH_TYPE must be one of: password, token"},
+		{"none at all", Auth{}, nil, "", "no credentials: give cloud (its name in clouds.yaml), auth, or nova_conf (on a controller), or set " +
+			"OS_CLOUD, or OS_AUTH_URL"},
+		{"an auth type that is not there", Auth{}, map[string]string{"OS_AUTH_TYPE": "v3oidcpassword", "OS_AUTH_URL": "http://k"}, "",
+			"OS_AUTH_TYPE must be one of: password, token"},
 		{"a cloud that is not there", Auth{Cloud: "nolab"}, nil, broken("clouds: {}"), `cloud "nolab" not found in clouds.yaml`},
-		{"a cloud without auth", Auth{Cloud: "lab"}, nil, broken("clouds: {lab: {auht: {password: hunter2}}}"), "the cloud lab has no section auth"},
-		{"a clouds.yaml of another form", Auth{Cloud: "lab"}, nil, broken("clouds: {lab: {auth: hunter2}}"), "it does not have the form of clouds.yaml"},
+		{"a cloud without auth", Auth{Cloud: "lab"}, nil, broken("clouds: {lab: {auht: {password: hunter2}}}"),
+			"the cloud lab has no section auth"},
+		{"a clouds.yaml of another form", Auth{Cloud: "lab"}, nil, broken("clouds: {lab: {auth: hunter2}}"),
+			"it does not have the form of clouds.yaml"},
 		{"no clouds.yaml", Auth{Cloud: "lab"}, nil, "/no/such/clouds.yaml", "/no/such/clouds.yaml"},
-		{"a value in auth that is no text", Auth{Auth: map[string]any{"auth_url": "http://k", "password": map[string]any{"x": "hunter2"}}}, nil, "", "argument 'auth' takes texts"},
-		{"a certificate that is not there", Auth{Auth: map[string]any{"auth_url": "http://k"}, CACert: "/no/such/ca.pem"}, nil, "", "/no/such/ca.pem"},
-		{"the nova.conf of a compute host", Auth{NovaConf: write(t, "nova.conf", "[DEFAULT]\nhost = x\n")}, nil, "", "neither [placement] nor [keystone_authtoken] has an auth_url"},
-		{"a nova.conf that refers to nothing", Auth{NovaConf: write(t, "nova.conf", "[placement]\nauth_url = http://k\npassword = pa$hunter2\n")}, nil, "", "read [placement]password of /"},
+		{"a value in auth that is no text", Auth{Auth: map[string]any{"auth_url": "http://k", "password": map[string]any{"x": "hunter2"}}}, nil,
+			"", "argument 'auth' takes texts"},
+		{"a certificate that is not there", Auth{Auth: map[string]any{"auth_url": "http://k"}, CACert: "/no/such/ca.pem"}, nil, "",
+			"/no/such/ca.pem"},
+		{"the nova.conf of a compute host", Auth{NovaConf: write(t, "nova.conf", "[DEFAULT]\nhost = x\n")}, nil, "",
+			"neither [placement] nor [keystone_authtoken] has an auth_url"},
+		{"a nova.conf that refers to nothing", Auth{NovaConf: write(t, "nova.conf", "[placement]\nauth_url = http://k\npassword = pa$hunter2\n")},
+			nil, "", "read [placement]password of /"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Setenv("OS_CLIENT_CONFIG_FILE", test.clouds)

@@ -59,7 +59,8 @@ func fromEnvironment(getenv func(string) string) (source, error) {
 		ClientKeyFile:  getenv("OS_KEY"),
 	}
 	if entry.AuthInfo.AuthURL == "" {
-		return source{}, errors.New("no credentials: give cloud (its name in clouds.yaml), auth, or nova_conf (on a controller), or set OS_CLOUD, or OS_AUTH_URL, OS_USERNAME, OS_PASSWORD and OS_PROJECT_NAME in the task's environment")
+		return source{}, errors.New("no credentials: give cloud (its name in clouds.yaml), auth, or nova_conf (on a controller), or set " +
+			"OS_CLOUD, or OS_AUTH_URL, OS_USERNAME, OS_PASSWORD and OS_PROJECT_NAME in the task's environment")
 	}
 	if isTrue(getenv("OS_INSECURE")) {
 		entry.Verify = new(bool)

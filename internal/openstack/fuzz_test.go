@@ -17,7 +17,8 @@ func FuzzKeystone(f *testing.F) {
 	for _, body := range []string{
 		`{"token": {"expires_at": "2099-01-01T00:00:00.000000Z", "catalog": [{"type": "placement", "endpoints": [{"interface": "public", "region_id": "R", "url": "http://127.0.0.1:8778"}]}]}}`,
 		`{"token": {"catalog": [{"type": "placement", "endpoints": null}]}}`, `{"token": {"catalog": {}}}`, `{"token": null}`, `{"token": {}}`,
-		`{"error": {"message": "no", "code": 401}}`, `[]`, `null`, ``, `{"token": {"catalog": [{"type": "placement", "endpoints": [{"interface": "public", "url": "::"}]}]}}`,
+		`{"error": {"message": "no", "code": 401}}`, `[]`, `null`, ``,
+		`{"token": {"catalog": [{"type": "placement", "endpoints": [{"interface": "public", "url": "::"}]}]}}`,
 	} {
 		f.Add(201, []byte(body))
 		f.Add(401, []byte(body))
@@ -56,9 +57,11 @@ func FuzzCredentials(f *testing.F) {
 	for _, text := range []string{
 		"clouds: {lab: {auth: {auth_url: 'http://k', username: u, password: planted-secret}}}",
 		"clouds: {lab: {auth: {auth_url: 'http://k', token: planted-secret}, verify: false, cacert: /no/such}}",
-		"clouds: {lab: {auth: planted-secret}}", "clouds: {lab: [planted-secret]}", "clouds: [planted-secret]", "clouds:\n  lab: &a\n    auth: *a\n",
+		"clouds: {lab: {auth: planted-secret}}", "clouds: {lab: [planted-secret]}", "clouds: [planted-secret]",
+		"clouds:\n  lab: &a\n    auth: *a\n",
 		`{"auth_url": "http://k", "password": "planted-secret"}`, `{"auth_url": "http://u:planted-secret@k", "username": ["planted-secret"]}`,
-		"[placement]\nauth_url = http://k\npassword = planted-secret\n", "[placement\nplanted-secret\n", "[placement]\nauth_url = $a\na = ${auth_url}\npassword = planted-secret\n",
+		"[placement]\nauth_url = http://k\npassword = planted-secret\n", "[placement\nplanted-secret\n",
+		"[placement]\nauth_url = $a\na = ${auth_url}\npassword = planted-secret\n",
 	} {
 		f.Add(text)
 	}

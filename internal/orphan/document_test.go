@@ -36,7 +36,8 @@ func chapters() []chapter {
 	return []chapter{
 		// nova/compute/vm_states.py
 		{"The instance's state", "`vm_state`, with `deleted = 0`, no task and no migration", append(
-			each(vmState, "active", "building", "paused", "suspended", "stopped", "rescued", "resized", "soft-delete", "shelved", "shelved_offloaded", "error", "deleted"),
+			each(vmState, "active", "building", "paused", "suspended", "stopped", "rescued", "resized", "soft-delete", "shelved",
+				"shelved_offloaded", "error", "deleted"),
 			line{"`deleted`, since a moment", []func(*Evidence){vmState("deleted"), updated(time.Second)}},
 			line{"`active`, and locked", []func(*Evidence){active, row(func(r *Row) { r.Locked = true })}},
 			line{"`error`, and locked", []func(*Evidence){row(func(r *Row) { r.Locked = true })}},
@@ -48,14 +49,17 @@ func chapters() []chapter {
 				{"`deleting` for longer than `min_age`", []func(*Evidence){active, task("deleting")}},
 				{"`deleting`, younger than `min_age`", []func(*Evidence){active, task("deleting"), updated(time.Minute)}},
 				{"`soft-deleting` for longer than `min_age`", []func(*Evidence){active, task("soft-deleting")}},
-			}, each(task, "scheduling", "networking", "block_device_mapping", "spawning", "image_snapshot", "resize_prep", "resize_migrating", "resize_finish", "resize_reverting",
-				"resize_confirming", "rebooting", "rebuilding", "migrating", "powering-on", "powering-off", "rescuing", "suspending", "resuming", "pausing", "shelving",
+			}, each(task, "scheduling", "networking", "block_device_mapping", "spawning", "image_snapshot", "resize_prep", "resize_migrating",
+				"resize_finish", "resize_reverting",
+				"resize_confirming", "rebooting", "rebuilding", "migrating", "powering-on", "powering-off", "rescuing", "suspending", "resuming",
+				"pausing", "shelving",
 				"shelving_offloading", "unshelving", "restoring")...),
 			line{"one that no release has yet", []func(*Evidence){task("levitating")}},
 		)},
 		{"Its deletion", "`deleted`, `deleted_at`", []line{
 			{"the row's id", []func(*Evidence){deleted(43)}},
-			{"the row's id, and rows of other tables are left", []func(*Evidence){deleted(43), func(e *Evidence) { e.Cells[1].Leftovers = map[string]int{"block_device_mapping": 1} }}},
+			{"the row's id, and rows of other tables are left",
+				[]func(*Evidence){deleted(43), func(e *Evidence) { e.Cells[1].Leftovers = map[string]int{"block_device_mapping": 1} }}},
 			{"the row's id, without a date", []func(*Evidence){deleted(43), row(func(r *Row) { r.DeletedAt = time.Time{} })}},
 			{"`1`, by hand", []func(*Evidence){deleted(1)}},
 			{"`1`, by hand, on a row with `vm_state = active`", []func(*Evidence){deleted(1), active}},
@@ -67,7 +71,8 @@ func chapters() []chapter {
 		}},
 		// nova/objects/migration.py, nova/compute/manager.py
 		{"Its migrations", "`migrations.status`, of an instance in `error`", append(
-			each(long, "accepted", "queued", "preparing", "running", "pre-migrating", "migrating", "post-migrating", "finished", "confirming", "reverting",
+			each(long, "accepted", "queued", "preparing", "running", "pre-migrating", "migrating", "post-migrating", "finished", "confirming",
+				"reverting",
 				"confirmed", "reverted", "done", "completed", "cancelled", "failed", "error"),
 			line{"one that no release has yet", []func(*Evidence){long("levitating")}},
 			line{"`finished`, of a resized instance (VERIFY_RESIZE)", []func(*Evidence){vmState("resized"), long("finished")}},
@@ -84,8 +89,10 @@ func chapters() []chapter {
 			{"nothing anywhere", []func(*Evidence){noRow, func(e *Evidence) { e.Mapping = nil }}},
 		}},
 		{"The cells", "what was read", []line{
-			{"a cell does not answer, the instance is in another one", []func(*Evidence){func(e *Evidence) { e.Cells[0].Failure = "no answer within 30s" }}},
-			{"a cell does not answer, no other one has the instance", []func(*Evidence){noRow, func(e *Evidence) { e.Cells[1].Failure = "no answer within 30s" }}},
+			{"a cell does not answer, the instance is in another one",
+				[]func(*Evidence){func(e *Evidence) { e.Cells[0].Failure = "no answer within 30s" }}},
+			{"a cell does not answer, no other one has the instance",
+				[]func(*Evidence){noRow, func(e *Evidence) { e.Cells[1].Failure = "no answer within 30s" }}},
 			{"two cells have the instance", []func(*Evidence){func(e *Evidence) { e.Cells[0].Row = &Row{ID: 7, Hidden: true} }}},
 			{"there are no cells", []func(*Evidence){func(e *Evidence) { e.Cells = nil }}},
 		}},

@@ -60,7 +60,8 @@ func judgeTraces(e Evidence) Judgement {
 		}
 	}
 	if e.BuildRequest {
-		return Judgement{Verdict: Busy, Reasons: []string{"nova_api: build_requests has a row and no cell has the instance: it is about to be built"}}
+		return Judgement{Verdict: Busy, Reasons: []string{"nova_api: build_requests has a row and no cell has the instance: it is about to be " +
+			"built"}}
 	}
 	reasons := []string{fmt.Sprintf("instances and shadow_instances have no row in any of %d cells", len(e.Cells))}
 	if e.Mapping != nil {
@@ -138,7 +139,8 @@ func underWay(e Evidence, cell Cell) (reasons []string) {
 			"an operation is under way; if it is not, reset it with: openstack server set --state error"))
 	}
 	if fresh && (deleting(row.TaskState) || row.VMState == "deleted") {
-		reasons = append(reasons, fmt.Sprintf("%s: instances was written at %s: a deletion counts as abandoned only after min_age (%s), and each one through the API writes the row again",
+		reasons = append(reasons, fmt.Sprintf("%s: instances was written at %s: a deletion counts as abandoned only after min_age (%s), and "+
+			"each one through the API writes the row again",
 			cell.Name, written(latest(row.UpdatedAt, row.CreatedAt)), e.MinAge))
 	}
 	for _, migration := range cell.Migrations {
@@ -171,7 +173,8 @@ func stops(e Evidence, cell Cell, verdict Verdict) (stops []string) {
 // remarks are facts that decide nothing, but that an operator wants to know.
 func remarks(e Evidence, cell Cell, stops []string) (remarks []string) {
 	if cell.Row.Locked && len(stops) == 0 {
-		remarks = append(remarks, cell.fact("locked", true, "somebody locked the instance"+cell.Row.lockedReason()+" (openstack server unlock undoes that)"))
+		remarks = append(remarks, cell.fact("locked", true,
+			"somebody locked the instance"+cell.Row.lockedReason()+" (openstack server unlock undoes that)"))
 	}
 	if cell.Row.Deleted == 0 {
 		remarks = append(remarks, leftElsewhere(cell)...)
@@ -193,7 +196,8 @@ func remarks(e Evidence, cell Cell, stops []string) (remarks []string) {
 func leftElsewhere(cell Cell) (remarks []string) {
 	for _, migration := range cell.Migrations {
 		if migration.EvacuatedFrom != "" {
-			remarks = append(remarks, fmt.Sprintf("%s: migrations.status = %s (%s): evacuated from %s, where the next start of nova-compute removes what was left",
+			remarks = append(remarks, fmt.Sprintf("%s: migrations.status = %s (%s): evacuated from %s, where the next start of nova-compute "+
+				"removes what was left",
 				cell.Name, migration.Status, migration.UUID, migration.EvacuatedFrom))
 		}
 	}
@@ -204,7 +208,8 @@ func leftElsewhere(cell Cell) (remarks []string) {
 func unmapped(e Evidence, cell Cell) []string {
 	switch {
 	case e.Mapping == nil:
-		return []string{"nova_api: instance_mappings has no row: the API cannot find the instance (nova-manage cell_v2 map_instances repairs that)"}
+		return []string{"nova_api: instance_mappings has no row: the API cannot find the instance (nova-manage cell_v2 map_instances repairs " +
+			"that)"}
 	case !e.Mapping.HasCell:
 		return []string{"nova_api: instance_mappings.cell_id = NULL: the API cannot find the instance, though it is in " + cell.Name}
 	}

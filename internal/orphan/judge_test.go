@@ -70,12 +70,15 @@ func TestTheVerdict(t *testing.T) {
 	}{
 		{"vm_state error", nil, Stuck, `^cell1: instances\.vm_state = error: .*`},
 		{"vm_state error a moment ago", []func(*Evidence){updated(time.Second)}, Stuck, `error`},
-		{"deleting for an hour, which the API ignores", []func(*Evidence){vmState("active"), task("deleting")}, Stuck, `instances\.task_state = deleting`},
-		{"deleting for an hour and in error: both are said", []func(*Evidence){task("deleting")}, Stuck, `vm_state = error.*\n.*task_state = deleting`},
+		{"deleting for an hour, which the API ignores", []func(*Evidence){vmState("active"), task("deleting")}, Stuck,
+			`instances\.task_state = deleting`},
+		{"deleting for an hour and in error: both are said", []func(*Evidence){task("deleting")}, Stuck,
+			`vm_state = error.*\n.*task_state = deleting`},
 		{"soft-deleting for an hour", []func(*Evidence){vmState("active"), task("soft-deleting")}, Stuck, `soft-deleting`},
 		{"deleted as a state only", []func(*Evidence){vmState("deleted")}, Stuck, `vm_state = deleted: deleted is 0`},
 		{"exactly min_age old", []func(*Evidence){task("deleting"), updated(5 * time.Minute)}, Stuck, `deleting`},
-		{"never updated, but created long ago", []func(*Evidence){task("deleting"), row(func(r *Row) { r.UpdatedAt = time.Time{} })}, Stuck, `deleting`},
+		{"never updated, but created long ago", []func(*Evidence){task("deleting"), row(func(r *Row) { r.UpdatedAt = time.Time{} })}, Stuck,
+			`deleting`},
 		{"min_age 0", []func(*Evidence){task("deleting"), updated(0), func(e *Evidence) { e.MinAge = 0 }}, Stuck, `deleting`},
 		{"failed to be scheduled, in cell0", []func(*Evidence){noHost}, Stuck, `error`},
 		{"a build request forgotten by a failed build", []func(*Evidence){noHost, buildRequest}, Stuck, `error`},
@@ -99,22 +102,28 @@ func TestTheVerdict(t *testing.T) {
 		{"D4 a task on one in error", []func(*Evidence){task("rebuilding")}, Busy, `rebuilding.*openstack server set --state error`},
 		{"D4 a task that no release has yet", []func(*Evidence){task("levitating")}, Busy, `levitating`},
 		{"D4 restoring", []func(*Evidence){vmState("soft-delete"), task("restoring")}, Busy, `restoring`},
-		{"D5 deleting since a minute", []func(*Evidence){task("deleting"), updated(time.Minute)}, Busy, `written at 2026-01-02 03:03:05: .*min_age \(5m0s\)`},
-		{"D5 deleted as a state since a second: destroy comes next", []func(*Evidence){vmState("deleted"), updated(time.Second)}, Busy, `min_age`},
+		{"D5 deleting since a minute", []func(*Evidence){task("deleting"), updated(time.Minute)}, Busy,
+			`written at 2026-01-02 03:03:05: .*min_age \(5m0s\)`},
+		{"D5 deleted as a state since a second: destroy comes next", []func(*Evidence){vmState("deleted"), updated(time.Second)}, Busy,
+			`min_age`},
 		{"D10 deleting since the future", []func(*Evidence){task("deleting"), updated(-3 * time.Hour)}, Busy, `min_age`},
-		{"D10 deleting, without any time", []func(*Evidence){task("deleting"), row(func(r *Row) { r.UpdatedAt, r.CreatedAt = time.Time{}, time.Time{} })}, Busy, `written at NULL`},
+		{"D10 deleting, without any time", []func(*Evidence){task("deleting"),
+			row(func(r *Row) { r.UpdatedAt, r.CreatedAt = time.Time{}, time.Time{} })}, Busy, `written at NULL`},
 		{"P2 being built", []func(*Evidence){vmState("building"), task("spawning")}, Busy, `vm_state = building.*\n.*spawning`},
 		{"P2 being built, with its request", []func(*Evidence){vmState("building"), noHost, buildRequest}, Busy, `building.*\n.*build_requests`},
-		{"P2 failed a moment ago, the request still there", []func(*Evidence){noHost, buildRequest, updated(time.Second)}, Busy, `build_requests`},
+		{"P2 failed a moment ago, the request still there", []func(*Evidence){noHost, buildRequest, updated(time.Second)}, Busy,
+			`build_requests`},
 		{"P2 not in any cell yet", []func(*Evidence){noRow, buildRequest}, Busy, `about to be built`},
 		{"P3 a migration under way", []func(*Evidence){migration("migrating", time.Hour)}, Busy, `migrations\.status = migrating \(m\): a move`},
-		{"P3 VERIFY_RESIZE", []func(*Evidence){vmState("resized"), migration("finished", 48*time.Hour)}, Busy, `status = finished .*confirmation`},
+		{"P3 VERIFY_RESIZE", []func(*Evidence){vmState("resized"), migration("finished", 48*time.Hour)}, Busy,
+			`status = finished .*confirmation`},
 		{"P3 a dead and a living migration", []func(*Evidence){migration("error", 0), migration("queued", 0)}, Busy, `queued`},
 		{"P3 a status that no release has yet", []func(*Evidence){migration("levitating", 0)}, Busy, `levitating`},
 		{"P3 no status at all", []func(*Evidence){migration("", 0)}, Busy, `status = NULL`},
 		{"P8 hidden", []func(*Evidence){row(func(r *Row) { r.Hidden = true })}, Busy, `hidden = true`},
 		{"P8 hidden and deleted", []func(*Evidence){deleted(43), row(func(r *Row) { r.Hidden = true })}, Busy, `hidden`},
-		{"P8 in two cells", []func(*Evidence){func(e *Evidence) { e.Cells[0].Row = &Row{ID: 7, Hidden: true} }}, Busy, `cell0: instances\.id = 7.*\ncell1: instances\.id = 43`},
+		{"P8 in two cells", []func(*Evidence){func(e *Evidence) { e.Cells[0].Row = &Row{ID: 7, Hidden: true} }}, Busy,
+			`cell0: instances\.id = 7.*\ncell1: instances\.id = 43`},
 		{"two reasons to wait", []func(*Evidence){task("rebuilding"), migration("running", 0)}, Busy, `rebuilding.*\n.*running`},
 
 		{"D1 deleted = 1", []func(*Evidence){deleted(1), vmState("deleted")}, Zombie, `instances\.deleted = 1: neither 0 nor the row's id 43`},
@@ -127,9 +136,11 @@ func TestTheVerdict(t *testing.T) {
 
 		{"deleted = id", []func(*Evidence){deleted(43), vmState("deleted")}, Deleted, `deleted = 43: it is the row's id`},
 		{"D1 the row with id 1", []func(*Evidence){row(func(r *Row) { r.ID = 1 }), deleted(1)}, Deleted, `deleted = 1`},
-		{"D2 with living children", []func(*Evidence){deleted(43), func(e *Evidence) { e.Cells[1].Leftovers = map[string]int{"tags": 1, "migrations": 2} }}, Deleted, `left: migrations 2, tags 1`},
+		{"D2 with living children", []func(*Evidence){deleted(43),
+			func(e *Evidence) { e.Cells[1].Leftovers = map[string]int{"tags": 1, "migrations": 2} }}, Deleted, `left: migrations 2, tags 1`},
 		{"D6 not queued for delete", []func(*Evidence){deleted(43)}, Deleted, `queued_for_delete = 0`},
-		{"D10 in the future", []func(*Evidence){deleted(43), row(func(r *Row) { r.DeletedAt = now.Add(time.Hour) })}, Deleted, `deleted_at = 2026-01-02 04:04:05`},
+		{"D10 in the future", []func(*Evidence){deleted(43), row(func(r *Row) { r.DeletedAt = now.Add(time.Hour) })}, Deleted,
+			`deleted_at = 2026-01-02 04:04:05`},
 
 		{"archived", []func(*Evidence){archived}, Archived, `shadow_instances has the row`},
 		{"archived, the mapping forgotten", []func(*Evidence){archived, func(e *Evidence) { e.Mapping = nil }}, Archived, `shadow_instances`},
@@ -138,18 +149,27 @@ func TestTheVerdict(t *testing.T) {
 
 		{"D7 no mapping", []func(*Evidence){func(e *Evidence) { e.Mapping = nil }}, Stuck, `instance_mappings has no row`},
 		{"D7 a mapping without a cell", []func(*Evidence){func(e *Evidence) { e.Mapping = &Mapping{} }}, Stuck, `cell_id = NULL.*cell1`},
-		{"D7 an active one without a mapping", []func(*Evidence){vmState("active"), func(e *Evidence) { e.Mapping = nil }}, Live, `active.*\n.*map_instances`},
-		{"P4 an evacuated one", []func(*Evidence){vmState("active"), evacuatedFrom("compute2")}, Live, `status = done \(m\): evacuated from compute2, where the next start`},
-		{"P4 an evacuated one that is deleted", []func(*Evidence){deleted(43), evacuatedFrom("compute2")}, Deleted, `as Nova deletes\n[^\n]*queued_for_delete = 0$`},
-		{"X14 locked and stuck", []func(*Evidence){row(func(r *Row) { r.Locked = true })}, Stuck, `locked = true: somebody locked the instance: .*unlock.*allow_locked`},
-		{"X14 locked with a reason, and deleted by hand", []func(*Evidence){deleted(1), locked("legal\nhold")}, Zombie, `\(locked_reason: "legal\\nhold"\): ask them`},
+		{"D7 an active one without a mapping", []func(*Evidence){vmState("active"), func(e *Evidence) { e.Mapping = nil }}, Live,
+			`active.*\n.*map_instances`},
+		{"P4 an evacuated one", []func(*Evidence){vmState("active"), evacuatedFrom("compute2")}, Live,
+			`status = done \(m\): evacuated from compute2, where the next start`},
+		{"P4 an evacuated one that is deleted", []func(*Evidence){deleted(43), evacuatedFrom("compute2")}, Deleted,
+			`as Nova deletes\n[^\n]*queued_for_delete = 0$`},
+		{"X14 locked and stuck", []func(*Evidence){row(func(r *Row) { r.Locked = true })}, Stuck,
+			`locked = true: somebody locked the instance: .*unlock.*allow_locked`},
+		{"X14 locked with a reason, and deleted by hand", []func(*Evidence){deleted(1), locked("legal\nhold")}, Zombie,
+			`\(locked_reason: "legal\\nhold"\): ask them`},
 		{"protected and stuck", []func(*Evidence){row(func(r *Row) { r.DisableTerminate = true })}, Stuck, `disable_terminate = true`},
 
-		{"P1 a cell is down", []func(*Evidence){func(e *Evidence) { e.Cells[0].Failure = "connection refused" }}, Unknown, `cell0: the cell could not be read: connection refused`},
-		{"P1 the instance's own cell is down", []func(*Evidence){noRow, func(e *Evidence) { e.Cells[1].Failure = "timeout" }}, Unknown, `cell1.*timeout`},
-		{"P1 both are down: both are said", []func(*Evidence){noRow, func(e *Evidence) { e.Cells[0].Failure, e.Cells[1].Failure = "a", "b" }}, Unknown, `cell0.*a\ncell1.*b`},
+		{"P1 a cell is down", []func(*Evidence){func(e *Evidence) { e.Cells[0].Failure = "connection refused" }}, Unknown,
+			`cell0: the cell could not be read: connection refused`},
+		{"P1 the instance's own cell is down", []func(*Evidence){noRow, func(e *Evidence) { e.Cells[1].Failure = "timeout" }}, Unknown,
+			`cell1.*timeout`},
+		{"P1 both are down: both are said", []func(*Evidence){noRow, func(e *Evidence) { e.Cells[0].Failure, e.Cells[1].Failure = "a", "b" }},
+			Unknown, `cell0.*a\ncell1.*b`},
 		{"P1 T7 there are no cells", []func(*Evidence){func(e *Evidence) { e.Cells = nil }}, Unknown, `cell_mappings has no rows`},
-		{"the mapping's cell does not exist", []func(*Evidence){noRow, func(e *Evidence) { e.Mapping.CellKnown = false }}, Unknown, `cell_id names a cell`},
+		{"the mapping's cell does not exist", []func(*Evidence){noRow, func(e *Evidence) { e.Mapping.CellKnown = false }}, Unknown,
+			`cell_id names a cell`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			evidence := base()
@@ -168,9 +188,11 @@ func TestTheVerdict(t *testing.T) {
 }
 
 func TestAMigrationIsDeadOnlyInItsLastStates(t *testing.T) {
-	dead := map[string]bool{"error": true, "failed": true, "cancelled": true, "completed": true, "done": true, "confirmed": true, "reverted": true}
+	dead := map[string]bool{"error": true, "failed": true, "cancelled": true, "completed": true, "done": true, "confirmed": true,
+		"reverted": true}
 	for _, status := range []string{"error", "failed", "cancelled", "completed", "done", "confirmed", "reverted",
-		"finished", "accepted", "queued", "preparing", "running", "pre-migrating", "migrating", "post-migrating", "confirming", "reverting", "Error", ""} {
+		"finished", "accepted", "queued", "preparing", "running", "pre-migrating", "migrating", "post-migrating", "confirming", "reverting",
+		"Error", ""} {
 		if got := (Migration{ID: 5, Status: status}).Dead(); got != dead[status] {
 			t.Errorf("%q: got %v", status, got)
 		}
@@ -259,11 +281,12 @@ func TestWhatTheCallerItselfWroteIsNoSignOfLife(t *testing.T) {
 		facts []func(*Evidence)
 		want  Verdict
 	}{
-		"written by nobody knows whom":         {nil, Busy},
-		"not written since the caller did":     {[]func(*Evidence){since(now.Add(-time.Second))}, Stuck},
-		"written after the caller did":         {[]func(*Evidence){since(now.Add(-2 * time.Second))}, Busy},
-		"another's task begun since":           {[]func(*Evidence){since(now.Add(-time.Second)), task("rebuilding")}, Busy},
-		"no time in the row, so nobody's word": {[]func(*Evidence){since(now), row(func(r *Row) { r.UpdatedAt, r.CreatedAt = time.Time{}, time.Time{} })}, Busy},
+		"written by nobody knows whom":     {nil, Busy},
+		"not written since the caller did": {[]func(*Evidence){since(now.Add(-time.Second))}, Stuck},
+		"written after the caller did":     {[]func(*Evidence){since(now.Add(-2 * time.Second))}, Busy},
+		"another's task begun since":       {[]func(*Evidence){since(now.Add(-time.Second)), task("rebuilding")}, Busy},
+		"no time in the row, so nobody's word": {[]func(*Evidence){since(now),
+			row(func(r *Row) { r.UpdatedAt, r.CreatedAt = time.Time{}, time.Time{} })}, Busy},
 	} {
 		t.Run(name, func(t *testing.T) {
 			evidence := base()

@@ -12,7 +12,8 @@ import (
 func FuzzLoad(f *testing.F) {
 	for _, seed := range []string{
 		"[database]\nconnection = mysql+pymysql://u:p@h/nova\n", "[DEFAULT]\nx = 1\n[database]\nconnection = ${x}$database.connection\n",
-		"[database]\nconnection = $connection$connection\n", "[database\nconnection = planted-secret", "[database]\nconnection: a\n  b\n\n", "\ufeff[database]\r\nconnection=$$\\$",
+		"[database]\nconnection = $connection$connection\n", "[database\nconnection = planted-secret", "[database]\nconnection: a\n  b\n\n",
+		"\ufeff[database]\r\nconnection=$$\\$",
 		"[database]\nconnection = $a$a$a$a\na = $b$b$b$b\nb = $c$c$c$c\nc = $a$a$a$a\n",
 	} {
 		f.Add(seed)

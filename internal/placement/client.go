@@ -57,7 +57,8 @@ func (c *Client) Allocation(ctx context.Context, consumer string) (Allocation, e
 		allocation.Providers[provider] = held.Resources
 	}
 	if !allocation.Empty() && allocation.Generation == nil {
-		return Allocation{}, fmt.Errorf("read the allocation of %s: the answer has no consumer_generation: placement must speak microversion 1.28 (Rocky)", consumer)
+		return Allocation{}, fmt.Errorf("read the allocation of %s: the answer has no consumer_generation: placement must speak microversion "+
+			"1.28 (Rocky)", consumer)
 	}
 	return allocation, nil
 }
@@ -127,7 +128,8 @@ func (c *Client) list(ctx context.Context, options resourceproviders.ListOpts) (
 		if provider.UUID == "" || provider.RootProviderUUID == "" {
 			return nil, errors.New("the answer has a resource provider without uuid or root_provider_uuid")
 		}
-		providers = append(providers, Provider{UUID: provider.UUID, Name: provider.Name, Generation: provider.Generation, Root: provider.RootProviderUUID})
+		providers = append(providers, Provider{UUID: provider.UUID, Name: provider.Name, Generation: provider.Generation,
+			Root: provider.RootProviderUUID})
 	}
 	return providers, nil
 }

@@ -134,9 +134,10 @@ func readsAsEmpty(t *testing.T, w *world) {
 
 func isReadBack(t *testing.T, w *world) {
 	now := w.holding(t)
-	want := placement.Allocation{Consumer: w.consumer, ProjectID: "project", UserID: "user", Generation: now.Generation, Providers: map[string]placement.Resources{
-		w.root: {"VCPU": 2, "MEMORY_MB": 4}, w.child: {"VGPU": 1}, w.sharing: {"DISK_GB": 3}, w.second: {"VCPU": 2, "MEMORY_MB": 4},
-	}}
+	want := placement.Allocation{Consumer: w.consumer, ProjectID: "project", UserID: "user", Generation: now.Generation,
+		Providers: map[string]placement.Resources{
+			w.root: {"VCPU": 2, "MEMORY_MB": 4}, w.child: {"VGPU": 1}, w.sharing: {"DISK_GB": 3}, w.second: {"VCPU": 2, "MEMORY_MB": 4},
+		}}
 	if diff := cmp.Diff(want, now); diff != "" || now.Generation == nil {
 		t.Errorf("generation %v, %s", now.Generation, diff)
 	}

@@ -34,9 +34,11 @@ func (a answering) RoundTrip(request *http.Request) (*http.Response, error) {
 // error or a whole result, and no panic.
 func FuzzAnswers(f *testing.F) {
 	for _, body := range []string{
-		`{"allocations": {"` + fuzzProvider + `": {"resources": {"VCPU": 1}, "generation": 2}}, "project_id": "p", "user_id": "u", "consumer_generation": 1, "consumer_type": "unknown"}`,
+		`{"allocations": {"` + fuzzProvider +
+			`": {"resources": {"VCPU": 1}, "generation": 2}}, "project_id": "p", "user_id": "u", "consumer_generation": 1, "consumer_type": "unknown"}`,
 		`{"allocations": {}}`, `{"allocations": null}`, `{"allocations": []}`, `{}`, `[]`, `null`, `7`, ``,
-		`{"resource_providers": [{"uuid": "` + fuzzProvider + `", "name": "compute1", "generation": 3, "root_provider_uuid": "` + fuzzProvider + `", "parent_provider_uuid": null, "links": []}]}`,
+		`{"resource_providers": [{"uuid": "` + fuzzProvider + `", "name": "compute1", "generation": 3, "root_provider_uuid": "` + fuzzProvider +
+			`", "parent_provider_uuid": null, "links": []}]}`,
 		`{"resource_providers": {}}`, `{"resource_providers": [null]}`, `{"resource_providers": [[]], "resource_providers_links": 7}`,
 		`{"errors": [{"status": 409, "code": "placement.concurrent_update", "detail": "There was a conflict\n\n"}]}`,
 	} {

@@ -77,7 +77,8 @@ func TestTheDocumentedAccessIsEnoughAndNoneIsTooMuch(t *testing.T) {
 			return purged.Raw
 		}
 		wantState(t, guest, "")
-		restored := start(t, guest, map[string]any{"backup_dir": dir, "state": present, "backup_file": purged.Get("backup_file").String()}, wrapper...).answer(t)
+		restored := start(t, guest, map[string]any{"backup_dir": dir, "state": present, "backup_file": purged.Get("backup_file").String()},
+			wrapper...).answer(t)
 		if restored.Get("failed").Bool() {
 			return restored.Raw
 		}

@@ -71,7 +71,8 @@ func (s *step) apply(ctx context.Context, found evidence, planned plan) error {
 			s.anew, s.anewPlan = &domain, planned
 		}
 		if s.poweredOff && planned.PowerOff {
-			return fmt.Errorf("undefine domain %s: it was started again after it had been powered off: stop what starts it (nova-compute, an HA agent), then run this again", s.p.UUID)
+			return fmt.Errorf("undefine domain %s: it was started again after it had been powered off: stop what starts it (nova-compute, an HA "+
+				"agent), then run this again", s.p.UUID)
 		}
 	}
 }
@@ -88,7 +89,8 @@ func (s *step) act(ctx context.Context, found evidence, planned plan) (done bool
 	case errors.Is(err, hypervisor.ErrBusy), errors.Is(err, hypervisor.ErrChanged), errors.Is(err, hypervisor.ErrUnreachable):
 		return false, err
 	case errors.Is(err, hypervisor.ErrActive):
-		return false, fmt.Errorf("%w: it was started meanwhile, so it was left as it is: stop what starts it (nova-compute, an HA agent), then run this again", err)
+		return false, fmt.Errorf("%w: it was started meanwhile, so it was left as it is: stop what starts it (nova-compute, an HA agent), "+
+			"then run this again", err)
 	case err != nil:
 		return false, fmt.Errorf("%w; what went with it before libvirt refused is in the backup %s", err, s.backupFile)
 	}
@@ -137,12 +139,15 @@ func (s *step) verify(ctx context.Context, before hypervisor.Domain) error {
 	case err != nil:
 		return fmt.Errorf("domain %s was undefined, but looking for it afterwards failed: %w", s.p.UUID, err)
 	case now.Persistent:
-		return fmt.Errorf("undefine domain %s: it was defined again meanwhile and is %s: stop what defines it (nova-compute), then run this again; backup %s", s.p.UUID, now.State, s.backupFile)
+		return fmt.Errorf("undefine domain %s: it was defined again meanwhile and is %s: stop what defines it (nova-compute), then run this "+
+			"again; backup %s", s.p.UUID, now.State, s.backupFile)
 	}
 	if err := s.libvirt.Define(ctx, before.XML); err != nil {
-		return fmt.Errorf("undefine domain %s: it was started meanwhile and now runs without a definition, and putting that back from %s failed: %w", s.p.UUID, s.backupFile, err)
+		return fmt.Errorf("undefine domain %s: it was started meanwhile and now runs without a definition, and putting that back from %s "+
+			"failed: %w", s.p.UUID, s.backupFile, err)
 	}
-	return fmt.Errorf("undefine domain %s: it was started meanwhile, so that it runs on and got its definition back: stop what starts it, then run this again; backup %s", s.p.UUID, s.backupFile)
+	return fmt.Errorf("undefine domain %s: it was started meanwhile, so that it runs on and got its definition back: stop what starts it, "+
+		"then run this again; backup %s", s.p.UUID, s.backupFile)
 }
 
 // backup writes down what the plan removes, unless the last backup says the same.

@@ -13,7 +13,8 @@ func TestStateIsReadWholeOrNotAtAll(t *testing.T) {
 	dir := t.TempDir()
 	tpm := filepath.Join(dir, "tpm2")
 	large := filepath.Join(dir, "large.fd")
-	for path, size := range map[string]int64{filepath.Join(tpm, "tpm2-00.permall"): 7, filepath.Join(tpm, ".lock"): 0, filepath.Join(dir, "v.fd"): 9, large: largestState + 1} {
+	for path, size := range map[string]int64{filepath.Join(tpm, "tpm2-00.permall"): 7, filepath.Join(tpm, ".lock"): 0,
+		filepath.Join(dir, "v.fd"): 9, large: largestState + 1} {
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 			t.Fatal(err)
 		}
@@ -24,7 +25,8 @@ func TestStateIsReadWholeOrNotAtAll(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got := readState(filepath.Join(dir, "v.fd")); len(got.Files) != 1 || len(got.Files[0].Content) != 9 || got.Files[0].Mode != 0o640 || got.missing() {
+	if got := readState(filepath.Join(dir, "v.fd")); len(got.Files) != 1 || len(got.Files[0].Content) != 9 || got.Files[0].Mode != 0o640 ||
+		got.missing() {
 		t.Errorf("a file: got %+v", got)
 	}
 	if got := readState(tpm); len(got.Files) != 1 || got.Files[0].Path != filepath.Join(tpm, "tpm2-00.permall") {
@@ -49,13 +51,14 @@ func TestNVRAMIsWhereTheDefinitionOrLibvirtPutsIt(t *testing.T) {
 		uri  string
 		want string
 	}{
-		"no UEFI":                      {nil, systemURI, ""},
-		"a path":                       {&hypervisor.UEFI{Path: "/v.fd"}, systemURI, "/v.fd"},
-		"libvirt's own choice":         {&hypervisor.UEFI{}, systemURI, "/var/lib/libvirt/qemu/nvram/instance-0000002a_VARS.fd"},
-		"by the socket of a container": {&hypervisor.UEFI{}, "qemu+unix:///system?socket=/s", "/var/lib/libvirt/qemu/nvram/instance-0000002a_VARS.fd"},
-		"of a session":                 {&hypervisor.UEFI{}, "qemu:///session", ""},
-		"of a session, with a path":    {&hypervisor.UEFI{Path: "/v.fd"}, "qemu:///session", "/v.fd"},
-		"of another host":              {&hypervisor.UEFI{Path: "/v.fd"}, "qemu+ssh://root@other/system", ""},
+		"no UEFI":              {nil, systemURI, ""},
+		"a path":               {&hypervisor.UEFI{Path: "/v.fd"}, systemURI, "/v.fd"},
+		"libvirt's own choice": {&hypervisor.UEFI{}, systemURI, "/var/lib/libvirt/qemu/nvram/instance-0000002a_VARS.fd"},
+		"by the socket of a container": {&hypervisor.UEFI{}, "qemu+unix:///system?socket=/s",
+			"/var/lib/libvirt/qemu/nvram/instance-0000002a_VARS.fd"},
+		"of a session":              {&hypervisor.UEFI{}, "qemu:///session", ""},
+		"of a session, with a path": {&hypervisor.UEFI{Path: "/v.fd"}, "qemu:///session", "/v.fd"},
+		"of another host":           {&hypervisor.UEFI{Path: "/v.fd"}, "qemu+ssh://root@other/system", ""},
 	} {
 		t.Run(title, func(t *testing.T) {
 			domain := hypervisor.Domain{Name: name, Definition: hypervisor.Definition{UEFI: c.uefi}}

@@ -30,7 +30,8 @@ func shell(t *testing.T, command string, args ...string) string {
 // as calls the module as another user, who may see the host's processes.
 func as(user, group string) (wrapper []string) {
 	const capabilities = "+sys_ptrace,+dac_read_search"
-	return []string{"setpriv", "--reuid=" + user, "--regid=" + group, "--clear-groups", "--inh-caps=" + capabilities, "--ambient-caps=" + capabilities, "--"}
+	return []string{"setpriv", "--reuid=" + user, "--regid=" + group, "--clear-groups", "--inh-caps=" + capabilities, "--ambient-caps=" +
+		capabilities, "--"}
 }
 
 // mount mounts a tmpfs at a folder of its own, and returns that.
@@ -127,7 +128,8 @@ func TestARestoreOnAFullDiskIsFinishedLater(t *testing.T) {
 		t.Fatal(err)
 	}
 	restore := map[string]any{"backup_dir": dir, "state": present, "backup_file": purged.Get("backup_file").String()}
-	wantAnswer(t, start(t, guest, restore).answer(t), map[string]string{"failed": "true", "changed": "false", "msg": "no space left on device; once that is dealt with, run this again"})
+	wantAnswer(t, start(t, guest, restore).answer(t),
+		map[string]string{"failed": "true", "changed": "false", "msg": "no space left on device; once that is dealt with, run this again"})
 	wantState(t, guest, "")
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)
@@ -145,7 +147,8 @@ func TestAHungLibvirtdEndsWithTheDeadline(t *testing.T) {
 	shell(t, "kill", "-STOP", pid)
 	t.Cleanup(func() { shell(t, "kill", "-CONT", pid) })
 	answer := start(t, guest, map[string]any{"backup_dir": t.TempDir(), "timeout": 2}).answer(t)
-	wantAnswer(t, answer, map[string]string{"failed": "true", "changed": "false", "verdict": unknown, "found": "false", "msg": "libvirt has not answered"})
+	wantAnswer(t, answer, map[string]string{"failed": "true", "changed": "false", "verdict": unknown, "found": "false",
+		"msg": "libvirt has not answered"})
 	shell(t, "kill", "-CONT", pid)
 	thenWorks(t, guest, "true")
 }
@@ -216,7 +219,8 @@ func TestWhoMayNotIsToldSo(t *testing.T) {
 		"the read-only socket":    {uri: "qemu+unix:///system?socket=/var/run/libvirt/libvirt-sock-ro", code: "29", found: "true", lost: lost},
 		"polkit at the socket":    {config: `auth_unix_rw = "polkit"`, wrapper: nobody, code: "94", found: "false"},
 		"polkit's access control": {config: `access_drivers = ["polkit"]`, wrapper: nobody, code: "88", found: "true", lost: lost},
-		"the socket's mode":       {uri: "qemu+unix:///system?socket=/var/run/libvirt/libvirt-admin-sock", wrapper: nobody, code: "38", found: "false"},
+		"the socket's mode": {uri: "qemu+unix:///system?socket=/var/run/libvirt/libvirt-admin-sock", wrapper: nobody, code: "38",
+			found: "false"},
 	} {
 		t.Run(title, func(t *testing.T) {
 			guest, dir := faultyGuest, t.TempDir()
@@ -237,7 +241,8 @@ func TestWhoMayNotIsToldSo(t *testing.T) {
 				arguments["uri"] = c.uri
 			}
 			answer := start(t, guest, arguments, c.wrapper...).answer(t)
-			wantAnswer(t, answer, map[string]string{"failed": "true", "changed": "false", "libvirt_code": c.code, "found": c.found, "msg": "become: true"})
+			wantAnswer(t, answer, map[string]string{"failed": "true", "changed": "false", "libvirt_code": c.code, "found": c.found,
+				"msg": "become: true"})
 			wantAnswer(t, answer, map[string]string{"plan.2": c.lost})
 			wantState(t, guest, "shut off")
 		})

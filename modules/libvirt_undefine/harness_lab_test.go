@@ -181,7 +181,9 @@ func picture(t *testing.T, guest hypervisortest.Guest) string {
 		if path == "" {
 			continue
 		}
-		out, err := exec.Command("sh", "-c", `find "$1" ! -name .lock -printf '%p %U:%G %m\n' | sort && find "$1" -type f ! -name .lock -exec sha256sum {} +`, "sh", path).CombinedOutput()
+		out, err := exec.Command("sh", "-c",
+			`find "$1" ! -name .lock -printf '%p %U:%G %m\n' | sort && find "$1" -type f ! -name .lock -exec sha256sum {} +`, "sh",
+			path).CombinedOutput()
 		if err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}

@@ -184,7 +184,8 @@ func TestWhatHappensMeanwhileIsNoticed(t *testing.T) {
 				})
 			},
 			writes: []string{"undefine"},
-			want:   map[string]string{"failed": "true", "changed": "false", "verdict": refused, "reasons.#": "1", "plan": "", "msg": "no Nova metadata"},
+			want: map[string]string{"failed": "true", "changed": "false", "verdict": refused, "reasons.#": "1", "plan": "",
+				"msg": "no Nova metadata"},
 		},
 		"libvirt restarts before it undefines": {
 			prepare: func(f *hypervisortest.Fake) { f.Before = fails("undefine", 1, hypervisortest.Lost()) },

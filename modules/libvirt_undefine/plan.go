@@ -90,7 +90,8 @@ func identity(domain hypervisor.Domain, p parameters) (reasons []string) {
 		refuse("it has no Nova metadata that could prove project_id %s: leave project_id out", p.ProjectID)
 	case nova == nil || p.ProjectID == "":
 	case nova.ProjectID == "":
-		refuse("its Nova metadata names no project, so that it cannot be told whether it belongs to project_id %s: leave project_id out if other evidence says so", p.ProjectID)
+		refuse("its Nova metadata names no project, so that it cannot be told whether it belongs to project_id %s: leave project_id out if "+
+			"other evidence says so", p.ProjectID)
 	case nova.ProjectID != p.ProjectID:
 		refuse("it belongs to project %s, not to %s: give the right project_id", nova.ProjectID, p.ProjectID)
 	}
@@ -151,7 +152,8 @@ func (j *judgement) nvram() {
 		j.loses("the UEFI variables, which were not copied (nvram: discard)")
 		j.removes(hypervisor.NVRAM, "nvram")
 	case j.NVRAM.Problem != "":
-		j.refuse("its UEFI variables cannot be backed up: %s: nvram: keep leaves the file, nvram: discard removes it without a copy", j.NVRAM.Problem)
+		j.refuse("its UEFI variables cannot be backed up: %s: nvram: keep leaves the file, nvram: discard removes it without a copy",
+			j.NVRAM.Problem)
 	case j.NVRAM.missing():
 		j.plan.Flags |= hypervisor.KeepNVRAM
 		if path := j.Domain.UEFI.Path; path != "" {

@@ -88,7 +88,8 @@ var undefineRaces = map[string]racing{
 			guest.ProjectID = "p2"
 			defineAnother(t, guest)
 		},
-		want:  map[string]string{"failed": "true", "changed": "false", "msg": "it belongs to project p2", "verdict": refused, "domain.nova.project_id": "p2", "plan": ""},
+		want: map[string]string{"failed": "true", "changed": "false", "msg": "it belongs to project p2", "verdict": refused,
+			"domain.nova.project_id": "p2", "plan": ""},
 		after: "shut off",
 	},
 	"renamed, and its name was given": {
@@ -126,7 +127,8 @@ func TestRacesWithAnUndefine(t *testing.T) {
 			wantState(t, guest, race.after)
 			// What was removed is in the backup that the answer names.
 			if answer.Get("changed").Bool() && race.after == "" {
-				restored := start(t, guest, map[string]any{"backup_dir": dir, "state": present, "backup_file": answer.Get("backup_file").String()}).answer(t)
+				restored := start(t, guest, map[string]any{"backup_dir": dir, "state": present,
+					"backup_file": answer.Get("backup_file").String()}).answer(t)
 				wantAnswer(t, restored, map[string]string{"failed": "", "changed": "true"})
 				if again := system.Run(t, "dumpxml", "--security-info", "--inactive", guest.UUID); again != now {
 					t.Errorf("came back as %s, was %s", again, now)
@@ -189,7 +191,8 @@ func TestRacesWithARestore(t *testing.T) {
 			system.Make(t, guest)
 			purged := start(t, guest, map[string]any{"backup_dir": dir}).answer(t)
 			gate := newGate(t, race.at)
-			run := start(t, guest, map[string]any{"backup_dir": dir, "state": present, "backup_file": purged.Get("backup_file").String(), "uri": gate.uri})
+			run := start(t, guest, map[string]any{"backup_dir": dir, "state": present, "backup_file": purged.Get("backup_file").String(),
+				"uri": gate.uri})
 			gate.wait(t, run)
 			race.meanwhile(t, guest)
 			gate.open(true)

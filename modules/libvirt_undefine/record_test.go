@@ -14,7 +14,8 @@ import (
 // may trust, and judging that must write nothing outside of what is the domain's own.
 func FuzzBackup(f *testing.F) {
 	found, p := inactive(), defaults()
-	found.Domain.XML = "<domain><name>" + name + "</name><uuid>" + uuid + "</uuid><os><nvram>/v.fd</nvram></os><devices><tpm><backend type='emulator'/></tpm></devices></domain>"
+	found.Domain.XML = "<domain><name>" + name + "</name><uuid>" + uuid +
+		"</uuid><os><nvram>/v.fd</nvram></os><devices><tpm><backend type='emulator'/></tpm></devices></domain>"
 	uefi(&found, &p)
 	snapshot(&found, &p)
 	checkpoint(&found, &p)

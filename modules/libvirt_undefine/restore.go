@@ -24,7 +24,8 @@ func restore(ctx context.Context, call *ansible.Call, libvirt domains, p paramet
 	planned, reasons := judgeRestore(found, p)
 	if len(reasons) > 0 {
 		result.Verdict, result.Reasons = refused, reasons
-		return result, fmt.Errorf("refused to restore domain %s (%s) from %s: %s", found.Record.Domain.Name, p.UUID, p.Backup, strings.Join(reasons, "; "))
+		return result, fmt.Errorf("refused to restore domain %s (%s) from %s: %s", found.Record.Domain.Name, p.UUID, p.Backup,
+			strings.Join(reasons, "; "))
 	}
 	result.Warnings = planned.Warnings
 	title := fmt.Sprintf("domain %s (%s)", found.Record.Domain.Name, p.UUID)

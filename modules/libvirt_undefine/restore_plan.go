@@ -57,7 +57,8 @@ func (j *restoreJudgement) domain() {
 		now = *j.Domain
 	}
 	if j.Difference != "" {
-		j.refuse("there is a domain of its uuid with another definition (%s, where the backup has %s): undefine that one first, which backs it up", now.Name, j.Difference)
+		j.refuse("there is a domain of its uuid with another definition (%s, where the backup has %s): "+
+			"undefine that one first, which backs it up", now.Name, j.Difference)
 	}
 	// One that runs without its definition, as after a race with undefine, gets it back.
 	j.plan.Define = !now.Persistent

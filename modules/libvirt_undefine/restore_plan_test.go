@@ -49,10 +49,14 @@ func TestARestoreReplacesNothing(t *testing.T) {
 		"another definition": {
 			[]restoreChange{isDefined, func(e *restoreEvidence, _ *parameters) { e.Difference = "a and b" }},
 			[]string{"another definition (instance-0000002a, where the backup has a and b)"}},
-		"the name is taken":  {[]restoreChange{func(e *restoreEvidence, _ *parameters) { e.NameOwner = "u2" }}, []string{"domain u2 has its name"}},
-		"its disk is gone":   {[]restoreChange{func(e *restoreEvidence, _ *parameters) { e.Gone = []string{"/i/disk", "/k"} }}, []string{"gone since the backup: /i/disk, /k"}},
-		"a file changed":     {[]restoreChange{hasUEFI, withFile("/v.fd", fileNow{There: true})}, []string{"/v.fd is there with another content"}},
-		"a file unreadable":  {[]restoreChange{hasUEFI, withFile("/v.fd", fileNow{Problem: "denied"})}, []string{"whether /v.fd is there: denied"}},
+		"the name is taken": {[]restoreChange{func(e *restoreEvidence, _ *parameters) { e.NameOwner = "u2" }},
+			[]string{"domain u2 has its name"}},
+		"its disk is gone": {[]restoreChange{func(e *restoreEvidence, _ *parameters) { e.Gone = []string{"/i/disk", "/k"} }},
+			[]string{"gone since the backup: /i/disk, /k"}},
+		"a file changed": {[]restoreChange{hasUEFI, withFile("/v.fd", fileNow{There: true})},
+			[]string{"/v.fd is there with another content"}},
+		"a file unreadable": {[]restoreChange{hasUEFI, withFile("/v.fd", fileNow{Problem: "denied"})},
+			[]string{"whether /v.fd is there: denied"}},
 		"a file of others":   {[]restoreChange{hasUEFI, withFile("/etc/passwd", fileNow{})}, []string{"none of the domain's, /etc/passwd"}},
 		"a file without TPM": {[]restoreChange{withFile(tpmState, fileNow{})}, []string{"none of the domain's"}},
 		"a way out of the TPM's folder": {
@@ -76,7 +80,8 @@ func TestARestoreReplacesNothing(t *testing.T) {
 			[]string{"its name is", "belongs to project p1"}},
 		"not Nova's": {[]restoreChange{func(e *restoreEvidence, _ *parameters) { e.Record.Domain.Nova = nil }}, []string{"allow_foreign: true"}},
 		"all at once": {
-			[]restoreChange{hasUEFI, withFile("/v.fd", fileNow{There: true}), func(e *restoreEvidence, p *parameters) { e.NameOwner, e.Gone, p.Name = "u2", []string{"/k"}, "x" }},
+			[]restoreChange{hasUEFI, withFile("/v.fd", fileNow{There: true}),
+				func(e *restoreEvidence, p *parameters) { e.NameOwner, e.Gone, p.Name = "u2", []string{"/k"}, "x" }},
 			[]string{"its name is", "another content", "has its name", "gone since"}},
 	} {
 		t.Run(title, func(t *testing.T) {
@@ -108,17 +113,26 @@ func TestARestorePutsBackWhatIsNotThere(t *testing.T) {
 		steps   int
 		warned  string
 	}{
-		"a plain domain":                 {nil, []string{"domain"}, 2, ""},
-		"all of it":                      {all, []string{"domain", "autostart", "snapshots_metadata", "checkpoints_metadata", "nvram", "tpm"}, 7, ""},
-		"nothing, where all is there":    {[]restoreChange{isDefined}, nil, 1, ""},
-		"nothing, with records":          {[]restoreChange{records, isDefined}, nil, 1, ""},
-		"what a killed run left to do":   {append([]restoreChange{isDefined}, all...), []string{"autostart", "snapshots_metadata", "checkpoints_metadata", "nvram", "tpm"}, 6, ""},
-		"files that are there stay":      {[]restoreChange{hasUEFI, withFile("/v.fd", fileNow{There: true, Same: true})}, []string{"domain"}, 2, ""},
-		"a guest has changed its NVRAM":  {[]restoreChange{hasUEFI, isDefined, withFile("/v.fd", fileNow{There: true})}, nil, 1, ""},
-		"one that runs undefined":        {[]restoreChange{runsUndefined}, []string{"domain"}, 2, ""},
-		"one that was transient":         {[]restoreChange{func(e *restoreEvidence, _ *parameters) { e.Record.Domain.Persistent = false }}, []string{"domain"}, 2, "was transient"},
-		"what the backup does not hold":  {[]restoreChange{func(e *restoreEvidence, _ *parameters) { e.Record.Lost = []string{"the managed save"} }}, []string{"domain"}, 2, "did not come back: the managed save"},
-		"a snapshot that is not lacking": {[]restoreChange{isDefined, records, func(e *restoreEvidence, _ *parameters) { e.Domain.Snapshots = []hypervisor.Record{{Name: "s1"}} }}, []string{"autostart", "snapshots_metadata", "checkpoints_metadata"}, 4, ""},
+		"a plain domain": {nil, []string{"domain"}, 2, ""},
+		"all of it": {all, []string{"domain", "autostart", "snapshots_metadata", "checkpoints_metadata", "nvram", "tpm"}, 7,
+			""},
+		"nothing, where all is there": {[]restoreChange{isDefined}, nil, 1, ""},
+		"nothing, with records":       {[]restoreChange{records, isDefined}, nil, 1, ""},
+		"what a killed run left to do": {append([]restoreChange{isDefined}, all...),
+			[]string{"autostart", "snapshots_metadata", "checkpoints_metadata", "nvram", "tpm"}, 6, ""},
+		"files that are there stay": {[]restoreChange{hasUEFI, withFile("/v.fd", fileNow{There: true, Same: true})}, []string{"domain"}, 2,
+			""},
+		"a guest has changed its NVRAM": {[]restoreChange{hasUEFI, isDefined, withFile("/v.fd", fileNow{There: true})}, nil, 1, ""},
+		"one that runs undefined":       {[]restoreChange{runsUndefined}, []string{"domain"}, 2, ""},
+		"one that was transient": {[]restoreChange{func(e *restoreEvidence, _ *parameters) { e.Record.Domain.Persistent = false }},
+			[]string{"domain"}, 2, "was transient"},
+		"what the backup does not hold": {[]restoreChange{func(e *restoreEvidence,
+			_ *parameters) {
+			e.Record.Lost = []string{"the managed save"}
+		}}, []string{"domain"}, 2, "did not come back: the managed save"},
+		"a snapshot that is not lacking": {[]restoreChange{isDefined, records,
+			func(e *restoreEvidence, _ *parameters) { e.Domain.Snapshots = []hypervisor.Record{{Name: "s1"}} }},
+			[]string{"autostart", "snapshots_metadata", "checkpoints_metadata"}, 4, ""},
 	} {
 		t.Run(title, func(t *testing.T) {
 			e, p := undefined(), defaults()

@@ -92,7 +92,8 @@ func TestAPurgedDomainComesBackAsItWas(t *testing.T) {
 
 	fake.Writes = nil
 	again := answerOf(t, fake, restoreFrom(dir, backupFile, nil))
-	wantAnswer(t, again, map[string]string{"failed": "", "changed": "false", "verdict": present, "found": "true", "diff": "", "backup_file": ""})
+	wantAnswer(t, again, map[string]string{"failed": "", "changed": "false", "verdict": present, "found": "true", "diff": "",
+		"backup_file": ""})
 	if len(fake.Writes) > 0 {
 		t.Errorf("the second restore asked %v", fake.Writes)
 	}
@@ -113,7 +114,8 @@ func TestARestoreThatWasCutOffIsFinished(t *testing.T) {
 				}
 				return nil
 			}
-			wantAnswer(t, answerOf(t, fake, restoreFrom(dir, backupFile, nil)), map[string]string{"failed": "true", "libvirt_code": "38", "restored": ""})
+			wantAnswer(t, answerOf(t, fake, restoreFrom(dir, backupFile, nil)),
+				map[string]string{"failed": "true", "libvirt_code": "38", "restored": ""})
 			fake.Before = nil
 			wantAnswer(t, answerOf(t, fake, restoreFrom(dir, backupFile, nil)), map[string]string{"failed": "", "changed": "true"})
 			wantAnswer(t, answerOf(t, fake, restoreFrom(dir, backupFile, nil)), map[string]string{"failed": "", "changed": "false"})
@@ -151,7 +153,8 @@ func TestARestoreIsRefusedWhereSomethingElseIs(t *testing.T) {
 			guest, backupFile := purged(t, fake, dir)
 			c.meanwhile(t, fake, guest)
 			answer := answerOf(t, fake, restoreFrom(dir, backupFile, nil))
-			wantAnswer(t, answer, map[string]string{"failed": "true", "changed": "false", "verdict": refused, "reasons.#": "1", "plan": "", "diff": "", "msg": c.reason})
+			wantAnswer(t, answer, map[string]string{"failed": "true", "changed": "false", "verdict": refused, "reasons.#": "1", "plan": "",
+				"diff": "", "msg": c.reason})
 			if len(fake.Writes) > 0 {
 				t.Errorf("asked %v", fake.Writes)
 			}
@@ -162,11 +165,12 @@ func TestARestoreIsRefusedWhereSomethingElseIs(t *testing.T) {
 func TestADamagedBackupIsNotRestored(t *testing.T) {
 	for title, c := range map[string]struct{ old, new, want string }{
 		"another uuid in the definition": {"<uuid>" + uuid, "<uuid>11111111-f6a4-8304-79aa-97f2502e193f", "names the uuid"},
-		"another name in the definition": {"<name>" + name, "<name>instance-00000001", "it defines instance-00000001, but tells of domain " + name},
-		"no XML":                         {"<domain", "<", "read the definition"},
-		"a file that does not unpack":    {`"gzip": "H4sI`, `"gzip": "AAAA`, "its copy of "},
-		"records without names":          {`"snapshots_xml"`, `"others"`, "have no names"},
-		"another module's":               {`"module": "libvirt_undefine"`, `"module": "nova_instance_purge"`, "is a backup of module"},
+		"another name in the definition": {"<name>" + name, "<name>instance-00000001", "it defines instance-00000001, but tells of domain " +
+			name},
+		"no XML":                      {"<domain", "<", "read the definition"},
+		"a file that does not unpack": {`"gzip": "H4sI`, `"gzip": "AAAA`, "its copy of "},
+		"records without names":       {`"snapshots_xml"`, `"others"`, "have no names"},
+		"another module's":            {`"module": "libvirt_undefine"`, `"module": "nova_instance_purge"`, "is a backup of module"},
 	} {
 		t.Run(title, func(t *testing.T) {
 			fake, dir := hypervisortest.NewFake(), t.TempDir()
@@ -185,7 +189,8 @@ func TestADamagedBackupIsNotRestored(t *testing.T) {
 				t.Fatal(err)
 			}
 			answer := answerOf(t, fake, restoreFrom(dir, backupFile, nil))
-			wantAnswer(t, answer, map[string]string{"failed": "true", "changed": "false", "verdict": unknown, "reasons.0": backupFile + " could not be read", "msg": c.want})
+			wantAnswer(t, answer, map[string]string{"failed": "true", "changed": "false", "verdict": unknown, "reasons.0": backupFile +
+				" could not be read", "msg": c.want})
 			if len(fake.Writes) > 0 {
 				t.Errorf("asked %v", fake.Writes)
 			}

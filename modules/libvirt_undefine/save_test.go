@@ -49,7 +49,8 @@ func TestADomainIsWrittenDownOnceAndNothingElseIsDone(t *testing.T) {
 		t.Errorf("asked %v", fake.Writes)
 	}
 	fake.Remove(uuid)
-	wantAnswer(t, answerOf(t, fake, arguments), map[string]string{"failed": "", "changed": "false", "verdict": absent, "found": "false", "backup_file": ""})
+	wantAnswer(t, answerOf(t, fake, arguments), map[string]string{"failed": "", "changed": "false", "verdict": absent, "found": "false",
+		"backup_file": ""})
 }
 
 func TestAnotherDomainIsNotWrittenDown(t *testing.T) {
@@ -58,7 +59,8 @@ func TestAnotherDomainIsNotWrittenDown(t *testing.T) {
 	guest.Foreign = true
 	fake.Make(t, guest)
 	answer := answerOf(t, fake, map[string]any{"backup_dir": dir, "state": "saved", "name": "instance-00000001"})
-	wantAnswer(t, answer, map[string]string{"failed": "true", "verdict": refused, "reasons.#": "2", "found": "true", "domain.name": name, "msg": "refused to write down"})
+	wantAnswer(t, answer, map[string]string{"failed": "true", "verdict": refused, "reasons.#": "2", "found": "true", "domain.name": name,
+		"msg": "refused to write down"})
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
 		t.Errorf("wrote %v, %v", entries, err)
 	}
@@ -72,18 +74,22 @@ func TestABackupHoldsWhatNovaComputeRemoves(t *testing.T) {
 		reason  bool
 		warned  bool
 	}{
-		"plain":                               {},
-		"variables and TPM":                   {changes: []change{uefi, tpm}, copied: 2},
-		"what an undefine would keep, too":    {changes: []change{uefi, tpm, with(func(p *parameters) { p.NVRAM, p.TPM = keep, keep })}, copied: 2},
-		"not what is to be discarded":         {changes: []change{uefi, tpm, with(func(p *parameters) { p.NVRAM, p.TPM = discard, discard })}, lost: 2},
-		"memory goes with the domain":         {changes: []change{running}, lost: 1},
-		"a managed save":                      {changes: []change{saved}, lost: 1},
-		"passwords that are denied":           {changes: []change{func(e *evidence, _ *parameters) { e.Domain.SecretsDenied = true }}, lost: 1},
-		"variables of a guest that is on":     {changes: []change{running, uefi}, copied: 1, lost: 1, warned: true},
-		"variables that are not to be seen":   {changes: []change{uefi, noNVRAMSeen}, warned: true},
-		"a TPM that is not to be seen":        {changes: []change{tpm, noTPMSeen}, warned: true},
-		"variables that cannot be copied":     {changes: []change{uefi, func(e *evidence, _ *parameters) { e.NVRAM = state{Problem: "denied"} }}, reason: true},
-		"a TPM whose state cannot be copied":  {changes: []change{tpm, func(e *evidence, _ *parameters) { e.TPM = state{Problem: "denied"} }}, reason: true},
+		"plain":             {},
+		"variables and TPM": {changes: []change{uefi, tpm}, copied: 2},
+		"what an undefine would keep, too": {changes: []change{uefi, tpm, with(func(p *parameters) { p.NVRAM, p.TPM = keep, keep })},
+			copied: 2},
+		"not what is to be discarded": {changes: []change{uefi, tpm, with(func(p *parameters) { p.NVRAM, p.TPM = discard, discard })},
+			lost: 2},
+		"memory goes with the domain":       {changes: []change{running}, lost: 1},
+		"a managed save":                    {changes: []change{saved}, lost: 1},
+		"passwords that are denied":         {changes: []change{func(e *evidence, _ *parameters) { e.Domain.SecretsDenied = true }}, lost: 1},
+		"variables of a guest that is on":   {changes: []change{running, uefi}, copied: 1, lost: 1, warned: true},
+		"variables that are not to be seen": {changes: []change{uefi, noNVRAMSeen}, warned: true},
+		"a TPM that is not to be seen":      {changes: []change{tpm, noTPMSeen}, warned: true},
+		"variables that cannot be copied": {changes: []change{uefi, func(e *evidence, _ *parameters) { e.NVRAM = state{Problem: "denied"} }},
+			reason: true},
+		"a TPM whose state cannot be copied": {changes: []change{tpm, func(e *evidence, _ *parameters) { e.TPM = state{Problem: "denied"} }},
+			reason: true},
 		"no word of snapshots or checkpoints": {changes: []change{snapshot, checkpoint}},
 		"and none of those who use its files": {changes: []change{func(e *evidence, _ *parameters) {
 			e.Usage.Domains = []hypervisor.DomainUse{{UUID: otherUUID, Uses: []string{folder}}}
@@ -132,12 +138,14 @@ func TestWhatWasWrittenDownIsRestoredFromItsFileOrItsContent(t *testing.T) {
 			}
 			restore := map[string]any{"state": "present", "backup_dir": dir, key: value}
 			answer := answerOf(t, fake, restore)
-			wantAnswer(t, answer, map[string]string{"failed": "true", "verdict": refused, "reasons.#": "1", "msg": "gone since the backup: " + guest.Disk})
+			wantAnswer(t, answer, map[string]string{"failed": "true", "verdict": refused, "reasons.#": "1", "msg": "gone since the backup: " +
+				guest.Disk})
 			if err := os.WriteFile(guest.Disk, nil, 0o600); err != nil {
 				t.Fatal(err)
 			}
 			answer = answerOf(t, fake, restore)
-			wantAnswer(t, answer, map[string]string{"failed": "", "changed": "true", "restored": `["domain","nvram"]`, "warnings.0": "what was not in the backup did not come back: the memory of the guest, which is running"})
+			wantAnswer(t, answer, map[string]string{"failed": "", "changed": "true", "restored": `["domain","nvram"]`,
+				"warnings.0": "what was not in the backup did not come back: the memory of the guest, which is running"})
 			domain, err := fake.Domain(t.Context(), uuid)
 			if err != nil || domain.XML != guest.XML() || domain.Active {
 				t.Errorf("got %+v, %v", domain, err)

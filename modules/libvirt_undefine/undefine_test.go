@@ -66,14 +66,16 @@ func TestACheckTellsWhatARunDoes(t *testing.T) {
 		}
 	}
 	wantAnswer(t, check, map[string]string{"msg": "would remove domain, snapshots_metadata, nvram", "changed": "true"})
-	wantAnswer(t, run, map[string]string{"msg": ": removed domain", "flags": `["nvram","snapshots_metadata"]`, "left_behind": `["/i/disk"]`, "verdict": removable})
+	wantAnswer(t, run, map[string]string{"msg": ": removed domain", "flags": `["nvram","snapshots_metadata"]`, "left_behind": `["/i/disk"]`,
+		"verdict": removable})
 	if !slices.Equal(fake.Writes, []string{"undefine"}) {
 		t.Errorf("asked %v", fake.Writes)
 	}
 	wantBackup(t, run.Get("backup_file").String(), guest)
 
 	again := answerOf(t, fake, map[string]any{"backup_dir": dir})
-	wantAnswer(t, again, map[string]string{"changed": "false", "found": "false", "verdict": absent, "backup_file": "", "msg": "no domain " + uuid})
+	wantAnswer(t, again, map[string]string{"changed": "false", "found": "false", "verdict": absent, "backup_file": "", "msg": "no domain " +
+		uuid})
 }
 
 // wantBackup checks that the backup defines the guest again.
@@ -94,7 +96,8 @@ func wantBackup(t *testing.T, path string, guest hypervisortest.Guest) {
 		t.Fatal(err)
 	}
 	data := written.Data
-	if data.XML != guest.XML() || len(data.Snapshots) != 1 || len(data.Files) != 1 || data.Files[0].Path != guest.NVRAM || data.Files[0].Mode != 0o600 {
+	if data.XML != guest.XML() || len(data.Snapshots) != 1 || len(data.Files) != 1 || data.Files[0].Path != guest.NVRAM ||
+		data.Files[0].Mode != 0o600 {
 		t.Fatalf("got %+v", data)
 	}
 	reader, err := gzip.NewReader(bytes.NewReader(data.Files[0].Gzip))
@@ -115,7 +118,8 @@ func TestWhatNoRestoreBringsBackIsSaidFirst(t *testing.T) {
 		answer := answerOf(t, fake, map[string]any{"backup_dir": t.TempDir(), "destroy": true, "nvram": "discard", "_ansible_check_mode": check})
 		wantAnswer(t, answer, map[string]string{
 			"failed": "", "lost": `["the memory of the guest, which is running","the UEFI variables, which were not copied (nvram: discard)"]`,
-			"plan.3": "what no restore brings back: the memory of the guest, which is running; the UEFI variables, which were not copied (nvram: discard)",
+			"plan.3": "what no restore brings back: the memory of the guest, which is running; the UEFI variables, which were not copied (nvram: " +
+				"discard)",
 		})
 	}
 }
@@ -126,7 +130,8 @@ func TestARefusalChangesNothing(t *testing.T) {
 	guest.Running, guest.Foreign = true, true
 	fake.Make(t, guest)
 	answer := answerOf(t, fake, map[string]any{"backup_dir": dir, "name": "instance-00000001"})
-	wantAnswer(t, answer, map[string]string{"failed": "true", "verdict": refused, "reasons.#": "3", "changed": "false", "found": "true", "domain.name": name, "backup_file": "", "plan": "", "diff": ""})
+	wantAnswer(t, answer, map[string]string{"failed": "true", "verdict": refused, "reasons.#": "3", "changed": "false", "found": "true",
+		"domain.name": name, "backup_file": "", "plan": "", "diff": ""})
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 || len(fake.Writes) > 0 {
 		t.Errorf("wrote %v, asked %v, %v", entries, fake.Writes, err)
 	}

@@ -156,7 +156,8 @@ func TestTheOrphansOwnQEMUAndTheHelpersOfItsHostAreNobodyElse(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(filepath.Dir(orphanDisk)) })
-	orphan := hypervisortest.Guest{UUID: orphanUUID, Name: "lab-orphan", ProjectID: "p1", Disk: orphanDisk, TPM: true, Running: true, Log: filepath.Dir(orphanDisk) + "/console.log"}
+	orphan := hypervisortest.Guest{UUID: orphanUUID, Name: "lab-orphan", ProjectID: "p1", Disk: orphanDisk, TPM: true, Running: true,
+		Log: filepath.Dir(orphanDisk) + "/console.log"}
 	system.Make(t, orphan)
 	open := shell(t, "sh", "-c", "readlink /proc/[0-9]*/fd/* | sort -u")
 	for _, path := range []string{orphanDisk, orphan.Log, swtpmFolder + "/" + orphanUUID + "/tpm2/.lock"} {
@@ -176,14 +177,17 @@ func TestTheOrphansOwnQEMUAndTheHelpersOfItsHostAreNobodyElse(t *testing.T) {
 
 func TestTheImagesOfADomainAreToldAndAreNotToBeShared(t *testing.T) {
 	const disk = `<disk type='network' device='disk'><driver name='qemu' type='raw'/><auth username='nova'><secret type='ceph' uuid='%'/></auth>` +
-		`<source protocol='rbd' name='vms/` + orphanUUID + `_disk'><host name='192.0.2.1' port='6789'/></source><target dev='vdb' bus='virtio'/></disk>`
+		`<source protocol='rbd' name='vms/` + orphanUUID +
+		`_disk'><host name='192.0.2.1' port='6789'/></source><target dev='vdb' bus='virtio'/></disk>`
 	orphan := hypervisortest.Guest{UUID: orphanUUID, Name: "lab-orphan", ProjectID: "p1", Devices: strings.Replace(disk, "%", rescueUUID, 1)}
 	system.Make(t, orphan)
 	answer := start(t, orphan, map[string]any{"backup_dir": t.TempDir(), "_ansible_check_mode": true}).answer(t)
-	wantAnswer(t, answer, map[string]string{"failed": "", "users": "[]", "images": `[{"hosts":["192.0.2.1:6789"],"image":"` + orphanUUID + `_disk","pool":"vms","user":"nova"}]`})
+	wantAnswer(t, answer, map[string]string{"failed": "", "users": "[]", "images": `[{"hosts":["192.0.2.1:6789"],"image":"` + orphanUUID +
+		`_disk","pool":"vms","user":"nova"}]`})
 	rescueDomain(t, hypervisortest.Guest{Devices: orphan.Devices})
 	answer = start(t, orphan, map[string]any{"backup_dir": t.TempDir(), "_ansible_check_mode": true}).answer(t)
-	wantAnswer(t, answer, map[string]string{"failed": "true", "users.0.name": "lab-rescue", "users.0.uses": `["rbd:vms/` + orphanUUID + `_disk"]`, "images.#": "1"})
+	wantAnswer(t, answer, map[string]string{"failed": "true", "users.0.name": "lab-rescue", "users.0.uses": `["rbd:vms/` + orphanUUID +
+		`_disk"]`, "images.#": "1"})
 }
 
 func TestWhoMayNotSeeTheProcessesIsToldSo(t *testing.T) {
@@ -192,7 +196,8 @@ func TestWhoMayNotSeeTheProcessesIsToldSo(t *testing.T) {
 	const uri = "qemu+unix:///system?socket=/var/run/libvirt/libvirt-sock-ro"
 	nobody := []string{"runuser", "-u", "nobody", "--"}
 	answer := start(t, guest, map[string]any{"_ansible_check_mode": true, "uri": uri}, nobody...).answer(t)
-	wantAnswer(t, answer, map[string]string{"failed": "true", "verdict": unknown, "found": "true", "domain.name": guest.Name, "users": "", "msg": "permission denied: run it on the hypervisor itself, as root (become: true)"})
+	wantAnswer(t, answer, map[string]string{"failed": "true", "verdict": unknown, "found": "true", "domain.name": guest.Name, "users": "",
+		"msg": "permission denied: run it on the hypervisor itself, as root (become: true)"})
 	// Nobody needs them to write the domain down.
 	answer = start(t, guest, map[string]any{"_ansible_check_mode": true, "uri": uri, "state": "saved"}, nobody...).answer(t)
 	wantAnswer(t, answer, map[string]string{"failed": "", "verdict": savable})

@@ -42,10 +42,11 @@ func TestWhoUsesWhat(t *testing.T) {
 		processes []process
 		want      []sharer
 	}{
-		"nobody":                      {},
-		"the orphan itself, off":      {domains: []domain{orphan(false)}},
-		"the orphan's own QEMU":       {domains: []domain{orphan(true)}, processes: []process{qemu(7, uuid, folder+"/disk")}},
-		"others with their own files": {domains: []domain{orphan(false), other(false, "/var/lib/nova/instances/"+otherUUID+"/disk", "/var/lib/nova/instances/_base/x")}},
+		"nobody":                 {},
+		"the orphan itself, off": {domains: []domain{orphan(false)}},
+		"the orphan's own QEMU":  {domains: []domain{orphan(true)}, processes: []process{qemu(7, uuid, folder+"/disk")}},
+		"others with their own files": {domains: []domain{orphan(false),
+			other(false, "/var/lib/nova/instances/"+otherUUID+"/disk", "/var/lib/nova/instances/_base/x")}},
 		"a domain that is off": {
 			domains: []domain{orphan(false), other(false, folder+"/disk")},
 			want:    []sharer{{Kind: aDomain, Name: "rescue", UUID: otherUUID, Uses: []string{folder + "/disk"}, off: true}},
@@ -53,7 +54,8 @@ func TestWhoUsesWhat(t *testing.T) {
 		"a domain that is on, without one of the uuid": {
 			domains:   []domain{other(true, folder+"_resize/disk")},
 			processes: []process{qemu(7, otherUUID, folder+"_resize/disk", folder+"_resize/base")},
-			want:      []sharer{{Kind: aDomain, Name: "rescue", UUID: otherUUID, PID: 7, Uses: []string{folder + "_resize/disk", folder + "_resize/base"}}},
+			want: []sharer{{Kind: aDomain, Name: "rescue", UUID: otherUUID, PID: 7,
+				Uses: []string{folder + "_resize/disk", folder + "_resize/base"}}},
 		},
 		"a domain whose QEMU alone tells": {
 			domains:   []domain{other(true, "/rescue/disk")},
@@ -83,14 +85,17 @@ func TestWhoUsesWhat(t *testing.T) {
 				{Kind: aProcess, Name: "qemu-nbd", PID: 7, Uses: []string{"/mnt/disk"}},
 			},
 		},
-		"what both only read": {domains: []domain{orphan(false, disk{Source: "/iso", File: true, ReadOnly: true}), other(true, "/iso")}, processes: []process{qemu(7, otherUUID)}},
+		"what both only read": {domains: []domain{orphan(false, disk{Source: "/iso", File: true, ReadOnly: true}), other(true, "/iso")},
+			processes: []process{qemu(7, otherUUID)}},
 		"volumes, which are Cinder's": {
 			domains: []domain{
-				orphan(false, disk{Source: "rbd:volumes/" + volume}, disk{Source: "/dev/sdx", Target: "/dev/dm-3"}, disk{Source: "/mnt/" + volume, File: true},
+				orphan(false, disk{Source: "rbd:volumes/" + volume}, disk{Source: "/dev/sdx", Target: "/dev/dm-3"},
+					disk{Source: "/mnt/" + volume, File: true},
 					disk{Source: "/mnt/v", File: true, Serial: "22222222-f6a4-8304-79aa-97f2502e193f"}),
 				other(false, "rbd:volumes/"+volume, "/dev/dm-3", "/mnt/"+volume, "/mnt/v"),
 			},
-			want: []sharer{{Kind: aVolume, Name: "rescue", UUID: otherUUID, Uses: []string{"rbd:volumes/" + volume, "/dev/dm-3", "/mnt/" + volume, "/mnt/v"}, off: true}},
+			want: []sharer{{Kind: aVolume, Name: "rescue", UUID: otherUUID,
+				Uses: []string{"rbd:volumes/" + volume, "/dev/dm-3", "/mnt/" + volume, "/mnt/v"}, off: true}},
 		},
 		"a process and a loop device, without a domain of the uuid": {
 			processes: []process{tool("cp", folder+"/disk"), {Command: "loop0", Uses: []string{folder + "/disk"}}},
@@ -99,7 +104,8 @@ func TestWhoUsesWhat(t *testing.T) {
 				{Kind: aProcess, Name: "cp", PID: 7, Uses: []string{folder + "/disk"}},
 			},
 		},
-		"libvirt's own daemons": {processes: []process{tool("virtlogd", folder+"/console.log"), tool("virtlockd", folder+"/disk"), tool("libvirtd", folder+"/disk")}},
+		"libvirt's own daemons": {processes: []process{tool("virtlogd", folder+"/console.log"), tool("virtlockd", folder+"/disk"),
+			tool("libvirtd", folder+"/disk")}},
 		"a QEMU with the uuid, while libvirt knows of none that is on": {
 			domains: []domain{orphan(false)}, processes: []process{qemu(7, uuid, folder+"/disk")},
 			want: []sharer{{Kind: aProcess, Name: "qemu-system-x86 g", UUID: uuid, PID: 7, Uses: []string{folder + "/disk"}}},
@@ -116,7 +122,8 @@ func TestWhoUsesWhat(t *testing.T) {
 				t.Error(diff)
 			}
 			for _, user := range got {
-				if reason := user.objection(); (reason == "") != (user.Kind == aVolume) || reason != "" && !strings.Contains(reason, ", then run this again") {
+				if reason := user.objection(); (reason == "") != (user.Kind == aVolume) || reason != "" &&
+					!strings.Contains(reason, ", then run this again") {
 					t.Errorf("got %q", reason)
 				}
 			}
@@ -155,7 +162,8 @@ func TestFilesThatOthersUseAreARefusalWithTheirNames(t *testing.T) {
 		orphan bool
 		want   map[string]string
 	}{
-		"of a domain": {true, map[string]string{"verdict": refused, "found": "true", "domain.name": name, "domain.state": "shutoff", "msg": "refused to undefine"}},
+		"of a domain": {true, map[string]string{"verdict": refused, "found": "true", "domain.name": name, "domain.state": "shutoff",
+			"msg": "refused to undefine"}},
 		"without one": {false, map[string]string{"verdict": absent, "found": "false", "domain": "", "msg": "there is no domain " + uuid}},
 	} {
 		for _, check := range []bool{true, false} {
@@ -193,7 +201,8 @@ func TestOneThatComesMeanwhileIsSeenBeforeTheUndefine(t *testing.T) {
 		return nil
 	}
 	answer := answerOf(t, fake, map[string]any{"backup_dir": t.TempDir(), "destroy": true})
-	wantAnswer(t, answer, map[string]string{"failed": "true", "changed": "true", "verdict": refused, "users.0.name": "rescue", "users.#": "1", "msg": "domain rescue"})
+	wantAnswer(t, answer, map[string]string{"failed": "true", "changed": "true", "verdict": refused, "users.0.name": "rescue", "users.#": "1",
+		"msg": "domain rescue"})
 	if !slices.Equal(fake.Writes, []string{"destroy"}) {
 		t.Errorf("asked %v", fake.Writes)
 	}
@@ -205,7 +214,8 @@ func TestAVolumeThatAnotherUsesIsToldAndNoRefusal(t *testing.T) {
 	fake.Make(t, guest)
 	fake.Make(t, other)
 	answer := answerOf(t, fake, map[string]any{"backup_dir": t.TempDir()})
-	wantAnswer(t, answer, map[string]string{"failed": "", "changed": "true", "users": `[{"kind":"volume","name":"rescue","uses":["/mnt/` + volume + `"],"uuid":"` + otherUUID + `"}]`})
+	wantAnswer(t, answer, map[string]string{"failed": "", "changed": "true", "users": `[{"kind":"volume","name":"rescue","uses":["/mnt/` +
+		volume + `"],"uuid":"` + otherUUID + `"}]`})
 }
 
 func TestWhoUsesItCannotBeToldIsAFailure(t *testing.T) {
@@ -258,7 +268,8 @@ func TestADomainThatIsOnWithoutAProcessMeansThatTheHostIsNotSeen(t *testing.T) {
 	fake.Make(t, plain)
 	fake.Make(t, hypervisortest.Guest{UUID: otherUUID, Name: "neighbour", Running: true})
 	answer := answerOf(t, blind{fake}, map[string]any{"backup_dir": t.TempDir()})
-	wantAnswer(t, answer, map[string]string{"failed": "true", "verdict": unknown, "found": "true", "domain.name": name, "msg": "domain neighbour (" + otherUUID + ") is on, but its QEMU is not among"})
+	wantAnswer(t, answer, map[string]string{"failed": "true", "verdict": unknown, "found": "true", "domain.name": name,
+		"msg": "domain neighbour (" + otherUUID + ") is on, but its QEMU is not among"})
 }
 
 func TestTheImagesOfAnInstanceAreTold(t *testing.T) {

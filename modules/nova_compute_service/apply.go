@@ -113,8 +113,8 @@ func (t *task) count(ctx context.Context) error {
 	}
 	t.reply.Servers = &count
 	if living := count.Total - count.Error; living > 0 {
-		t.reply.Warnings = append(t.reply.Warnings, fmt.Sprintf("%d servers on %s are not in ERROR: as long as it is forced down, evacuation tools take the host for failed, "+
-			"and Nova deletes its servers without it", living, t.Host))
+		t.reply.Warnings = append(t.reply.Warnings, fmt.Sprintf("%d servers on %s are not in ERROR: as long as it is forced down, evacuation "+
+			"tools take the host for failed, and Nova deletes its servers without it", living, t.Host))
 	}
 	return nil
 }

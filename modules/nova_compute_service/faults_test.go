@@ -29,7 +29,8 @@ func TestNoFaultTellsASecretOrPassesForAChange(t *testing.T) {
 				return ansibletest.Trial{
 					Name: target.name + " " + fault.Name, Module: name, Secrets: secrets, Waits: fault.Hangs, Changed: true,
 					Options: options{"host": theHost, "forced_down": true, "auth": options{
-						"auth_url": strings.Replace(cloud.AuthURL(), "http://", "http://u:planted-userinfo-2@", 1), "username": "u", "project_name": "p", "password": secrets[0],
+						"auth_url": strings.Replace(cloud.AuthURL(), "http://", "http://u:planted-userinfo-2@", 1), "username": "u", "project_name": "p",
+						"password": secrets[0],
 					}},
 					Recover: func() { cloud.Do(cloud.Recover) },
 					Failed: func(t *testing.T, answer gjson.Result) {

@@ -69,7 +69,8 @@ func testKills(t *testing.T, newStage func(*testing.T) *stage) {
 		})
 	}
 	t.Run("while it is put back", func(t *testing.T) {
-		for _, k := range []kill{{name: "before", at: point{arrived, "PUT", "/os-services/"}}, {name: "after", at: point{answered, "PUT", "/os-services/"}, written: true}} {
+		for _, k := range []kill{{name: "before", at: point{arrived, "PUT", "/os-services/"}},
+			{name: "after", at: point{answered, "PUT", "/os-services/"}, written: true}} {
 			s := newStage(t)
 			s.start(options{"forced_down": true}).Done(true)
 			back := options{"backup_file": s.backups()[0]}
@@ -135,7 +136,8 @@ func testCheck(t *testing.T, newStage func(*testing.T) *stage) {
 	}
 	s.wants(false)
 	done := s.start(options{"forced_down": true}).Done(true)
-	if check.Get("plan").Raw != done.Get("plan").Raw || check.Get("diff").Raw != done.Get("diff").Raw || check.Get("servers").Raw != done.Get("servers").Raw {
+	if check.Get("plan").Raw != done.Get("plan").Raw || check.Get("diff").Raw != done.Get("diff").Raw ||
+		check.Get("servers").Raw != done.Get("servers").Raw {
 		t.Errorf("the check said %s, the run did %s", check, done)
 	}
 	s.start(options{"forced_down": false}).Done(true)

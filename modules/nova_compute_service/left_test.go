@@ -23,7 +23,8 @@ func testFence(t *testing.T, newStage func(*testing.T) *stage) {
 	}{
 		{"nothing has happened", func(*stage) {}, true, false},
 		{"somebody put it back", func(s *stage) { s.forceDown(false) }, false, false},
-		{"somebody put it back, and somebody has fenced it since", func(s *stage) { s.forceDown(false); s.report(); s.forceDown(true) }, false, true},
+		{"somebody put it back, and somebody has fenced it since", func(s *stage) { s.forceDown(false); s.report(); s.forceDown(true) }, false,
+			true},
 		{"it was written since, and its nova-compute does not report", func(s *stage) { s.report() }, false, true},
 		{"somebody has disabled it since", func(s *stage) { s.disable("fenced") }, false, true},
 	} {
@@ -45,7 +46,8 @@ func testFence(t *testing.T, newStage func(*testing.T) *stage) {
 			}
 			s.wants(test.down)
 			told := "nova-compute on " + s.host() + " is forced down, and stays so"
-			if test.down != strings.Contains(done.Get("msg").String(), told) || test.down != strings.Contains(done.Get("warnings.0").String(), told) {
+			if test.down != strings.Contains(done.Get("msg").String(), told) ||
+				test.down != strings.Contains(done.Get("warnings.0").String(), told) {
 				t.Errorf("got %s", done)
 			}
 			// Whoever is told may say so.
@@ -59,7 +61,8 @@ func testFence(t *testing.T, newStage func(*testing.T) *stage) {
 
 func TestAHostWhoseNovaComputeReportsIsPutBack(t *testing.T) {
 	cloud := openstacktest.NewInEnvironment(t)
-	cloud.Services = []openstacktest.Service{{ID: "f86eb1b1-347d-4f09-a306-455707d1478c", Host: theHost, Binary: "nova-compute", Reports: true}}
+	cloud.Services = []openstacktest.Service{{ID: "f86eb1b1-347d-4f09-a306-455707d1478c", Host: theHost, Binary: "nova-compute",
+		Reports: true}}
 	s := newStage(t, fakeNova{cloud})
 	file := s.start(options{"forced_down": true}).Done(true).Get("backup_file").String()
 	left := s.left()
@@ -117,7 +120,8 @@ func testTwoRuns(t *testing.T, newStage func(*testing.T) *stage) {
 		s.start(options{"backup_file": left[0].Get("backup_file").String()}).Done(true)
 		s.wants(false)
 	})
-	for name, secondFirst := range map[string]bool{"both found it up, and the first puts it back first": false, "both found it up, and the second puts it back first": true} {
+	for name, secondFirst := range map[string]bool{"both found it up, and the first puts it back first": false,
+		"both found it up, and the second puts it back first": true} {
 		t.Run(name, func(t *testing.T) {
 			s := newStage(t)
 			s.proxy.At(arrived, "PUT", "/os-services/", func() bool { s.start(of(down, another)).Done(true); return true })

@@ -26,7 +26,8 @@ func TestTheDocumentationSaysWhatTheModuleDeclares(t *testing.T) {
 func TestTheModuleAsAnsibleCallsIt(t *testing.T) {
 	commands := ansibletest.Commands(name)
 	openstacktest.AddCommands(commands, map[string]openstacktest.Command{
-		"servers": setServers, "silent": setSilent, "sets": sets, "hosts": addHosts, "conf": writeConf, "fail": openstacktest.FailCommand, "writes": writes,
+		"servers": setServers, "silent": setSilent, "sets": sets, "hosts": addHosts, "conf": writeConf, "fail": openstacktest.FailCommand,
+		"writes": writes,
 	})
 	testscript.Run(t, testscript.Params{Dir: "testdata", Cmds: commands, Setup: setup})
 }

@@ -122,7 +122,8 @@ func (r record) since() time.Time {
 
 // overSince says that a run has seen the flag as it was before r, after r set it.
 func (r record) overSince(other record) bool {
-	return other.Left != nil && other.Service.ID == r.Service.ID && other.Left.ForcedDown == r.Before.ForcedDown && other.LeftAt.After(r.since())
+	return other.Left != nil && other.Service.ID == r.Service.ID && other.Left.ForcedDown == r.Before.ForcedDown &&
+		other.LeftAt.After(r.since())
 }
 
 // wrote says that the service was written last by the run. Where that run was killed
@@ -212,7 +213,8 @@ func pick(found, all []compute.Service, p parameters) (compute.Service, error) {
 		return found[0], nil
 	case 0:
 	default:
-		return compute.Service{}, fmt.Errorf("there are %d services %s on host %s, as if two cells had one each: which is meant cannot be told", len(found), p.Binary, p.Host)
+		return compute.Service{}, fmt.Errorf("there are %d services %s on host %s, as if two cells had one each: which is meant cannot be told",
+			len(found), p.Binary, p.Host)
 	}
 	var hosts []string
 	for _, service := range all {
@@ -228,5 +230,6 @@ func pick(found, all []compute.Service, p parameters) (compute.Service, error) {
 	default:
 		list = "there is one on " + list
 	}
-	return compute.Service{}, fmt.Errorf("there is no service %s on host %q: %s (a short name and a full one are two hosts to Nova)", p.Binary, p.Host, list)
+	return compute.Service{}, fmt.Errorf("there is no service %s on host %q: %s (a short name and a full one are two hosts to Nova)", p.Binary,
+		p.Host, list)
 }

@@ -32,11 +32,15 @@ func TestPlan(t *testing.T) {
 		{"enabled takes the reason away", off, parameters{State: enabled}, `{"status":"enabled"}`, "set nova-compute on h to enabled"},
 		{"enabled already", plain, parameters{State: enabled}, `{}`, ""},
 		{"disabled", plain, parameters{State: disabled}, `{"status":"disabled"}`, "set nova-compute on h to disabled"},
-		{"disabled with a reason", plain, parameters{State: disabled, DisabledReason: "fan"}, `{"status":"disabled","disabled_reason":"fan"}`, "set nova-compute on h to disabled (fan)"},
-		{"another reason", off, parameters{State: disabled, DisabledReason: "fan"}, `{"status":"disabled","disabled_reason":"fan"}`, "set nova-compute on h to disabled (fan)"},
+		{"disabled with a reason", plain, parameters{State: disabled, DisabledReason: "fan"}, `{"status":"disabled","disabled_reason":"fan"}`,
+			"set nova-compute on h to disabled (fan)"},
+		{"another reason", off, parameters{State: disabled, DisabledReason: "fan"}, `{"status":"disabled","disabled_reason":"fan"}`,
+			"set nova-compute on h to disabled (fan)"},
 		{"a reason that is there stays", off, parameters{State: disabled}, `{}`, ""},
-		{"forced down, and the reason stays", off, parameters{State: disabled, ForcedDown: yes()}, `{"forced_down":true}`, "force nova-compute on h down"},
-		{"both", off, parameters{State: enabled, ForcedDown: yes()}, `{"forced_down":true,"status":"enabled"}`, "force nova-compute on h down; set nova-compute on h to enabled"},
+		{"forced down, and the reason stays", off, parameters{State: disabled, ForcedDown: yes()}, `{"forced_down":true}`,
+			"force nova-compute on h down"},
+		{"both", off, parameters{State: enabled, ForcedDown: yes()}, `{"forced_down":true,"status":"enabled"}`,
+			"force nova-compute on h down; set nova-compute on h to enabled"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			after := wanted(test.now, test.p)
@@ -89,7 +93,8 @@ func TestWhatIsPutBackIsWhatWasChanged(t *testing.T) {
 
 func serviceOf(now setting) compute.Service {
 	at := "2026-01-29T13:42:02.000000"
-	return compute.Service{ID: "s", Host: "h", Binary: updatable, ForcedDown: now.ForcedDown, Status: now.Status, DisabledReason: &now.DisabledReason, UpdatedAt: &at}
+	return compute.Service{ID: "s", Host: "h", Binary: updatable, ForcedDown: now.ForcedDown, Status: now.Status,
+		DisabledReason: &now.DisabledReason, UpdatedAt: &at}
 }
 
 func TestTheFlagIsPutBackOnlyIfNobodyElseCanHaveSetIt(t *testing.T) {
@@ -111,7 +116,8 @@ func TestTheFlagIsPutBackOnlyIfNobodyElseCanHaveSetIt(t *testing.T) {
 		age       time.Duration
 	}{
 		{name: "as it was left", now: down, was: up, left: down, asLeft: was(down, same), want: up, age: longAgo},
-		{"X9 as it was left, long ago", down, up, down, was(down, same), down, "who has fenced the host since wrote nothing", longAgo + time.Second},
+		{"X9 as it was left, long ago", down, up, down, was(down, same), down, "who has fenced the host since wrote nothing", longAgo +
+			time.Second},
 		{"written since", down, up, down, was(down, "2026-01-29T13:42:01.000000"), down, "compute service set --up h nova-compute", 0},
 		{"not known how it was left", down, up, down, nil, down, "compute service set --up h nova-compute", 0},
 		{"no time is known", down, up, down, &compute.Service{ForcedDown: true}, down, "did not come to write down", 0},
@@ -119,7 +125,8 @@ func TestTheFlagIsPutBackOnlyIfNobodyElseCanHaveSetIt(t *testing.T) {
 		{"back already, and written since", up, up, down, was(down, "2026-01-29T13:42:01.000000"), up, "", 0},
 		{"back already, and not known how it was left", up, up, down, nil, up, "", 0},
 		{"taken away, and as it was left", up, down, up, was(up, same), down, "", 0},
-		{"taken away, and written since", up, down, up, was(up, "2026-01-29T13:42:01.000000"), up, "compute service set --down h nova-compute", 0},
+		{"taken away, and written since", up, down, up, was(up, "2026-01-29T13:42:01.000000"), up, "compute service set --down h nova-compute",
+			0},
 		{"the status goes back without the flag", off, up, off, nil, down, "--up", 0},
 		{"the status only", off, down, off, nil, down, "", 0},
 	} {
@@ -140,7 +147,8 @@ func TestWhoseFlagItMayStillBe(t *testing.T) {
 	run := func(path string, minutes int, before, after setting) record {
 		left := serviceOf(after)
 		at := start.Add(time.Duration(minutes) * time.Minute)
-		return record{Service: serviceOf(before), Before: before, ChangedTo: after, At: at, Left: &left, LeftAt: at.Add(time.Second), path: path, instance: "own"}
+		return record{Service: serviceOf(before), Before: before, ChangedTo: after, At: at, Left: &left, LeftAt: at.Add(time.Second), path: path,
+			instance: "own"}
 	}
 	killed := func(r record) record { r.Left, r.LeftAt = nil, time.Time{}; return r }
 	others := func(r record, age time.Duration) record { r.instance, r.age = "other", age; return r }

@@ -157,7 +157,8 @@ func TestARealBuildIsSeenOnItsWay(t *testing.T) {
 	s := newRealStage(t)
 	n := computelab.New(t)
 	answer := n.Ask("2.74", http.MethodPost, "servers", options{"server": options{
-		"name": "test", "imageRef": n.Image(), "networks": "none", "host": "compute2", "flavorRef": n.Cell("SELECT flavorid FROM nova_api.flavors WHERE name = 'm1.nano'"),
+		"name": "test", "imageRef": n.Image(), "networks": "none", "host": "compute2",
+		"flavorRef": n.Cell("SELECT flavorid FROM nova_api.flavors WHERE name = 'm1.nano'"),
 	}})
 	uuid := answer.Get("server.id").String()
 	t.Cleanup(func() { n.Remove(uuid) })
@@ -208,7 +209,8 @@ func TestACellOrAPlacementThatCannotBeReadIsAFailure(t *testing.T) {
 // conf is a nova.conf that leads to these databases, and by way of the proxy to the cloud.
 func (s *stage) conf(t *testing.T, api, base string) string {
 	t.Helper()
-	lines := []string{"[api_database]", "connection = " + api, "[database]", "connection = " + base, "[placement]", "auth_url = " + s.proxy.AuthURL()}
+	lines := []string{"[api_database]", "connection = " + api, "[database]", "connection = " + base, "[placement]", "auth_url = " +
+		s.proxy.AuthURL()}
 	for _, name := range []string{"USERNAME", "PASSWORD", "PROJECT_NAME", "USER_DOMAIN_NAME", "PROJECT_DOMAIN_NAME"} {
 		lines = append(lines, strings.ToLower(name)+" = "+os.Getenv("OS_"+name))
 	}

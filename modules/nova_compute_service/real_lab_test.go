@@ -21,9 +21,9 @@ func newRealStage(t *testing.T) *stage {
 func newQuietStage(t *testing.T) *stage {
 	t.Helper()
 	n := realNova{computelab.New(t), "test-" + openstacktest.UUID()[:8]}
-	n.Cell("INSERT INTO services (created_at, updated_at, last_seen_up, host, `binary`, topic, report_count, disabled, deleted, version, uuid, forced_down)"+
-		" SELECT UTC_TIMESTAMP(), UTC_TIMESTAMP(), UTC_TIMESTAMP(), '%s', `binary`, topic, 1, 0, 0, version, UUID(), 0 FROM services"+
-		" WHERE host = '%s' AND `binary` = 'nova-compute' AND deleted = 0", n.name, theHost)
+	n.Cell("INSERT INTO services (created_at, updated_at, last_seen_up, host, `binary`, topic, report_count, disabled, deleted, version, "+
+		"uuid, forced_down) SELECT UTC_TIMESTAMP(), UTC_TIMESTAMP(), UTC_TIMESTAMP(), '%s', `binary`, topic, 1, 0, 0, version, UUID(), 0 FROM "+
+		"services WHERE host = '%s' AND `binary` = 'nova-compute' AND deleted = 0", n.name, theHost)
 	t.Cleanup(func() { n.Cell("DELETE FROM services WHERE host = '%s'", n.name) })
 	return newStage(t, n)
 }
@@ -59,8 +59,10 @@ func TestACheckChangesNothingInTheRealNova(t *testing.T) { testCheck(t, newRealS
 
 func TestAnUnknownHostIsToldWithThoseThatThereAre(t *testing.T) {
 	s := newRealStage(t)
-	s.start(options{"host": "compute1.lab.example"}).Failed(false, `there is no service nova-compute on host "compute1.lab.example"`, "there is one on compute1, compute2")
-	s.start(options{"host": "controller", "binary": "nova-scheduler", "forced_down": true}).Failed(false, "nova changes services nova-compute only")
+	s.start(options{"host": "compute1.lab.example"}).Failed(false, `there is no service nova-compute on host "compute1.lab.example"`,
+		"there is one on compute1, compute2")
+	s.start(options{"host": "controller", "binary": "nova-scheduler", "forced_down": true}).Failed(false,
+		"nova changes services nova-compute only")
 }
 
 type realNova struct {
@@ -74,7 +76,8 @@ func (n realNova) forcedDown() bool { return n.ForcedDown(n.name) }
 
 // set writes the row, a second later than it was written before at least.
 func (n realNova) set(columns string) {
-	n.Cell("UPDATE services SET %s, updated_at = GREATEST(updated_at + INTERVAL 1 SECOND, UTC_TIMESTAMP()) WHERE host = '%s' AND `binary` = 'nova-compute' AND deleted = 0", columns, n.name)
+	n.Cell("UPDATE services SET %s, updated_at = GREATEST(updated_at + INTERVAL 1 SECOND, UTC_TIMESTAMP()) WHERE host = '%s' AND `binary` "+
+		"= 'nova-compute' AND deleted = 0", columns, n.name)
 }
 
 func (n realNova) report() { n.set("report_count = report_count + 1") }

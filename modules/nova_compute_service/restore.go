@@ -82,7 +82,8 @@ func (t *task) listLeft(ctx context.Context) error {
 		if now < 0 {
 			continue
 		}
-		why := fmt.Sprintf("nova-compute on %s is forced down by a run for %s, %s ago, which may still be at work", r.Service.Host, r.instance, r.age.Round(time.Second))
+		why := fmt.Sprintf("nova-compute on %s is forced down by a run for %s, %s ago, which may still be at work", r.Service.Host, r.instance,
+			r.age.Round(time.Second))
 		if r.instance == t.InstanceUUID || r.age > atLeast {
 			if why, err = t.objection(ctx, r, services[now]); err != nil {
 				return err
@@ -114,10 +115,7 @@ func (t *task) objection(ctx context.Context, r record, now compute.Service) (st
 	if why == "" || r.objection(now, history, true) != "" || now.UpdatedAt == nil {
 		return why, nil
 	}
-	for range reportLooks {
-		if openstack.Pause(ctx, 4) != nil {
-			break
-		}
+	for looks := 0; looks < reportLooks && openstack.Pause(ctx, 4) == nil; looks++ {
 		services, err := t.nova.Services(ctx, now.Binary, now.Host)
 		if err != nil {
 			return "", err

@@ -58,7 +58,8 @@ func shown(s *compute.Server) *server {
 	one := &server{
 		ID: s.ID, Name: s.Name, Status: s.Status, VMState: s.VMState, PowerState: s.PowerState, Host: s.Host, Hypervisor: s.Hypervisor,
 		HostStatus: s.HostStatus, InstanceName: s.InstanceName, ProjectID: s.ProjectID, UserID: s.UserID, Flavor: s.Flavor.Name,
-		Volumes: append([]compute.Volume{}, s.Volumes...), Locked: s.Locked, LockedReason: s.LockedReason, Created: s.Created, Updated: s.Updated, Fault: s.Fault,
+		Volumes: append([]compute.Volume{}, s.Volumes...), Locked: s.Locked, LockedReason: s.LockedReason, Created: s.Created, Updated: s.Updated,
+		Fault: s.Fault,
 	}
 	if s.TaskState != "" {
 		one.TaskState = &s.TaskState

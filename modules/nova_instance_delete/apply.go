@@ -68,7 +68,8 @@ type saved struct {
 func (t *task) apply(ctx context.Context, before sighting, next plan) error {
 	steady, cancel := t.call.Steadfast(ctx)
 	defer cancel()
-	path, err := backup.Write(t.BackupDir, t.InstanceUUID, name, saved{Server: before.server.Raw, Migrations: before.migrations, Plan: next.steps})
+	path, err := backup.Write(t.BackupDir, t.InstanceUUID, name,
+		saved{Server: before.server.Raw, Migrations: before.migrations, Plan: next.steps})
 	if err != nil {
 		return err
 	}
@@ -140,7 +141,8 @@ func (t *task) resetState(ctx context.Context) error {
 		return nil // which is judged next
 	case now.TaskState != "":
 		t.reply.Server = shown(now)
-		return fmt.Errorf("reset the state of instance %s, so nothing was deleted: read back, the task is %s: %w", t.InstanceUUID, now.TaskState, orUnchanged(err))
+		return fmt.Errorf("reset the state of instance %s, so nothing was deleted: read back, the task is %s: %w", t.InstanceUUID, now.TaskState,
+			orUnchanged(err))
 	}
 	t.reply.Server, t.reply.Changed = shown(now), true
 	t.call.Audit("instance %s: state reset to error, task was %s, backup in %s", t.InstanceUUID, s.server.TaskState, t.reply.BackupFile)

@@ -39,7 +39,8 @@ func TestNoFaultTellsASecretOrPassesForADelete(t *testing.T) {
 					Name: target.name + " " + fault.Name, Module: name, Secrets: secrets, Changed: true,
 					Waits: fault.Hangs || target.method == "DELETE", // it looks whether the delete had an effect all the same
 					Options: options{"instance_uuid": uuid, "reset_state": true, "preserve_volumes": true, "auth": options{
-						"auth_url": strings.Replace(cloud.AuthURL(), "http://", "http://u:planted-userinfo-2@", 1), "username": "u", "project_name": "p", "password": secrets[0],
+						"auth_url": strings.Replace(cloud.AuthURL(), "http://", "http://u:planted-userinfo-2@", 1), "username": "u", "project_name": "p",
+						"password": secrets[0],
 					}},
 					Recover: func() { cloud.Do(cloud.Recover) },
 					Failed: func(t *testing.T, answer gjson.Result) {

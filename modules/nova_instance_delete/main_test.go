@@ -25,7 +25,8 @@ func TestTheDocumentationSaysWhatTheModuleDeclares(t *testing.T) {
 func TestTheModuleAsAnsibleCallsIt(t *testing.T) {
 	commands := ansibletest.Commands(name)
 	openstacktest.AddCommands(commands, map[string]openstacktest.Command{
-		"server": setServer, "agent": setAgent, "migration": addMigration, "nova": setNova, "when": when, "fail": openstacktest.FailCommand, "writes": writes, "requests": requests,
+		"server": setServer, "agent": setAgent, "migration": addMigration, "nova": setNova, "when": when, "fail": openstacktest.FailCommand,
+		"writes": writes, "requests": requests,
 	})
 	testscript.Run(t, testscript.Params{Dir: "testdata", Cmds: commands, Setup: setup})
 }

@@ -41,7 +41,8 @@ func testOrphans(t *testing.T, newStage func(*testing.T) *stage) {
 func deletesOnHost(s *stage) {
 	uuid := s.boot(true)
 	answer := s.start(uuid, options{"host": theHost}).Done(true)
-	if answer.Get("outcome").String() != "gone" || answer.Get("verdict").String() != "stuck" || answer.Get("server_before.host").String() != theHost ||
+	if answer.Get("outcome").String() != "gone" || answer.Get("verdict").String() != "stuck" ||
+		answer.Get("server_before.host").String() != theHost ||
 		answer.Get("requests.#").Int() != 1 || answer.Get("requests.0.request_id").String() == "" {
 		s.t.Errorf("got %s", answer)
 	}
@@ -105,7 +106,8 @@ func deletesHalfDeleted(s *stage) {
 func tellsFault(s *stage) {
 	uuid := s.boot(true)
 	s.spoil(uuid)
-	answer := s.start(uuid, nil).Failed(true, "is still there (status ERROR, task state none, on compute1, which is UP, fault of 20", "the delete ended in an error", "see the log of nova-compute on compute1")
+	answer := s.start(uuid, nil).Failed(true, "is still there (status ERROR, task state none, on compute1, which is UP, fault of 20",
+		"the delete ended in an error", "see the log of nova-compute on compute1")
 	if answer.Get("outcome").String() != "still_there" || answer.Get("server.fault.message").String() == "" {
 		s.t.Errorf("got %s", answer)
 	}
@@ -133,7 +135,8 @@ func keepsVolumes(s *stage) {
 func refusesLive(s *stage) {
 	uuid := s.boot(true)
 	everything := options{"reset_state": true, "force": true, "min_age": 0}
-	for _, state := range []string{"active", "stopped", "paused", "suspended", "rescued", "resized", "shelved", "shelved_offloaded", "soft-delete", "building"} {
+	for _, state := range []string{"active", "stopped", "paused", "suspended", "rescued", "resized", "shelved", "shelved_offloaded",
+		"soft-delete", "building"} {
 		s.set(uuid, state, "", time.Hour)
 		s.start(uuid, everything).Failed(false, "refused", "vm_state = "+state)
 	}

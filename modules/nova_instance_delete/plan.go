@@ -80,10 +80,12 @@ func judged(s sighting, p parameters) orphan.Judgement {
 	abandoned := !p.Judging().Fresh(s.server.At, s.server.UpdatedAt())
 	switch {
 	case calm.Verdict == orphan.Stuck && p.ResetState && abandoned:
-		calm.Reasons = append(calm.Reasons, fmt.Sprintf("API: instances.task_state = %s: for %s, longer than min_age (%s), and reset_state is given", task, idle, minAge))
+		calm.Reasons = append(calm.Reasons, fmt.Sprintf("API: instances.task_state = %s: for %s, longer than min_age (%s), and reset_state is "+
+			"given", task, idle, minAge))
 		return calm
 	case calm.Verdict == orphan.Stuck && p.ResetState:
-		judgement.Reasons = append(judgement.Reasons, fmt.Sprintf("reset_state resets the task only when nothing was written for min_age (%s), and it was %s ago", minAge, idle))
+		judgement.Reasons = append(judgement.Reasons, fmt.Sprintf("reset_state resets the task only when nothing was written for min_age "+
+			"(%s), and it was %s ago", minAge, idle))
 	case calm.Verdict == orphan.Stuck:
 		judgement.Reasons = append(judgement.Reasons, "reset_state: true resets the task first, if nothing was written for min_age")
 	case calm.Verdict == orphan.Live:
@@ -135,14 +137,16 @@ func decide(s sighting, judgement orphan.Judgement, p parameters) (plan, error) 
 		against.reasons = slices.Clone(judgement.Stops)
 	}
 	if p.Host != "" && s.server.Host != p.Host {
-		object("host is %q, but the instance is on %q: names are compared exactly, since a short name and a full one are two hosts to Nova", p.Host, s.server.Host)
+		object("host is %q, but the instance is on %q: names are compared exactly, since a short name and a full one are two hosts to Nova",
+			p.Host, s.server.Host)
 	}
 	// Only where nothing else speaks against it may a more forceful way be next.
 	if len(against.reasons) == 0 && !waiting {
 		against.outcome = stillThere
 	}
 	if s.unmapped {
-		object("the API lists the instance, but does not find it, so that it cannot delete it: nova-manage cell_v2 map_instances repairs its mapping")
+		object("the API lists the instance, but does not find it, so that it cannot delete it: nova-manage cell_v2 map_instances repairs its " +
+			"mapping")
 	}
 	// Not asked for the sake of it: Nova would write the row, which then looks fresh to
 	// every judge for min_age. In any other status than UP the API deletes alone.
@@ -172,11 +176,13 @@ func draw(server *compute.Server, p parameters) plan {
 			next.keep = append(next.keep, volume.ID)
 			next.steps = append(next.steps, "set delete_on_termination of volume "+volume.ID+" to false, so that Nova keeps it")
 		case volume.DeleteOnTermination:
-			next.steps = append(next.steps, "Nova DELETES volume "+volume.ID+" with the instance: its delete_on_termination is set (preserve_volumes: true keeps it)")
+			next.steps = append(next.steps, "Nova DELETES volume "+volume.ID+" with the instance: its delete_on_termination is set "+
+				"(preserve_volumes: true keeps it)")
 		}
 	}
 	if next.reset {
-		next.steps = append(next.steps, fmt.Sprintf("reset the state of %s to error and its task from %s to none (os-resetState)", server.ID, server.TaskState))
+		next.steps = append(next.steps, fmt.Sprintf("reset the state of %s to error and its task from %s to none (os-resetState)", server.ID,
+			server.TaskState))
 	}
 	how := "delete " + server.ID
 	if p.Force {

@@ -51,7 +51,8 @@ func migration(status string) change {
 
 func migrating(kind string, ago time.Duration) change {
 	return func(s *sighting, _ *parameters) {
-		s.migrations = append(s.migrations, compute.Migration{UUID: "m", ID: 1, Status: "running", Type: kind, UpdatedAt: now.Add(-ago).Format("2006-01-02T15:04:05.000000")})
+		s.migrations = append(s.migrations, compute.Migration{UUID: "m", ID: 1, Status: "running", Type: kind,
+			UpdatedAt: now.Add(-ago).Format("2006-01-02T15:04:05.000000")})
 	}
 }
 
@@ -74,30 +75,41 @@ func TestDecide(t *testing.T) {
 		{"ERROR, written a moment ago", []change{updated(0)}, orphan.Stuck, deletes, ``},
 		{"ERROR, a reset is allowed, but there is no task", []change{reset}, orphan.Stuck, deletes, ``},
 		{"ERROR, without a host", []change{fact(func(s *compute.Server) { s.Host, s.HostStatus = "", "" })}, orphan.Stuck, deletes, ``},
-		{"ERROR, on a host that is down", []change{hostStatus("DOWN")}, orphan.Stuck, deletes, `by the API alone, since nova-compute on compute1 is down`},
+		{"ERROR, on a host that is down", []change{hostStatus("DOWN")}, orphan.Stuck, deletes,
+			`by the API alone, since nova-compute on compute1 is down`},
 		{"ERROR, a dead migration", []change{migration("error")}, orphan.Stuck, deletes, ``},
 		{"ERROR, a migration in flight", []change{migration("migrating")}, orphan.Busy, refuses, `migrations.status = migrating \(m\)`},
 		{"ERROR, a resize to be confirmed", []change{migration("finished")}, orphan.Busy, refuses, `waits for its confirmation`},
-		{"ERROR, a migration in flight, and a reset is allowed", []change{migration("migrating"), inTask("resize_migrating"), reset}, orphan.Busy, refuses, `migrations.status`},
+		{"ERROR, a migration in flight, and a reset is allowed", []change{migration("migrating"), inTask("resize_migrating"), reset}, orphan.Busy,
+			refuses, `migrations.status`},
 		{"ERROR, in a task", []change{inTask("rebuilding")}, orphan.Busy, refuses, `(?m)^reset_state: true resets the task first`},
-		{"ERROR, in a task for long, a reset is allowed", []change{inTask("rebuilding"), reset}, orphan.Stuck, resets, `(?m)^reset the state of .* its task from rebuilding to none`},
-		{"ERROR, in a task since a moment, a reset is allowed", []change{inTask("rebuilding"), reset, updated(time.Minute)}, orphan.Busy, refuses, `only when nothing was written for min_age \(5m0s\), and it was 1m0s ago`},
+		{"ERROR, in a task for long, a reset is allowed", []change{inTask("rebuilding"), reset}, orphan.Stuck, resets,
+			`(?m)^reset the state of .* its task from rebuilding to none`},
+		{"ERROR, in a task since a moment, a reset is allowed", []change{inTask("rebuilding"), reset, updated(time.Minute)}, orphan.Busy, refuses,
+			`only when nothing was written for min_age \(5m0s\), and it was 1m0s ago`},
 		{"ERROR, in a task, written in the future", []change{inTask("rebuilding"), reset, updated(-time.Hour)}, orphan.Busy, refuses, ``},
-		{"ERROR, in a task, the time is none", []change{inTask("rebuilding"), reset, fact(func(s *compute.Server) { s.Updated, s.Created = "", "" })}, orphan.Busy, refuses, ``},
-		{"deleting for long", []change{inTask("deleting")}, orphan.Stuck, refuses, `Nova ignores another one while the host is up \(reset_state: true`},
-		{"deleting for long, on a host that is down", []change{inTask("deleting"), hostStatus("UNKNOWN")}, orphan.Stuck, deletes, `by the API alone`},
+		{"ERROR, in a task, the time is none", []change{inTask("rebuilding"), reset,
+			fact(func(s *compute.Server) { s.Updated, s.Created = "", "" })}, orphan.Busy, refuses, ``},
+		{"deleting for long", []change{inTask("deleting")}, orphan.Stuck, refuses,
+			`Nova ignores another one while the host is up \(reset_state: true`},
+		{"deleting for long, on a host that is down", []change{inTask("deleting"), hostStatus("UNKNOWN")}, orphan.Stuck, deletes,
+			`by the API alone`},
 		{"deleting for long, on a host that may be up", []change{inTask("deleting"), hostStatus("MAINTENANCE")}, orphan.Stuck, deletes, ``},
 		{"deleting for long, a reset is allowed", []change{inTask("deleting"), reset}, orphan.Stuck, resets, ``},
 		{"active and deleting for long, a reset is allowed", []change{vmState("active"), inTask("deleting"), reset}, orphan.Stuck, resets, ``},
-		{"active and deleting since a moment", []change{vmState("active"), inTask("deleting"), updated(time.Second), reset}, orphan.Busy, waits, `(?m)^wait until the delete that is under way is over$`},
+		{"active and deleting since a moment", []change{vmState("active"), inTask("deleting"), updated(time.Second), reset}, orphan.Busy, waits,
+			`(?m)^wait until the delete that is under way is over$`},
 		{"soft-deleting since a moment", []change{inTask("soft-deleting"), updated(time.Second)}, orphan.Busy, waits, ``},
 		{"deleting since the future", []change{inTask("deleting"), updated(-time.Minute)}, orphan.Busy, waits, ``},
-		{"deleting since a moment, a migration in flight", []change{inTask("deleting"), updated(time.Second), migration("migrating")}, orphan.Busy, refuses, ``},
+		{"deleting since a moment, a migration in flight", []change{inTask("deleting"), updated(time.Second), migration("migrating")},
+			orphan.Busy, refuses, ``},
 		{"half deleted", []change{vmState("deleted")}, orphan.Stuck, deletes, ``},
 		{"half deleted since a moment", []change{vmState("deleted"), updated(time.Second)}, orphan.Busy, waits, ``},
 		{"active", []change{vmState("active")}, orphan.Live, refuses, `instances.vm_state = active`},
-		{"active, everything is allowed", []change{vmState("active"), reset, func(_ *sighting, p *parameters) { p.Force, p.MinAge = true, 0 }}, orphan.Live, refuses, ``},
-		{"active and in a task: both are told", []change{vmState("active"), inTask("rebooting"), reset}, orphan.Busy, refuses, `(?s)task_state = rebooting.*vm_state = active`},
+		{"active, everything is allowed", []change{vmState("active"), reset, func(_ *sighting, p *parameters) { p.Force, p.MinAge = true, 0 }},
+			orphan.Live, refuses, ``},
+		{"active and in a task: both are told", []change{vmState("active"), inTask("rebooting"), reset}, orphan.Busy, refuses,
+			`(?s)task_state = rebooting.*vm_state = active`},
 		{"stopped", []change{vmState("stopped")}, orphan.Live, refuses, ``},
 		{"paused", []change{vmState("paused")}, orphan.Live, refuses, ``},
 		{"suspended", []change{vmState("suspended")}, orphan.Live, refuses, ``},
@@ -106,25 +118,35 @@ func TestDecide(t *testing.T) {
 		{"offloaded", []change{vmState("shelved_offloaded")}, orphan.Live, refuses, ``},
 		{"resized", []change{vmState("resized")}, orphan.Live, refuses, ``},
 		{"resized, with its migration", []change{vmState("resized"), migration("finished")}, orphan.Busy, refuses, ``},
-		{"restorable", []change{vmState("soft-delete")}, orphan.Live, refuses, `(?s)the owner can still restore.*openstack server delete --force 6695eb01`},
-		{"restorable, and force is given", []change{vmState("soft-delete"), func(_ *sighting, p *parameters) { p.Force = true }}, orphan.Live, refuses, `the owner can still restore`},
+		{"restorable", []change{vmState("soft-delete")}, orphan.Live, refuses,
+			`(?s)the owner can still restore.*openstack server delete --force 6695eb01`},
+		{"restorable, and force is given", []change{vmState("soft-delete"), func(_ *sighting, p *parameters) { p.Force = true }}, orphan.Live,
+			refuses, `the owner can still restore`},
 		{"a live migration for three days", []change{migrating("live-migration", 72*time.Hour)}, orphan.Busy, refuses,
 			`migration m was last written 72h0m0s ago: .*openstack server delete 6695eb01.*openstack server migration abort 6695eb01\S* 1`},
-		{"a resize for three days", []change{migrating("resize", 72*time.Hour)}, orphan.Busy, refuses, `migration m was last written 72h0m0s ago: .*with the instance$`},
+		{"a resize for three days", []change{migrating("resize", 72*time.Hour)}, orphan.Busy, refuses,
+			`migration m was last written 72h0m0s ago: .*with the instance$`},
 		{"a migration of no known age", []change{migration("running")}, orphan.Busy, refuses, `at a time that the API does not tell`},
-		{"being built", []change{vmState("building"), inTask("spawning"), reset}, orphan.Busy, refuses, `(?s)vm_state = building.*task_state = spawning`},
+		{"being built", []change{vmState("building"), inTask("spawning"), reset}, orphan.Busy, refuses,
+			`(?s)vm_state = building.*task_state = spawning`},
 		{"a state that no release has yet", []change{vmState("levitating")}, orphan.Live, refuses, ``},
 		{"a task that no release has yet", []change{inTask("levitating")}, orphan.Busy, refuses, ``},
-		{"locked, with a reason", []change{fact(func(s *compute.Server) { s.Locked, s.LockedReason = true, "legal hold" })}, orphan.Stuck, refuses, `locked_reason: "legal hold".*unlock`},
-		{"locked, and the consent is given", []change{fact(func(s *compute.Server) { s.Locked = true }), func(_ *sighting, p *parameters) { p.AllowLocked = true }}, orphan.Stuck, deletes, ``},
+		{"locked, with a reason", []change{fact(func(s *compute.Server) { s.Locked, s.LockedReason = true, "legal hold" })}, orphan.Stuck,
+			refuses, `locked_reason: "legal hold".*unlock`},
+		{"locked, and the consent is given", []change{fact(func(s *compute.Server) { s.Locked = true }),
+			func(_ *sighting, p *parameters) { p.AllowLocked = true }}, orphan.Stuck, deletes, ``},
 		{"locked", []change{fact(func(s *compute.Server) { s.Locked = true })}, orphan.Stuck, refuses, `instances.locked = true: .*unlock`},
-		{"seen only in part", []change{vmState(""), fact(func(s *compute.Server) { s.Status = "UNKNOWN" })}, orphan.Unknown, refuses, `only in part \(status UNKNOWN\)`},
+		{"seen only in part", []change{vmState(""), fact(func(s *compute.Server) { s.Status = "UNKNOWN" })}, orphan.Unknown, refuses,
+			`only in part \(status UNKNOWN\)`},
 		{"listed, but not found", []change{func(s *sighting, _ *parameters) { s.unmapped = true }}, orphan.Stuck, refuses, `map_instances`},
 		{"on the host that was meant", []change{func(_ *sighting, p *parameters) { p.Host = "compute1" }}, orphan.Stuck, deletes, ``},
-		{"on another host", []change{func(_ *sighting, p *parameters) { p.Host = "compute1.example.com" }}, orphan.Stuck, refuses, `host is "compute1.example.com", but the instance is on "compute1"`},
-		{"all reasons at once", []change{vmState("active"), migration("running"), fact(func(s *compute.Server) { s.Locked = true }), func(_ *sighting, p *parameters) { p.Host = "x" }}, orphan.Busy, refuses, `(?s)migrations.*locked.*host is`},
+		{"on another host", []change{func(_ *sighting, p *parameters) { p.Host = "compute1.example.com" }}, orphan.Stuck, refuses,
+			`host is "compute1.example.com", but the instance is on "compute1"`},
+		{"all reasons at once", []change{vmState("active"), migration("running"), fact(func(s *compute.Server) { s.Locked = true }),
+			func(_ *sighting, p *parameters) { p.Host = "x" }}, orphan.Busy, refuses, `(?s)migrations.*locked.*host is`},
 		{"volumes that go", []change{volumes}, orphan.Stuck, deletes, `(?m)^Nova DELETES volume aaaa`},
-		{"volumes that are kept", []change{volumes, func(_ *sighting, p *parameters) { p.PreserveVolumes = true }}, orphan.Stuck, "keep, delete", `(?m)^set delete_on_termination of volume aaaa to false`},
+		{"volumes that are kept", []change{volumes, func(_ *sighting, p *parameters) { p.PreserveVolumes = true }}, orphan.Stuck, "keep, delete",
+			`(?m)^set delete_on_termination of volume aaaa to false`},
 		{"gone", []change{func(s *sighting, _ *parameters) { s.server = nil }}, orphan.Absent, "", ``},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -203,7 +225,8 @@ func TestOnlyWhatNovaCannotReachLeavesRoomForAMoreForcefulWay(t *testing.T) {
 }
 
 func TestTheOutcomeOfAFailedRequest(t *testing.T) {
-	for status, want := range map[int]string{400: refused, 401: refused, 403: refused, 409: refused, 429: refused, 500: unknown, 503: unknown, 0: unknown} {
+	for status, want := range map[int]string{400: refused, 401: refused, 403: refused, 409: refused, 429: refused, 500: unknown, 503: unknown,
+		0: unknown} {
 		if got := outcomeOf(fmt.Errorf("delete: %w", &openstack.Failure{Status: status})); got != want {
 			t.Errorf("%d: got %s, want %s", status, got, want)
 		}
@@ -228,14 +251,19 @@ func TestWhatIsSeenAfterTheDeleteSaysWhetherItIsWorthToWait(t *testing.T) {
 		{"it is nearly over", nil, []change{vmState("deleted"), updated(0)}, time.Minute, false, false, "", ""},
 		{"no trace, yet", nil, nil, patience - 1, false, false, "", ""},
 		{"no trace", nil, nil, patience, false, false, refused, "disable_terminate"},
-		{"no effect, in the middle of a delete", []change{inTask("deleting")}, []change{inTask("deleting"), updated(0)}, patience, false, false, stillThere, "Next: reset_state: true, with unchanged_since: 2026-01-02T03:04:05Z"},
+		{"no effect, in the middle of a delete", []change{inTask("deleting")}, []change{inTask("deleting"), updated(0)}, patience, false, false,
+			stillThere, "Next: reset_state: true, with unchanged_since: 2026-01-02T03:04:05Z"},
 		{"no trace, but its answer is lost", nil, nil, time.Minute, false, true, "", ""},
 		{"it failed", nil, []change{updated(0)}, time.Second, false, false, stillThere, "the delete ended in an error"},
-		{"it failed in the middle of a delete", []change{inTask("deleting")}, nil, time.Second, false, false, stillThere, "the delete ended in an error"},
-		{"it was only marked", nil, []change{vmState("soft-delete"), updated(0)}, time.Second, false, false, refused, "reclaim_instance_interval"},
-		{"somebody brought it back to life", []change{inTask("deleting")}, []change{vmState("active"), updated(0)}, time.Second, false, false, refused, "somebody has set its state to active"},
+		{"it failed in the middle of a delete", []change{inTask("deleting")}, nil, time.Second, false, false, stillThere,
+			"the delete ended in an error"},
+		{"it was only marked", nil, []change{vmState("soft-delete"), updated(0)}, time.Second, false, false, refused,
+			"reclaim_instance_interval"},
+		{"somebody brought it back to life", []change{inTask("deleting")}, []change{vmState("active"), updated(0)}, time.Second, false, false,
+			refused, "somebody has set its state to active"},
 		{"another's is at work", []change{inTask("deleting")}, []change{inTask("deleting")}, time.Minute, true, false, "", ""},
-		{"another's failed", []change{inTask("deleting")}, []change{updated(0)}, time.Minute, true, false, stillThere, "the delete ended in an error"},
+		{"another's failed", []change{inTask("deleting")}, []change{updated(0)}, time.Minute, true, false, stillThere,
+			"the delete ended in an error"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			before, after := base(), base()
@@ -266,10 +294,12 @@ func TestWhenTheTimeIsUp(t *testing.T) {
 		outcome string
 		want    string
 	}{
-		{"it is at work", attempt{sent: true}, []change{inTask("deleting"), updated(0)}, stillThere, "with reset_state: true, with unchanged_since: 2026-01-02T03:04:05Z"},
+		{"it is at work", attempt{sent: true}, []change{inTask("deleting"), updated(0)}, stillThere,
+			"with reset_state: true, with unchanged_since: 2026-01-02T03:04:05Z"},
 		{"no trace, yet", attempt{sent: true}, nil, unknown, "too little time"},
 		{"its answer is lost, and there is no trace", attempt{sent: true, failure: lost}, nil, unknown, "no trace"},
-		{"its answer is lost, and it is at work", attempt{sent: true, failure: lost}, []change{inTask("deleting"), updated(0)}, stillThere, "not over in time"},
+		{"its answer is lost, and it is at work", attempt{sent: true, failure: lost}, []change{inTask("deleting"), updated(0)}, stillThere,
+			"not over in time"},
 		{"Nova does not find it", attempt{sent: true, failure: missing}, nil, stillThere, "no trace"},
 		{"another's is at work", attempt{}, nil, refused, "for min_age"},
 	} {

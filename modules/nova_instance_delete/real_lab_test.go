@@ -61,7 +61,8 @@ func (n *realNova) set(uuid, vmState, task string, ago time.Duration) {
 	if task = "'" + task + "'"; task == "''" {
 		task = "NULL"
 	}
-	n.Set(uuid, fmt.Sprintf("vm_state = '%s', task_state = %s, created_at = UTC_TIMESTAMP() - INTERVAL 2 DAY, updated_at = UTC_TIMESTAMP() - INTERVAL %d SECOND",
+	n.Set(uuid, fmt.Sprintf("vm_state = '%s', task_state = %s, created_at = UTC_TIMESTAMP() - INTERVAL 2 DAY, updated_at = UTC_TIMESTAMP() "+
+		"- INTERVAL %d SECOND",
 		vmState, task, int(ago.Seconds())))
 }
 

@@ -102,7 +102,8 @@ func (s *stage) wantsThere(uuid string) {
 type fakeNova struct{ cloud *openstacktest.Cloud }
 
 func (n fakeNova) boot(onHost bool) string {
-	uuid, server := openstacktest.UUID(), openstacktest.Server{Status: "ERROR", Updated: time.Now().Add(-time.Hour), Volumes: map[string]bool{}}
+	uuid, server := openstacktest.UUID(), openstacktest.Server{Status: "ERROR", Updated: time.Now().Add(-time.Hour),
+		Volumes: map[string]bool{}}
 	if onHost {
 		server.Host = theHost
 	}

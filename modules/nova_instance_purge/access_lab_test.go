@@ -36,7 +36,8 @@ func TestCheckModeNeedsNoMoreThanSelectAndTellsNoPassword(t *testing.T) {
 	novalab.Exec(t, lab.API, "UPDATE cell_mappings SET database_connection = ? WHERE id = 1", lab.URL("nobody", "wrong", "cell0"))
 	novalab.Exec(t, lab.API, "UPDATE cell_mappings SET database_connection = ? WHERE id = 2", lab.URL("nobody", "wrong", "cell1"))
 	environment(t, lab)
-	login := map[string]any{"nova_conf": nil, "login_unix_socket": novalab.Socket, "login_user": user, "login_password": password, "login_db": lab.Prefix + "api"}
+	login := map[string]any{"nova_conf": nil, "login_unix_socket": novalab.Socket, "login_user": user, "login_password": password,
+		"login_db": lab.Prefix + "api"}
 	before := lab.Dump(t, uuid, true)
 
 	check := call(t, "", t.TempDir(), uuid, true, login)
@@ -76,7 +77,8 @@ func TestARunCutOffBetweenTheDatabasesIsFinishedByTheNext(t *testing.T) {
 		t.Errorf("queued_for_delete is %s", got)
 	}
 	again := call(t, lab.Conf, t.TempDir(), uuid, false, nil)
-	if again.Get("failed").Bool() || !again.Get("changed").Bool() || again.Get("verdict").String() != "deleted" || again.Get("rows_changed").Raw != `{"instance_mappings":1}` {
+	if again.Get("failed").Bool() || !again.Get("changed").Bool() || again.Get("verdict").String() != "deleted" ||
+		again.Get("rows_changed").Raw != `{"instance_mappings":1}` {
 		t.Errorf("again: %s", again)
 	}
 	expectFinished(t, lab, instance)
@@ -89,7 +91,8 @@ func TestWhatIsNotInACellIsToldApart(t *testing.T) {
 	expect := func(uuid, verdict, message string, failed bool) gjson.Result {
 		t.Helper()
 		got := call(t, lab.Conf, t.TempDir(), uuid, false, nil)
-		if got.Get("verdict").String() != verdict || got.Get("changed").Bool() || got.Get("failed").Bool() != failed || !strings.Contains(got.Get("msg").String(), message) {
+		if got.Get("verdict").String() != verdict || got.Get("changed").Bool() || got.Get("failed").Bool() != failed ||
+			!strings.Contains(got.Get("msg").String(), message) {
 			t.Errorf("want %s, %q: %s", verdict, message, got)
 		}
 		return got

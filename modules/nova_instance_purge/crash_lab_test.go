@@ -154,7 +154,8 @@ func TestARestoreThatIsKilledAnywhereIsFinishedByTheNext(t *testing.T) {
 			lab.NewInstance(t, uuid)
 			before := lab.Everything(t, uuid)
 			file := purged(t, lab, uuid, nil)
-			statement := killAt(t, lab, point, executed, map[string]any{"instance_uuid": uuid, "backup_dir": t.TempDir(), "state": "present", "backup_file": file})
+			statement := killAt(t, lab, point, executed, map[string]any{"instance_uuid": uuid, "backup_dir": t.TempDir(), "state": "present",
+				"backup_file": file})
 			if again := back(t, lab, t.TempDir(), uuid, file, false); again.Get("failed").Bool() {
 				t.Errorf("killed at %d %q: %s", point, statement, again)
 			}

@@ -41,34 +41,55 @@ func troubles() []trouble {
 	const readOnly = "The MariaDB server is running with the --read-only option so it cannot execute this statement"
 	return []trouble{
 		{name: "the database is lost at the first reading", at: "START TRANSACTION", times: 1, action: novalab.Action{Cut: true}},
-		{name: "the database is lost at every reading", at: "START TRANSACTION", times: always, action: novalab.Action{Cut: true}, told: "read nova's API database"},
+		{name: "the database is lost at every reading", at: "START TRANSACTION", times: always, action: novalab.Action{Cut: true},
+			told: "read nova's API database"},
 		{name: "the database is lost at a write", at: "UPDATE instances", times: 1, action: novalab.Action{Cut: true}},
-		{name: "the database is lost in the middle of a cell's writes", at: "UPDATE migrations", times: 1, action: novalab.Action{CutAnswer: true}},
-		{name: "the database is lost at every write", at: "UPDATE migrations", times: always, action: novalab.Action{CutAnswer: true}, told: "run the module again"},
+		{name: "the database is lost in the middle of a cell's writes", at: "UPDATE migrations", times: 1,
+			action: novalab.Action{CutAnswer: true}},
+		{name: "the database is lost at every write", at: "UPDATE migrations", times: always, action: novalab.Action{CutAnswer: true},
+			told: "run the module again"},
 		{name: "the API database is lost at its write", at: "UPDATE instance_mappings", times: 1, action: novalab.Action{Cut: true}},
-		{name: "the API database is lost at every write", at: "UPDATE instance_mappings", times: always, action: novalab.Action{Cut: true}, told: "run the module again", changed: true},
+		{name: "the API database is lost at every write", at: "UPDATE instance_mappings", times: always, action: novalab.Action{Cut: true},
+			told: "run the module again", changed: true},
 		{name: "one deadlock", at: "UPDATE instances", times: 1, action: refuse(1213, "Deadlock found when trying to get lock")},
-		{name: "nothing but deadlocks", at: "UPDATE instances", times: always, action: refuse(1213, "Deadlock found when trying to get lock"), told: "Error 1213"},
+		{name: "nothing but deadlocks", at: "UPDATE instances", times: always, action: refuse(1213, "Deadlock found when trying to get lock"),
+			told: "Error 1213"},
 		{name: "one lock wait timeout", at: "SELECT id FROM instances WHERE uuid", times: 1, action: refuse(1205, "Lock wait timeout exceeded")},
-		{name: "nothing but lock wait timeouts", at: "SELECT id FROM instances WHERE uuid", times: always, action: refuse(1205, "Lock wait timeout exceeded"), told: "Error 1205"},
-		{name: "one deadlock in the API database", at: "UPDATE instance_mappings", times: 1, action: refuse(1213, "Deadlock found when trying to get lock")},
+		{name: "nothing but lock wait timeouts", at: "SELECT id FROM instances WHERE uuid", times: always,
+			action: refuse(1205, "Lock wait timeout exceeded"), told: "Error 1205"},
+		{name: "one deadlock in the API database", at: "UPDATE instance_mappings", times: 1,
+			action: refuse(1213, "Deadlock found when trying to get lock")},
 		{name: "a read-only server", at: "UPDATE instances", times: always, action: refuse(1290, readOnly), told: "takes no writes"},
-		{name: "a read-only transaction", at: "UPDATE instances", times: always, action: refuse(1792, "Cannot execute statement in a READ ONLY transaction"), told: "takes no writes"},
-		{name: "a server in read-only mode", at: "UPDATE instances", times: always, action: refuse(1836, "Running in read-only mode"), told: "takes no writes"},
-		{name: "a read-only API database", at: "UPDATE instance_mappings", times: always, action: refuse(1290, readOnly), told: "the cell is done, the API database is not", changed: true},
+		{name: "a read-only transaction", at: "UPDATE instances", times: always,
+			action: refuse(1792, "Cannot execute statement in a READ ONLY transaction"), told: "takes no writes"},
+		{name: "a server in read-only mode", at: "UPDATE instances", times: always, action: refuse(1836, "Running in read-only mode"),
+			told: "takes no writes"},
+		{name: "a read-only API database", at: "UPDATE instance_mappings", times: always, action: refuse(1290, readOnly),
+			told: "the cell is done, the API database is not", changed: true},
 		{name: "Galera refuses a commit", at: "COMMIT", times: 1, action: refuse(1213, "Deadlock: wsrep aborted transaction")},
-		{name: "Galera refuses every commit", at: "COMMIT", times: always, action: refuse(1213, "Deadlock: wsrep aborted transaction"), told: "Error 1213"},
-		{name: "Galera refuses the API database's commit", at: "COMMIT", from: 1, times: 1, action: refuse(1213, "Deadlock: wsrep aborted transaction")},
-		{name: "a Galera node that has lost its cluster", at: "SELECT", times: always, action: refuse(1047, "WSREP has not yet prepared node for application use"), told: "Error 1047"},
-		{name: "a Galera node that loses its cluster at a commit", at: "COMMIT", times: 1, action: refuse(1047, "WSREP has not yet prepared node for application use")},
+		{name: "Galera refuses every commit", at: "COMMIT", times: always, action: refuse(1213, "Deadlock: wsrep aborted transaction"),
+			told: "Error 1213"},
+		{name: "Galera refuses the API database's commit", at: "COMMIT", from: 1, times: 1,
+			action: refuse(1213, "Deadlock: wsrep aborted transaction")},
+		{name: "a Galera node that has lost its cluster", at: "SELECT", times: always,
+			action: refuse(1047, "WSREP has not yet prepared node for application use"), told: "Error 1047"},
+		{name: "a Galera node that loses its cluster at a commit", at: "COMMIT", times: 1,
+			action: refuse(1047, "WSREP has not yet prepared node for application use")},
 		{name: "the connection is lost at a commit that did not happen", at: "COMMIT", times: 1, action: novalab.Action{Cut: true}},
-		{name: "the connection is lost at a commit that happened", at: "COMMIT", times: 1, action: novalab.Action{CutAnswer: true}, warned: "read back, it had happened"},
-		{name: "the connection is lost at the API database's commit that did not happen", at: "COMMIT", from: 1, times: 1, action: novalab.Action{Cut: true}},
-		{name: "the connection is lost at the API database's commit that happened", at: "COMMIT", from: 1, times: 1, action: novalab.Action{CutAnswer: true}, warned: "read back, it had happened"},
-		{name: "the connection is lost at every commit", at: "COMMIT", times: always, action: novalab.Action{Cut: true}, told: "the outcome of the commit is not known"},
-		{name: "the database hangs at a write", at: "UPDATE instances", times: 1, action: novalab.Action{Hold: true}, told: "not finished within the timeout"},
-		{name: "the database hangs at a commit", at: "COMMIT", times: 1, action: novalab.Action{HoldAnswer: true}, told: "the outcome of the commit is not known"},
-		{name: "the table is full", at: "UPDATE instances", times: always, action: refuse(1114, "The table 'instances' is full"), told: "Error 1114"},
+		{name: "the connection is lost at a commit that happened", at: "COMMIT", times: 1, action: novalab.Action{CutAnswer: true},
+			warned: "read back, it had happened"},
+		{name: "the connection is lost at the API database's commit that did not happen", at: "COMMIT", from: 1, times: 1,
+			action: novalab.Action{Cut: true}},
+		{name: "the connection is lost at the API database's commit that happened", at: "COMMIT", from: 1, times: 1,
+			action: novalab.Action{CutAnswer: true}, warned: "read back, it had happened"},
+		{name: "the connection is lost at every commit", at: "COMMIT", times: always, action: novalab.Action{Cut: true},
+			told: "the outcome of the commit is not known"},
+		{name: "the database hangs at a write", at: "UPDATE instances", times: 1, action: novalab.Action{Hold: true},
+			told: "not finished within the timeout"},
+		{name: "the database hangs at a commit", at: "COMMIT", times: 1, action: novalab.Action{HoldAnswer: true},
+			told: "the outcome of the commit is not known"},
+		{name: "the table is full", at: "UPDATE instances", times: always, action: refuse(1114, "The table 'instances' is full"),
+			told: "Error 1114"},
 	}
 }
 
@@ -138,7 +159,8 @@ func TestADatabaseThatIsGoneIsNotAnAbsentInstance(t *testing.T) {
 	proxy := lab.Proxy(t, func(int, string) novalab.Action { return novalab.Action{} })
 	proxy.Close()
 	answer := call(t, proxy.Conf, t.TempDir(), uuid, false, nil)
-	if !answer.Get("failed").Bool() || answer.Get("verdict").String() != "unknown" || !strings.Contains(answer.Get("msg").String(), "read nova's API database") {
+	if !answer.Get("failed").Bool() || answer.Get("verdict").String() != "unknown" ||
+		!strings.Contains(answer.Get("msg").String(), "read nova's API database") {
 		t.Errorf("got %s", answer)
 	}
 }
@@ -163,7 +185,8 @@ func TestACellThatHangsMakesTheVerdictUnknownWithinTheTimeout(t *testing.T) {
 		if took := time.Since(began); took > 4*time.Second {
 			t.Errorf("%s: it took %s", name, took)
 		}
-		if answer.Get("verdict").String() != "unknown" || !answer.Get("failed").Bool() || !strings.Contains(answer.Get("msg").String(), "cell3: the cell could not be read: no answer within 2s") {
+		if answer.Get("verdict").String() != "unknown" || !answer.Get("failed").Bool() ||
+			!strings.Contains(answer.Get("msg").String(), "cell3: the cell could not be read: no answer within 2s") {
 			t.Errorf("%s: %s", name, answer)
 		}
 		if answer.Get("instance.cell.name").String() != "cell1" {
@@ -181,7 +204,8 @@ func TestAReadOnlyServerIsTold(t *testing.T) {
 	instance := lab.NewInstance(t, uuid)
 	user, password := account(t, lab, map[string]string{"api": "ALL", "cell0": "ALL", "cell1": "ALL"})
 	environment(t, lab)
-	login := map[string]any{"nova_conf": nil, "login_unix_socket": novalab.Socket, "login_user": user, "login_password": password, "login_db": lab.Prefix + "api"}
+	login := map[string]any{"nova_conf": nil, "login_unix_socket": novalab.Socket, "login_user": user, "login_password": password,
+		"login_db": lab.Prefix + "api"}
 	for id, name := range map[int]string{1: "cell0", 2: "cell1"} {
 		novalab.Exec(t, lab.API, "UPDATE cell_mappings SET database_connection = ? WHERE id = ?", lab.URL("nobody", "wrong", name), id)
 	}
@@ -189,7 +213,8 @@ func TestAReadOnlyServerIsTold(t *testing.T) {
 	t.Cleanup(func() { novalab.Exec(t, lab.API, "SET GLOBAL read_only = 0") })
 	check := call(t, "", t.TempDir(), uuid, true, login)
 	real := call(t, "", t.TempDir(), uuid, false, login)
-	if check.Get("failed").Bool() || !real.Get("failed").Bool() || real.Get("changed").Bool() || !strings.Contains(real.Get("msg").String(), "takes no writes") {
+	if check.Get("failed").Bool() || !real.Get("failed").Bool() || real.Get("changed").Bool() ||
+		!strings.Contains(real.Get("msg").String(), "takes no writes") {
 		t.Errorf("check: %s\nreal: %s", check, real)
 	}
 	novalab.Exec(t, lab.API, "SET GLOBAL read_only = 0")
@@ -220,7 +245,8 @@ func TestWithoutRoomForABackupNothingIsChanged(t *testing.T) {
 	faults := map[string]string{full: "no space left on device", readOnly: "read-only file system"}
 	for folder, want := range faults {
 		answer := call(t, lab.Conf, folder, uuid, false, nil)
-		if !answer.Get("failed").Bool() || answer.Get("changed").Bool() || !strings.Contains(answer.Get("msg").String(), want) || !strings.Contains(answer.Get("msg").String(), "nothing was changed") {
+		if !answer.Get("failed").Bool() || answer.Get("changed").Bool() || !strings.Contains(answer.Get("msg").String(), want) ||
+			!strings.Contains(answer.Get("msg").String(), "nothing was changed") {
 			t.Errorf("%s: %s", want, answer)
 		}
 	}
@@ -231,7 +257,8 @@ func TestWithoutRoomForABackupNothingIsChanged(t *testing.T) {
 	expectFinished(t, lab, instance)
 	deleted := lab.Everything(t, uuid)
 	for folder, want := range faults {
-		if answer := back(t, lab, folder, uuid, file, false); !answer.Get("failed").Bool() || answer.Get("changed").Bool() || !strings.Contains(answer.Get("msg").String(), want) {
+		if answer := back(t, lab, folder, uuid, file, false); !answer.Get("failed").Bool() || answer.Get("changed").Bool() ||
+			!strings.Contains(answer.Get("msg").String(), want) {
 			t.Errorf("restore, %s: %s", want, answer)
 		}
 	}

@@ -24,7 +24,8 @@ func documentedGrants(t *testing.T, lab *novalab.Databases) (grants []string, us
 	}
 	user, password = "nova_orphan_test", "l3ast@grants"
 	for _, statement := range strings.Split(string(block), "\n") {
-		statement = strings.NewReplacer("nova_orphan@'%'", user+"@localhost", "'...'", "'"+password+"'", "nova_api.", lab.Prefix+"api.").Replace(statement)
+		statement = strings.NewReplacer("nova_orphan@'%'", user+"@localhost", "'...'", "'"+password+"'", "nova_api.",
+			lab.Prefix+"api.").Replace(statement)
 		switch {
 		case strings.HasPrefix(statement, "CREATE USER"):
 			novalab.Exec(t, lab.API, statement)
@@ -49,7 +50,8 @@ func TestTheDocumentedGrantsAreEnoughAndNoneIsTooMany(t *testing.T) {
 		novalab.Exec(t, lab.API, "UPDATE cell_mappings SET database_connection = ? WHERE id = ?", lab.URL("nobody", "wrong", name), id)
 	}
 	environment(t, lab)
-	login := map[string]any{"nova_conf": nil, "login_unix_socket": novalab.Socket, "login_user": user, "login_password": password, "login_db": lab.Prefix + "api"}
+	login := map[string]any{"nova_conf": nil, "login_unix_socket": novalab.Socket, "login_user": user, "login_password": password,
+		"login_db": lab.Prefix + "api"}
 	// round checks, purges and restores an instance, and returns the first answer that failed.
 	round := func(number int) (failed gjson.Result) {
 		t.Helper()
@@ -67,7 +69,8 @@ func TestTheDocumentedGrantsAreEnoughAndNoneIsTooMany(t *testing.T) {
 			return failed
 		}
 		novalab.Exec(t, lab.Cell1, "UPDATE instances SET cleaned = 1 WHERE uuid = ?", uuid)
-		novalab.Exec(t, lab.Cell1, "INSERT INTO instance_system_metadata (instance_uuid, `key`, value, deleted) VALUES (?, 'clean_attempts', '1', 0)", uuid)
+		novalab.Exec(t, lab.Cell1, "INSERT INTO instance_system_metadata (instance_uuid, `key`, value, deleted) VALUES (?, 'clean_attempts', "+
+			"'1', 0)", uuid)
 		if !run(false, map[string]any{"state": "present", "backup_file": toRestore(t, backups)}) {
 			return failed
 		}

@@ -132,7 +132,8 @@ func (p parameters) access(defaultConf string, secret func(...string)) (nova.Acc
 	}
 	access, err := nova.FromConf(defaultConf, secret)
 	if errors.Is(err, fs.ErrNotExist) {
-		return access, fmt.Errorf("one of the following is required: nova_conf, login_host, login_unix_socket, config_file: this host has no %s", defaultConf)
+		return access, fmt.Errorf("one of the following is required: nova_conf, login_host, login_unix_socket, config_file: this host has no %s",
+			defaultConf)
 	}
 	return access, err
 }

@@ -36,7 +36,8 @@ func TestAnInstanceWithTheSameIDAndNameInAnotherCellIsLeftAlone(t *testing.T) {
 	fault := novalab.Text(t, lab.Cell1, "SELECT id FROM instance_faults WHERE instance_uuid = ?", ours)
 	novalab.Insert(t, lab.Cell0, "instance_faults", map[string]any{"id": fault, "instance_uuid": theirs, "code": 500, "deleted": 0})
 	before := look(t, lab, theirs)
-	if answer := call(t, lab.Conf, t.TempDir(), ours, false, nil); answer.Get("failed").Bool() || answer.Get("instance.cell.name").String() != "cell1" {
+	if answer := call(t, lab.Conf, t.TempDir(), ours, false, nil); answer.Get("failed").Bool() ||
+		answer.Get("instance.cell.name").String() != "cell1" {
 		t.Errorf("got %s", answer)
 	}
 	expectFinished(t, lab, instance)
@@ -53,7 +54,8 @@ func TestNoCellsAreNotAnAbsentInstance(t *testing.T) {
 	novalab.Exec(t, lab.API, "DELETE FROM cell_mappings")
 	before := lab.Everything(t, uuid)
 	answer := call(t, lab.Conf, t.TempDir(), uuid, false, nil)
-	if !answer.Get("failed").Bool() || answer.Get("verdict").String() != "unknown" || !strings.Contains(answer.Get("msg").String(), "cell_mappings has no rows") {
+	if !answer.Get("failed").Bool() || answer.Get("verdict").String() != "unknown" ||
+		!strings.Contains(answer.Get("msg").String(), "cell_mappings has no rows") {
 		t.Errorf("got %s", answer)
 	}
 	if diff := cmp.Diff(before, lab.Everything(t, uuid)); diff != "" {
@@ -77,7 +79,8 @@ print(objects.InstanceMappingList.get_counts(admin, 'project')['project']['insta
 func TestNovasQuotasNoLongerCountWhatWasPurgedAndCountItAgainOnceRestored(t *testing.T) {
 	lab := novalab.New(t)
 	conf := filepath.Join(t.TempDir(), "cell1.conf")
-	if err := os.WriteFile(conf, []byte("[database]\nconnection = "+lab.URL("root", "", "cell1")+"\n[api_database]\nconnection = "+lab.URL("root", "", "api")+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(conf, []byte("[database]\nconnection = "+lab.URL("root", "",
+		"cell1")+"\n[api_database]\nconnection = "+lab.URL("root", "", "api")+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	const uuid = "bbbbbbb4-0000-4000-8000-000000000000"

@@ -146,7 +146,8 @@ func (p *plan) drawCell(cell orphan.Cell, judgement orphan.Judgement) {
 	switch {
 	case judgement.Verdict != orphan.Deleted:
 		p.cell, p.cellRows["instances"] = true, 1
-		p.steps = append(p.steps, fmt.Sprintf("%s: instances: set deleted = %d (the row's id), vm_state = deleted, task_state = NULL", cell.Name, row.ID))
+		p.steps = append(p.steps, fmt.Sprintf("%s: instances: set deleted = %d (the row's id), vm_state = deleted, task_state = NULL", cell.Name,
+			row.ID))
 		after["deleted"], after["vm_state"], after["task_state"] = row.ID, "deleted", ""
 		if row.Undated(cell.Now) {
 			after["deleted_at"] = now

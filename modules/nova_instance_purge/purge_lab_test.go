@@ -25,7 +25,8 @@ func init() { around = func(m *testing.M) testscript.TestingM { return novalab.T
 // call runs the module as Ansible does, with the options besides the usual ones.
 func call(t *testing.T, conf, backups, uuid string, check bool, options map[string]any) gjson.Result {
 	t.Helper()
-	arguments := map[string]any{"instance_uuid": uuid, "nova_conf": conf, "backup_dir": backups, "_ansible_check_mode": check, "_ansible_diff": true}
+	arguments := map[string]any{"instance_uuid": uuid, "nova_conf": conf, "backup_dir": backups, "_ansible_check_mode": check,
+		"_ansible_diff": true}
 	for key, value := range options {
 		arguments[key] = value
 	}
@@ -70,50 +71,73 @@ func faults() []fault {
 	const lock = "UPDATE instances SET locked = 1, locked_by = 'admin' WHERE uuid = ?"
 	const justNow = "UPDATE instances SET task_state = 'deleting', updated_at = UTC_TIMESTAMP() WHERE uuid = ?"
 	judged := func(host string) map[string]any {
-		return map[string]any{"judged_as": map[string]any{"updated_at": "2026-01-02T03:04:05Z", "vm_state": "error", "task_state": "", "host": host}}
+		return map[string]any{"judged_as": map[string]any{"updated_at": "2026-01-02T03:04:05Z", "vm_state": "error", "task_state": "",
+			"host": host}}
 	}
 	const judgedRow = "UPDATE instances SET updated_at = '2026-01-02 03:04:05' WHERE uuid = ?"
 	return []fault{
 		{name: "stuck: vm_state error", verdict: "stuck", changed: true},
-		{name: "stuck: deleting for an hour", setup: []string{"UPDATE instances SET vm_state = 'active', task_state = 'deleting' WHERE uuid = ?"}, verdict: "stuck", changed: true},
-		{name: "stuck: vm_state deleted, deleted 0", setup: []string{"UPDATE instances SET vm_state = 'deleted' WHERE uuid = ?"}, verdict: "stuck", changed: true},
-		{name: "D1 the hack", setup: []string{"UPDATE instances SET deleted = 1, deleted_at = NOW(), vm_state = 'deleted' WHERE uuid = ?"}, verdict: "zombie", changed: true},
-		{name: "D1 the hack with a date that is none", setup: []string{"SET STATEMENT sql_mode = '' FOR UPDATE instances SET deleted = '1', deleted_at = 'now()' WHERE uuid = ?"}, verdict: "zombie", changed: true},
-		{name: "D1 D10 the hack in another time zone", setup: []string{"UPDATE instances SET deleted = 1, deleted_at = UTC_TIMESTAMP() + INTERVAL 3 HOUR WHERE uuid = ?"}, verdict: "zombie", changed: true},
+		{name: "stuck: deleting for an hour", setup: []string{"UPDATE instances SET vm_state = 'active', task_state = 'deleting' WHERE uuid = ?"},
+			verdict: "stuck", changed: true},
+		{name: "stuck: vm_state deleted, deleted 0", setup: []string{"UPDATE instances SET vm_state = 'deleted' WHERE uuid = ?"},
+			verdict: "stuck", changed: true},
+		{name: "D1 the hack", setup: []string{"UPDATE instances SET deleted = 1, deleted_at = NOW(), vm_state = 'deleted' WHERE uuid = ?"},
+			verdict: "zombie", changed: true},
+		{name: "D1 the hack with a date that is none", setup: []string{"SET STATEMENT sql_mode = '' FOR UPDATE instances SET deleted = '1', " +
+			"deleted_at = 'now()' WHERE uuid = ?"}, verdict: "zombie", changed: true},
+		{name: "D1 D10 the hack in another time zone", setup: []string{"UPDATE instances SET deleted = 1, deleted_at = UTC_TIMESTAMP() + " +
+			"INTERVAL 3 HOUR WHERE uuid = ?"}, verdict: "zombie", changed: true},
 		{name: "D1 the hack on the children as well", setup: []string{
 			"UPDATE instances SET deleted = 1, deleted_at = " + old + " WHERE uuid = ?",
 			"UPDATE block_device_mapping SET deleted = 1 WHERE instance_uuid = ?",
 			"UPDATE virtual_interfaces SET deleted = 1 WHERE instance_uuid = ?",
-			"INSERT INTO virtual_interfaces (instance_uuid, address, deleted, uuid) SELECT instance_uuid, address, 0, 'second' FROM virtual_interfaces WHERE instance_uuid = ?",
+			"INSERT INTO virtual_interfaces (instance_uuid, address, deleted, uuid) SELECT instance_uuid, address, 0, 'second' FROM " +
+				"virtual_interfaces WHERE instance_uuid = ?",
 		}, verdict: "zombie", changed: true},
-		{name: "D2 deleted, but its children are not", setup: []string{"UPDATE instances SET deleted = id, deleted_at = " + old + ", vm_state = 'deleted' WHERE uuid = ?"}, verdict: "deleted", changed: true},
-		{name: "D10 deleted in the future", setup: []string{"UPDATE instances SET deleted = id, deleted_at = UTC_TIMESTAMP() + INTERVAL 3 HOUR WHERE uuid = ?"}, verdict: "deleted", changed: true},
-		{name: "D6 a build request is left", api: []string{"INSERT INTO build_requests (instance_uuid, project_id) VALUES (?, 'project')"}, verdict: "stuck", changed: true},
-		{name: "D7 the mapping has no cell", api: []string{"UPDATE instance_mappings SET cell_id = NULL WHERE instance_uuid = ?"}, verdict: "stuck", changed: true},
+		{name: "D2 deleted, but its children are not", setup: []string{"UPDATE instances SET deleted = id, deleted_at = " + old +
+			", vm_state = 'deleted' WHERE uuid = ?"}, verdict: "deleted", changed: true},
+		{name: "D10 deleted in the future", setup: []string{"UPDATE instances SET deleted = id, deleted_at = UTC_TIMESTAMP() + INTERVAL 3 " +
+			"HOUR WHERE uuid = ?"}, verdict: "deleted", changed: true},
+		{name: "D6 a build request is left", api: []string{"INSERT INTO build_requests (instance_uuid, project_id) VALUES (?, 'project')"},
+			verdict: "stuck", changed: true},
+		{name: "D7 the mapping has no cell", api: []string{"UPDATE instance_mappings SET cell_id = NULL WHERE instance_uuid = ?"},
+			verdict: "stuck", changed: true},
 		{name: "D7 there is no mapping", api: []string{"DELETE FROM instance_mappings WHERE instance_uuid = ?"}, verdict: "stuck", changed: true},
 		{name: "the host is the right one", options: map[string]any{"host": "compute1"}, verdict: "stuck", changed: true},
 		{name: "deleting just now, by the caller itself", setup: []string{justNow},
 			options: map[string]any{"unchanged_since": time.Now().UTC().Add(time.Hour).Format(time.RFC3339)}, verdict: "stuck", changed: true},
-		{name: "X14 locked, and it may go", setup: []string{lock}, options: map[string]any{"allow_locked": true}, verdict: "stuck", changed: true},
+		{name: "X14 locked, and it may go", setup: []string{lock}, options: map[string]any{"allow_locked": true}, verdict: "stuck",
+			changed: true},
 		{name: "X15 as it was judged", setup: []string{judgedRow}, options: judged("compute1"), verdict: "stuck", changed: true},
 
-		{name: "X14 locked", setup: []string{lock, "INSERT INTO instance_system_metadata (instance_uuid, `key`, value, deleted) VALUES (?, 'locked_reason', 'legal hold', 0)"},
+		{name: "X14 locked", setup: []string{lock, "INSERT INTO instance_system_metadata (instance_uuid, `key`, value, deleted) VALUES (?, " +
+			"'locked_reason', 'legal hold', 0)"},
 			verdict: "stuck", refusal: `.*locked.*legal hold.*unlock.*`},
 		{name: "X14 protected, and a lock may be ignored", setup: []string{lock, "UPDATE instances SET disable_terminate = 1 WHERE uuid = ?"},
 			options: map[string]any{"allow_locked": true}, verdict: "stuck", refusal: `.*disable_terminate.*`},
 		{name: "X15 not as it was judged", setup: []string{judgedRow}, options: judged("compute2"), verdict: "busy",
 			refusal: `.*instances\.host was "compute2", is "compute1".*`},
-		{name: "X15 written by somebody after the caller", setup: []string{justNow}, options: map[string]any{"unchanged_since": "2026-01-02T03:04:05Z"},
+		{name: "X15 written by somebody after the caller", setup: []string{justNow},
+			options: map[string]any{"unchanged_since": "2026-01-02T03:04:05Z"},
 			verdict: "busy", refusal: `.*min_age.*`},
-		{name: "D4 active", setup: []string{"UPDATE instances SET vm_state = 'active' WHERE uuid = ?"}, verdict: "live", refusal: `.*vm_state = active.*`},
-		{name: "D4 restorable", setup: []string{"UPDATE instances SET vm_state = 'soft-delete' WHERE uuid = ?"}, verdict: "live", refusal: `.*vm_state = soft-delete.*`},
-		{name: "D4 a task", setup: []string{"UPDATE instances SET task_state = 'rebuilding' WHERE uuid = ?"}, verdict: "busy", refusal: `.*task_state = rebuilding.*`},
-		{name: "D5 deleting just now", setup: []string{"UPDATE instances SET task_state = 'deleting', updated_at = UTC_TIMESTAMP() WHERE uuid = ?"}, verdict: "busy", refusal: `.*min_age.*`},
-		{name: "P3 a migration", setup: []string{"UPDATE migrations SET status = 'migrating' WHERE instance_uuid = ?"}, verdict: "busy", refusal: `.*migrations\.status = migrating.*`},
-		{name: "P3 awaiting confirmation", setup: []string{"UPDATE migrations SET status = 'finished' WHERE instance_uuid = ?"}, verdict: "busy", refusal: `.*confirmation.*`},
+		{name: "D4 active", setup: []string{"UPDATE instances SET vm_state = 'active' WHERE uuid = ?"}, verdict: "live",
+			refusal: `.*vm_state = active.*`},
+		{name: "D4 restorable", setup: []string{"UPDATE instances SET vm_state = 'soft-delete' WHERE uuid = ?"}, verdict: "live",
+			refusal: `.*vm_state = soft-delete.*`},
+		{name: "D4 a task", setup: []string{"UPDATE instances SET task_state = 'rebuilding' WHERE uuid = ?"}, verdict: "busy",
+			refusal: `.*task_state = rebuilding.*`},
+		{name: "D5 deleting just now",
+			setup: []string{"UPDATE instances SET task_state = 'deleting', updated_at = UTC_TIMESTAMP() WHERE uuid = ?"}, verdict: "busy",
+			refusal: `.*min_age.*`},
+		{name: "P3 a migration", setup: []string{"UPDATE migrations SET status = 'migrating' WHERE instance_uuid = ?"}, verdict: "busy",
+			refusal: `.*migrations\.status = migrating.*`},
+		{name: "P3 awaiting confirmation", setup: []string{"UPDATE migrations SET status = 'finished' WHERE instance_uuid = ?"}, verdict: "busy",
+			refusal: `.*confirmation.*`},
 		{name: "P8 hidden", setup: []string{"UPDATE instances SET hidden = 1 WHERE uuid = ?"}, verdict: "busy", refusal: `.*hidden.*`},
-		{name: "P2 being built", setup: []string{"UPDATE instances SET vm_state = 'building', host = NULL WHERE uuid = ?"}, verdict: "busy", refusal: `.*being built.*`},
-		{name: "D3 P10 another host", options: map[string]any{"host": "compute1.example"}, verdict: "stuck", refusal: `.*"compute1\.example".*"compute1".*`},
+		{name: "P2 being built", setup: []string{"UPDATE instances SET vm_state = 'building', host = NULL WHERE uuid = ?"}, verdict: "busy",
+			refusal: `.*being built.*`},
+		{name: "D3 P10 another host", options: map[string]any{"host": "compute1.example"}, verdict: "stuck",
+			refusal: `.*"compute1\.example".*"compute1".*`},
 	}
 }
 
@@ -141,7 +165,8 @@ func TestEachFaultOnNovasOwnSchema(t *testing.T) {
 				if answer.Get("verdict").String() != fault.verdict || answer.Get("changed").Bool() != fault.changed {
 					t.Errorf("%s: want %s, changed %v: %s", mode, fault.verdict, fault.changed, answer)
 				}
-				if answer.Get("failed").Bool() != (fault.refusal != "") || !regexp.MustCompile("(?s)^"+fault.refusal).MatchString(answer.Get("msg").String()) {
+				if answer.Get("failed").Bool() != (fault.refusal != "") ||
+					!regexp.MustCompile("(?s)^"+fault.refusal).MatchString(answer.Get("msg").String()) {
 					t.Errorf("%s: want refusal %q: %s", mode, fault.refusal, answer)
 				}
 				if answer.Get("instance.uuid").String() != uuid {
@@ -188,7 +213,8 @@ func expectFinished(t *testing.T, lab *novalab.Databases, instance novalab.Insta
 	t.Helper()
 	for _, table := range []string{"security_group_instance_association", "instance_info_caches", "instance_metadata", "instance_faults",
 		"instance_extra", "instance_system_metadata", "block_device_mapping", "migrations", "virtual_interfaces"} {
-		if left := novalab.Text(t, lab.Cell1, "SELECT COUNT(*) FROM "+table+" WHERE instance_uuid = ? AND (deleted <> id OR deleted_at IS NULL OR deleted_at > UTC_TIMESTAMP())", instance.UUID); left != "0" {
+		if left := novalab.Text(t, lab.Cell1, "SELECT COUNT(*) FROM "+table+" WHERE instance_uuid = ? AND (deleted <> id OR deleted_at IS "+
+			"NULL OR deleted_at > UTC_TIMESTAMP())", instance.UUID); left != "0" {
 			t.Errorf("%s: %s rows are not deleted", table, left)
 		}
 	}
@@ -222,19 +248,26 @@ func TestTheRecordTellsWhatThePlaybookNeeds(t *testing.T) {
 	const uuid, other = "22222222-0000-4000-8000-000000000000", "22222223-0000-4000-8000-000000000000"
 	instance := lab.NewInstance(t, uuid)
 	lab.NewInstance(t, other)
-	novalab.Insert(t, lab.Cell1, "compute_nodes", map[string]any{"uuid": "provider", "host": "compute1", "hypervisor_hostname": "compute1.example",
-		"deleted": 0, "vcpus": 1, "memory_mb": 1, "local_gb": 1, "vcpus_used": 0, "memory_mb_used": 0, "local_gb_used": 0, "hypervisor_type": "QEMU", "hypervisor_version": 1, "cpu_info": ""})
-	novalab.Insert(t, lab.Cell1, "services", map[string]any{"host": "compute1", "binary": "nova-compute", "deleted": 0, "forced_down": 1, "disabled": 0,
+	novalab.Insert(t, lab.Cell1, "compute_nodes", map[string]any{"uuid": "provider", "host": "compute1",
+		"hypervisor_hostname": "compute1.example",
+		"deleted":             0, "vcpus": 1, "memory_mb": 1, "local_gb": 1, "vcpus_used": 0, "memory_mb_used": 0, "local_gb_used": 0,
+		"hypervisor_type": "QEMU", "hypervisor_version": 1, "cpu_info": ""})
+	novalab.Insert(t, lab.Cell1, "services", map[string]any{"host": "compute1", "binary": "nova-compute", "deleted": 0, "forced_down": 1,
+		"disabled":     0,
 		"report_count": 1, "last_seen_up": "2026-01-02 03:04:05", "topic": "compute"})
 	novalab.Exec(t, lab.Cell1, "UPDATE instances SET launched_on = 'compute3', launched_at = '2026-01-02 03:04:05' WHERE uuid = ?", uuid)
 	novalab.Exec(t, lab.Cell1, "UPDATE instance_faults SET host = 'compute4' WHERE instance_uuid = ?", uuid)
 	for name, deleted := range map[string]int{"compute4": 7, "compute5": 0} {
-		novalab.Insert(t, lab.Cell1, "services", map[string]any{"host": name, "binary": "nova-compute", "deleted": deleted, "report_count": 1, "topic": "compute"})
+		novalab.Insert(t, lab.Cell1, "services", map[string]any{"host": name, "binary": "nova-compute", "deleted": deleted, "report_count": 1,
+			"topic": "compute"})
 	}
 	for _, name := range []string{"compute5", "controller", "compute1"} {
-		novalab.Exec(t, lab.Cell1, "INSERT INTO instance_actions_events (action_id, event, host, deleted) SELECT id, 'event', '"+name+"', 0 FROM instance_actions WHERE instance_uuid = ?", uuid)
+		novalab.Exec(t, lab.Cell1,
+			"INSERT INTO instance_actions_events (action_id, event, host, deleted) SELECT id, 'event', '"+name+"', 0 FROM instance_actions WHERE "+
+				"instance_uuid = ?", uuid)
 	}
-	novalab.Insert(t, lab.Cell1, "instance_system_metadata", map[string]any{"instance_uuid": uuid, "key": "vtpm_secret_uuid", "value": "the-secret", "deleted": 0})
+	novalab.Insert(t, lab.Cell1, "instance_system_metadata",
+		map[string]any{"instance_uuid": uuid, "key": "vtpm_secret_uuid", "value": "the-secret", "deleted": 0})
 	const evacuated = "22222224-0000-4000-8000-000000000000"
 	lab.NewInstance(t, evacuated)
 	for _, migration := range []struct{ instance, kind, source, status string }{
@@ -251,10 +284,13 @@ func TestTheRecordTellsWhatThePlaybookNeeds(t *testing.T) {
 	for path, want := range map[string]string{
 		"instance.id": fmt.Sprint(instance.ID), "instance.name": "caf\u00e9 2222", "instance.host": "compute1", "instance.cell.name": "cell1",
 		"instance.hypervisor_hostname": "compute1.example", "instance.resource_provider": "provider",
-		"instance.vcpus": "2", "instance.memory_mb": "128", "instance.root_gb": "3", "instance.ephemeral_gb": "4", "instance.swap_mb": "5", "instance.flavor": "m1.nano",
+		"instance.vcpus": "2", "instance.memory_mb": "128", "instance.root_gb": "3", "instance.ephemeral_gb": "4", "instance.swap_mb": "5",
+		"instance.flavor":              "m1.nano",
 		"instance.domain_name":         fmt.Sprintf("instance-%08x", instance.ID),
-		"instance.volumes.0.volume_id": uuid[:35] + "c", "instance.volumes.0.attachment_id": uuid[:35] + "d", "instance.volumes.0.delete_on_termination": "true",
-		"instance.ports.#": "1", "instance.ports.0.id": uuid[:35] + "9", "instance.ports.0.mac_address": "fa:16:3e:00:00:01",
+		"instance.volumes.0.volume_id": uuid[:35] + "c", "instance.volumes.0.attachment_id": uuid[:35] + "d",
+		"instance.volumes.0.delete_on_termination": "true",
+		"instance.ports.#":                         "1", "instance.ports.0.id": uuid[:35] + "9",
+		"instance.ports.0.mac_address":     "fa:16:3e:00:00:01",
 		"instance.dead_migration_uuids.0":  uuid[:35] + "e",
 		"instance.hosts.#.host":            `["compute1","compute2","compute3","compute4","compute5"]`,
 		"instance.hosts.#.named_by":        `[["row","migration","event"],["migration"],["launched_on"],["fault"],["event"]]`,

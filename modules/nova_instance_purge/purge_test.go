@@ -40,21 +40,26 @@ func (f *fake) Find(context.Context, string) (nova.Finding, error) {
 		return nova.Finding{UUID: uuid}, f.findErr
 	}
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	row := nova.Row{"uuid": {Text: uuid}, "id": {Text: "43"}, "deleted": {Text: "0"}, "vm_state": {Text: "error"}, "host": {Text: cmp.Or(f.host, "compute1")},
+	row := nova.Row{"uuid": {Text: uuid}, "id": {Text: "43"}, "deleted": {Text: "0"}, "vm_state": {Text: "error"},
+		"host":       {Text: cmp.Or(f.host, "compute1")},
 		"updated_at": {Text: now.Add(-time.Hour).Format(time.DateTime)}, "deleted_at": {Null: true}, "terminated_at": {Null: true},
 		"task_state": {Null: true}, "power_state": {Text: "1"}, "progress": {Text: "0"}}
 	tag := []nova.Row{{"tag": {Text: "x"}}}
 	if f.deleted {
 		at := nova.Value{Text: now.Format(time.DateTime)}
-		maps.Copy(row, nova.Row{"deleted": {Text: "43"}, "vm_state": {Text: "deleted"}, "power_state": {Text: "0"}, "deleted_at": at, "terminated_at": at, "updated_at": at})
+		maps.Copy(row, nova.Row{"deleted": {Text: "43"}, "vm_state": {Text: "deleted"}, "power_state": {Text: "0"}, "deleted_at": at,
+			"terminated_at": at, "updated_at": at})
 		tag = nil
 	}
 	queued := map[bool]string{true: "1", false: "0"}[f.queued]
 	return nova.Finding{
 		UUID:       uuid,
 		MappedCell: nova.Value{Text: "2"},
-		API:        nova.Record{"instance_mappings": {Rows: []nova.Row{{"id": {Text: "3"}, "cell_id": {Text: "2"}, "queued_for_delete": {Text: queued}}}}},
-		Cells:      []nova.Cell{{ID: "2", Name: "cell1", Now: now, Record: nova.Record{"instances": {Rows: []nova.Row{row}}, "tags": {Rows: tag}, "block_device_mapping": {Rows: slices.Clone(f.mappings)}}}},
+		API: nova.Record{"instance_mappings": {Rows: []nova.Row{{"id": {Text: "3"}, "cell_id": {Text: "2"},
+			"queued_for_delete": {Text: queued}}}}},
+		Cells: []nova.Cell{{ID: "2", Name: "cell1", Now: now,
+			Record: nova.Record{"instances": {Rows: []nova.Row{row}}, "tags": {Rows: tag},
+				"block_device_mapping": {Rows: slices.Clone(f.mappings)}}}},
 	}, nil
 }
 
@@ -165,15 +170,21 @@ func TestWhatTheDatabasesAnswerDecidesWhatIsTold(t *testing.T) {
 	}{
 		{"all is well", fake{}, true, false, "stuck", "finished the deletion", 2},
 		{"a deadlock, then not", fake{answers: []func(*fake) error{says(deadlock)}}, true, false, "stuck", "finished the deletion", 3},
-		{"nothing but deadlocks", fake{answers: slices.Repeat([]func(*fake) error{says(deadlock)}, 5)}, false, true, "stuck", "Deadlock found", 5},
+		{"nothing but deadlocks", fake{answers: slices.Repeat([]func(*fake) error{says(deadlock)}, 5)}, false, true, "stuck", "Deadlock found",
+			5},
 		{"the commit was lost and had happened", fake{answers: []func(*fake) error{func(f *fake) error { f.deleted = true; return lost }}},
 			true, false, "stuck", "finished the deletion", 2},
-		{"the commit was lost and had not happened", fake{answers: []func(*fake) error{says(lost)}}, true, false, "stuck", "finished the deletion", 3},
-		{"the commit was lost every time", fake{answers: slices.Repeat([]func(*fake) error{says(lost)}, 5)}, false, true, "stuck", "outcome of the commit is not known", 5},
-		{"the instance changed meanwhile", fake{answers: []func(*fake) error{says(nova.ErrChanged)}}, false, true, "busy", "changed since it was judged", 1},
-		{"the cell refuses", fake{answers: []func(*fake) error{says(&mysql.MySQLError{Number: 1142, Message: "denied"})}}, false, true, "stuck", "denied", 1},
+		{"the commit was lost and had not happened", fake{answers: []func(*fake) error{says(lost)}}, true, false, "stuck",
+			"finished the deletion", 3},
+		{"the commit was lost every time", fake{answers: slices.Repeat([]func(*fake) error{says(lost)}, 5)}, false, true, "stuck",
+			"outcome of the commit is not known", 5},
+		{"the instance changed meanwhile", fake{answers: []func(*fake) error{says(nova.ErrChanged)}}, false, true, "busy",
+			"changed since it was judged", 1},
+		{"the cell refuses", fake{answers: []func(*fake) error{says(&mysql.MySQLError{Number: 1142, Message: "denied"})}}, false, true, "stuck",
+			"denied", 1},
 		{"the API database cannot be read", fake{findErr: errors.New("no route")}, false, true, "unknown", "no route", 0},
-		{"the API database cannot be written", fake{mappingErr: errors.New("read only")}, true, true, "stuck", "run the module again: read only", 1},
+		{"the API database cannot be written", fake{mappingErr: errors.New("read only")}, true, true, "stuck", "run the module again: read only",
+			1},
 		{"only the mapping is left", fake{deleted: true}, true, false, "deleted", "finished the deletion", 1},
 		{"nothing is left", fake{deleted: true, queued: true}, false, false, "deleted", "nothing to do", 0},
 	} {
@@ -196,7 +207,8 @@ func TestWhatTheDatabasesAnswerDecidesWhatIsTold(t *testing.T) {
 func TestALostCommitThatHappenedIsCountedAndTold(t *testing.T) {
 	f := &fake{answers: []func(*fake) error{func(f *fake) error { f.deleted = true; return nova.ErrOutcome }}}
 	got := callFake(t, f, nil)
-	if got.Get("rows_changed.instances").Int() != 1 || got.Get("rows_changed.tags").Int() != 1 || !strings.Contains(got.Get("warnings").String(), "lost at the commit") {
+	if got.Get("rows_changed.instances").Int() != 1 || got.Get("rows_changed.tags").Int() != 1 ||
+		!strings.Contains(got.Get("warnings").String(), "lost at the commit") {
 		t.Errorf("got %s", got)
 	}
 }
@@ -225,7 +237,8 @@ func TestWithoutABackupNothingIsWritten(t *testing.T) {
 	}
 	for _, f := range []*fake{{}, {deleted: true}} {
 		got := callFake(t, f, map[string]any{"backup_dir": file})
-		if !got.Get("failed").Bool() || got.Get("changed").Bool() || f.writes > 0 || !strings.Contains(got.Get("msg").String(), "write the backup") {
+		if !got.Get("failed").Bool() || got.Get("changed").Bool() || f.writes > 0 ||
+			!strings.Contains(got.Get("msg").String(), "write the backup") {
 			t.Errorf("%d writes: %s", f.writes, got)
 		}
 	}

@@ -58,7 +58,8 @@ instance.destroy()
 func novaDeletes(t *testing.T, lab *novalab.Databases, uuid string) func() {
 	t.Helper()
 	conf := filepath.Join(t.TempDir(), "cell1.conf")
-	if err := os.WriteFile(conf, []byte("[database]\nconnection = "+lab.URL("root", "", "cell1")+"\n[api_database]\nconnection = "+lab.URL("root", "", "api")+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(conf, []byte("[database]\nconnection = "+lab.URL("root", "",
+		"cell1")+"\n[api_database]\nconnection = "+lab.URL("root", "", "api")+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return func() {
@@ -78,19 +79,25 @@ func TestWhatHappensToTheInstanceBetweenJudgingAndActing(t *testing.T) {
 		msg      string
 		finished bool
 	}{
-		{name: "its state is reset", happens: []string{"UPDATE instances SET vm_state = 'active', updated_at = UTC_TIMESTAMP() WHERE uuid = ?"}, verdict: "live", msg: "vm_state = active"},
-		{name: "it is started", happens: []string{"UPDATE instances SET task_state = 'powering-on', updated_at = UTC_TIMESTAMP() WHERE uuid = ?"}, verdict: "busy", msg: "task_state = powering-on"},
+		{name: "its state is reset", happens: []string{"UPDATE instances SET vm_state = 'active', updated_at = UTC_TIMESTAMP() WHERE uuid = ?"},
+			verdict: "live", msg: "vm_state = active"},
+		{name: "it is started", happens: []string{"UPDATE instances SET task_state = 'powering-on', updated_at = UTC_TIMESTAMP() WHERE uuid = ?"},
+			verdict: "busy", msg: "task_state = powering-on"},
 		{name: "it is evacuated", happens: []string{
 			"UPDATE instances SET task_state = 'rebuilding', updated_at = UTC_TIMESTAMP() WHERE uuid = ?",
 			"INSERT INTO migrations (instance_uuid, uuid, status, migration_type, deleted) VALUES (?, UUID(), 'accepted', 'evacuation', 0)",
 		}, verdict: "busy", msg: "migrations.status = accepted"},
-		{name: "it was evacuated and is in error on another host", happens: []string{"UPDATE instances SET host = 'compute2', updated_at = UTC_TIMESTAMP() WHERE uuid = ?"}, verdict: "busy", msg: "changed since it was judged: cell1: instances.host"},
-		{name: "it is touched", happens: []string{"INSERT INTO instance_faults (instance_uuid, code, deleted) VALUES (?, 500, 0)"}, verdict: "busy", msg: "instance_faults has 2 rows instead of 1"},
+		{name: "it was evacuated and is in error on another host",
+			happens: []string{"UPDATE instances SET host = 'compute2', updated_at = UTC_TIMESTAMP() WHERE uuid = ?"}, verdict: "busy",
+			msg: "changed since it was judged: cell1: instances.host"},
+		{name: "it is touched", happens: []string{"INSERT INTO instance_faults (instance_uuid, code, deleted) VALUES (?, 500, 0)"},
+			verdict: "busy", msg: "instance_faults has 2 rows instead of 1"},
 		{name: "it is archived", happens: []string{
 			"UPDATE instances SET deleted = id WHERE uuid = ?", "INSERT INTO shadow_instances SELECT * FROM instances WHERE uuid = ?",
 			"SET STATEMENT foreign_key_checks = 0 FOR DELETE FROM instances WHERE uuid = ?",
 		}, verdict: "archived", msg: "nothing to do"},
-		{name: "its user deletes it, and Nova's own code succeeds", deletes: true, verdict: "deleted", msg: "finished the deletion", finished: true},
+		{name: "its user deletes it, and Nova's own code succeeds", deletes: true, verdict: "deleted", msg: "finished the deletion",
+			finished: true},
 	}
 	for i, race := range races {
 		t.Run(race.name, func(t *testing.T) {
@@ -104,7 +111,8 @@ func TestWhatHappensToTheInstanceBetweenJudgingAndActing(t *testing.T) {
 			proxy := meanwhile(t, lab, lock, func() { act(); after = lab.Dump(t, uuid, true) })
 			answer := call(t, proxy.Conf, t.TempDir(), uuid, false, nil)
 			refused := race.verdict == "live" || race.verdict == "busy"
-			if answer.Get("verdict").String() != race.verdict || answer.Get("failed").Bool() != refused || !strings.Contains(answer.Get("msg").String(), race.msg) {
+			if answer.Get("verdict").String() != race.verdict || answer.Get("failed").Bool() != refused ||
+				!strings.Contains(answer.Get("msg").String(), race.msg) {
 				t.Errorf("want %s, %q: %s", race.verdict, race.msg, answer)
 			}
 			if diff := cmp.Diff(after, lab.Dump(t, uuid, true)); diff != "" {
@@ -112,7 +120,8 @@ func TestWhatHappensToTheInstanceBetweenJudgingAndActing(t *testing.T) {
 			}
 			if race.finished {
 				call(t, lab.Conf, t.TempDir(), uuid, false, nil)
-				if got := novalab.Text(t, lab.API, "SELECT queued_for_delete FROM instance_mappings WHERE instance_uuid = ?", instance.UUID); got != "1" {
+				if got := novalab.Text(t, lab.API, "SELECT queued_for_delete FROM instance_mappings WHERE instance_uuid = ?",
+					instance.UUID); got != "1" {
 					t.Errorf("queued_for_delete is %s", got)
 				}
 			}
@@ -238,9 +247,12 @@ func TestAPurgeAndARestoreThatMeetAreToldApartAndFinishedByTheNext(t *testing.T)
 func TestWhatHappensBetweenJudgingAndRestoring(t *testing.T) {
 	lab := novalab.New(t)
 	races := []struct{ name, happens, msg string }{
-		{"nova-compute reaps it", "UPDATE instances SET cleaned = 1, updated_at = UTC_TIMESTAMP() WHERE uuid = ?", "changed since it was judged: cell1: instances.cleaned"},
-		{"it is purged from the cell", "SET STATEMENT foreign_key_checks = 0 FOR DELETE FROM instances WHERE uuid = ?", "the instance's row is gone"},
-		{"somebody revives it by hand", "UPDATE instances SET deleted = 0, vm_state = 'active' WHERE uuid = ?", `vm_state = "active", the purge left "deleted"`},
+		{"nova-compute reaps it", "UPDATE instances SET cleaned = 1, updated_at = UTC_TIMESTAMP() WHERE uuid = ?",
+			"changed since it was judged: cell1: instances.cleaned"},
+		{"it is purged from the cell", "SET STATEMENT foreign_key_checks = 0 FOR DELETE FROM instances WHERE uuid = ?",
+			"the instance's row is gone"},
+		{"somebody revives it by hand", "UPDATE instances SET deleted = 0, vm_state = 'active' WHERE uuid = ?",
+			`vm_state = "active", the purge left "deleted"`},
 	}
 	for i, race := range races {
 		t.Run(race.name, func(t *testing.T) {

@@ -95,7 +95,8 @@ func foreseeReap(instance string, mappings []nova.Mapping, cached []nova.Port, h
 }
 
 func (r *reap) volume(instance string, m nova.Mapping, volume *heldVolume, preserve bool) {
-	told := volumeFate{MappingID: m.ID, MappingDeleted: m.Deleted, VolumeID: m.VolumeID, AttachmentID: m.AttachmentID, AttachedTo: []string{}, Fate: fateGone}
+	told := volumeFate{MappingID: m.ID, MappingDeleted: m.Deleted, VolumeID: m.VolumeID, AttachmentID: m.AttachmentID, AttachedTo: []string{},
+		Fate: fateGone}
 	if volume == nil {
 		r.Volumes = append(r.Volumes, told)
 		return

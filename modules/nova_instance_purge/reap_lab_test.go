@@ -62,7 +62,8 @@ type reapLab struct {
 func newReapLab(t *testing.T) *reapLab {
 	t.Helper()
 	network := openstacktest.Client(t, (*openstack.Cloud).Network)
-	s := &reapLab{Databases: novalab.New(t), Lab: cinderlab.New(t), ports: neutronlab.New(t, network), t: t, rival: openstacktest.UUID(), backup: t.TempDir()}
+	s := &reapLab{Databases: novalab.New(t), Lab: cinderlab.New(t), ports: neutronlab.New(t, network), t: t, rival: openstacktest.UUID(),
+		backup: t.TempDir()}
 	s.conf = s.RealConf(t, "cell0")
 	return s
 }
@@ -80,14 +81,17 @@ func (s *reapLab) scene() {
 func (s *reapLab) row(volume, attachment string, detached, destroy bool) {
 	s.t.Helper()
 	id := novalab.Insert(s.t, s.Cell1, "block_device_mapping", map[string]any{
-		"instance_uuid": s.uuid, "uuid": openstacktest.UUID(), "deleted": 0, "source_type": "volume", "destination_type": "volume", "volume_id": volume,
-		"device_name": "/dev/vdb", "delete_on_termination": destroy, "connection_info": `{"driver_volume_type": "rbd", "data": {}, "serial": "` + volume + `"}`,
+		"instance_uuid": s.uuid, "uuid": openstacktest.UUID(), "deleted": 0, "source_type": "volume", "destination_type": "volume",
+		"volume_id":   volume,
+		"device_name": "/dev/vdb", "delete_on_termination": destroy, "connection_info": `{"driver_volume_type": "rbd", "data": {}, "serial": "` +
+			volume + `"}`,
 	})
 	if attachment != "" {
 		novalab.Exec(s.t, s.Cell1, "UPDATE block_device_mapping SET attachment_id = ? WHERE id = ?", attachment, id)
 	}
 	if detached {
-		novalab.Exec(s.t, s.Cell1, "UPDATE block_device_mapping SET deleted = id, deleted_at = UTC_TIMESTAMP() - INTERVAL 1 HOUR WHERE id = ?", id)
+		novalab.Exec(s.t, s.Cell1, "UPDATE block_device_mapping SET deleted = id, deleted_at = UTC_TIMESTAMP() - INTERVAL 1 HOUR WHERE id = ?",
+			id)
 	}
 }
 
@@ -96,10 +100,12 @@ func (s *reapLab) cache(ports ...string) {
 	s.t.Helper()
 	var vifs []string
 	for _, port := range ports {
-		vifs = append(vifs, `{"id": "`+port+`", "address": "fa:16:3e:00:00:01", "preserve_on_delete": true, "type": "ovs", "details": {}, "meta": {}, "network": {"id": "`+
-			openstacktest.UUID()+`", "bridge": null, "label": "test", "subnets": [], "meta": {}}}`)
+		vifs = append(vifs,
+			`{"id": "`+port+`", "address": "fa:16:3e:00:00:01", "preserve_on_delete": true, "type": "ovs", "details": {}, "meta": {}, "network": {"id": "`+
+				openstacktest.UUID()+`", "bridge": null, "label": "test", "subnets": [], "meta": {}}}`)
 	}
-	novalab.Exec(s.t, s.Cell1, "UPDATE instance_info_caches SET network_info = '["+strings.Join(vifs, ", ")+"]' WHERE instance_uuid = ?", s.uuid)
+	novalab.Exec(s.t, s.Cell1, "UPDATE instance_info_caches SET network_info = '["+strings.Join(vifs, ", ")+"]' WHERE instance_uuid = ?",
+		s.uuid)
 }
 
 // attached says to whom a volume is attached.
@@ -214,8 +220,10 @@ func (s *reapLab) preserved(free, own string) {
 	s.row(own, s.Attach(own, s.uuid), false, true)
 	s.row(free, openstacktest.UUID(), true, true)
 	// A zombie whose rows were deleted by hand as well, as most are.
-	novalab.Exec(s.t, s.Cell1, "UPDATE instances SET deleted = 1, deleted_at = UTC_TIMESTAMP() - INTERVAL 10 MINUTE, vm_state = 'deleted' WHERE uuid = ?", s.uuid)
-	novalab.Exec(s.t, s.Cell1, "UPDATE block_device_mapping SET deleted = 1, deleted_at = UTC_TIMESTAMP() - INTERVAL 10 MINUTE WHERE deleted = 0 AND instance_uuid = ?", s.uuid)
+	novalab.Exec(s.t, s.Cell1, "UPDATE instances SET deleted = 1, deleted_at = UTC_TIMESTAMP() - INTERVAL 10 MINUTE, vm_state = 'deleted' "+
+		"WHERE uuid = ?", s.uuid)
+	novalab.Exec(s.t, s.Cell1, "UPDATE block_device_mapping SET deleted = 1, deleted_at = UTC_TIMESTAMP() - INTERVAL 10 MINUTE WHERE "+
+		"deleted = 0 AND instance_uuid = ?", s.uuid)
 	answer := call(s.t, s.conf, s.backup, s.uuid, false, map[string]any{"preserve_volumes": true})
 	if answer.Get("failed").Bool() || !strings.Contains(answer.Get("plan").String(), "afterwards nova-compute detaches volume "+own) {
 		s.t.Fatalf("got %s", answer)
@@ -273,8 +281,10 @@ func (s *reapLab) restored(detached, moved string) {
 	s.ports.Ask(http.MethodPut, "ports/"+taken, map[string]any{"port": map[string]any{"device_id": s.rival}})
 	check := call(s.t, s.conf, s.backup, s.uuid, true, options)
 	answer := call(s.t, s.conf, s.backup, s.uuid, false, options)
-	for mode, answer := range map[string]string{"check": check.Get("warnings").String() + check.Get("plan").String(), "real": answer.Get("warnings").String() + answer.Get("plan").String()} {
-		for _, want := range []string{"deleted: volume " + moved + ": " + s.rival + " has it by now", "deleted: port " + taken + ": " + s.rival + " has it by now"} {
+	for mode, answer := range map[string]string{"check": check.Get("warnings").String() + check.Get("plan").String(),
+		"real": answer.Get("warnings").String() + answer.Get("plan").String()} {
+		for _, want := range []string{"deleted: volume " + moved + ": " + s.rival + " has it by now", "deleted: port " + taken + ": " + s.rival +
+			" has it by now"} {
 			if strings.Count(answer, want) != 2 {
 				s.t.Errorf("%s: not told: %s: %s", mode, want, answer)
 			}
@@ -317,7 +327,8 @@ func TestWhereCinderOrNeutronCannotTellNothingIsDeleted(t *testing.T) {
 		world func()
 		want  string
 	}{
-		{"from no administrator Cinder hides what others have", func() { lab.Cloud.Do(func() { lab.Cloud.NoVolumes = true }) }, "ask cinder whether it shows all projects"},
+		{"from no administrator Cinder hides what others have", func() { lab.Cloud.Do(func() { lab.Cloud.NoVolumes = true }) },
+			"ask cinder whether it shows all projects"},
 		{"Keystone refuses", refuse(http.MethodPost, "/identity"), "keystone answered 403"},
 		{"Cinder refuses", refuse(http.MethodGet, "/volume/v3/volumes/"), "cinder answered 403"},
 		{"Cinder refuses the attachments", refuse(http.MethodGet, "/volume/v3/attachments/"), "cinder answered 403"},
@@ -328,7 +339,8 @@ func TestWhereCinderOrNeutronCannotTellNothingIsDeleted(t *testing.T) {
 			test.world()
 			for _, check := range []bool{true, false} {
 				answer := call(t, lab.Conf, t.TempDir(), uuid, check, nil)
-				if msg := answer.Get("msg").String(); !answer.Get("failed").Bool() || answer.Get("changed").Bool() || !strings.Contains(msg, test.want) ||
+				if msg := answer.Get("msg").String(); !answer.Get("failed").Bool() || answer.Get("changed").Bool() ||
+					!strings.Contains(msg, test.want) ||
 					!strings.Contains(msg, "cannot tell what nova-compute would do to volumes") {
 					t.Errorf("check %v: %s", check, answer)
 				}
@@ -341,7 +353,8 @@ func TestWhereCinderOrNeutronCannotTellNothingIsDeleted(t *testing.T) {
 	}
 	// A cloud that has no Cinder has no volume that could be harmed.
 	lab.Cloud.Do(func() { lab.Cloud.NoCinder, lab.Cloud.NoNeutron = true, true })
-	if answer := call(t, lab.Conf, t.TempDir(), uuid, false, nil); answer.Get("failed").Bool() || answer.Get("reap.volumes.0.fate").String() != fateGone {
+	if answer := call(t, lab.Conf, t.TempDir(), uuid, false, nil); answer.Get("failed").Bool() ||
+		answer.Get("reap.volumes.0.fate").String() != fateGone {
 		t.Errorf("without Cinder and Neutron: %s", answer)
 	}
 	expectFinished(t, lab, instance)
@@ -350,14 +363,17 @@ func TestWhereCinderOrNeutronCannotTellNothingIsDeleted(t *testing.T) {
 // shares makes the table that 2024.1 brought, as 2025.1 has it, with two rows of the instance.
 func shares(t *testing.T, lab *novalab.Databases, uuid string) {
 	t.Helper()
-	novalab.Exec(t, lab.Cell1, `CREATE TABLE share_mapping (created_at DATETIME, updated_at DATETIME, id BIGINT NOT NULL AUTO_INCREMENT, uuid VARCHAR(36), instance_uuid VARCHAR(36),
+	novalab.Exec(t, lab.Cell1,
+		`CREATE TABLE share_mapping (created_at DATETIME, updated_at DATETIME, id BIGINT NOT NULL AUTO_INCREMENT, uuid VARCHAR(36), instance_uuid VARCHAR(36),
 		share_id VARCHAR(36), status VARCHAR(32), tag VARCHAR(48), export_location TEXT, share_proto VARCHAR(32), PRIMARY KEY (id),
 		KEY share_idx (share_id), KEY share_mapping_instance_uuid_share_id_idx (instance_uuid, share_id),
-		UNIQUE KEY uniq_share_mapping0instance_uuid0share_id (instance_uuid, share_id), UNIQUE KEY uniq_share_mapping0instance_uuid0tag (instance_uuid, tag),
+		UNIQUE KEY uniq_share_mapping0instance_uuid0share_id (instance_uuid, share_id),
+		UNIQUE KEY uniq_share_mapping0instance_uuid0tag (instance_uuid, tag),
 		CONSTRAINT share_mapping_ibfk_1 FOREIGN KEY (instance_uuid) REFERENCES instances (uuid)) DEFAULT CHARSET=utf8mb3`)
 	for i := range 2 {
-		novalab.Insert(t, lab.Cell1, "share_mapping", map[string]any{"uuid": fmt.Sprint("mapping", i), "instance_uuid": uuid, "share_id": fmt.Sprint("share", i),
-			"status": "active", "tag": fmt.Sprint("tag", i), "export_location": "10.0.0.1:/share", "share_proto": "NFS"})
+		novalab.Insert(t, lab.Cell1, "share_mapping", map[string]any{"uuid": fmt.Sprint("mapping", i), "instance_uuid": uuid,
+			"share_id": fmt.Sprint("share", i),
+			"status":   "active", "tag": fmt.Sprint("tag", i), "export_location": "10.0.0.1:/share", "share_proto": "NFS"})
 	}
 }
 
@@ -371,7 +387,8 @@ func TestSharesStayMappedUntilNoHostHasTheDomain(t *testing.T) {
 	}
 	backups := t.TempDir()
 	first := call(t, lab.Conf, backups, uuid, false, nil)
-	if left() != "2" || first.Get("instance.shares.1.share_id").String() != "share1" || !strings.Contains(first.Get("plan").String(), "unmounts 2 shares") {
+	if left() != "2" || first.Get("instance.shares.1.share_id").String() != "share1" ||
+		!strings.Contains(first.Get("plan").String(), "unmounts 2 shares") {
 		t.Errorf("%s are left: %s", left(), first)
 	}
 	if again := call(t, lab.Conf, backups, uuid, false, nil); again.Get("changed").Bool() {
@@ -379,14 +396,16 @@ func TestSharesStayMappedUntilNoHostHasTheDomain(t *testing.T) {
 	}
 	remove := map[string]any{"remove_share_mappings": true}
 	check, real := call(t, lab.Conf, backups, uuid, true, remove), call(t, lab.Conf, backups, uuid, false, remove)
-	if left() != "0" || real.Get("rows_changed.share_mapping").Int() != 2 || check.Get("plan").Raw != real.Get("plan").Raw || !strings.Contains(real.Get("plan").String(), "share_mapping: remove 2 rows") {
+	if left() != "0" || real.Get("rows_changed.share_mapping").Int() != 2 || check.Get("plan").Raw != real.Get("plan").Raw ||
+		!strings.Contains(real.Get("plan").String(), "share_mapping: remove 2 rows") {
 		t.Errorf("%s are left: %s", left(), real)
 	}
 	if again := call(t, lab.Conf, backups, uuid, false, remove); again.Get("changed").Bool() {
 		t.Errorf("again: %s", again)
 	}
 	restored := back(t, lab, backups, uuid, first.Get("backup_file").String(), false)
-	if restored.Get("failed").Bool() || !restored.Get("changed").Bool() || !strings.Contains(restored.Get("warnings").String(), "share_mapping: 2 of 2 rows are gone since") {
+	if restored.Get("failed").Bool() || !restored.Get("changed").Bool() ||
+		!strings.Contains(restored.Get("warnings").String(), "share_mapping: 2 of 2 rows are gone since") {
 		t.Errorf("restore: %s", restored)
 	}
 }

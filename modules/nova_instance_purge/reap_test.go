@@ -65,11 +65,13 @@ func TestWhatTheReapDoesToAVolume(t *testing.T) {
 		{"given back, and got again by another row", given(destroyed), held("in-use", "a9:"+uuid), false, "left detached preserved"},
 		{"given back by an old row, and got again by another", given(oldDestroyed), held("in-use", "a9:"+uuid), false, "left detached preserved"},
 		{"given back, but Cinder still has that attachment", given(destroyed), held("in-use", ours), false, "detached preserved"},
-		{"the row names another server's attachment", with(destroyed, func(m *nova.Mapping) { m.AttachmentID = "a2" }), held("in-use", ours, theirs), false, "left detached preserved"},
+		{"the row names another server's attachment", with(destroyed, func(m *nova.Mapping) { m.AttachmentID = "a2" }),
+			held("in-use", ours, theirs), false, "left detached preserved"},
 		{"shared with others", attached, held("in-use", ours, theirs), false, "detached"},
 		{"shared with others, and to be deleted", destroyed, held("in-use", ours, theirs), false, "detached preserved"},
 		{"shared with others, by an old row", old, held("in-use", ours, theirs), false, "left detached"},
-		{"disarmed already but for the deletion", with(destroyed, func(m *nova.Mapping) { m.Detaches = false }), held("available"), false, "left preserved"},
+		{"disarmed already but for the deletion", with(destroyed, func(m *nova.Mapping) { m.Detaches = false }), held("available"), false,
+			"left preserved"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			r := foreseeReap(uuid, []nova.Mapping{test.mapping}, nil, holdings{volumes: map[string]*heldVolume{"v": test.volume}}, test.preserve)
@@ -90,7 +92,8 @@ func TestWhatTheReapDoesToAVolume(t *testing.T) {
 			after := test.mapping
 			after.Detaches = after.Detaches && len(r.disarm.Detached) == 0
 			after.DeleteOnTermination = after.DeleteOnTermination && len(r.disarm.Preserved) == 0
-			if again := foreseeReap(uuid, []nova.Mapping{after}, nil, holdings{volumes: map[string]*heldVolume{"v": test.volume}}, test.preserve); !again.disarm.Empty() {
+			if again := foreseeReap(uuid, []nova.Mapping{after}, nil, holdings{volumes: map[string]*heldVolume{"v": test.volume}},
+				test.preserve); !again.disarm.Empty() {
 				t.Errorf("again: %+v", again.disarm)
 			}
 		})
@@ -157,13 +160,16 @@ func TestEachFateIsTold(t *testing.T) {
 	users := true
 	cached := []nova.Port{{ID: "p", PreserveOnDelete: &users}, {ID: "q", PreserveOnDelete: &users}, {ID: "r"}}
 	world := holdings{
-		volumes: map[string]*heldVolume{"mine": held("in-use", "a1:"+uuid), "old": held("in-use", "a2:"+uuid), "theirs": held("in-use", "a3:"+rival), "free": held("available")},
-		ports:   map[string]*neutron.Port{"p": {ID: "p", DeviceID: rival}, "q": {ID: "q", DeviceID: uuid}, "r": {ID: "r", DeviceID: uuid}},
+		volumes: map[string]*heldVolume{"mine": held("in-use", "a1:"+uuid), "old": held("in-use", "a2:"+uuid),
+			"theirs": held("in-use", "a3:"+rival), "free": held("available")},
+		ports: map[string]*neutron.Port{"p": {ID: "p", DeviceID: rival}, "q": {ID: "q", DeviceID: uuid}, "r": {ID: "r", DeviceID: uuid}},
 	}
 	r := foreseeReap(uuid, mappings, cached, world, false)
 	want := []string{
-		"cell1: block_device_mapping: disarm row 3 of volume theirs (set destination_type = NULL, delete_on_termination = 0): Cinder has no attachment of the instance for it",
-		"cell1: block_device_mapping: disarm row 4 of volume free (set destination_type = NULL, delete_on_termination = 0): Cinder has no attachment of the instance for it",
+		"cell1: block_device_mapping: disarm row 3 of volume theirs (set destination_type = NULL, delete_on_termination = 0): Cinder has no " +
+			"attachment of the instance for it",
+		"cell1: block_device_mapping: disarm row 4 of volume free (set destination_type = NULL, delete_on_termination = 0): Cinder has no " +
+			"attachment of the instance for it",
 		"cell1: instance_info_caches: disarm port p (take it out of network_info): " + rival + " has it",
 		"afterwards nova-compute DELETES volume mine: its delete_on_termination is set",
 		"afterwards nova-compute detaches volume old, by volume and host, since its row is older than attachments",
@@ -183,10 +189,12 @@ func TestOnlyWhatIsExclusivelySomebodyElsesIsKeptFromARestore(t *testing.T) {
 	shared := held("in-use", "a:"+rival)
 	shared.Multiattach = true
 	got := elsewhere(uuid, holdings{
-		volumes: map[string]*heldVolume{"theirs": held("in-use", "a:"+rival), "hosts": held("in-use", "a:"), "ours": held("in-use", "a:"+uuid), "free": held("available"), "gone": nil, "shared": shared},
-		ports:   map[string]*neutron.Port{"theirs": {DeviceID: rival}, "ours": {DeviceID: uuid}, "free": {}, "gone": nil},
+		volumes: map[string]*heldVolume{"theirs": held("in-use", "a:"+rival), "hosts": held("in-use", "a:"), "ours": held("in-use", "a:"+uuid),
+			"free": held("available"), "gone": nil, "shared": shared},
+		ports: map[string]*neutron.Port{"theirs": {DeviceID: rival}, "ours": {DeviceID: uuid}, "free": {}, "gone": nil},
 	})
-	want := nova.Elsewhere{Volumes: map[string]string{"theirs": rival + " has it by now", "hosts": "a host has it by now"}, Ports: map[string]string{"theirs": rival + " has it by now"}}
+	want := nova.Elsewhere{Volumes: map[string]string{"theirs": rival + " has it by now", "hosts": "a host has it by now"},
+		Ports: map[string]string{"theirs": rival + " has it by now"}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
@@ -242,13 +250,15 @@ func TestAJudgementOfTheCallerIsComparedAsAWhole(t *testing.T) {
 		if got.Get("changed").Bool() != test.changed || got.Get("verdict").String() != test.verdict || (f.writes > 0) != test.changed {
 			t.Errorf("%v: %s", test.change, got)
 		}
-		if told := got.Get("msg").String() + got.Get("reasons").String(); test.verdict == "busy" && !strings.Contains(told, "somebody wrote it since it was judged") {
+		if told := got.Get("msg").String() + got.Get("reasons").String(); test.verdict == "busy" &&
+			!strings.Contains(told, "somebody wrote it since it was judged") {
 			t.Errorf("%v: %s", test.change, got)
 		}
 	}
 	// What is gone as it was to be is no matter of who did it.
 	judged := map[string]any{"updated_at": "x", "vm_state": "error", "task_state": "", "host": "compute1"}
-	if got := callFake(t, &fake{deleted: true, queued: true}, map[string]any{"judged_as": judged}); got.Get("failed").Bool() || got.Get("changed").Bool() {
+	if got := callFake(t, &fake{deleted: true, queued: true}, map[string]any{"judged_as": judged}); got.Get("failed").Bool() ||
+		got.Get("changed").Bool() {
 		t.Errorf("deleted already: %s", got)
 	}
 	if got := callFake(t, &fake{deleted: true}, map[string]any{"judged_as": judged}); got.Get("verdict").String() != "busy" {
@@ -263,11 +273,14 @@ func TestAJudgementOfTheCallerIsComparedAsAWhole(t *testing.T) {
 }
 
 func TestWhereTheServicesCannotBeAskedNothingIsWritten(t *testing.T) {
-	f := &fake{mappings: []nova.Row{{"id": {Text: "5"}, "deleted": {Text: "0"}, "volume_id": {Text: "v"}, "destination_type": {Text: "volume"}}}}
-	for name, world := range map[string]world{"it refuses": blind{errors.New("cinder answered 403 Forbidden")}, "nothing leads there": &cloud{}} {
+	f := &fake{mappings: []nova.Row{{"id": {Text: "5"}, "deleted": {Text: "0"}, "volume_id": {Text: "v"},
+		"destination_type": {Text: "volume"}}}}
+	for name, world := range map[string]world{"it refuses": blind{errors.New("cinder answered 403 Forbidden")},
+		"nothing leads there": &cloud{}} {
 		t.Setenv("OS_AUTH_URL", "")
 		got := callFakeIn(t, f, world, nil)
-		if f.writes > 0 || !got.Get("failed").Bool() || got.Get("changed").Bool() || !strings.Contains(got.Get("msg").String(), "cannot tell what nova-compute would do to volumes [v]") ||
+		if f.writes > 0 || !got.Get("failed").Bool() || got.Get("changed").Bool() ||
+			!strings.Contains(got.Get("msg").String(), "cannot tell what nova-compute would do to volumes [v]") ||
 			!strings.Contains(got.Get("msg").String(), "by nova_conf, cloud, auth or OS_* variables") || got.Get("reap").Type.String() != "Null" {
 			t.Errorf("%s: %d writes: %s", name, f.writes, got)
 		}
@@ -275,7 +288,8 @@ func TestWhereTheServicesCannotBeAskedNothingIsWritten(t *testing.T) {
 	saved := callFakeIn(t, f, showing{holdings{}}, nil).Get("backup_file").String()
 	f.writes = 0
 	restored := map[string]any{"state": "present", "backup_file": saved}
-	if got := callFakeIn(t, f, blind{errors.New("no route")}, restored); f.writes > 0 || !strings.Contains(got.Get("msg").String(), "cannot tell whether volumes [v]") {
+	if got := callFakeIn(t, f, blind{errors.New("no route")}, restored); f.writes > 0 ||
+		!strings.Contains(got.Get("msg").String(), "cannot tell whether volumes [v]") {
 		t.Errorf("restore: %d writes: %s", f.writes, got)
 	}
 	if got := callFakeIn(t, f, showing{holdings{}}, restored); got.Get("failed").Bool() || f.writes == 0 {
@@ -284,12 +298,14 @@ func TestWhereTheServicesCannotBeAskedNothingIsWritten(t *testing.T) {
 }
 
 func TestADeletedInstanceWithArmedRowsOfOthersIsNotFinished(t *testing.T) {
-	deleted := nova.Row{"id": {Text: "5"}, "deleted": {Text: "5"}, "deleted_at": {Text: "2020-01-01 00:00:00"}, "volume_id": {Text: "v"}, "destination_type": {Text: "volume"}, "delete_on_termination": {Text: "1"}}
+	deleted := nova.Row{"id": {Text: "5"}, "deleted": {Text: "5"}, "deleted_at": {Text: "2020-01-01 00:00:00"}, "volume_id": {Text: "v"},
+		"destination_type": {Text: "volume"}, "delete_on_termination": {Text: "1"}}
 	world := showing{holdings{volumes: map[string]*heldVolume{"v": held("available")}}}
 	f := &fake{deleted: true, queued: true, mappings: []nova.Row{deleted}}
 	check := callFakeIn(t, f, world, map[string]any{"_ansible_check_mode": true})
 	got := callFakeIn(t, f, world, nil)
-	if !got.Get("changed").Bool() || got.Get("failed").Bool() || got.Get("verdict").String() != "deleted" || check.Get("plan").Raw != got.Get("plan").Raw || !got.Get("reap.volumes.0.disarmed").Bool() {
+	if !got.Get("changed").Bool() || got.Get("failed").Bool() || got.Get("verdict").String() != "deleted" ||
+		check.Get("plan").Raw != got.Get("plan").Raw || !got.Get("reap.volumes.0.disarmed").Bool() {
 		t.Errorf("got %s", got)
 	}
 	if again := callFakeIn(t, f, world, nil); again.Get("changed").Bool() || again.Get("failed").Bool() {

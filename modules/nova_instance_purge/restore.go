@@ -23,7 +23,8 @@ func restore(ctx context.Context, call *ansible.Call, db databases, w world, p p
 		return r.answer, err
 	}
 	if r.from.State != stateAbsent {
-		return r.answer, fmt.Errorf("restore instance %s: %s is not of a run with state: absent; to undo a restore, run the module with state: absent", p.InstanceUUID, p.Backup)
+		return r.answer, fmt.Errorf("restore instance %s: %s is not of a run with state: absent; to undo a restore, run the module with "+
+			"state: absent", p.InstanceUUID, p.Backup)
 	}
 	err := r.insist(ctx, r.try)
 	return r.answer, err
@@ -91,7 +92,8 @@ func refuseRestore(judgement orphan.Judgement, restoration nova.Restoration, fin
 		return refusalOf(append(reasons, judgement.Reasons...))
 	}
 	if len(restoration.Conflicts) > 0 {
-		reasons = append(reasons, fmt.Sprintf("refused: instance %s is %s, and is not any more as the purge left it", p.InstanceUUID, judgement.Verdict))
+		reasons = append(reasons, fmt.Sprintf("refused: instance %s is %s, and is not any more as the purge left it", p.InstanceUUID,
+			judgement.Verdict))
 		reasons = append(reasons, restoration.Conflicts...)
 	}
 	if instance := finding.Instance(judgement.Verdict); p.Host != "" && instance != nil && instance.Host != p.Host {
@@ -123,10 +125,11 @@ func (r *restoring) describe(finding nova.Finding, judgement orphan.Judgement, r
 	r.answer.Plan = append(append(append([]string{}, restoration.Cell...), restoration.API...), restoration.Notes...)
 	r.answer.Warnings = append([]string{}, restoration.Notes...)
 	if r.from.Verdict == orphan.Deleted {
-		r.answer.Warnings = append(r.answer.Warnings, "the backup is of a run that found the instance deleted already, and puts back only what that run changed: "+
-			"if an earlier run deleted it, restore what that one saved instead")
+		r.answer.Warnings = append(r.answer.Warnings, "the backup is of a run that found the instance deleted already, and puts back only "+
+			"what that run changed: if an earlier run deleted it, restore what that one saved instead")
 	}
-	r.answer.Diff = &ansible.Diff{BeforeHeader: r.p.InstanceUUID, AfterHeader: r.p.InstanceUUID, Before: restoration.Before, After: restoration.After}
+	r.answer.Diff = &ansible.Diff{BeforeHeader: r.p.InstanceUUID, AfterHeader: r.p.InstanceUUID, Before: restoration.Before,
+		After: restoration.After}
 }
 
 func (r *restoring) write(ctx context.Context, finding nova.Finding, judgement orphan.Judgement, restoration nova.Restoration) error {

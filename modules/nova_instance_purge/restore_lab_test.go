@@ -40,9 +40,11 @@ func TestEachPurgeIsUndoneToTheByte(t *testing.T) {
 		}},
 		{name: "two rows of virtual_interfaces that stand in each other's way", setup: []string{
 			"UPDATE virtual_interfaces SET deleted = id + 1 WHERE instance_uuid = ?",
-			"INSERT INTO virtual_interfaces (instance_uuid, address, deleted, uuid) SELECT instance_uuid, address, 0, 'second' FROM virtual_interfaces WHERE instance_uuid = ?",
+			"INSERT INTO virtual_interfaces (instance_uuid, address, deleted, uuid) SELECT instance_uuid, address, 0, 'second' FROM " +
+				"virtual_interfaces WHERE instance_uuid = ?",
 		}},
-		{name: "a build request with a serialized instance", api: []string{`INSERT INTO build_requests (instance_uuid, project_id, instance) VALUES (?, 'project', '{"a": "\\u0000"}')`}},
+		{name: "a build request with a serialized instance",
+			api: []string{`INSERT INTO build_requests (instance_uuid, project_id, instance) VALUES (?, 'project', '{"a": "\\u0000"}')`}},
 		{name: "many tags", setup: []string{"INSERT INTO tags (resource_id, tag) SELECT ?, CONCAT('t', seq) FROM seq_1_to_40"}},
 	}
 	for _, fault := range faults() {
@@ -97,7 +99,8 @@ func TestWhatNovaComputeWritesWhenItReapsIsToldApartAndUndone(t *testing.T) {
 	before := lab.Everything(t, uuid)
 	file := purged(t, lab, uuid, nil)
 	novalab.Exec(t, lab.Cell1, "UPDATE instances SET cleaned = 1, updated_at = UTC_TIMESTAMP() + INTERVAL 1 MINUTE WHERE uuid = ?", uuid)
-	novalab.Exec(t, lab.Cell1, "INSERT INTO instance_system_metadata (instance_uuid, `key`, value, deleted) VALUES (?, 'clean_attempts', '1', 0)", uuid)
+	novalab.Exec(t, lab.Cell1, "INSERT INTO instance_system_metadata (instance_uuid, `key`, value, deleted) VALUES (?, 'clean_attempts', "+
+		"'1', 0)", uuid)
 	novalab.Exec(t, lab.Cell1, "INSERT INTO instance_actions (instance_uuid, action, deleted) VALUES (?, 'reap', 0)", uuid)
 	answer := back(t, lab, t.TempDir(), uuid, file, false)
 	if answer.Get("failed").Bool() || !answer.Get("changed").Bool() {
@@ -125,23 +128,36 @@ func TestARestoreIsRefusedIfAnythingElseHappenedSince(t *testing.T) {
 		options   map[string]any
 		want      []string
 	}{
-		{name: "the instance lives again", cell: []string{"UPDATE instances SET deleted = 0, vm_state = 'active', deleted_at = NULL WHERE uuid = ?"},
+		{name: "the instance lives again", cell: []string{"UPDATE instances SET deleted = 0, vm_state = 'active', deleted_at = NULL WHERE " +
+			"uuid = ?"},
 			want: []string{`deleted = "0", the purge left "`, `vm_state = "active", the purge left "deleted"`}},
-		{name: "it was deleted again at another time", cell: []string{"UPDATE instances SET deleted_at = deleted_at + INTERVAL 5 SECOND WHERE uuid = ?"},
+		{name: "it was deleted again at another time", cell: []string{"UPDATE instances SET deleted_at = deleted_at + INTERVAL 5 SECOND WHERE " +
+			"uuid = ?"},
 			want: []string{"another run deleted it, or Nova"}},
-		{name: "it moved", cell: []string{"UPDATE instances SET host = 'compute2' WHERE uuid = ?"}, want: []string{`host = "compute2", the purge left "compute1"`}},
-		{name: "a child row is gone", cell: []string{"DELETE FROM instance_faults WHERE instance_uuid = ?"}, want: []string{"instance_faults: row ", "is gone since"}},
-		{name: "a child row is new", cell: []string{"INSERT INTO block_device_mapping (instance_uuid, uuid, deleted) VALUES (?, 'new', 0)"}, want: []string{"block_device_mapping: row ", "was added since"}},
-		{name: "user data changed", cell: []string{"UPDATE instances SET user_data = 'top-s3cret' WHERE uuid = ?"}, want: []string{"user_data changed since"}},
+		{name: "it moved", cell: []string{"UPDATE instances SET host = 'compute2' WHERE uuid = ?"},
+			want: []string{`host = "compute2", the purge left "compute1"`}},
+		{name: "a child row is gone", cell: []string{"DELETE FROM instance_faults WHERE instance_uuid = ?"},
+			want: []string{"instance_faults: row ", "is gone since"}},
+		{name: "a child row is new", cell: []string{"INSERT INTO block_device_mapping (instance_uuid, uuid, deleted) VALUES (?, 'new', 0)"},
+			want: []string{"block_device_mapping: row ", "was added since"}},
+		{name: "user data changed", cell: []string{"UPDATE instances SET user_data = 'top-s3cret' WHERE uuid = ?"},
+			want: []string{"user_data changed since"}},
 		{name: "tagged again", cell: []string{"INSERT INTO tags (resource_id, tag) VALUES (?, 'other')"}, want: []string{"tags: row "}},
-		{name: "the mapping is gone", api: []string{"DELETE FROM instance_mappings WHERE instance_uuid = ?"}, want: []string{"instance_mappings: row ", "is gone since"}},
-		{name: "the mapping leads elsewhere", api: []string{"UPDATE instance_mappings SET cell_id = 1 WHERE instance_uuid = ?"}, want: []string{`cell_id = "1", the purge left "2"`}},
-		{name: "a build request came", api: []string{"INSERT INTO build_requests (instance_uuid, project_id) VALUES (?, 'project')"}, want: []string{"build_requests: row "}},
-		{name: "several things: all are said", cell: []string{"UPDATE instances SET host = 'compute2', hidden = 1 WHERE uuid = ?", "DELETE FROM instance_faults WHERE instance_uuid = ?"},
-			api: []string{"DELETE FROM instance_mappings WHERE instance_uuid = ?"}, want: []string{"host", "hidden", "instance_faults", "instance_mappings"}},
-		{name: "archived", cell: []string{"INSERT INTO shadow_instances SELECT * FROM instances WHERE uuid = ?", "SET STATEMENT foreign_key_checks = 0 FOR DELETE FROM instances WHERE uuid = ?"},
+		{name: "the mapping is gone", api: []string{"DELETE FROM instance_mappings WHERE instance_uuid = ?"},
+			want: []string{"instance_mappings: row ", "is gone since"}},
+		{name: "the mapping leads elsewhere", api: []string{"UPDATE instance_mappings SET cell_id = 1 WHERE instance_uuid = ?"},
+			want: []string{`cell_id = "1", the purge left "2"`}},
+		{name: "a build request came", api: []string{"INSERT INTO build_requests (instance_uuid, project_id) VALUES (?, 'project')"},
+			want: []string{"build_requests: row "}},
+		{name: "several things: all are said", cell: []string{"UPDATE instances SET host = 'compute2', hidden = 1 WHERE uuid = ?",
+			"DELETE FROM instance_faults WHERE instance_uuid = ?"},
+			api:  []string{"DELETE FROM instance_mappings WHERE instance_uuid = ?"},
+			want: []string{"host", "hidden", "instance_faults", "instance_mappings"}},
+		{name: "archived", cell: []string{"INSERT INTO shadow_instances SELECT * FROM instances WHERE uuid = ?",
+			"SET STATEMENT foreign_key_checks = 0 FOR DELETE FROM instances WHERE uuid = ?"},
 			want: []string{"was archived since"}},
-		{name: "archived and purged", cell: []string{"SET STATEMENT foreign_key_checks = 0 FOR DELETE FROM instances WHERE uuid = ?"}, want: []string{"row is gone"}},
+		{name: "archived and purged", cell: []string{"SET STATEMENT foreign_key_checks = 0 FOR DELETE FROM instances WHERE uuid = ?"},
+			want: []string{"row is gone"}},
 		{name: "on another host than was thought", options: map[string]any{"host": "compute9"}, want: []string{`host is "compute9"`}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

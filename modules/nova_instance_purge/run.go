@@ -132,7 +132,8 @@ func (r *run) save(data map[string]any) error {
 func (r *run) changed(rows map[string]int64) {
 	r.answer.Changed = true
 	maps.Copy(r.answer.RowsChanged, rows)
-	r.call.Audit("instance %s was %s: state: %s changed rows %v, backup in %s", r.p.InstanceUUID, r.answer.Verdict, r.p.State, rows, r.answer.BackupFile)
+	r.call.Audit("instance %s was %s: state: %s changed rows %v, backup in %s", r.p.InstanceUUID, r.answer.Verdict, r.p.State, rows,
+		r.answer.BackupFile)
 }
 
 func newRun(call *ansible.Call, db databases, w world, p parameters) run {

@@ -86,7 +86,8 @@ func TestNoPlantedPasswordIsEverWritten(t *testing.T) {
 		api: "pl4nted@api/pw:1", base: "pl4nted-base%pw2", cell: "pl4nted+cell pw3", login: "pl4nted'login\"pw4",
 		file: "pl4nted#file;pw5", query: "pl4ntedquerypw6", broker: "pl4nted-broker-pw7", keystone: "pl4nted-keystone-pw8",
 	}
-	accounts := map[string]string{"pa": secrets.api, "pb": secrets.base, "pc": secrets.cell, "pl": secrets.login, "pf": secrets.file, "pq": secrets.query}
+	accounts := map[string]string{"pa": secrets.api, "pb": secrets.base, "pc": secrets.cell, "pl": secrets.login, "pf": secrets.file,
+		"pq": secrets.query}
 	for user, password := range accounts {
 		novalab.Exec(t, lab.API, "CREATE OR REPLACE USER "+user+"@localhost IDENTIFIED BY '"+strings.ReplaceAll(password, "'", "''")+"'")
 		t.Cleanup(func() { novalab.Exec(t, lab.API, "DROP USER "+user+"@localhost") })
@@ -98,16 +99,19 @@ func TestNoPlantedPasswordIsEverWritten(t *testing.T) {
 	environment(t, lab)
 	quoted := func(password string) string { return strings.ReplaceAll(url.QueryEscape(password), "+", "%20") }
 	optionFile := filepath.Join(t.TempDir(), "my.cnf")
-	if err := os.WriteFile(optionFile, []byte("[client]\nuser = pf\npassword = \""+secrets.file+"\"\n[nova]\nuser = pq\npassword = "+secrets.query+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(optionFile,
+		[]byte("[client]\nuser = pf\npassword = \""+secrets.file+"\"\n[nova]\nuser = pq\npassword = "+secrets.query+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	novalab.Exec(t, lab.API, "UPDATE cell_mappings SET database_connection = ?, transport_url = ? WHERE id = 1",
 		lab.URL("pc", quoted(secrets.cell), "cell0"), "rabbit://nova:"+secrets.broker+"@mq/")
-	novalab.Exec(t, lab.API, "UPDATE cell_mappings SET database_connection = ? WHERE id = 2", "{scheme}://{username}:{password}@{hostname}/"+lab.Prefix+"cell1?{query}")
+	novalab.Exec(t, lab.API, "UPDATE cell_mappings SET database_connection = ? WHERE id = 2",
+		"{scheme}://{username}:{password}@{hostname}/"+lab.Prefix+"cell1?{query}")
 	conf := func(socket, api string) string {
 		path := filepath.Join(t.TempDir(), "nova.conf")
 		content := "[DEFAULT]\ntransport_url = rabbit://nova:" + secrets.broker + "@mq/\n[keystone_authtoken]\npassword = " + secrets.keystone +
-			"\nauth_url = " + lab.Cloud.AuthURL() + "\nusername = nova\nproject_name = service\n[api_database]\nconnection = " + strings.Replace(api, novalab.Socket, socket, 1) +
+			"\nauth_url = " + lab.Cloud.AuthURL() + "\nusername = nova\nproject_name = service\n[api_database]\nconnection = " +
+			strings.Replace(api, novalab.Socket, socket, 1) +
 			"\n[database]\nconnection = " + strings.Replace(lab.URL("pb", quoted(secrets.base), "cell0"), novalab.Socket, socket, 1) + "\n"
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
@@ -152,7 +156,8 @@ func TestNoPlantedPasswordIsEverWritten(t *testing.T) {
 		return all
 	}
 	for id, database := range map[int]string{1: "cell0", 2: "cell1"} {
-		novalab.Exec(t, lab.API, "UPDATE cell_mappings SET database_connection = ? WHERE id = ?", lab.URL("pc", quoted(secrets.cell), database), id)
+		novalab.Exec(t, lab.API, "UPDATE cell_mappings SET database_connection = ? WHERE id = ?", lab.URL("pc", quoted(secrets.cell), database),
+			id)
 	}
 	run(login(map[string]any{"login_user": "pl", "login_password": secrets.login}))
 	run(login(map[string]any{"login_user": "pa", "login_password": secrets.login}))
@@ -175,7 +180,8 @@ func TestNoPlantedPasswordIsEverWritten(t *testing.T) {
 	} {
 		run(map[string]any{"uuid": instance(), "nova_conf": conf(novalab.Socket, broken)})
 	}
-	for _, mapping := range []string{"postgresql://pc:" + quoted(secrets.cell) + "@db/x", "{scheme}://{username}:{password}@{hostname}:{nonsense}/x", "pc:" + secrets.cell, lab.URL("pb", quoted(secrets.cell), "cell0")} {
+	for _, mapping := range []string{"postgresql://pc:" + quoted(secrets.cell) + "@db/x",
+		"{scheme}://{username}:{password}@{hostname}:{nonsense}/x", "pc:" + secrets.cell, lab.URL("pb", quoted(secrets.cell), "cell0")} {
 		novalab.Exec(t, lab.API, "UPDATE cell_mappings SET database_connection = ? WHERE id = 1", mapping)
 		run(map[string]any{"uuid": instance(), "nova_conf": conf(novalab.Socket, api)})
 	}
@@ -183,7 +189,8 @@ func TestNoPlantedPasswordIsEverWritten(t *testing.T) {
 	held := lab.Proxy(t, func(_ int, statement string) novalab.Action {
 		return novalab.Action{Hold: strings.HasPrefix(statement, "SELECT")}
 	})
-	command := start(t, login(map[string]any{"login_unix_socket": held.Socket, "login_user": "pl", "login_password": secrets.login, "backup_dir": w.backups}))
+	command := start(t, login(map[string]any{"login_unix_socket": held.Socket, "login_user": "pl", "login_password": secrets.login,
+		"backup_dir": w.backups}))
 	<-held.Held
 	w.readProcess(command.Process.Pid)
 	if err := command.Process.Kill(); err != nil {

@@ -133,7 +133,8 @@ func holdingsOf(e evidence, instance string) holdings {
 func (v volume) answer(instance string) volumeAnswer {
 	told := volumeAnswer{ID: v.id, Gone: v.cinder == nil, OtherServers: []string{}, AttachedTo: []string{}}
 	if c := v.cinder; c != nil {
-		told.Name, told.Status, told.Size, told.Multiattach, told.Bootable, told.ProjectID = c.Name, c.Status, c.Size, c.Multiattach, c.Bootable == "true", c.ProjectID
+		told.Name, told.Status, told.Size, told.Multiattach, told.Bootable, told.ProjectID = c.Name, c.Status, c.Size, c.Multiattach,
+			c.Bootable == "true", c.ProjectID
 	}
 	if m := v.mapping; m != nil {
 		told.Mapped, told.Device, told.Root, told.DeleteOnTermination = true, m.Device, m.Root, m.DeleteOnTermination
@@ -238,7 +239,8 @@ func predict(e evidence, work plan) evidence {
 			continue
 		}
 		kept := *v.cinder
-		if left := slices.DeleteFunc(slices.Clone(v.all), func(a cinder.Attachment) bool { return gone(detach, a.ID) }); gone(reset, v.id) || len(left) == 0 && len(v.all) > 0 {
+		if left := slices.DeleteFunc(slices.Clone(v.all), func(a cinder.Attachment) bool { return gone(detach, a.ID) }); gone(reset, v.id) ||
+			len(left) == 0 && len(v.all) > 0 {
 			kept.Status = "available"
 		}
 		v.cinder = &kept

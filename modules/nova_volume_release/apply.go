@@ -123,7 +123,9 @@ func (t *task) detach(ctx context.Context, s action) (bool, error) {
 func explain(err error, byService bool) error {
 	switch {
 	case gophercloud.ResponseCodeIs(err, http.StatusConflict) && !byService:
-		return fmt.Errorf("%w: since CVE-2023-2088 cinder lets only nova itself delete an attachment that nova still knows: give nova_conf, whose [service_user] with send_service_user_token = true says that it is nova who asks, or finish the instance's deletion first (nova_instance_purge) and run the module again", err)
+		return fmt.Errorf("%w: since CVE-2023-2088 cinder lets only nova itself delete an attachment that nova still knows: give nova_conf, "+
+			"whose [service_user] with send_service_user_token = true says that it is nova who asks, or finish the instance's deletion first "+
+			"(nova_instance_purge) and run the module again", err)
 	case gophercloud.ResponseCodeIs(err, http.StatusUnauthorized) && byService:
 		return fmt.Errorf("%w: the roles of [service_user] must be among service_token_roles of cinder's [keystone_authtoken]", err)
 	}
@@ -145,7 +147,8 @@ func (t *task) reset(ctx context.Context, s action) (bool, error) {
 
 // deleteAndWait deletes, and waits until it is gone. Cinder sets the status deleting
 // before it answers, so that any other one says that it gave up.
-func (t *task) deleteAndWait(ctx context.Context, s action, remove func(context.Context, string) (bool, error), status func() (string, error)) (bool, error) {
+func (t *task) deleteAndWait(ctx context.Context, s action, remove func(context.Context, string) (bool, error),
+	status func() (string, error)) (bool, error) {
 	deleted, err := remove(ctx, s.id)
 	if err != nil {
 		return false, err

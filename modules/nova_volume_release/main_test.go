@@ -30,7 +30,8 @@ func TestTheModuleAsAnsibleCallsIt(t *testing.T) {
 	commands := ansibletest.Commands(name)
 	openstacktest.AddCommands(commands, map[string]openstacktest.Command{
 		"server": addServer, "volume": addVolume, "attachment": addAttachment, "snapshot": addSnapshot, "image": addImage, "port": addPort,
-		"cloud": change, "fail": openstacktest.FailCommand, "requests": requests, "writes": writes, "status": status, "meanwhile": meanwhile, "port-of": portOf, "flag": flag,
+		"cloud": change, "fail": openstacktest.FailCommand, "requests": requests, "writes": writes, "status": status, "meanwhile": meanwhile,
+		"port-of": portOf, "flag": flag,
 	})
 	testscript.Run(t, testscript.Params{Dir: "testdata", Cmds: commands, Setup: setup})
 }
@@ -49,7 +50,8 @@ func wantArgs(ts *testscript.TestScript, args []string, least int, usage string)
 // server UUID STATUS [VOLUME:ATTACHMENT:DEVICE[:delete]]...
 func addServer(ts *testscript.TestScript, cloud *openstacktest.Cloud, args []string) {
 	wantArgs(ts, args, 2, "server UUID STATUS [VOLUME:ATTACHMENT:DEVICE[:delete]]...")
-	server := openstacktest.Server{Status: args[1], Host: "compute1", Volumes: map[string]bool{}, Attached: map[string]openstacktest.Attached{}}
+	server := openstacktest.Server{Status: args[1], Host: "compute1", Volumes: map[string]bool{},
+		Attached: map[string]openstacktest.Attached{}}
 	for _, text := range args[2:] {
 		parts := strings.Split(text, ":")
 		server.Volumes[parts[0]] = len(parts) == 4
@@ -62,7 +64,8 @@ func addServer(ts *testscript.TestScript, cloud *openstacktest.Cloud, args []str
 func addVolume(ts *testscript.TestScript, cloud *openstacktest.Cloud, args []string) {
 	wantArgs(ts, args, 2, "volume ID STATUS [multiattach]")
 	cloud.Do(func() {
-		cloud.Volumes = append(cloud.Volumes, &openstacktest.Volume{ID: args[0], Name: "name-of-" + args[0], Status: args[1], Multiattach: len(args) == 3})
+		cloud.Volumes = append(cloud.Volumes, &openstacktest.Volume{ID: args[0], Name: "name-of-" + args[0], Status: args[1],
+			Multiattach: len(args) == 3})
 	})
 }
 
@@ -93,7 +96,8 @@ func plantedConnection() map[string]any {
 func addSnapshot(ts *testscript.TestScript, cloud *openstacktest.Cloud, args []string) {
 	wantArgs(ts, args, 3, "snapshot ID VOLUME STATUS")
 	cloud.Do(func() {
-		cloud.Snapshots = append(cloud.Snapshots, &openstacktest.Snapshot{ID: args[0], Name: "name-of-" + args[0], Volume: args[1], Status: args[2]})
+		cloud.Snapshots = append(cloud.Snapshots, &openstacktest.Snapshot{ID: args[0], Name: "name-of-" + args[0], Volume: args[1],
+			Status: args[2]})
 	})
 }
 
@@ -138,9 +142,11 @@ func change(ts *testscript.TestScript, cloud *openstacktest.Cloud, args []string
 	wantArgs(ts, args, 1, "cloud WHAT [VALUE...]")
 	args = append(args, "", "")
 	do, ok := map[string]func(){
-		"no-cinder": func() { cloud.NoCinder = true }, "no-neutron": func() { cloud.NoNeutron = true }, "no-glance": func() { cloud.NoGlance = true },
-		"no-nova": func() { cloud.Missing = true }, "not-admin": func() { cloud.NotAdmin = true }, "not-admin-of-cinder": func() { cloud.NoVolumes = true },
-		"sticks": func() { cloud.Sticks[args[1]] = true }, "lingers": func() { cloud.Linger[args[1]] = args[2] },
+		"no-cinder": func() { cloud.NoCinder = true }, "no-neutron": func() { cloud.NoNeutron = true },
+		"no-glance": func() { cloud.NoGlance = true },
+		"no-nova":   func() { cloud.Missing = true }, "not-admin": func() { cloud.NotAdmin = true },
+		"not-admin-of-cinder": func() { cloud.NoVolumes = true },
+		"sticks":              func() { cloud.Sticks[args[1]] = true }, "lingers": func() { cloud.Linger[args[1]] = args[2] },
 		"unmaps": func() {
 			server := cloud.Servers[args[1]]
 			server.Unmapped = true
@@ -210,7 +216,8 @@ func meanwhile(ts *testscript.TestScript, cloud *openstacktest.Cloud, args []str
 			}
 		},
 		"attached": func() {
-			cloud.Attachments = append(cloud.Attachments, &openstacktest.Attachment{ID: args[3], Volume: args[4], Instance: args[5], Status: "attached"})
+			cloud.Attachments = append(cloud.Attachments, &openstacktest.Attachment{ID: args[3], Volume: args[4], Instance: args[5],
+				Status: "attached"})
 		},
 	}[args[2]]
 	if !ok {

@@ -74,7 +74,8 @@ func (o *orphanage) cache(uuid string, users map[string]bool) {
 	vifs := []any{}
 	for id, byUser := range users {
 		vifs = append(vifs, map[string]any{
-			"id": id, "address": "fa:16:3e:00:00:01", "preserve_on_delete": byUser, "type": "bridge", "details": map[string]any{}, "meta": map[string]any{},
+			"id": id, "address": "fa:16:3e:00:00:01", "preserve_on_delete": byUser, "type": "bridge", "details": map[string]any{},
+			"meta":    map[string]any{},
 			"network": map[string]any{"id": openstacktest.UUID(), "bridge": nil, "label": "test", "subnets": []any{}, "meta": map[string]any{}},
 		})
 	}
@@ -94,14 +95,16 @@ func (o *orphanage) expectReleased(uuid, data, theirs, shared string) {
 		o.t.Errorf("the volume is %s", got)
 	}
 	o.pattern(data, "read")
-	if got := o.Ask(http.MethodGet, "attachments/"+theirs, nil).Get("attachment.status").String(); got != "attached" || o.Status(shared) != "in-use" {
+	if got := o.Ask(http.MethodGet, "attachments/"+theirs, nil).Get("attachment.status").String(); got != "attached" ||
+		o.Status(shared) != "in-use" {
 		o.t.Errorf("the others' attachment is %q, and the volume is %s", got, o.Status(shared))
 	}
 }
 
 func (o *orphanage) expectPorts(uuid, users, novas, unknown string) {
 	o.t.Helper()
-	if got := o.ports.Show(users); !got.Exists() || got.Get("device_id").String()+got.Get("device_owner").String()+got.Get(`binding:host_id`).String() != "" {
+	if got := o.ports.Show(users); !got.Exists() ||
+		got.Get("device_id").String()+got.Get("device_owner").String()+got.Get(`binding:host_id`).String() != "" {
 		o.t.Errorf("the user's port is %s", got)
 	}
 	if got := o.ports.Show(novas); got.Exists() {

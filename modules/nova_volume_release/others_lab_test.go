@@ -22,7 +22,8 @@ func TestWhatHasGoneBackToItsOwnerIsToldAndUntouchedOnTheRealServices(t *testing
 	snapshot := o.Snapshot(data)
 
 	// A port that the host has written to, as with SR-IOV; one that is a replacement's by now; one that is gone.
-	users, taken, gone := o.asNova.Bound(uuid, map[string]any{"pci_slot": "0000:05:01.1", "mine": "kept"}), o.ports.Port(uuid), openstacktest.UUID()
+	users, taken, gone := o.asNova.Bound(uuid, map[string]any{"pci_slot": "0000:05:01.1", "mine": "kept"}), o.ports.Port(uuid),
+		openstacktest.UUID()
 	o.cache(uuid, map[string]bool{users: true, taken: false, gone: false})
 	o.ports.Give(taken, rival)
 
@@ -33,7 +34,8 @@ func TestWhatHasGoneBackToItsOwnerIsToldAndUntouchedOnTheRealServices(t *testing
 	}
 	remains := answer.Get("remains").String()
 	for _, words := range []string{
-		"snapshot " + snapshot, "nothing proves that it was made while the volume was the instance's", "port " + taken, "is untouched: it is of " + rival + " by now",
+		"snapshot " + snapshot, "nothing proves that it was made while the volume was the instance's", "port " + taken,
+		"is untouched: it is of " + rival + " by now",
 	} {
 		if !strings.Contains(remains, words) {
 			t.Errorf("it does not say %q: %s", words, remains)

@@ -17,6 +17,7 @@ func TestAnOutageIsNoAnswer(t *testing.T) {
 		cloud.Attachments = []*openstacktest.Attachment{{ID: "a1", Volume: "v1", Instance: instance, Status: "attached"}}
 	}, func(t *testing.T, auth map[string]any) gjson.Result {
 		t.Helper()
-		return ansibletest.Call(t, module(), map[string]any{"instance_uuid": instance, "state": released, "auth": auth, "timeout": 1, "backup_dir": t.TempDir()})
+		return ansibletest.Call(t, module(), map[string]any{"instance_uuid": instance, "state": released, "auth": auth, "timeout": 1,
+			"backup_dir": t.TempDir()})
 	}, func(answer gjson.Result) bool { return answer.Get("verdict").String() == "unknown" })
 }

@@ -69,10 +69,12 @@ func decide(e evidence, p parameters) (plan, error) {
 		against = append(against, e.judgement.Reasons...)
 	}
 	if e.noCinder && len(e.mappings) > 0 {
-		against.object("nova gives the instance the volumes %s, but keystone's catalog has no volumev3: cannot tell what cinder has", listVolumes(e.mappings))
+		against.object("nova gives the instance the volumes %s, but keystone's catalog has no volumev3: cannot tell what cinder has",
+			listVolumes(e.mappings))
 	}
 	if e.noNeutron && len(e.made) > 0 && p.Ports == release {
-		against.object("nova gives the instance %d ports, but keystone's catalog has no network: cannot tell what neutron has (ports: keep leaves them)", len(e.made))
+		against.object("nova gives the instance %d ports, but keystone's catalog has no network: cannot tell what neutron has (ports: keep "+
+			"leaves them)", len(e.made))
 	}
 	var made plan
 	made.preserve(e, p, &against)
@@ -142,7 +144,8 @@ func (p *plan) preserve(e evidence, want parameters, against *refusal) {
 				p.leave("nova is to delete volume %s with the instance: its delete_on_termination is set; cinder does not, while others have it", v)
 				continue
 			}
-			line := fmt.Sprintf("nova DELETES volume %s when it deletes the instance: its delete_on_termination is set (preserve_volumes: true takes that from it)", v)
+			line := fmt.Sprintf("nova DELETES volume %s when it deletes the instance: its delete_on_termination is set (preserve_volumes: true "+
+				"takes that from it)", v)
 			if e.judgement.Verdict == orphan.Deleted {
 				line = fmt.Sprintf("nova-compute DELETES volume %s if it has still to reap the instance: its delete_on_termination is set", v)
 			}
@@ -151,8 +154,9 @@ func (p *plan) preserve(e evidence, want parameters, against *refusal) {
 		case e.apiKnows:
 			p.add(preserve, v.id, v.id, "keep volume %s when nova deletes the instance: clear its delete_on_termination", v)
 		default:
-			against.object("preserve_volumes cannot be granted to volume %s: nova's API, which alone takes delete_on_termination from it, does not know the instance. "+
-				"Only the row can be changed: UPDATE block_device_mapping SET delete_on_termination = 0 WHERE instance_uuid = '%s' AND volume_id = '%s' (leave preserve_volumes out if nova has nothing left to delete)",
+			against.object("preserve_volumes cannot be granted to volume %s: nova's API, which alone takes delete_on_termination from it, does "+
+				"not know the instance. Only the row can be changed: UPDATE block_device_mapping SET delete_on_termination = 0 WHERE instance_uuid "+
+				"= '%s' AND volume_id = '%s' (leave preserve_volumes out if nova has nothing left to delete)",
 				v, want.Instance, v.id)
 		}
 	}
@@ -198,7 +202,8 @@ func (p *plan) reset(e evidence, want parameters) {
 	for _, v := range e.volumes {
 		switch command := "openstack volume set --state available --detached " + v.id; {
 		case !v.without():
-			if v.cinder != nil && len(v.all) == 0 && slices.Contains([]string{"attaching", "reserved", "error_attaching", "error_detaching"}, v.cinder.Status) {
+			if v.cinder != nil && len(v.all) == 0 && slices.Contains([]string{"attaching", "reserved", "error_attaching", "error_detaching"},
+				v.cinder.Status) {
 				p.leave("volume %s is %s without an attachment: if nobody is attaching it, %s", v, v.cinder.Status, command)
 			}
 		case v.cinder.Multiattach:
@@ -237,13 +242,15 @@ func (e evidence) unproven(s cinder.Snapshot) string {
 	made, err := time.Parse("2006-01-02T15:04:05.999999", s.CreatedAt)
 	switch {
 	case !end.IsZero() && (err != nil || made.After(end)):
-		return fmt.Sprintf("it was made at %s, after the instance was deleted or gave its volume back (%s)", s.CreatedAt, end.Format(time.RFC3339))
+		return fmt.Sprintf("it was made at %s, after the instance was deleted or gave its volume back (%s)", s.CreatedAt,
+			end.Format(time.RFC3339))
 	case e.attached(s.VolumeID) || slices.Contains(known.attached, s.ID):
 		return ""
 	case known.wasAttached:
 		return "it was made after a backup of this module that lists the others, and its volume has been given back since"
 	}
-	return "nothing proves that it was made while the volume was the instance's: cinder does not give it the volume, and no backup of this module lists it from when it did"
+	return "nothing proves that it was made while the volume was the instance's: cinder does not give it the volume, and no backup of this " +
+		"module lists it from when it did"
 }
 
 func listInstances(attachments []cinder.Attachment) string {
@@ -297,14 +304,16 @@ func (p *plan) deleteRoot(e evidence, want parameters, against *refusal) {
 			continue
 		}
 		if others := v.others(want.Instance); len(others) > 0 {
-			against.object("the root disk, volume %s, is not deleted: others have it: %s (without delete_root_volume it is only detached)", v, listInstances(others))
+			against.object("the root disk, volume %s, is not deleted: others have it: %s (without delete_root_volume it is only detached)", v,
+				listInstances(others))
 		}
 		if v.without() && (!want.ResetVolumes || v.cinder.Multiattach) {
-			against.object("the root disk, volume %s, is %s without an attachment, and cannot be deleted so (reset_volumes: true)", v, v.cinder.Status)
+			against.object("the root disk, volume %s, is %s without an attachment, and cannot be deleted so (reset_volumes: true)", v,
+				v.cinder.Status)
 		}
 		if !e.attached(v.id) && !e.earlier[v.id].wasAttached && e.returned(v.id).IsZero() {
-			against.object("the root disk, volume %s, is not deleted: nothing proves that it is still the instance's: cinder does not give it the volume, "+
-				"and nova does not say when it gave it back (openstack volume delete %s, if you know)", v, v.id)
+			against.object("the root disk, volume %s, is not deleted: nothing proves that it is still the instance's: cinder does not give it "+
+				"the volume, and nova does not say when it gave it back (openstack volume delete %s, if you know)", v, v.id)
 		}
 		for _, s := range e.snapshots {
 			if s.VolumeID != v.id {

@@ -20,7 +20,8 @@ type lockedInDatabase struct{ locked bool }
 func (d lockedInDatabase) Find(_ context.Context, uuid string) (nova.Finding, error) {
 	text := func(value string) nova.Value { return nova.Value{Text: value} }
 	row := nova.Row{
-		"id": text("9"), "uuid": text(uuid), "deleted": text("0"), "vm_state": text("error"), "task_state": text("deleting"), "host": text("compute1"),
+		"id": text("9"), "uuid": text(uuid), "deleted": text("0"), "vm_state": text("error"), "task_state": text("deleting"),
+		"host":       text("compute1"),
 		"updated_at": text(written.Format(time.DateTime)), "created_at": text("2026-01-01 00:00:00"),
 		"locked": text(map[bool]string{true: "1", false: "0"}[d.locked]),
 	}

@@ -53,11 +53,13 @@ func portsOf(t *testing.T) (*openstacktest.Cloud, *told) {
 	cloud := openstacktest.New()
 	t.Cleanup(cloud.Close)
 	cloud.Ports = []*openstacktest.Port{
-		{ID: "users", Device: instance, Owner: "compute:nova", Host: "compute1", DNSName: "vm1", Profile: map[string]any{"pci_slot": "0000:00:1", "mine": "kept"}},
+		{ID: "users", Device: instance, Owner: "compute:nova", Host: "compute1", DNSName: "vm1",
+			Profile: map[string]any{"pci_slot": "0000:00:1", "mine": "kept"}},
 		{ID: "novas", Device: instance, Owner: "compute:nova", Host: "compute1"},
 		{ID: "others", Device: "another", Owner: "compute:nova", Host: "compute1"},
 	}
-	return cloud, &told{testimony{judgement: orphan.Judgement{Verdict: orphan.Zombie}, mapped: true, made: map[string]bool{"users": false, "novas": true}}}
+	return cloud, &told{testimony{judgement: orphan.Judgement{Verdict: orphan.Zombie}, mapped: true,
+		made: map[string]bool{"users": false, "novas": true}}}
 }
 
 func port(cloud *openstacktest.Cloud, id string) *openstacktest.Port {
@@ -105,11 +107,13 @@ func TestAPortThatChangesMeanwhileIsLookedAtAgain(t *testing.T) {
 		device string // of the user's port, in the end
 	}{
 		{"somebody renames it", "PUT", func(c *openstacktest.Cloud) { c.Ports[0].Revision++ }, ""},
-		{"somebody gives it to another server", "PUT", func(c *openstacktest.Cloud) { c.Ports[0].Revision++; c.Ports[0].Device = "another" }, "another"},
+		{"somebody gives it to another server", "PUT", func(c *openstacktest.Cloud) { c.Ports[0].Revision++; c.Ports[0].Device = "another" },
+			"another"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			cloud, witness := portsOf(t)
-			cloud.Fail(openstacktest.Failure{Method: test.method, Path: "/network/v2.0/ports/users", Times: 1, Meanwhile: func() { test.change(cloud) }})
+			cloud.Fail(openstacktest.Failure{Method: test.method, Path: "/network/v2.0/ports/users", Times: 1,
+				Meanwhile: func() { test.change(cloud) }})
 			if answer := inProcess(t, cloud, witness); answer.Get("failed").Bool() {
 				t.Fatal(answer)
 			}
@@ -127,7 +131,8 @@ func TestAPortThatNeutronDoesNotDeleteIsTold(t *testing.T) {
 	cloud, witness := portsOf(t)
 	cloud.InTrunk["novas"] = true
 	answer := inProcess(t, cloud, witness)
-	if !strings.Contains(answer.Get("msg").String(), "parent port for trunk") || !answer.Get("failed").Bool() || !answer.Get("changed").Bool() {
+	if !strings.Contains(answer.Get("msg").String(), "parent port for trunk") || !answer.Get("failed").Bool() ||
+		!answer.Get("changed").Bool() {
 		t.Errorf("got %s", answer)
 	}
 }
@@ -135,7 +140,8 @@ func TestAPortThatNeutronDoesNotDeleteIsTold(t *testing.T) {
 // Since 2024.1 Neutron lets only Nova's account, which has the role service, write a port's profile.
 func TestPortsAreReleasedByTheAccountByWhichNovaBindsThem(t *testing.T) {
 	section := func(name, user string) string {
-		return fmt.Sprintf("[%s]\nauth_url = AUTH_URL\nusername = %s\npassword = %s\nproject_name = service\n", name, user, openstacktest.Password)
+		return fmt.Sprintf("[%s]\nauth_url = AUTH_URL\nusername = %s\npassword = %s\nproject_name = service\n", name, user,
+			openstacktest.Password)
 	}
 	for _, test := range []struct {
 		name, conf, refused string

@@ -72,14 +72,17 @@ func (o *orphanage) stop(uuid string) {
 func (o *orphanage) give(uuid, volume string) {
 	o.t.Helper()
 	// The first at which a volume may be given to several servers.
-	o.nova.Ask("2.60", http.MethodPost, "servers/"+uuid+"/os-volume_attachments", map[string]any{"volumeAttachment": map[string]any{"volumeId": volume}})
+	o.nova.Ask("2.60", http.MethodPost, "servers/"+uuid+"/os-volume_attachments",
+		map[string]any{"volumeAttachment": map[string]any{"volumeId": volume}})
 	o.Await("volumes/"+volume, "volume.status", "in-use")
 }
 
 const (
-	stuck  = "vm_state = 'error', task_state = 'deleting', created_at = created_at - INTERVAL 2 HOUR, updated_at = UTC_TIMESTAMP() - INTERVAL 1 HOUR"
-	zombie = "vm_state = 'deleted', task_state = NULL, deleted = 1, deleted_at = UTC_TIMESTAMP(), updated_at = UTC_TIMESTAMP() - INTERVAL 1 HOUR"
-	alive  = "vm_state = 'stopped', task_state = NULL, deleted = 0, deleted_at = NULL"
+	stuck = "vm_state = 'error', task_state = 'deleting', created_at = created_at - INTERVAL 2 HOUR, updated_at = UTC_TIMESTAMP() - " +
+		"INTERVAL 1 HOUR"
+	zombie = "vm_state = 'deleted', task_state = NULL, deleted = 1, deleted_at = UTC_TIMESTAMP(), updated_at = UTC_TIMESTAMP() - INTERVAL " +
+		"1 HOUR"
+	alive = "vm_state = 'stopped', task_state = NULL, deleted = 0, deleted_at = NULL"
 )
 
 // conf is the controller's nova.conf by way of the proxy, with or without a service user.

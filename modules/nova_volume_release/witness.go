@@ -89,7 +89,8 @@ func (a fromAPI) Testify(ctx context.Context, uuid string) (testimony, error) {
 		return unknown, fmt.Errorf("cannot tell whether %s is alive: %w", uuid, err)
 	}
 	if server == nil {
-		return testimony{judgement: orphan.Judgement{Verdict: orphan.Absent, Reasons: []string{"API: no server has this UUID, in any project, and none is listed"}}}, nil
+		return testimony{judgement: orphan.Judgement{Verdict: orphan.Absent,
+			Reasons: []string{"API: no server has this UUID, in any project, and none is listed"}}}, nil
 	}
 	migrations, err := a.api.Migrations(ctx, uuid)
 	if err != nil {

@@ -102,7 +102,8 @@ func (t *task) tell(reply *answer, steps []step) bool {
 func (t *task) describe(s step) (lines []string) {
 	for _, uuid := range sortedKeys(s.before.Providers) {
 		if _, kept := s.after.Providers[uuid]; !kept {
-			lines = append(lines, fmt.Sprintf("remove the allocation of %s on %s: %s", s.before.Consumer, t.nameOf(uuid), listResources(s.before.Providers[uuid])))
+			lines = append(lines, fmt.Sprintf("remove the allocation of %s on %s: %s", s.before.Consumer, t.nameOf(uuid),
+				listResources(s.before.Providers[uuid])))
 		}
 	}
 	for _, uuid := range sortedKeys(s.after.Providers) {

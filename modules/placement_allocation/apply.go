@@ -124,16 +124,19 @@ func (t *task) explain(err error, s step, w wanted) error {
 		return err
 	}
 	if w.restoring != nil {
-		return fmt.Errorf("%w: someone else has taken the room by now, or the inventory has shrunk: make room, or raise the provider's allocation_ratio for the moment", err)
+		return fmt.Errorf("%w: someone else has taken the room by now, or the inventory has shrunk: make room, or raise the provider's "+
+			"allocation_ratio for the moment", err)
 	}
 	if t.State == present {
-		return fmt.Errorf("%w: see the inventory of %s: total, reserved, allocation_ratio, min_unit, max_unit, step_size", err, t.nameOf(w.provider))
+		return fmt.Errorf("%w: see the inventory of %s: total, reserved, allocation_ratio, min_unit, max_unit, step_size", err,
+			t.nameOf(w.provider))
 	}
 	var kept []string
 	for _, uuid := range sortedKeys(s.after.Providers) {
 		kept = append(kept, t.nameOf(uuid))
 	}
-	return fmt.Errorf("%w: placement before 14.0 (2025.2) also checks the capacity of the providers that stay: one of %s is over-committed. Raise its allocation_ratio for the moment, or leave resource_provider out to remove the whole allocation",
+	return fmt.Errorf("%w: placement before 14.0 (2025.2) also checks the capacity of the providers that stay: one of %s is "+
+		"over-committed. Raise its allocation_ratio for the moment, or leave resource_provider out to remove the whole allocation",
 		err, strings.Join(kept, ", "))
 }
 

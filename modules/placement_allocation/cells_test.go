@@ -32,7 +32,8 @@ func TestWhatACellThatIsDownHasIsNotTakenForGone(t *testing.T) {
 				cloud.Allocate(consumer, compute2, map[string]int{"VCPU": 1})
 				cloud.Servers[consumer] = openstacktest.Server{Status: "ACTIVE", Host: "compute2", Node: "compute2"}
 			default:
-				cloud.Migrations = []openstacktest.Migration{{UUID: consumer, Status: "migrating", Instance: instance, SourceHost: "compute1", Cell: "cell2"}}
+				cloud.Migrations = []openstacktest.Migration{{UUID: consumer, Status: "migrating", Instance: instance, SourceHost: "compute1",
+					Cell: "cell2"}}
 			}
 			cloud.Down = "cell2"
 			all := arguments{"consumer": consumer, "state": absent, "backup_dir": t.TempDir()}
@@ -40,7 +41,8 @@ func TestWhatACellThatIsDownHasIsNotTakenForGone(t *testing.T) {
 				all[option] = value
 			}
 			answer := ansibletest.Call(t, module(), all)
-			if !answer.Get("failed").Bool() || answer.Get("verdict").String() != unknown || !strings.Contains(answer.Get("msg").String(), "a cell of Nova's") {
+			if !answer.Get("failed").Bool() || answer.Get("verdict").String() != unknown ||
+				!strings.Contains(answer.Get("msg").String(), "a cell of Nova's") {
 				t.Errorf("got %s", answer)
 			}
 			if writes := openstacktest.Writes(cloud.Requests()); len(writes) > 0 {
@@ -61,9 +63,12 @@ func TestTheMigrationsOfAWholeCloudAreNotListedForOneConsumer(t *testing.T) {
 		{"no migration", nil, nil, "", "remove the allocation of"},
 		{"in flight", &openstacktest.Migration{Status: "migrating", SourceHost: "compute1"}, nil, busy, "in status migrating"},
 		{"over", &openstacktest.Migration{Status: "confirmed", SourceHost: "compute1"}, nil, "", "remove the allocation of"},
-		{"in flight, and of a host that Nova calls by another name", &openstacktest.Migration{Status: "migrating", SourceHost: "c1"}, nil, unknown, "give instance_uuid"},
-		{"the same, and the instance is named", &openstacktest.Migration{Status: "migrating", SourceHost: "c1"}, arguments{"instance_uuid": orphan}, busy, "in status migrating"},
-		{"deleted with its instance", &openstacktest.Migration{Status: "migrating", SourceHost: "compute1", Deleted: true}, nil, unknown, "give instance_uuid"},
+		{"in flight, and of a host that Nova calls by another name", &openstacktest.Migration{Status: "migrating", SourceHost: "c1"}, nil,
+			unknown, "give instance_uuid"},
+		{"the same, and the instance is named", &openstacktest.Migration{Status: "migrating", SourceHost: "c1"},
+			arguments{"instance_uuid": orphan}, busy, "in status migrating"},
+		{"deleted with its instance", &openstacktest.Migration{Status: "migrating", SourceHost: "compute1", Deleted: true}, nil, unknown,
+			"give instance_uuid"},
 		{"the same, and the instance is named", &openstacktest.Migration{Status: "migrating", SourceHost: "compute1", Deleted: true},
 			arguments{"instance_uuid": orphan}, "", "remove the allocation of"},
 	} {
@@ -73,7 +78,8 @@ func TestTheMigrationsOfAWholeCloudAreNotListedForOneConsumer(t *testing.T) {
 			consumer := openstacktest.UUID()
 			cloud.Allocate(consumer, compute1, map[string]int{"VCPU": 1})
 			for i := range 100 {
-				cloud.Migrations = append(cloud.Migrations, openstacktest.Migration{UUID: fmt.Sprint("other-", i), Status: "done", Instance: "other", SourceHost: "other"})
+				cloud.Migrations = append(cloud.Migrations, openstacktest.Migration{UUID: fmt.Sprint("other-", i), Status: "done", Instance: "other",
+					SourceHost: "other"})
 			}
 			if m := test.migration; m != nil {
 				m.UUID, m.Instance = consumer, orphan

@@ -60,7 +60,8 @@ func judge(consumer string, said testimony) (verdict, reason string) {
 	case said.server != nil && said.failure == nil:
 		return live, fmt.Sprintf("%s (delete it there; %s)", alive(consumer, said.server), overriding)
 	case said.server != nil:
-		return unknown, fmt.Sprintf("%s, and whether it may lose anything cannot be told: %v (%s)", alive(consumer, said.server), said.failure, overriding)
+		return unknown, fmt.Sprintf("%s, and whether it may lose anything cannot be told: %v (%s)", alive(consumer, said.server), said.failure,
+			overriding)
 	case said.failure != nil:
 		return unknown, fmt.Sprintf("cannot tell whether %s is alive: %v (%s)", consumer, said.failure, overriding)
 	case said.migration != nil && !said.migration.Dead():
@@ -117,7 +118,11 @@ func (t *task) verify(ctx context.Context, reply *answer, steps []step) error {
 // Nova's lists, which are asked about then, leave nothing out.
 func (t *task) hear(ctx context.Context, steps []step) map[string]testimony {
 	said := t.askForServers(ctx, steps)
-	steps = slices.DeleteFunc(slices.Clone(steps), func(s step) bool { one := said[s.before.Consumer]; return one.server != nil || one.failure != nil })
+	steps = slices.DeleteFunc(slices.Clone(steps), func(s step) bool {
+		one := said[s.before.Consumer]
+		return one.server != nil ||
+			one.failure != nil
+	})
 	nova, err := t.nova()
 	if len(steps) == 0 || err != nil {
 		return said
@@ -134,7 +139,8 @@ func (t *task) hear(ctx context.Context, steps []step) map[string]testimony {
 			one.migration = &ofInstance[at]
 		}
 		if errors.Is(one.failure, compute.ErrUntold) {
-			one.failure = fmt.Errorf("%w, as where its instance is deleted or its host is called otherwise than its provider: give instance_uuid", one.failure)
+			one.failure = fmt.Errorf("%w, as where its instance is deleted or its host is called otherwise than its provider: give instance_uuid",
+				one.failure)
 		}
 		said[consumer] = one
 	}

@@ -92,9 +92,10 @@ func TestAConsumerOfNothingButACustomClassIsRemovedLikeAnyOther(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	inventory := resourceproviders.UpdateInventoriesOpts{ResourceProviderGeneration: found.Generation, Inventories: map[string]resourceproviders.Inventory{
-		class: {Total: 1, MaxUnit: 1, MinUnit: 1, StepSize: 1, AllocationRatio: 1},
-	}}
+	inventory := resourceproviders.UpdateInventoriesOpts{ResourceProviderGeneration: found.Generation,
+		Inventories: map[string]resourceproviders.Inventory{
+			class: {Total: 1, MaxUnit: 1, MinUnit: 1, StepSize: 1, AllocationRatio: 1},
+		}}
 	if err := resourceproviders.UpdateInventories(stageContext(t), s.service, s.storage, inventory).Err; err != nil {
 		t.Fatal(err)
 	}

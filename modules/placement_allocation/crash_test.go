@@ -42,7 +42,8 @@ func killPoints() []killPoint {
 		{name: "after the write of one tree, before its answer", tree: true, at: at{answered, "PUT", "/allocations/"}, written: true},
 		{name: "in a restore, before the write", restore: true, at: at{arrived, "PUT", "/allocations/"}},
 		{name: "in a restore, after the write, before its answer", restore: true, at: at{answered, "PUT", "/allocations/"}, written: true},
-		{name: "in a restore, after the answer, before it reads back", restore: true, after: written, at: at{arrived, "GET", "/allocations/"}, written: true},
+		{name: "in a restore, after the answer, before it reads back", restore: true, after: written, at: at{arrived, "GET", "/allocations/"},
+			written: true},
 	}
 }
 

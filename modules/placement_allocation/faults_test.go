@@ -104,7 +104,8 @@ func flood(w http.ResponseWriter, r *http.Request) {
 }
 
 func (c *faultyCloud) sendOn(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Location", strings.Replace(c.elsewhere.URL, "http://", "http://"+url.UserPassword("u", c.secrets[0]).String()+"@", 1)+"/v3")
+	w.Header().Set("Location", strings.Replace(c.elsewhere.URL, "http://", "http://"+url.UserPassword("u", c.secrets[0]).String()+"@",
+		1)+"/v3")
 	w.WriteHeader(http.StatusTemporaryRedirect)
 }
 
@@ -130,10 +131,14 @@ func (c *faultyCloud) faults() []fault {
 		add(service.name+" hangs up in the middle", service.method, service.path, cutWithin, lost, request, "status 20", "unexpected EOF")
 		add(service.name+" stalls in the middle", service.method, service.path, stall, lost, request, "status 20", "deadline")
 		add(service.name+" answers without end", service.method, service.path, flood, lost, request, "more than 32 MiB")
-		add(service.name+" answers with a page", service.method, service.path, raw("text/html", "<html>It works!</html>"), lost, request, `status 200, but "text/html" instead of JSON`)
-		add(service.name+" answers with nothing", service.method, service.path, raw("application/json", ""), lost, request, "status 200, but an empty answer")
-		add(service.name+" answers with what is not JSON", service.method, service.path, raw("application/json", "{'a': 1}"), lost, request, "status 200, but an answer that calls itself JSON and is not")
-		add(service.name+" sends elsewhere", service.method, service.path, c.sendOn, fmt.Sprintf(told, 307), request, "it sends on to "+c.elsewhere.URL, "the token is not carried there")
+		add(service.name+" answers with a page", service.method, service.path, raw("text/html", "<html>It works!</html>"), lost, request,
+			`status 200, but "text/html" instead of JSON`)
+		add(service.name+" answers with nothing", service.method, service.path, raw("application/json", ""), lost, request,
+			"status 200, but an empty answer")
+		add(service.name+" answers with what is not JSON", service.method, service.path, raw("application/json", "{'a': 1}"), lost, request,
+			"status 200, but an answer that calls itself JSON and is not")
+		add(service.name+" sends elsewhere", service.method, service.path, c.sendOn, fmt.Sprintf(told, 307), request,
+			"it sends on to "+c.elsewhere.URL, "the token is not carried there")
 	}
 	for i := range all {
 		all[i].refusing = strings.HasPrefix(all[i].name, "nova")
@@ -145,7 +150,8 @@ func (c *faultyCloud) faults() []fault {
 		put(fmt.Sprint("answers ", status), c.says(status, ""), fmt.Sprintf("placement answered %d", status), " to PUT http")
 	}
 	for _, status := range []int{500, 502, 503, 504} {
-		put(fmt.Sprint("answers ", status), c.says(status, ""), fmt.Sprintf("placement answered %d", status), " to PUT http", "run the module again")
+		put(fmt.Sprint("answers ", status), c.says(status, ""), fmt.Sprintf("placement answered %d", status), " to PUT http",
+			"run the module again")
 	}
 	put("says that there is no room", c.says(409, "placement.undefined_code"), "placement refuses")
 	put("says that others write", c.says(409, "placement.concurrent_update"), "placement refuses", "run the module again")
@@ -209,7 +215,8 @@ func (c *faultyCloud) ways(t *testing.T) map[string]way {
 		return path
 	}
 	withUserinfo := strings.Replace(c.AuthURL(), "http://", "http://u:"+secret["the userinfo of auth_url"]+"@", 1)
-	entry := fmt.Sprintf("clouds: {lab: {auth: {auth_url: %q, username: u, project_name: p, password: %q}}}", c.AuthURL(), secret["clouds.yaml"])
+	entry := fmt.Sprintf("clouds: {lab: {auth: {auth_url: %q, username: u, project_name: p, password: %q}}}", c.AuthURL(),
+		secret["clouds.yaml"])
 	conf := fmt.Sprintf("[placement]\nauth_url = %s\nusername = u\nproject_name = p\npassword = %s\n", withUserinfo, secret["nova.conf"])
 	ways := map[string]way{
 		"auth": {
@@ -271,7 +278,8 @@ func TestNoFaultTellsASecretOrLeavesSomethingHalfDone(t *testing.T) {
 		t.Errorf("only %d of %d outputs had a secret to mask: the services do not tell them", masked.Load(), searched.Load())
 	}
 	t.Logf("faults of keystone, placement and nova: %d", len(faults))
-	t.Logf("planted secrets: %d, searched for in %d outputs and their backups, of which %d had one to mask", len(planted()), searched.Load(), masked.Load())
+	t.Logf("planted secrets: %d, searched for in %d outputs and their backups, of which %d had one to mask", len(planted()), searched.Load(),
+		masked.Load())
 }
 
 // suffer calls the module with the fault, and again without it.
@@ -356,14 +364,16 @@ func TestCertificatesAreVerified(t *testing.T) {
 	}{
 		{"a certificate of its own", secure.URL, nil, "keystone gave no usable answer to POST https://"},
 		{"another authority", secure.URL, arguments{"ca_cert": otherAuthority(t, folder)}, "give the authority's certificate as ca_cert"},
-		{"another host name", strings.Replace(secure.URL, "127.0.0.1", "localhost", 1), arguments{"ca_cert": own}, "check the host name in the URL"},
+		{"another host name", strings.Replace(secure.URL, "127.0.0.1", "localhost", 1), arguments{"ca_cert": own},
+			"check the host name in the URL"},
 		{"a file that holds no certificate", secure.URL, arguments{"ca_cert": filepath.Join(folder, "none.pem")}, "none.pem"},
 		{"its own authority", secure.URL, arguments{"ca_cert": own}, "keystone answered 404"},
 		{"verification that is turned off", secure.URL, arguments{"validate_certs": false}, "keystone answered 404"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			options := arguments{"consumer": orphan, "timeout": 5, "auth": map[string]any{
-				"auth_url": strings.Replace(test.url, "https://", "https://u:planted-userinfo-2@", 1), "username": "u", "password": "planted-pass-1", "project_name": "p",
+				"auth_url": strings.Replace(test.url, "https://", "https://u:planted-userinfo-2@", 1), "username": "u", "password": "planted-pass-1",
+				"project_name": "p",
 			}}
 			maps.Copy(options, test.options)
 			answer := ansibletest.Start(t, name, options, nil).Failed(false, test.want)

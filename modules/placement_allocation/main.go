@@ -226,7 +226,8 @@ func (t *task) findProvider(ctx context.Context) (placement.Provider, error) {
 	}
 	provider, err := t.placement.Provider(ctx, name, err == nil)
 	if errors.Is(err, placement.ErrNoProvider) {
-		return provider, fmt.Errorf("%w: resource_provider takes the UUID or the name, which for a compute host is the hypervisor's host name, not nova's host", err)
+		return provider, fmt.Errorf("%w: resource_provider takes the UUID or the name, which for a compute host is the hypervisor's host "+
+			"name, not nova's host", err)
 	}
 	t.names[provider.UUID], t.roots[provider.UUID] = provider.Name, provider.Root
 	return provider, err

@@ -38,7 +38,8 @@ func TestTheModuleAsAnsibleCallsIt(t *testing.T) {
 	openstacktest.AddCommands(commands, map[string]openstacktest.Command{
 		"hold": hold, "capacity": capacity, "server": addServer, "migration": addMigration, "nova": nova,
 		"boots": boots, "dies": dies, "fail": openstacktest.FailCommand, "kind": kind, "release": release, "drop": drop, "expires": expires,
-		"revives": revives, "no-migrations": noMigrations, "unreadable": unreadable, "meanwhile": meanwhile, "requests": requests, "writes": writes,
+		"revives": revives, "no-migrations": noMigrations, "unreadable": unreadable, "meanwhile": meanwhile, "requests": requests,
+		"writes": writes,
 	})
 	testscript.Run(t, testscript.Params{Dir: "testdata", Cmds: commands, Setup: setup})
 }

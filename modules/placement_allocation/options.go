@@ -26,7 +26,8 @@ func checkResources(value any) (any, error) {
 	resources := placement.Resources{}
 	for _, class := range sortedKeys(given) {
 		if !className.MatchString(class) {
-			return nil, fmt.Errorf("takes resource classes in capitals, digits and underscores, like VCPU, MEMORY_MB, DISK_GB or CUSTOM_GOLD, got: %q", class)
+			return nil, fmt.Errorf("takes resource classes in capitals, digits and underscores, like VCPU, MEMORY_MB, DISK_GB or CUSTOM_GOLD, "+
+				"got: %q", class)
 		}
 		amount, err := amountOf(given[class])
 		if err != nil {

@@ -17,6 +17,7 @@ func TestAnOutageIsNoAnswer(t *testing.T) {
 		cloud.Allocate(orphan, compute1, map[string]int{"VCPU": 1})
 	}, func(t *testing.T, auth map[string]any) gjson.Result {
 		t.Helper()
-		return ansibletest.Call(t, module(), arguments{"consumer": orphan, "state": absent, "auth": auth, "timeout": 1, "backup_dir": t.TempDir()})
+		return ansibletest.Call(t, module(), arguments{"consumer": orphan, "state": absent, "auth": auth, "timeout": 1,
+			"backup_dir": t.TempDir()})
 	}, func(answer gjson.Result) bool { return answer.Get("verdict").String() == unknown })
 }

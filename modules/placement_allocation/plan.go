@@ -66,7 +66,9 @@ func plan(now placement.Allocation, w wanted) (step, error) {
 	case w.provider == "":
 		// A provider that is gone takes its allocations with it; but the consumer holds
 		// something, and a typing error must not pass for a clean-up.
-		return step{}, refuse("%s holds resources, but there is no resource provider %q: it takes the UUID or the name, which for a compute host is the hypervisor's host name, not nova's host (leave resource_provider out to remove the whole allocation)", now.Consumer, w.named)
+		return step{}, refuse("%s holds resources, but there is no resource provider %q: it takes the UUID or the name, which for a compute "+
+			"host is the hypervisor's host name, not nova's host (leave resource_provider out to remove the whole allocation)", now.Consumer,
+			w.named)
 	default:
 		return step{before: now, after: now.Without(w.tree)}, nil
 	}

@@ -259,7 +259,8 @@ func TestAnOverCommittedProviderThatStaysIsExplained(t *testing.T) {
 func testOverCommitted(s *stage) {
 	options := s.evacuate()
 	s.resize(s.other, 1)
-	s.start(options).Failed(false, "placement refuses", "placement before 14.0 (2025.2) also checks the capacity of the providers that stay", "other-", "allocation_ratio")
+	s.start(options).Failed(false, "placement refuses", "placement before 14.0 (2025.2) also checks the capacity of the providers that stay",
+		"other-", "allocation_ratio")
 	s.wants(s.consumer, holdings{s.host: 2, s.child: 1, s.other: 2, s.storage: 1})
 	s.resize(s.other, 8)
 	s.start(options).Done(true)

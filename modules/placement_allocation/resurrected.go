@@ -42,7 +42,8 @@ func (t *task) lookBack(ctx context.Context, reply *answer, steps []step) refusa
 func (t *task) putBack(ctx context.Context, reply *answer, s *step) string {
 	now, err := t.placement.Allocation(ctx, s.before.Consumer)
 	if err != nil {
-		return fmt.Sprintf("whether it still has one could not be read (%v): restore it with backup_file: %s", err, strings.Join(reply.BackupFiles, " "))
+		return fmt.Sprintf("whether it still has one could not be read (%v): restore it with backup_file: %s", err,
+			strings.Join(reply.BackupFiles, " "))
 	}
 	if !now.Equal(s.after) {
 		return "somebody has given it another one, which stays"

@@ -92,7 +92,8 @@ func (n *realNova) boot(hypervisor string) string {
 		"name": "test-" + openstacktest.UUID(), "vcpus": 1, "ram": 64, "disk": 1_000_000,
 	}}).Get("flavor.id").String()
 	n.t.Cleanup(func() { n.ask("DELETE", "flavors/"+flavor, nil) })
-	image, err := exec.Command("mysql", "--batch", "--skip-column-names", "--execute=SELECT id FROM glance.images WHERE name = 'tiny'").Output()
+	image, err := exec.Command("mysql", "--batch", "--skip-column-names",
+		"--execute=SELECT id FROM glance.images WHERE name = 'tiny'").Output()
 	if err != nil {
 		n.t.Fatal(err)
 	}
@@ -131,10 +132,12 @@ func (n *realNova) vanish(uuid string) {
 }
 
 func (n *realNova) revive(uuid string) {
-	n.sql("UPDATE instances SET deleted = 0, deleted_at = NULL, vm_state = 'active', task_state = NULL, host = NULL, node = NULL WHERE uuid = '%s'", uuid)
+	n.sql("UPDATE instances SET deleted = 0, deleted_at = NULL, vm_state = 'active', task_state = NULL, host = NULL, node = NULL WHERE "+
+		"uuid = '%s'", uuid)
 }
 
 func (n *realNova) evacuated(uuid, from string) {
-	n.sql("INSERT INTO migrations (created_at, uuid, instance_uuid, migration_type, status, source_compute, source_node, hidden, deleted, cross_cell_move) "+
-		"VALUES (UTC_TIMESTAMP(), '%s', '%s', 'evacuation', 'done', '%s', '%s', 0, 0, 0)", openstacktest.UUID(), uuid, from, from)
+	n.sql("INSERT INTO migrations (created_at, uuid, instance_uuid, migration_type, status, source_compute, source_node, hidden, deleted, "+
+		"cross_cell_move) VALUES (UTC_TIMESTAMP(), '%s', '%s', 'evacuation', 'done', '%s', '%s', 0, 0, 0)", openstacktest.UUID(), uuid, from,
+		from)
 }

@@ -123,9 +123,10 @@ func (s *stage) resize(provider string, total int) {
 	if found, err := s.client.Provider(stageContext(s.t), provider, true); err == nil {
 		generation = found.Generation
 	}
-	options := resourceproviders.UpdateInventoriesOpts{ResourceProviderGeneration: generation, Inventories: map[string]resourceproviders.Inventory{
-		"VCPU": {Total: total, MaxUnit: 8, MinUnit: 1, StepSize: 1, AllocationRatio: 1},
-	}}
+	options := resourceproviders.UpdateInventoriesOpts{ResourceProviderGeneration: generation,
+		Inventories: map[string]resourceproviders.Inventory{
+			"VCPU": {Total: total, MaxUnit: 8, MinUnit: 1, StepSize: 1, AllocationRatio: 1},
+		}}
 	if err := resourceproviders.UpdateInventories(stageContext(s.t), s.service, provider, options).Err; err != nil {
 		s.t.Fatal(err)
 	}

@@ -159,7 +159,8 @@ func toldSecrets(module ansible.Module, arguments map[string]any) (names []strin
 		}
 		for key, value := range values {
 			text, _ := value.(string)
-			if (strings.Contains(key, "password") || strings.Contains(key, "secret") || strings.Contains(key, "token")) && text != "" && !strings.Contains(text, "{{") {
+			if (strings.Contains(key, "password") || strings.Contains(key, "secret") || strings.Contains(key, "token")) && text != "" &&
+				!strings.Contains(text, "{{") {
 				names = append(names, option.Name)
 			}
 		}

@@ -126,14 +126,16 @@ func (l *Lab) Clear(volume string) {
 		l.Ask(http.MethodDelete, "snapshots/"+s.String(), nil, http.StatusAccepted, http.StatusNotFound)
 		l.Await("snapshots/"+s.String(), "snapshot.status", "")
 	}
-	l.Ask(http.MethodPost, "volumes/"+volume+"/action", map[string]any{"os-reset_status": map[string]any{"status": "available", "attach_status": "detached"}},
+	l.Ask(http.MethodPost, "volumes/"+volume+"/action",
+		map[string]any{"os-reset_status": map[string]any{"status": "available", "attach_status": "detached"}},
 		http.StatusAccepted, http.StatusNotFound)
 }
 
 // Snapshot makes one of a volume, attached or not.
 func (l *Lab) Snapshot(volume string) string {
 	l.t.Helper()
-	id := l.Ask(http.MethodPost, "snapshots", map[string]any{"snapshot": map[string]any{"volume_id": volume, "name": "test", "force": true}}).Get("snapshot.id").String()
+	id := l.Ask(http.MethodPost, "snapshots", map[string]any{"snapshot": map[string]any{"volume_id": volume, "name": "test",
+		"force": true}}).Get("snapshot.id").String()
 	l.Await("snapshots/"+id, "snapshot.status", "available")
 	return id
 }
@@ -141,7 +143,8 @@ func (l *Lab) Snapshot(volume string) string {
 // Reserve makes an attachment without a host.
 func (l *Lab) Reserve(volume, instance string) string {
 	l.t.Helper()
-	return l.Ask(http.MethodPost, "attachments", map[string]any{"attachment": map[string]any{"volume_uuid": volume, "instance_uuid": instance}}).Get("attachment.id").String()
+	return l.Ask(http.MethodPost, "attachments", map[string]any{"attachment": map[string]any{"volume_uuid": volume,
+		"instance_uuid": instance}}).Get("attachment.id").String()
 }
 
 // Attach makes an attachment with a connection, as Nova does.

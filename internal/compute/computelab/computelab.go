@@ -128,7 +128,8 @@ func (n *Nova) boot(microversion, status string, properties map[string]any) stri
 
 // Remove takes away what a test has left, whatever it has made of it.
 func (n *Nova) Remove(uuid string) {
-	n.API("UPDATE instance_mappings SET cell_id = (SELECT id FROM cell_mappings WHERE name = 'cell1') WHERE instance_uuid = '%s' AND cell_id IS NULL", uuid)
+	n.API("UPDATE instance_mappings SET cell_id = (SELECT id FROM cell_mappings WHERE name = 'cell1') WHERE instance_uuid = '%s' AND "+
+		"cell_id IS NULL", uuid)
 	n.SQL("UPDATE instances SET deleted = 0, deleted_at = NULL WHERE uuid = '%s' AND deleted NOT IN (0, id)", uuid)
 	n.Set(uuid, "vm_state = 'error', task_state = NULL, locked = 0, locked_by = NULL, disable_terminate = 0")
 	n.SQL("DELETE FROM migrations WHERE instance_uuid = '%s' AND source_compute = 'test'", uuid)
@@ -157,15 +158,17 @@ func (n *Nova) BrokenVolume(uuid, volume string) { n.attach(uuid, volume, "no JS
 
 func (n *Nova) attach(uuid, volume, connection string) {
 	n.t.Helper()
-	n.SQL("INSERT INTO block_device_mapping (created_at, device_name, delete_on_termination, volume_id, connection_info, instance_uuid, deleted, source_type, destination_type, boot_index, uuid) "+
-		"SELECT UTC_TIMESTAMP(), '/dev/vdb', 1, '%s', '%s', uuid, 0, 'volume', 'volume', NULL, UUID() FROM instances WHERE uuid = '%s'", volume, connection, uuid)
+	n.SQL("INSERT INTO block_device_mapping (created_at, device_name, delete_on_termination, volume_id, connection_info, instance_uuid, "+
+		"deleted, source_type, destination_type, boot_index, uuid) SELECT UTC_TIMESTAMP(), '/dev/vdb', 1, '%s', '%s', uuid, 0, 'volume', "+
+		"'volume', NULL, UUID() FROM instances WHERE uuid = '%s'", volume, connection, uuid)
 }
 
 // Migration makes a migration of the server.
 func (n *Nova) Migration(uuid, migration, status string) {
 	n.t.Helper()
-	n.SQL("INSERT INTO migrations (created_at, uuid, instance_uuid, migration_type, status, source_compute, source_node, hidden, deleted, cross_cell_move) "+
-		"SELECT UTC_TIMESTAMP(), '%s', uuid, 'migration', '%s', 'test', 'test-node', 0, 0, 0 FROM instances WHERE uuid = '%s'", migration, status, uuid)
+	n.SQL("INSERT INTO migrations (created_at, uuid, instance_uuid, migration_type, status, source_compute, source_node, hidden, deleted, "+
+		"cross_cell_move) SELECT UTC_TIMESTAMP(), '%s', uuid, 'migration', '%s', 'test', 'test-node', 0, 0, 0 FROM instances WHERE uuid = '%s'",
+		migration, status, uuid)
 }
 
 // Until waits for a condition.
@@ -188,8 +191,8 @@ func (n *Nova) DownCell(host string) {
 	n.t.Helper()
 	const name = "test_down"
 	n.t.Cleanup(func() {
-		n.API("DELETE FROM host_mappings WHERE cell_id = (SELECT id FROM cell_mappings WHERE name = '%[1]s'); DELETE FROM cell_mappings WHERE name = '%[1]s'; "+
-			"DROP DATABASE IF EXISTS %[1]s", name)
+		n.API("DELETE FROM host_mappings WHERE cell_id = (SELECT id FROM cell_mappings WHERE name = '%[1]s'); DELETE FROM cell_mappings WHERE "+
+			"name = '%[1]s'; DROP DATABASE IF EXISTS %[1]s", name)
 		n.restartAPI()
 	})
 	n.API("DROP DATABASE IF EXISTS %[1]s; CREATE DATABASE %[1]s; GRANT ALL ON %[1]s.* TO nova@'%%'", name)
@@ -199,7 +202,8 @@ func (n *Nova) DownCell(host string) {
 	account, _, _ := strings.Cut(cell1, "@127.0.0.1")
 	n.command("nova-manage", "cell_v2", "create_cell", "--name", name, "--transport-url", "none://nowhere/",
 		"--database_connection", account+"@"+database.Addr().String()+"/"+name)
-	n.API("INSERT INTO host_mappings (created_at, cell_id, host) SELECT UTC_TIMESTAMP(), id, '%s' FROM cell_mappings WHERE name = '%s'", host, name)
+	n.API("INSERT INTO host_mappings (created_at, cell_id, host) SELECT UTC_TIMESTAMP(), id, '%s' FROM cell_mappings WHERE name = '%s'", host,
+		name)
 	n.restartAPI()
 	var workers sync.WaitGroup
 	for range 20 { // of which there are two
@@ -282,9 +286,11 @@ func (n *Nova) flavor(huge bool) string {
 	if !huge {
 		return n.run("nova_api", "SELECT flavorid FROM flavors WHERE name = 'm1.nano'")
 	}
-	body := map[string]any{"flavor": map[string]any{"name": fmt.Sprint("test-", time.Now().UnixNano()), "vcpus": 1, "ram": 64, "disk": 1_000_000}}
+	body := map[string]any{"flavor": map[string]any{"name": fmt.Sprint("test-", time.Now().UnixNano()), "vcpus": 1, "ram": 64,
+		"disk": 1_000_000}}
 	var answer json.RawMessage
-	_, err := n.service.Post(openstacktest.Context(n.t), n.service.ServiceURL("flavors"), body, &answer, &gophercloud.RequestOpts{OkCodes: []int{200}})
+	_, err := n.service.Post(openstacktest.Context(n.t), n.service.ServiceURL("flavors"), body, &answer,
+		&gophercloud.RequestOpts{OkCodes: []int{200}})
 	if err != nil {
 		n.t.Fatal(err)
 	}

@@ -73,7 +73,8 @@ func TestContract(t *testing.T, open func(t *testing.T) (libvirt Libvirt, host H
 	})
 	run("an inactive domain is told whole and undefined", Guest{ProjectID: "p1", Disk: "contract.qcow2"},
 		func(t *testing.T, libvirt Libvirt, got hypervisor.Domain, folder string) {
-			if got.UUID != someUUID || got.Name != someName || got.Active || got.ID != -1 || got.State != "shutoff" || !got.Persistent || got.Driver != "QEMU" {
+			if got.UUID != someUUID || got.Name != someName || got.Active || got.ID != -1 || got.State != "shutoff" || !got.Persistent ||
+				got.Driver != "QEMU" {
 				t.Errorf("got %+v", got)
 			}
 			if got.Nova == nil || got.Nova.ProjectID != "p1" || got.Nova.UserID != "u1" || got.Nova.Flavor != "m1.nano" {
@@ -109,7 +110,8 @@ func TestContract(t *testing.T, open func(t *testing.T) (libvirt Libvirt, host H
 			wantError(t, libvirt.Undefine(t.Context(), before, 0), hypervisor.ErrChanged)
 			undefine(t, libvirt, 0)
 		})
-	run("what was undefined is defined again as it was, and not started", Guest{Snapshot: "s1", Checkpoint: "c1", Disk: "contract.qcow2", ProjectID: "p1"},
+	run("what was undefined is defined again as it was, and not started",
+		Guest{Snapshot: "s1", Checkpoint: "c1", Disk: "contract.qcow2", ProjectID: "p1"},
 		func(t *testing.T, libvirt Libvirt, _ hypervisor.Domain, _ string) {
 			wantError(t, libvirt.SetAutostart(t.Context(), someUUID), nil)
 			before := read(t, libvirt)

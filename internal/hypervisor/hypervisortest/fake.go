@@ -57,10 +57,12 @@ func (f *Fake) Make(t testing.TB, g Guest) {
 	defer f.mu.Unlock()
 	made := &guest{Guest: g, id: -1, definition: g.XML()}
 	if g.Snapshot != "" {
-		made.snapshots = []hypervisor.Record{{Name: g.Snapshot, Current: true, XML: "<domainsnapshot><name>" + g.Snapshot + "</name></domainsnapshot>"}}
+		made.snapshots = []hypervisor.Record{{Name: g.Snapshot, Current: true, XML: "<domainsnapshot><name>" + g.Snapshot +
+			"</name></domainsnapshot>"}}
 	}
 	if g.Checkpoint != "" {
-		made.checkpoints = []hypervisor.Record{{Name: g.Checkpoint, XML: "<domaincheckpoint><name>" + g.Checkpoint + "</name></domaincheckpoint>"}}
+		made.checkpoints = []hypervisor.Record{{Name: g.Checkpoint, XML: "<domaincheckpoint><name>" + g.Checkpoint +
+			"</name></domaincheckpoint>"}}
 	}
 	f.guests[g.UUID] = made
 	if g.Running {

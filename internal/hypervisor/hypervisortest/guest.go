@@ -38,7 +38,8 @@ func (g Guest) XML() string {
 	}
 	text.WriteString(`</os><features><acpi/></features><devices><emulator>/usr/bin/qemu-system-x86_64</emulator>`)
 	if g.Disk != "" {
-		fmt.Fprintf(&text, `<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='%s'/><target dev='vda' bus='virtio'/></disk>`, g.Disk)
+		fmt.Fprintf(&text,
+			`<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='%s'/><target dev='vda' bus='virtio'/></disk>`, g.Disk)
 	}
 	if g.TPM {
 		text.WriteString(`<tpm model='tpm-crb'><backend type='emulator' version='2.0'/></tpm>`)
@@ -56,10 +57,12 @@ func (g Guest) metadata() string {
 	}
 	owner := ""
 	if g.ProjectID != "" {
-		owner = fmt.Sprintf(`<nova:owner><nova:user uuid='u1'>nova</nova:user><nova:project uuid='%s'>demo</nova:project></nova:owner>`, g.ProjectID)
+		owner = fmt.Sprintf(`<nova:owner><nova:user uuid='u1'>nova</nova:user><nova:project uuid='%s'>demo</nova:project></nova:owner>`,
+			g.ProjectID)
 	}
 	return `<metadata><nova:instance xmlns:nova='http://openstack.org/xmlns/libvirt/nova/1.1'><nova:package version='26.2.2'/>` +
-		`<nova:name>web</nova:name><nova:creationTime>2026-11-01 08:00:00</nova:creationTime><nova:flavor name='m1.nano'/>` + owner + `</nova:instance></metadata>`
+		`<nova:name>web</nova:name><nova:creationTime>2026-11-01 08:00:00</nova:creationTime><nova:flavor name='m1.nano'/>` + owner +
+		`</nova:instance></metadata>`
 }
 
 // makeNVRAM makes the file as large as OVMF's.

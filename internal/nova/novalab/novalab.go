@@ -171,8 +171,10 @@ func (d *Databases) WriteConf(t *testing.T, api string) string {
 func (d *Databases) writeConf(t *testing.T, api, base string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "nova.conf")
-	content := "[api_database]\nconnection = " + api + "\n[database]\nconnection = " + base + "\n[placement]\nauth_url = " + d.Cloud.AuthURL() +
-		"\nauth_type = password\nusername = placement\npassword = " + openstacktest.Password + "\nproject_name = service\nregion_name = RegionOne\n"
+	content := "[api_database]\nconnection = " + api + "\n[database]\nconnection = " + base + "\n[placement]\nauth_url = " +
+		d.Cloud.AuthURL() +
+		"\nauth_type = password\nusername = placement\npassword = " + openstacktest.Password +
+		"\nproject_name = service\nregion_name = RegionOne\n"
 	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -207,7 +209,8 @@ func (d *Databases) URL(user, password, name string) string {
 // Map writes a row of cell_mappings.
 func (d *Databases) Map(t *testing.T, id int, uuid, name, connection string) {
 	t.Helper()
-	Insert(t, d.API, "cell_mappings", map[string]any{"id": id, "uuid": uuid, "name": name, "transport_url": "none:///", "database_connection": connection})
+	Insert(t, d.API, "cell_mappings", map[string]any{"id": id, "uuid": uuid, "name": name, "transport_url": "none:///",
+		"database_connection": connection})
 }
 
 // Open connects as root.
@@ -276,26 +279,33 @@ func (d *Databases) NewInstance(t *testing.T, uuid string) Instance {
 	insert("instance_info_caches", map[string]any{"network_info": `[{"id": "` + uuid[:35] + `9", "address": "fa:16:3e:00:00:01"}]`})
 	insert("instance_metadata", map[string]any{"key": "role", "value": "db"})
 	insert("instance_faults", map[string]any{"code": 500, "message": "it broke"})
-	insert("instance_extra", map[string]any{"flavor": `{"cur": {"nova_object.name": "Flavor", "nova_object.namespace": "nova", "nova_object.version": "1.2", "nova_object.changes": [],` +
-		` "nova_object.data": {"id": 1, "flavorid": "1", "name": "m1.nano", "memory_mb": 128, "vcpus": 2, "root_gb": 3, "ephemeral_gb": 4, "swap": 5, "rxtx_factor": 1.0,` +
-		` "vcpu_weight": null, "disabled": false, "is_public": true, "extra_specs": {}, "description": null, "created_at": null, "updated_at": null, "deleted_at": null, "deleted": false}}, "old": null, "new": null}`})
+	insert("instance_extra",
+		map[string]any{"flavor": `{"cur": {"nova_object.name": "Flavor", "nova_object.namespace": "nova", "nova_object.version": "1.2", "nova_object.changes": [],` +
+			` "nova_object.data": {"id": 1, "flavorid": "1", "name": "m1.nano", "memory_mb": 128, "vcpus": 2, "root_gb": 3, "ephemeral_gb": 4, "swap": 5, "rxtx_factor": 1.0,` +
+			` "vcpu_weight": null, "disabled": false, "is_public": true, "extra_specs": {}, "description": null, "created_at": null, "updated_at": null, "deleted_at": null, "deleted": false}}, "old": null, "new": null}`})
 	insert("instance_system_metadata", map[string]any{"key": "boot_roles", "value": "member"})
 	insert("instance_system_metadata", map[string]any{"key": "image_min_disk", "value": "1"})
-	insert("block_device_mapping", map[string]any{"uuid": uuid[:35] + "a", "source_type": "image", "destination_type": "local", "boot_index": 0, "device_name": "/dev/vda"})
-	insert("block_device_mapping", map[string]any{"uuid": uuid[:35] + "b", "source_type": "volume", "destination_type": "volume", "device_name": "/dev/vdb",
-		"volume_id": uuid[:35] + "c", "attachment_id": uuid[:35] + "d", "delete_on_termination": 1})
-	insert("migrations", map[string]any{"uuid": uuid[:35] + "e", "status": "error", "migration_type": "migration", "source_compute": "compute1", "dest_compute": "compute2", "updated_at": at})
+	insert("block_device_mapping", map[string]any{"uuid": uuid[:35] + "a", "source_type": "image", "destination_type": "local",
+		"boot_index": 0, "device_name": "/dev/vda"})
+	insert("block_device_mapping", map[string]any{"uuid": uuid[:35] + "b", "source_type": "volume", "destination_type": "volume",
+		"device_name": "/dev/vdb",
+		"volume_id":   uuid[:35] + "c", "attachment_id": uuid[:35] + "d", "delete_on_termination": 1})
+	insert("migrations", map[string]any{"uuid": uuid[:35] + "e", "status": "error", "migration_type": "migration",
+		"source_compute": "compute1", "dest_compute": "compute2", "updated_at": at})
 	insert("virtual_interfaces", map[string]any{"uuid": uuid[:35] + "f", "address": "fa:16:3e:00:00:01/" + uuid[:35] + "9"})
 	Insert(t, d.Cell1, "instance_id_mappings", map[string]any{"created_at": at, "deleted": 0, "uuid": uuid})
 	Insert(t, d.Cell1, "tags", map[string]any{"resource_id": uuid, "tag": "tagged"})
-	Insert(t, d.Cell1, "console_auth_tokens", map[string]any{"created_at": at, "token_hash": uuid, "console_type": "novnc", "host": "h", "port": 1, "expires": 1, "instance_uuid": uuid})
+	Insert(t, d.Cell1, "console_auth_tokens", map[string]any{"created_at": at, "token_hash": uuid, "console_type": "novnc", "host": "h",
+		"port": 1, "expires": 1, "instance_uuid": uuid})
 	insert("instance_actions", map[string]any{"action": "create", "request_id": "req-" + uuid[:8]})
-	Insert(t, d.API, "instance_mappings", map[string]any{"created_at": at, "instance_uuid": uuid, "cell_id": 2, "project_id": "project", "user_id": "user", "queued_for_delete": 0})
+	Insert(t, d.API, "instance_mappings", map[string]any{"created_at": at, "instance_uuid": uuid, "cell_id": 2, "project_id": "project",
+		"user_id": "user", "queued_for_delete": 0})
 	Insert(t, d.API, "request_specs", map[string]any{"created_at": at, "instance_uuid": uuid, "spec": "{}"})
 	d.Cloud.Do(func() {
 		volume, attachment, port := uuid[:35]+"c", uuid[:35]+"d", uuid[:35]+"9"
 		d.Cloud.Volumes = append(d.Cloud.Volumes, &openstacktest.Volume{ID: volume, Status: "in-use"})
-		d.Cloud.Attachments = append(d.Cloud.Attachments, &openstacktest.Attachment{ID: attachment, Volume: volume, Instance: uuid, Status: "attached"})
+		d.Cloud.Attachments = append(d.Cloud.Attachments,
+			&openstacktest.Attachment{ID: attachment, Volume: volume, Instance: uuid, Status: "attached"})
 		d.Cloud.Ports = append(d.Cloud.Ports, &openstacktest.Port{ID: port, Device: uuid, Owner: "compute:nova", Host: "compute1"})
 	})
 	return Instance{uuid, id}
@@ -352,7 +362,8 @@ func (d *Databases) Dump(t *testing.T, uuid string, raw bool) map[string][]strin
 func (d *Databases) Everything(t *testing.T, uuid string) map[string][]string {
 	t.Helper()
 	all := d.Dump(t, uuid, true)
-	maps.Copy(all, dump(t, d.API, map[string]string{"instance_mappings": "instance_uuid", "build_requests": "instance_uuid", "request_specs": "instance_uuid"}, uuid, true))
+	maps.Copy(all, dump(t, d.API, map[string]string{"instance_mappings": "instance_uuid", "build_requests": "instance_uuid",
+		"request_specs": "instance_uuid"}, uuid, true))
 	return all
 }
 

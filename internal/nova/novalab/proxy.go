@@ -57,7 +57,8 @@ func (d *Databases) Proxy(t *testing.T, decide func(number int, statement string
 		t.Fatal(err)
 	}
 	p := &Proxy{Socket: socket, Held: make(chan string, 16), decide: decide, listener: listener}
-	p.Conf = d.writeConf(t, strings.Replace(d.URL("root", "", "api"), Socket, socket, 1), strings.Replace(d.URL("root", "", "cell0"), Socket, socket, 1))
+	p.Conf = d.writeConf(t, strings.Replace(d.URL("root", "", "api"), Socket, socket, 1),
+		strings.Replace(d.URL("root", "", "cell0"), Socket, socket, 1))
 	t.Cleanup(p.Close)
 	go p.accept()
 	return p

@@ -50,7 +50,8 @@ func (c *Cinder) serve(w http.ResponseWriter, r *http.Request, parts []string, s
 		return
 	}
 	if given := r.Header.Get("X-Service-Token"); given != "" && given != serviceToken {
-		reply(w, http.StatusUnauthorized, map[string]any{"error": map[string]any{"message": "The request you have made requires authentication."}})
+		reply(w, http.StatusUnauthorized,
+			map[string]any{"error": map[string]any{"message": "The request you have made requires authentication."}})
 		return
 	}
 	route := r.Method + " " + parts[0]
@@ -62,7 +63,8 @@ func (c *Cinder) serve(w http.ResponseWriter, r *http.Request, parts []string, s
 	}
 	switch {
 	case route == "GET os-services" && c.NoVolumes:
-		reply(w, http.StatusForbidden, map[string]any{"forbidden": map[string]any{"code": 403, "message": "Policy doesn't allow volume_extension:services:index to be performed."}})
+		reply(w, http.StatusForbidden, map[string]any{"forbidden": map[string]any{"code": 403,
+			"message": "Policy doesn't allow volume_extension:services:index to be performed."}})
 	case route == "GET os-services":
 		reply(w, http.StatusOK, map[string]any{"services": []any{}})
 	case route == "GET attachments/detail":
@@ -115,7 +117,8 @@ func (a *Attachment) json() map[string]any {
 }
 
 func (s *Snapshot) json() map[string]any {
-	return map[string]any{"id": s.ID, "name": s.Name, "volume_id": s.Volume, "status": s.Status, "size": 1, "created_at": "2026-01-29T13:42:02.000000"}
+	return map[string]any{"id": s.ID, "name": s.Name, "volume_id": s.Volume, "status": s.Status, "size": 1,
+		"created_at": "2026-01-29T13:42:02.000000"}
 }
 
 func (c *Cinder) volumeJSON(v *Volume) map[string]any {
@@ -144,7 +147,8 @@ func page[T any](all []*T, query url.Values, id func(*T) string) []*T {
 func (c *Cinder) listAttachments(w http.ResponseWriter, query url.Values) {
 	var found []*Attachment
 	for _, a := range c.Attachments {
-		asked := (!query.Has("instance_id") || a.Instance == query.Get("instance_id")) && (!query.Has("volume_id") || a.Volume == query.Get("volume_id"))
+		asked := (!query.Has("instance_id") || a.Instance == query.Get("instance_id")) &&
+			(!query.Has("volume_id") || a.Volume == query.Get("volume_id"))
 		if asked && query.Get("all_tenants") != "" && !c.NoVolumes {
 			found = append(found, a)
 		}
@@ -202,7 +206,9 @@ func (c *Cinder) deleteVolume(w http.ResponseWriter, v *Volume) {
 	busy := slices.ContainsFunc(c.Snapshots, func(s *Snapshot) bool { return s.Volume == v.ID }) ||
 		slices.ContainsFunc(c.Attachments, func(a *Attachment) bool { return a.Volume == v.ID })
 	if busy || !slices.Contains([]string{"available", "error", "error_deleting"}, v.Status) {
-		reply(w, http.StatusBadRequest, badRequest("Invalid volume: Volume status must be available or error or error_restoring or error_extending or error_managing and must not be migrating, attached, belong to a group, have snapshots, awaiting a transfer, or be disassociated from snapshots after volume transfer."))
+		reply(w, http.StatusBadRequest, badRequest("Invalid volume: Volume status must be available or error or error_restoring or "+
+			"error_extending or error_managing and must not be migrating, attached, belong to a group, have snapshots, awaiting a transfer, or "+
+			"be disassociated from snapshots after volume transfer."))
 		return
 	}
 	if status := c.Linger[v.ID]; status != "" {

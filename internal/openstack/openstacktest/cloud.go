@@ -224,7 +224,8 @@ func (c *Cloud) issueToken(w http.ResponseWriter, r *http.Request) {
 	err := json.NewDecoder(r.Body).Decode(&request)
 	identity := request.Auth.Identity
 	if err != nil || !slices.Contains(append(c.Secrets, Password), identity.Password.User.Password+identity.ApplicationCredential.Secret) {
-		reply(w, http.StatusUnauthorized, map[string]any{"error": map[string]any{"message": "The request you have made requires authentication."}})
+		reply(w, http.StatusUnauthorized,
+			map[string]any{"error": map[string]any{"message": "The request you have made requires authentication."}})
 		return
 	}
 	catalog := []any{c.service("placement", "/placement")}
@@ -260,7 +261,8 @@ func (c *Cloud) service(kind, path string) map[string]any {
 	}
 	var endpoints []any
 	for _, name := range []string{"public", "internal", "admin"} {
-		endpoints = append(endpoints, map[string]any{"id": kind + name, "interface": name, "region_id": "RegionOne", "region": "RegionOne", "url": address})
+		endpoints = append(endpoints, map[string]any{"id": kind + name, "interface": name, "region_id": "RegionOne", "region": "RegionOne",
+			"url": address})
 	}
 	return map[string]any{"id": kind, "type": kind, "name": kind, "endpoints": endpoints}
 }

@@ -57,7 +57,8 @@ func (n *Neutron) serve(w http.ResponseWriter, r *http.Request, parts []string, 
 	case port == nil:
 		reply(w, http.StatusNotFound, neutronError("PortNotFound", "Port "+parts[1]+" could not be found."))
 	case conditional && wanted != strconv.Itoa(port.Revision):
-		reply(w, http.StatusPreconditionFailed, neutronError("RevisionNumberConstraintFailed", "Constrained to "+wanted+", but current revision is "+strconv.Itoa(port.Revision)))
+		reply(w, http.StatusPreconditionFailed, neutronError("RevisionNumberConstraintFailed",
+			"Constrained to "+wanted+", but current revision is "+strconv.Itoa(port.Revision)))
 	case r.Method == http.MethodGet:
 		reply(w, http.StatusOK, map[string]any{"port": port.json()})
 	case r.Method == http.MethodDelete && n.InTrunk[port.ID]:
@@ -105,7 +106,8 @@ func (n *Neutron) change(w http.ResponseWriter, r *http.Request, port *Port, byS
 	}
 	if request.Port.Profile != nil {
 		if n.ForServices && !byService {
-			reply(w, http.StatusForbidden, neutronError("PolicyNotAuthorized", "(rule:update_port and rule:update_port:binding:profile) is disallowed by policy"))
+			reply(w, http.StatusForbidden, neutronError("PolicyNotAuthorized",
+				"(rule:update_port and rule:update_port:binding:profile) is disallowed by policy"))
 			return
 		}
 		port.Profile = request.Port.Profile

@@ -106,7 +106,8 @@ func (n *Nova) listMigrations(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	all = slices.DeleteFunc(all[from+1:], func(m Migration) bool {
-		return m.Deleted || query.Has("instance_uuid") && m.Instance != query.Get("instance_uuid") || query.Has("host") && m.SourceHost != query.Get("host")
+		return m.Deleted || query.Has("instance_uuid") && m.Instance != query.Get("instance_uuid") || query.Has("host") &&
+			m.SourceHost != query.Get("host")
 	})
 	page := []any{}
 	for _, m := range all[:min(n.PageSize, len(all))] {

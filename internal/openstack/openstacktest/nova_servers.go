@@ -140,12 +140,14 @@ func (n *Nova) shown(uuid string, server Server) map[string]any {
 		updated = time.Date(2026, 1, 29, 13, 42, 2, 0, time.UTC)
 	}
 	body := map[string]any{
-		"id": uuid, "name": "vm1", "status": server.Status, "tenant_id": "project-1", "user_id": "user-1", "locked": server.Locked, "locked_reason": server.LockedReason,
+		"id": uuid, "name": "vm1", "status": server.Status, "tenant_id": "project-1", "user_id": "user-1", "locked": server.Locked,
+		"locked_reason":       server.LockedReason,
 		"OS-EXT-STS:vm_state": server.vmState(), "OS-EXT-STS:power_state": 1, "OS-EXT-STS:task_state": nil,
 		"OS-EXT-SRV-ATTR:instance_name": "instance-0000002a", "OS-EXT-SRV-ATTR:user_data": server.UserData,
 		"OS-EXT-SRV-ATTR:root_device_name": "/dev/vda",
 		"OS-EXT-SRV-ATTR:host":             nil, "OS-EXT-SRV-ATTR:hypervisor_hostname": nil,
-		"created": "2026-01-29T13:42:02Z", "updated": updated.UTC().Format(time.RFC3339), "flavor": map[string]any{"original_name": "m1.nano", "vcpus": 1},
+		"created": "2026-01-29T13:42:02Z", "updated": updated.UTC().Format(time.RFC3339),
+		"flavor": map[string]any{"original_name": "m1.nano", "vcpus": 1},
 	}
 	if server.Host != "" {
 		body["OS-EXT-SRV-ATTR:host"] = server.Host

@@ -80,7 +80,8 @@ func (n *Nova) updateService(w http.ResponseWriter, r *http.Request, id string) 
 		novaRefuses(w, http.StatusNotFound, "itemNotFound", "Service "+id+" could not be found.")
 		return
 	case n.Services[at].Binary != "nova-compute":
-		novaRefuses(w, http.StatusBadRequest, "badRequest", "Updating a "+n.Services[at].Binary+" service is not supported. Only nova-compute services can be updated.")
+		novaRefuses(w, http.StatusBadRequest, "badRequest",
+			"Updating a "+n.Services[at].Binary+" service is not supported. Only nova-compute services can be updated.")
 		return
 	case err != nil || body.Status == nil && body.ForcedDown == nil:
 		novaRefuses(w, http.StatusBadRequest, "badRequest", "No updates were requested. Fields 'status' or 'forced_down' should be specified.")

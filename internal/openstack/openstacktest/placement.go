@@ -71,7 +71,8 @@ func refuse(w http.ResponseWriter, status int, code, detail string) {
 	if status == http.StatusConflict {
 		detail = "There was a conflict when trying to complete your request.\n\n " + detail + "  "
 	}
-	reply(w, status, map[string]any{"errors": []any{map[string]any{"status": status, "title": http.StatusText(status), "code": code, "detail": detail}}})
+	reply(w, status, map[string]any{"errors": []any{map[string]any{"status": status, "title": http.StatusText(status), "code": code,
+		"detail": detail}}})
 }
 
 func (p *Placement) provider(uuid string) *provider {
@@ -88,7 +89,8 @@ func (pr *provider) json() map[string]any {
 	if pr.parent != "" {
 		parent = pr.parent
 	}
-	return map[string]any{"uuid": pr.uuid, "name": pr.name, "generation": pr.generation, "parent_provider_uuid": parent, "root_provider_uuid": pr.root, "links": []any{}}
+	return map[string]any{"uuid": pr.uuid, "name": pr.name, "generation": pr.generation, "parent_provider_uuid": parent,
+		"root_provider_uuid": pr.root, "links": []any{}}
 }
 
 func (p *Placement) listProviders(w http.ResponseWriter, r *http.Request) {
@@ -288,7 +290,8 @@ func (p *Placement) overCapacity(uuid string, request allocationRequest) string 
 				return "Unable to allocate inventory: Inventory for '" + class + "' on resource provider '" + provider + "' invalid."
 			}
 			if used > capacity {
-				return "Unable to allocate inventory: Unable to create allocation for '" + class + "' on resource provider '" + provider + "'. The requested amount would exceed the capacity."
+				return "Unable to allocate inventory: Unable to create allocation for '" + class + "' on resource provider '" + provider +
+					"'. The requested amount would exceed the capacity."
 			}
 		}
 	}

@@ -58,7 +58,8 @@ var outages = map[string]http.HandlerFunc{
 // FailEachService makes a call that succeeds, and again with each service that it asks out
 // of order in each way. It must fail then, change nothing, and be unknown. Each call has
 // a cloud of its own, to which auth leads, and one second.
-func FailEachService(t *testing.T, arrange func(*Cloud), call func(t *testing.T, auth map[string]any) gjson.Result, isUnknown func(gjson.Result) bool) {
+func FailEachService(t *testing.T, arrange func(*Cloud), call func(t *testing.T, auth map[string]any) gjson.Result,
+	isUnknown func(gjson.Result) bool) {
 	t.Helper()
 	try := func(t *testing.T, service string, outage http.HandlerFunc) (answer gjson.Result, requests []string) {
 		t.Helper()
