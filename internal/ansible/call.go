@@ -48,9 +48,9 @@ func (c *Call) Decode(into any) error {
 // Secret registers values (passwords, tokens) that must appear in no output.
 func (c *Call) Secret(values ...string) { c.secrets.add(values...) }
 
-// Steadfast is the context for writes: a lost controller (SIGHUP) or a Ctrl-C
+// WithoutInterrupt is the context for writes: a lost controller (SIGHUP) or a Ctrl-C
 // does not cut a step off in the middle, the deadline still does.
-func (c *Call) Steadfast(ctx context.Context) (context.Context, context.CancelFunc) {
+func (c *Call) WithoutInterrupt(ctx context.Context) (context.Context, context.CancelFunc) {
 	deadline, ok := ctx.Deadline()
 	if !ok {
 		deadline = time.Now().Add(c.timeout)

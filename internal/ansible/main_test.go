@@ -121,7 +121,7 @@ func runProbe(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
 
 // interrupted sends the signal to itself, and says whether a write that is under way then ends.
 func interrupted(ctx context.Context, call *ansible.Call, signal os.Signal) error {
-	steadfast, cancel := call.Steadfast(ctx)
+	steadfast, cancel := call.WithoutInterrupt(ctx)
 	defer cancel()
 	process, err := os.FindProcess(os.Getpid())
 	if err != nil {

@@ -65,8 +65,8 @@ func (c *Client) attachments(ctx context.Context, filter, value string, ours fun
 	return all, nil
 }
 
-// Attached says whether there still is such an attachment.
-func (c *Client) Attached(ctx context.Context, attachment string) (bool, error) {
+// AttachmentExists says whether there still is such an attachment.
+func (c *Client) AttachmentExists(ctx context.Context, attachment string) (bool, error) {
 	err := c.get(ctx, "attachments/"+attachment, nil)
 	if err != nil && !missing(err) {
 		return false, fmt.Errorf("read attachment %s: %w", attachment, err)

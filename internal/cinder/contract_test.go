@@ -129,7 +129,7 @@ func isNoError(t *testing.T, w *world) {
 	if s := must[*cinder.Snapshot](t)(w.Snapshot(w.ctx, none)); s != nil {
 		t.Errorf("snapshot: %v", s)
 	}
-	if must[bool](t)(w.Attached(w.ctx, none)) || w.detach(t, none) || must[bool](t)(w.DeleteSnapshot(w.ctx, none)) ||
+	if must[bool](t)(w.AttachmentExists(w.ctx, none)) || w.detach(t, none) || must[bool](t)(w.DeleteSnapshot(w.ctx, none)) ||
 		must[bool](t)(w.DeleteVolume(w.ctx, none)) {
 		t.Error("something was there")
 	}
@@ -146,7 +146,7 @@ func areFound(t *testing.T, w *world) {
 			t.Errorf("got %+v", found)
 		}
 	}
-	if !must[bool](t)(w.Attached(w.ctx, attachment)) {
+	if !must[bool](t)(w.AttachmentExists(w.ctx, attachment)) {
 		t.Error("it is not attached")
 	}
 	w.wants(t, volume, "in-use")
@@ -168,7 +168,7 @@ func showsAttached(t *testing.T, w *world) {
 func freesTheVolume(t *testing.T, w *world) {
 	volume := w.volume(false)
 	attachment := w.attach(volume, w.instance)
-	if !w.detach(t, attachment) || must[bool](t)(w.Attached(w.ctx, attachment)) {
+	if !w.detach(t, attachment) || must[bool](t)(w.AttachmentExists(w.ctx, attachment)) {
 		t.Error("it is still attached")
 	}
 	w.wants(t, volume, "available")
@@ -277,7 +277,7 @@ func refusesToken(t *testing.T, w *world) {
 	if _, err := w.DeleteAttachment(w.ctx, attachment, "no token"); !errors.As(err, &failure) || failure.Status != http.StatusUnauthorized {
 		t.Errorf("got %v", err)
 	}
-	if !must[bool](t)(w.Attached(w.ctx, attachment)) {
+	if !must[bool](t)(w.AttachmentExists(w.ctx, attachment)) {
 		t.Error("it is gone")
 	}
 }
@@ -311,7 +311,7 @@ func isOwn(t *testing.T, w *world) {
 
 func isTyped(t *testing.T, w *world) {
 	volume := w.volume(false)
-	if must[bool](t)(w.Attached(w.ctx, volume)) || w.detach(t, volume) {
+	if must[bool](t)(w.AttachmentExists(w.ctx, volume)) || w.detach(t, volume) {
 		t.Error("a volume passes for an attachment")
 	}
 	w.wants(t, volume, "available")

@@ -82,7 +82,7 @@ func FuzzAnswers(f *testing.F) {
 				t.Errorf("got %+v", s)
 			}
 		}
-		_, _ = client.Attached(t.Context(), id)
+		_, _ = client.AttachmentExists(t.Context(), id)
 		_, _ = client.DeleteAttachment(t.Context(), id, "token")
 		_ = client.ResetVolume(t.Context(), id)
 	})

@@ -68,7 +68,7 @@ func (c *comparison) compare(saved, left, current Row) {
 		case column == "deleted_at":
 			c.add("row %s: deleted_at = %s, the purge wrote %s: another run deleted it, or Nova: restore what that run saved",
 				saved.key(), current[column], left.orElse(saved)[column])
-		case telling(column):
+		case loggable(column):
 			c.add("row %s: %s = %s, the purge left %s", saved.key(), column, current[column], left.orElse(saved)[column])
 		default:
 			c.add("row %s: %s changed since", saved.key(), column)
@@ -76,8 +76,8 @@ func (c *comparison) compare(saved, left, current Row) {
 	}
 }
 
-// telling columns are quoted; others may hold what is nobody's business, such as user_data.
-func telling(column string) bool {
+// loggable columns are quoted; others may hold what is nobody's business, such as user_data.
+func loggable(column string) bool {
 	switch column {
 	case "deleted", "vm_state", "task_state", "power_state", "host", "node", "hidden", "status", "cell_id", "queued_for_delete":
 		return true

@@ -65,7 +65,7 @@ func (f Finding) Mappings() []Mapping {
 
 func (c Cell) mappings() (mappings []Mapping) {
 	// What was given back is told by the times that a deletion leaves, so that it is the same before and after.
-	left := Cell{Record: c.Record.purged(c.Now)}
+	left := Cell{Record: c.Record.softDeleted(c.Now)}
 	for i, row := range c.Record["block_device_mapping"].Rows {
 		if row.text("volume_id") == "" {
 			continue
@@ -90,7 +90,7 @@ func (f Finding) CachedPorts() []Port {
 
 // left is the record as the deletion leaves it.
 func (r Record) left(deletion Deletion) Record {
-	target := r.purged(deletion.At)
+	target := r.softDeleted(deletion.At)
 	target.change("block_device_mapping", func(row Row) Row {
 		if slices.Contains(deletion.Disarm.Detached, row.number("id")) {
 			row = row.with(Row{"destination_type": {Null: true}})

@@ -36,7 +36,7 @@ func mapped() Record {
 
 func TestADeletionDisarmsWhatItIsToldAndNothingElse(t *testing.T) {
 	before := mapped()
-	plain := before.purged(purgedAt)
+	plain := before.softDeleted(purgedAt)
 	armed := before.left(Deletion{At: purgedAt, Disarm: Disarm{Detached: []int64{2}, Preserved: []int64{1, 2}, Ports: []string{"foreign"}}})
 	var got []string
 	for _, change := range changes(plain, armed) {
@@ -135,7 +135,7 @@ func TestTheSecretOfAVTPMThatTheReapRemovedDoesNotStopARestore(t *testing.T) {
 	saved := lived()
 	saved.Rows["instance_system_metadata"] = Table{Rows: []Row{text("id", "9", "deleted", "0", "key", "vtpm_secret_uuid", "value", "secret"),
 		text("id", "10", "deleted", "0", "key", "k")}}
-	rows := saved.Rows.purged(purgedAt)
+	rows := saved.Rows.softDeleted(purgedAt)
 	rows["instance_actions"] = saved.Rows["instance_actions"]
 	rows["instance_system_metadata"] = Table{Rows: rows["instance_system_metadata"].Rows[1:]}
 	r := found(rows).Restoration(saved, Elsewhere{})

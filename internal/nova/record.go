@@ -88,18 +88,18 @@ func (r Row) time(column string) time.Time {
 	return at
 }
 
-// fate is what a deletion makes of a table's rows.
-type fate int
+// onDelete is what a deletion makes of a table's rows.
+type onDelete int
 
 const (
-	softDelete fate = iota // deleted = id
-	remove                 // the table has no column "deleted"
+	softDelete onDelete = iota // deleted = id
+	remove                     // the table has no column "deleted"
 	keep
 )
 
-type part struct {
+type childTable struct {
 	table, key string
-	fate       fate
+	fate       onDelete
 	// since is the release that brought the table, where not all supported ones have it.
 	since string
 }
@@ -109,8 +109,8 @@ type part struct {
 // notice a change. share_mapping is kept since nova-compute finds by it what it unmounts
 // when it reaps the domain (nova/compute/manager.py _shutdown_instance, from 2025.1 on);
 // see Deletion.ShareMappings.
-func parts() []part {
-	return []part{
+func parts() []childTable {
+	return []childTable{
 		{table: "security_group_instance_association", key: "instance_uuid"},
 		{table: "instance_info_caches", key: "instance_uuid"},
 		{table: "instance_metadata", key: "instance_uuid"},
@@ -136,7 +136,7 @@ type querier interface {
 // readRecord reads all rows of an instance, with prefix "shadow_" the archived ones.
 func readRecord(ctx context.Context, q querier, prefix, uuid string) (Record, error) {
 	record := Record{}
-	for _, part := range append([]part{{table: "instances", key: "uuid"}}, parts()...) {
+	for _, part := range append([]childTable{{table: "instances", key: "uuid"}}, parts()...) {
 		// Archiving deletes what it has no shadow table for, or leaves it (manage.py archive_deleted_rows).
 		optional := part.since != "" || prefix != "" && part.fate != softDelete
 		table, err := readTable(ctx, q, "SELECT * FROM "+prefix+part.table+" WHERE "+part.key+" = ?", uuid)
@@ -207,11 +207,11 @@ func differences(before, after Record) (different []string) {
 // deleted says that the row is soft-deleted as Nova does it.
 func (r Row) deleted() bool { return r.number("deleted") == r.number("id") }
 
-// ofTheReaper says that a row of the record is a live one that nova-compute itself
+// isCleanAttempts says that a row of the record is a live one that nova-compute itself
 // adds to a deleted instance: when it reaps the domain it notes in
 // instance_system_metadata how often it tried to remove the files
 // (nova/virt/libvirt/driver.py cleanup). It stays live until the instance is archived.
-func (r Record) ofTheReaper(row Row) bool {
+func (r Record) isCleanAttempts(row Row) bool {
 	instances := r["instances"].Rows
 	return row.text("key") == "clean_attempts" && len(instances) == 1 && instances[0].deleted()
 }
@@ -222,7 +222,7 @@ func (r Record) unfinished() map[string]int {
 	counts := map[string]int{}
 	for _, part := range parts() {
 		for _, row := range r[part.table].Rows {
-			if r.ofTheReaper(row) {
+			if r.isCleanAttempts(row) {
 				continue
 			}
 			if part.fate == remove || part.fate == softDelete && !row.deleted() {

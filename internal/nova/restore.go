@@ -94,7 +94,7 @@ func (f Finding) missing(saved CellName) string {
 }
 
 func (r *Restoration) compareCell(cell Cell, saved Saved, elsewhere Elsewhere) {
-	left := saved.Rows.purged(saved.At)
+	left := saved.Rows.softDeleted(saved.At)
 	r.rows = Record{}
 	for _, table := range slices.SortedFunc(maps.Keys(saved.Rows), instancesFirst) {
 		current, found := cell.Record[table]
@@ -118,13 +118,13 @@ func (r *Restoration) compareCell(cell Cell, saved Saved, elsewhere Elsewhere) {
 		r.Notes = append(r.Notes, fmt.Sprintf("%s: instances.cleaned = 1: nova-compute has reaped the instance since: its domain and its "+
 			"local disks are gone, and so are its ports and the volumes with delete_on_termination that Nova made; only its rows come back", cell))
 	}
-	r.draw(cell.String(), cell.Record, r.rows, &r.Cell, r.CellRows)
+	r.buildPlan(cell.String(), cell.Record, r.rows, &r.Cell, r.CellRows)
 }
 
 // compareTable compares a table that a purge writes.
 func (r *Restoration) compareTable(cell Cell, table string, saved, left Table, elsewhere Elsewhere) {
 	c := comparison{
-		name: fmt.Sprintf("%s: %s", cell, table), tolerated: reapColumns(table), foreign: cell.Record.ofTheReaper, mayGo: goesWithTheReap(table),
+		name: fmt.Sprintf("%s: %s", cell, table), tolerated: reapColumns(table), foreign: cell.Record.isCleanAttempts, mayGo: goesWithTheReap(table),
 	}
 	if table == "instance_info_caches" {
 		wanted := Record{table: saved}
@@ -197,7 +197,7 @@ func (r *Restoration) compareMapping(f Finding, saved Saved) {
 		r.mapping[table] = c.target(rows, left, f.API[table])
 		r.Conflicts = append(r.Conflicts, c.conflicts...)
 	}
-	r.draw("nova_api", f.API, r.mapping, &r.API, r.APIRows)
+	r.buildPlan("nova_api", f.API, r.mapping, &r.API, r.APIRows)
 }
 
 // reapColumns are what nova-compute writes into a deleted row when it reaps the
@@ -232,8 +232,8 @@ func goesWithTheReap(table string) func(Row) string {
 	}
 }
 
-// draw adds the steps from current to target to steps, and both sides of the diff.
-func (r *Restoration) draw(where string, current, target Record, steps *[]string, counts map[string]int64) {
+// buildPlan adds the steps from current to target to steps, and both sides of the diff.
+func (r *Restoration) buildPlan(where string, current, target Record, steps *[]string, counts map[string]int64) {
 	added, removed := map[string]int64{}, map[string]int64{}
 	for _, step := range changes(current, target) {
 		counts[step.table]++
@@ -294,7 +294,7 @@ func (d *Databases) Restore(ctx context.Context, finding Finding, r Restoration,
 	if cell == nil {
 		return nil, fmt.Errorf("restore instance %s: there is not one cell that has its row", finding.UUID)
 	}
-	return cell.become(ctx, r.rows, "restore", before)
+	return cell.applyChange(ctx, r.rows, "restore", before)
 }
 
 // RestoreMapping writes the API database's rows of the restoration in one

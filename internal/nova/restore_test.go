@@ -47,7 +47,7 @@ func found(rows Record) Finding {
 
 // afterPurge is what a purge leaves of the rows.
 func afterPurge() Record {
-	rows := lived().Rows.purged(purgedAt)
+	rows := lived().Rows.softDeleted(purgedAt)
 	rows["instance_actions"] = lived().Rows["instance_actions"]
 	return rows
 }

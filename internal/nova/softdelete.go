@@ -45,12 +45,12 @@ func (d *Databases) SoftDelete(ctx context.Context, finding Finding, deletion De
 	if cell == nil {
 		return nil, fmt.Errorf("delete instance %s: there is not one cell that has its row", finding.UUID)
 	}
-	return cell.become(ctx, cell.Record.left(deletion), "delete", before)
+	return cell.applyChange(ctx, cell.Record.left(deletion), "delete", before)
 }
 
-// become makes the instance's rows those of target if they are still those that
+// applyChange makes the instance's rows those of target if they are still those that
 // were found. verb is what that is called.
-func (c Cell) become(ctx context.Context, target Record, verb string, before func() error) (map[string]int64, error) {
+func (c Cell) applyChange(ctx context.Context, target Record, verb string, before func() error) (map[string]int64, error) {
 	uuid := c.row().text("uuid")
 	tx, err := c.db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead})
 	if err != nil {
@@ -88,15 +88,15 @@ func (c Cell) become(ctx context.Context, target Record, verb string, before fun
 	return changed, nil
 }
 
-// purged is the record as a deletion leaves it, which is how
+// softDeleted is the record as a deletion leaves it, which is how
 // ComputeManager._delete_instance and instance_destroy leave it
 // (nova/compute/manager.py, nova/db/main/api.py): host, node and cleaned stay,
 // since nova-compute finds by them what it cleans up.
-func (r Record) purged(at time.Time) Record {
+func (r Record) softDeleted(at time.Time) Record {
 	now := Value{Text: at.UTC().Format(time.DateTime)}
 	target := Record{"instances": {Types: r["instances"].Types, Rows: []Row{}}}
 	for _, row := range r["instances"].Rows {
-		target["instances"] = Table{target["instances"].Types, append(target["instances"].Rows, row.purged(now))}
+		target["instances"] = Table{target["instances"].Types, append(target["instances"].Rows, row.softDeleted(now))}
 	}
 	for _, part := range parts() {
 		table, found := r[part.table]
@@ -107,12 +107,12 @@ func (r Record) purged(at time.Time) Record {
 		for _, row := range table.Rows {
 			switch {
 			case part.fate == remove:
-			case r.ofTheReaper(row) || row.deleted():
+			case r.isCleanAttempts(row) || row.deleted():
 				rows = append(rows, row)
 			default:
 				deletedAt := now
 				if row.number("deleted") != 0 {
-					deletedAt = row["deleted_at"].past(now)
+					deletedAt = row["deleted_at"].validPastOr(now)
 				}
 				rows = append(rows, row.with(Row{"deleted": row["id"], "deleted_at": deletedAt}))
 			}
@@ -122,11 +122,11 @@ func (r Record) purged(at time.Time) Record {
 	return target
 }
 
-// purged is the row of instances as a deletion leaves it.
-func (r Row) purged(now Value) Row {
+// softDeleted is the row of instances as a deletion leaves it.
+func (r Row) softDeleted(now Value) Row {
 	if r.deleted() {
 		judged := orphan.Row{DeletedAt: r.time("deleted_at")}
-		if !judged.Undated(Row{"now": now}.time("now")) {
+		if !judged.NeedsDeletedAt(Row{"now": now}.time("now")) {
 			return r
 		}
 		return r.with(Row{"deleted_at": now})
@@ -136,7 +136,7 @@ func (r Row) purged(now Value) Row {
 		"updated_at": now, "terminated_at": now, "deleted": r["id"], "deleted_at": now,
 	})
 	if r.number("deleted") != 0 {
-		after["terminated_at"], after["deleted_at"] = r["terminated_at"].past(now), r["deleted_at"].past(now)
+		after["terminated_at"], after["deleted_at"] = r["terminated_at"].validPastOr(now), r["deleted_at"].validPastOr(now)
 	}
 	return after
 }
@@ -148,8 +148,8 @@ func (r Row) with(values Row) Row {
 	return row
 }
 
-// past is a time as it is if it is one and past, and now else.
-func (v Value) past(now Value) Value {
+// validPastOr is a time as it is if it is one and validPastOr, and now else.
+func (v Value) validPastOr(now Value) Value {
 	if at := (Row{"at": v}).time("at"); at.Year() < 1970 || v.Text > now.Text {
 		return now
 	}

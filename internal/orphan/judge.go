@@ -180,7 +180,7 @@ func remarks(e Evidence, cell Cell, stops []string) (remarks []string) {
 		remarks = append(remarks, leftElsewhere(cell)...)
 		return append(remarks, unmapped(e, cell)...)
 	}
-	if cell.Row.Undated(cell.Now) {
+	if cell.Row.NeedsDeletedAt(cell.Now) {
 		remarks = append(remarks, cell.fact("deleted_at", written(cell.Row.DeletedAt), "no time in the past"))
 	}
 	if len(cell.Leftovers) > 0 {
@@ -219,7 +219,7 @@ func unmapped(e Evidence, cell Cell) []string {
 // Finished says whether a deleted instance has nothing left to delete in the databases.
 func Finished(e Evidence) bool {
 	for _, cell := range e.Cells {
-		if len(cell.Leftovers) > 0 || cell.Row != nil && cell.Row.Undated(cell.Now) {
+		if len(cell.Leftovers) > 0 || cell.Row != nil && cell.Row.NeedsDeletedAt(cell.Now) {
 			return false
 		}
 	}

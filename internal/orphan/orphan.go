@@ -115,10 +115,10 @@ type Row struct {
 // their clocks that deleted_at comes from.
 const clockSkew = time.Minute
 
-// Undated says whether a deleted row needs another deleted_at: without one,
+// NeedsDeletedAt says whether a deleted row needs another deleted_at: without one,
 // db purge --before never removes it, and until one in the future is past,
 // nova-compute does not reap the domain (manager.py _deleted_old_enough).
-func (r Row) Undated(now time.Time) bool {
+func (r Row) NeedsDeletedAt(now time.Time) bool {
 	return r.DeletedAt.IsZero() || r.DeletedAt.After(now.Add(clockSkew))
 }
 

@@ -85,11 +85,11 @@ func run(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
 		return failure("domain "+p.UUID+" could not be read", err)
 	}
 	defer connection.Close()
-	return bring(ctx, call, connection, p)
+	return ensureState(ctx, call, connection, p)
 }
 
-// bring the domain into the state that is asked for.
-func bring(ctx context.Context, call *ansible.Call, libvirt domains, p parameters) (ansible.Answer, error) {
+// ensureState the domain into the state that is asked for.
+func ensureState(ctx context.Context, call *ansible.Call, libvirt domains, p parameters) (ansible.Answer, error) {
 	switch p.State {
 	case present:
 		return restore(ctx, call, libvirt, p)

@@ -30,7 +30,7 @@ func judge(found evidence, p parameters) (plan, []string) {
 	j.plan.LeftBehind, j.plan.Lost = []string{}, []string{}
 	j.reasons = identity(found.Domain, p)
 	if found.Domain.SecretsDenied {
-		j.loses("the passwords of its displays, if it has any, which libvirt denies to this user")
+		j.addUnrecoverable("the passwords of its displays, if it has any, which libvirt denies to this user")
 	}
 	j.power()
 	j.saved()
@@ -65,7 +65,7 @@ func (r *remarks) warn(format string, values ...any) {
 	r.warnings = append(r.warnings, fmt.Sprintf(format, values...))
 }
 
-func (j *judgement) loses(format string, values ...any) {
+func (j *judgement) addUnrecoverable(format string, values ...any) {
 	j.plan.Lost = append(j.plan.Lost, fmt.Sprintf(format, values...))
 }
 
@@ -103,7 +103,7 @@ func identity(domain hypervisor.Domain, p parameters) (reasons []string) {
 func (j *judgement) power() {
 	j.plan.PowerOff = j.Domain.Active
 	if j.Domain.Active {
-		j.loses("the memory of the guest, which is %s", j.Domain.State)
+		j.addUnrecoverable("the memory of the guest, which is %s", j.Domain.State)
 	}
 	if j.Domain.Active && !j.p.Destroy {
 		j.refuse("it is active (%s): destroy: true powers it off first", j.Domain.State)
@@ -116,7 +116,7 @@ func (j *judgement) saved() {
 	case j.Domain.ManagedSave && j.p.ManagedSave != remove:
 		j.refuse("it has a managed save, the memory of a suspended guest, which is too large to back up: managed_save: remove deletes it")
 	case j.Domain.ManagedSave:
-		j.loses("the managed save, a suspended guest's memory")
+		j.addUnrecoverable("the managed save, a suspended guest's memory")
 		j.removes(hypervisor.ManagedSave, "managed_save")
 	case isQEMU && j.p.ManagedSave == remove && j.plan.Undefine:
 		// libvirtd remembers whether there is one, but undefine looks at the disk.
@@ -144,12 +144,12 @@ func (j *judgement) nvram() {
 	}
 	switch {
 	case !j.plan.Undefine: // powering off a transient domain leaves it
-		j.leave(j.NVRAM)
+		j.addRemaining(j.NVRAM)
 	case j.p.NVRAM == keep:
 		j.plan.Flags |= hypervisor.KeepNVRAM
-		j.leave(j.NVRAM)
+		j.addRemaining(j.NVRAM)
 	case j.p.NVRAM == discard:
-		j.loses("the UEFI variables, which were not copied (nvram: discard)")
+		j.addUnrecoverable("the UEFI variables, which were not copied (nvram: discard)")
 		j.removes(hypervisor.NVRAM, "nvram")
 	case j.NVRAM.Problem != "":
 		j.refuse("its UEFI variables cannot be backed up: %s: nvram: keep leaves the file, nvram: discard removes it without a copy",
@@ -180,12 +180,12 @@ func (j *judgement) tpm() {
 		j.warn("the state of its TPM is not to be seen in %s: if there is any elsewhere, it stays", swtpmFolder)
 	case j.p.TPM == keep && flags:
 		j.plan.Flags |= hypervisor.KeepTPM
-		j.leave(j.TPM)
+		j.addRemaining(j.TPM)
 	case tpm.PersistentState && !flags:
 		if j.p.TPM != keep {
 			j.warn("the persistent state of its TPM stays: only an undefine by libvirt 8.9.0 or newer removes it")
 		}
-		j.leave(j.TPM)
+		j.addRemaining(j.TPM)
 	case j.p.TPM == keep && !j.plan.Undefine:
 		j.refuse("it is transient, so that its TPM state goes when it is powered off: tpm: remove backs it up first")
 	case j.p.TPM == keep:
@@ -199,7 +199,7 @@ func (j *judgement) tpm() {
 			j.plan.BackedUp = append(j.plan.BackedUp, j.TPM.Files...)
 			j.plan.Folders = j.TPM.Folders
 		} else {
-			j.loses("the state of its TPM, which was not copied (tpm: discard)")
+			j.addUnrecoverable("the state of its TPM, which was not copied (tpm: discard)")
 		}
 		if flags {
 			j.plan.Flags |= hypervisor.TPM
@@ -208,7 +208,7 @@ func (j *judgement) tpm() {
 	}
 }
 
-func (j *judgement) leave(kept state) {
+func (j *judgement) addRemaining(kept state) {
 	for _, file := range kept.Files {
 		j.plan.LeftBehind = append(j.plan.LeftBehind, file.Path)
 	}

@@ -41,7 +41,7 @@ func restore(ctx context.Context, call *ansible.Call, libvirt domains, p paramet
 		result.Msg = strings.Replace(result.Msg, ": restored", ": would restore", 1)
 		return result, nil
 	}
-	writes, cancel := call.Steadfast(ctx)
+	writes, cancel := call.WithoutInterrupt(ctx)
 	defer cancel()
 	r := restoration{libvirt: libvirt, p: p, audit: call.Audit}
 	err = r.apply(writes, found, planned)

@@ -62,13 +62,13 @@ func judgeSave(found evidence, p parameters) (plan, []string) {
 	j.reasons = identity(found.Domain, p)
 	j.plan.Lost = []string{}
 	if found.Domain.SecretsDenied {
-		j.loses("the passwords of its displays, if it has any, which libvirt denies to this user")
+		j.addUnrecoverable("the passwords of its displays, if it has any, which libvirt denies to this user")
 	}
 	if found.Domain.Active {
-		j.loses("the memory of the guest, which is %s", found.Domain.State)
+		j.addUnrecoverable("the memory of the guest, which is %s", found.Domain.State)
 	}
 	if found.Domain.ManagedSave {
-		j.loses("the managed save, a suspended guest's memory")
+		j.addUnrecoverable("the managed save, a suspended guest's memory")
 	}
 	if uefi := found.Domain.UEFI; uefi != nil && found.Domain.Driver == "QEMU" {
 		j.copies(found.NVRAM, p.NVRAM, "UEFI variables", "nvram")
@@ -89,7 +89,7 @@ func judgeSave(found evidence, p parameters) (plan, []string) {
 func (j *judgement) copies(state state, choice, what, option string) {
 	switch {
 	case choice == discard:
-		j.loses("the %s, which was not copied (%s: discard)", what, option)
+		j.addUnrecoverable("the %s, which was not copied (%s: discard)", what, option)
 	case state.Problem != "":
 		j.refuse("its %s cannot be backed up: %s: %s: discard leaves it out", what, state.Problem, option)
 	case state.missing():

@@ -54,7 +54,7 @@ func undefine(ctx context.Context, call *ansible.Call, libvirt domains, p parame
 		return failure("domain "+p.UUID+" could not be read", err)
 	}
 	result := &answer{Found: true, Domain: &found.Domain}
-	result.tell(found.Usage, p)
+	result.fillUsage(found.Usage, p)
 	planned, reasons := judge(found, p)
 	if len(reasons) > 0 {
 		result.Verdict, result.Reasons = refused, reasons
@@ -65,11 +65,11 @@ func undefine(ctx context.Context, call *ansible.Call, libvirt domains, p parame
 		result.Msg = strings.Replace(result.Msg, "removed", "would remove", 1)
 		return result, nil
 	}
-	writes, cancel := call.Steadfast(ctx)
+	writes, cancel := call.WithoutInterrupt(ctx)
 	defer cancel()
 	s := step{libvirt: libvirt, p: p, audit: call.Audit, usage: found.Usage}
 	err = s.apply(writes, found, planned)
-	result.tell(s.usage, p)
+	result.fillUsage(s.usage, p)
 	if s.anew != nil {
 		result.Domain = s.anew
 		result.describe(s.anewPlan, *s.anew, p)
@@ -100,7 +100,7 @@ func withoutDomain(ctx context.Context, libvirt domains, p parameters) (ansible.
 		return failure("who uses the files of instance "+p.UUID+" could not be read", err)
 	}
 	result := &answer{Result: ansible.Result{Verdict: absent, Msg: fmt.Sprintf("no domain %s at %s", p.UUID, p.URI)}}
-	result.tell(found, p)
+	result.fillUsage(found, p)
 	if result.Reasons = objections(result.Users); len(result.Reasons) > 0 {
 		reasons := strings.Join(result.Reasons, "; ")
 		return result, fmt.Errorf("there is no domain %s at %s, but its files are in use: %s", p.UUID, p.URI, reasons)
@@ -108,7 +108,7 @@ func withoutDomain(ctx context.Context, libvirt domains, p parameters) (ansible.
 	return result, nil
 }
 
-func (a *answer) tell(found usage, p parameters) {
+func (a *answer) fillUsage(found usage, p parameters) {
 	a.Users, a.Images = found.users(p), found.images(p.UUID)
 }
 

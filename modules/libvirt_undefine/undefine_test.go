@@ -34,7 +34,7 @@ func answerOf(t *testing.T, libvirt domains, arguments map[string]any) gjson.Res
 		if err := call.Decode(&p); err != nil {
 			return nil, err
 		}
-		return bring(ctx, call, libvirt, p)
+		return ensureState(ctx, call, libvirt, p)
 	}
 	return ansibletest.Call(t, faked, all)
 }

@@ -30,7 +30,7 @@ func (t *task) change(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	t.tell(now, after)
+	t.fillAnswer(now, after)
 	if now == after {
 		return t.await(ctx)
 	}
@@ -87,8 +87,8 @@ func (t *task) wanted(ctx context.Context, service compute.Service) (after setti
 	return after, err
 }
 
-// tell puts the plan and the diff into the answer.
-func (t *task) tell(now, after setting) {
+// fillAnswer puts the plan and the diff into the answer.
+func (t *task) fillAnswer(now, after setting) {
 	t.reply.Plan = steps(t.Host, now, after)
 	t.reply.Msg = strings.Join(t.reply.Plan, "; ")
 	switch {
@@ -139,7 +139,7 @@ type record struct {
 // apply writes, reads back, and writes again as long as it is not certain that the
 // service is as wanted.
 func (t *task) apply(ctx context.Context, before compute.Service, now, after setting) error {
-	ctx, cancel := t.call.Steadfast(ctx)
+	ctx, cancel := t.call.WithoutInterrupt(ctx)
 	defer cancel()
 	run := record{Service: before, Before: now, ChangedTo: after, At: t.now()}
 	path, err := backup.Write(t.BackupDir, cmp.Or(t.InstanceUUID, t.folder, before.ID), name, run)

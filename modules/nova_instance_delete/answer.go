@@ -67,8 +67,8 @@ func shown(s *compute.Server) *server {
 	return one
 }
 
-// tell puts the judgement, the plan and the diff into the answer.
-func (t *task) tell(s sighting, next plan) {
+// fillAnswer puts the judgement, the plan and the diff into the answer.
+func (t *task) fillAnswer(s evidence, next plan) {
 	t.reply.Plan = next.steps
 	if s.server == nil || !next.wait {
 		return

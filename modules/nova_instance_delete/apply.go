@@ -17,12 +17,12 @@ import (
 
 // delete reads, judges and applies.
 func (t *task) delete(ctx context.Context) error {
-	before, next, err := t.consider(ctx)
+	before, next, err := t.evaluate(ctx)
 	t.reply.ServerBefore, t.reply.Server = shown(before.server), shown(before.server)
 	if err != nil {
 		return err
 	}
-	t.tell(before, next)
+	t.fillAnswer(before, next)
 	switch {
 	case before.server == nil:
 		t.reply.Outcome = gone
@@ -38,9 +38,9 @@ func (t *task) delete(ctx context.Context) error {
 	return t.apply(ctx, before, next)
 }
 
-// consider looks, and judges what it saw.
-func (t *task) consider(ctx context.Context) (sighting, plan, error) {
-	s, err := t.look(ctx)
+// evaluate looks, and judges what it saw.
+func (t *task) evaluate(ctx context.Context) (evidence, plan, error) {
+	s, err := t.read(ctx)
 	if err != nil {
 		t.reply.Verdict, t.reply.Reasons = string(orphan.Unknown), []string{err.Error()}
 		return s, plan{}, fmt.Errorf("cannot tell what instance %s is: %w", t.InstanceUUID, err)
@@ -65,8 +65,8 @@ type saved struct {
 	Plan       []string            `json:"plan"`
 }
 
-func (t *task) apply(ctx context.Context, before sighting, next plan) error {
-	steady, cancel := t.call.Steadfast(ctx)
+func (t *task) apply(ctx context.Context, before evidence, next plan) error {
+	steady, cancel := t.call.WithoutInterrupt(ctx)
 	defer cancel()
 	path, err := backup.Write(t.BackupDir, t.InstanceUUID, name,
 		saved{Server: before.server.Raw, Migrations: before.migrations, Plan: next.steps})
@@ -126,7 +126,7 @@ func (t *task) keepVolumes(ctx context.Context, next plan) error {
 
 func (t *task) resetState(ctx context.Context) error {
 	// A user may have acted since it was judged, and a reset cannot be taken back.
-	s, next, err := t.consider(ctx)
+	s, next, err := t.evaluate(ctx)
 	if err != nil || !next.reset {
 		return err // what else there is to do is judged next
 	}
@@ -158,9 +158,9 @@ func orUnchanged(err error) error {
 
 // judgeAgain is the last look before the delete: Nova offers no way to delete a server
 // only if it is still as it was read. The verdict of before stays unless this one refuses.
-func (t *task) judgeAgain(ctx context.Context) (sighting, error) {
+func (t *task) judgeAgain(ctx context.Context) (evidence, error) {
 	verdict, reasons := t.reply.Verdict, t.reply.Reasons
-	now, next, err := t.consider(ctx)
+	now, next, err := t.evaluate(ctx)
 	t.reply.Server = shown(now.server)
 	if err != nil {
 		return now, fmt.Errorf("nothing was deleted: %w", err)
@@ -171,7 +171,7 @@ func (t *task) judgeAgain(ctx context.Context) (sighting, error) {
 		t.reply.Outcome = gone
 		t.reply.Msg = fmt.Sprintf("instance %s is gone: somebody else deleted it meanwhile", t.InstanceUUID)
 	case !next.delete:
-		return sighting{}, t.await(ctx, attempt{baseline: now.server})
+		return evidence{}, t.await(ctx, attempt{baseline: now.server})
 	case len(next.keep) > 0 || next.reset:
 		return now, fmt.Errorf("nothing was deleted: somebody else writes instance %s at the same time (run the module again)", t.InstanceUUID)
 	}

@@ -20,11 +20,11 @@ type attempt struct {
 	failure error
 }
 
-// patience is how long Nova's databases are given to show a trace of a delete that
+// deleteTraceTimeout is how long Nova's databases are given to show a trace of a delete that
 // Nova took: the task is written before the answer is sent (nova/compute/api.py
 // _delete), but may be read from another node. A fake Nova has one, so that tests
 // against it are less patient.
-var patience = 10 * time.Second
+var deleteTraceTimeout = 10 * time.Second
 
 // await looks until the instance is gone, until it is clear that it stays, or until
 // the time is up.
@@ -45,10 +45,10 @@ func (t *task) await(ctx context.Context, try attempt) error {
 			t.conclude(try)
 			return nil
 		}
-		t.reply.Changed = t.reply.Changed || try.sent && try.took(now)
-		end := try.ended(now, time.Since(since))
+		t.reply.Changed = t.reply.Changed || try.sent && try.hasChanged(now)
+		end := try.terminalReason(now, time.Since(since))
 		if end.outcome == "" && openstack.Pause(ctx, looks) != nil {
-			end = try.unfinished(now)
+			end = try.timeoutReason(now)
 		}
 		if end.outcome != "" {
 			t.reply.Outcome = end.outcome
@@ -69,8 +69,8 @@ func (t *task) conclude(try attempt) {
 	}
 }
 
-// took says that something has been written since.
-func (a attempt) took(now *compute.Server) bool {
+// hasChanged says that something has been written since.
+func (a attempt) hasChanged(now *compute.Server) bool {
 	before := a.baseline
 	return now.Updated != before.Updated || now.TaskState != before.TaskState || now.VMState != before.VMState
 }
@@ -79,21 +79,21 @@ func (a attempt) took(now *compute.Server) bool {
 // it has no outcome as long as the delete may be at work.
 type end struct{ outcome, why string }
 
-func (a attempt) ended(now *compute.Server, waited time.Duration) end {
+func (a attempt) terminalReason(now *compute.Server, waited time.Duration) end {
 	switch {
 	case now.VMState == "soft-delete":
 		return end{refused, "Nova only marked it as deleted, since its reclaim_instance_interval is set; " +
 			"its owner can restore it until that is over. " +
 			"Next: wait, or openstack server delete --force " + now.ID + " (another time force: true does not even mark it)"}
-	case a.took(now) && now.TaskState == "" && now.VMState == "error":
+	case a.hasChanged(now) && now.TaskState == "" && now.VMState == "error":
 		return end{stillThere, fmt.Sprintf("the delete ended in an error. Next: see the log of %s for it; repair the cause and delete again, "+
 			"or force the service down (nova_compute_service) and delete again", logOf(now))}
-	case a.took(now) && now.TaskState == "" && now.VMState != "deleted":
+	case a.hasChanged(now) && now.TaskState == "" && now.VMState != "deleted":
 		return end{refused, "somebody has set its state to " + now.VMState + " meanwhile. Next: ask them"}
-	case a.sent && a.failure == nil && now.TaskState != "" && now.TaskState == a.baseline.TaskState && waited >= patience:
+	case a.sent && a.failure == nil && now.TaskState != "" && now.TaskState == a.baseline.TaskState && waited >= deleteTraceTimeout:
 		return end{stillThere, "Nova took the request and ignored it, as it does in the middle of a delete while the host is up. " +
 			"Next: reset_state: true, " + sinceThen(now)}
-	case a.sent && a.failure == nil && !a.took(now) && waited >= patience:
+	case a.sent && a.failure == nil && !a.hasChanged(now) && waited >= deleteTraceTimeout:
 		return end{refused, "Nova took the request and ignored it, as it does when disable_terminate is set in its database. " +
 			"Next: unset that there, if the instance may go"}
 	}
@@ -104,10 +104,10 @@ func (a attempt) ended(now *compute.Server, waited time.Duration) end {
 // written the row, and that it is no sign of life.
 func sinceThen(now *compute.Server) string { return "with unchanged_since: " + now.Updated }
 
-// unfinished says what is known when the time is up.
-func (a attempt) unfinished(now *compute.Server) end {
+// timeoutReason says what is known when the time is up.
+func (a attempt) timeoutReason(now *compute.Server) end {
 	switch {
-	case a.failure != nil && !a.took(now):
+	case a.failure != nil && !a.hasChanged(now):
 		outcome := unknown
 		if !openstack.Uncertain(a.failure) { // Nova has it, and says of it 404
 			outcome = stillThere
@@ -117,7 +117,7 @@ func (a attempt) unfinished(now *compute.Server) end {
 		// Somebody else's, who may have more patience.
 		return end{refused, fmt.Sprintf("the delete that is under way was not over in time. "+
 			"Next: run the module again when nothing was written since %s for min_age", now.Updated)}
-	case !a.took(now):
+	case !a.hasChanged(now):
 		return end{unknown, "there was too little time to see a trace of the delete. Next: run the module again, with a longer timeout"}
 	case now.Host == "":
 		return end{stillThere, "the delete was not over in time. Next: see the logs of nova-api and nova-conductor"}

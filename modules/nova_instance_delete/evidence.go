@@ -7,8 +7,8 @@ import (
 	"nova-orphan/internal/orphan"
 )
 
-// sighting is what Nova's API knows of the instance at one time.
-type sighting struct {
+// evidence is what Nova's API knows of the instance at one time.
+type evidence struct {
 	uuid   string
 	server *compute.Server // nil: none, and that is certain
 	// unmapped says that the server is listed, but not found by its UUID, so that no
@@ -17,9 +17,9 @@ type sighting struct {
 	migrations []compute.Migration
 }
 
-// look reads all that is judged. What is not read is an error, never absence.
-func (t *task) look(ctx context.Context) (sighting, error) {
-	s := sighting{uuid: t.InstanceUUID}
+// read reads all that is judged. What is not read is an error, never absence.
+func (t *task) read(ctx context.Context) (evidence, error) {
+	s := evidence{uuid: t.InstanceUUID}
 	var err error
 	if s.server, s.unmapped, err = t.nova.Find(ctx, t.InstanceUUID); err != nil || s.server == nil {
 		return s, err
@@ -34,6 +34,6 @@ func (t *task) look(ctx context.Context) (sighting, error) {
 }
 
 // evidence puts it in the form that package orphan judges.
-func (s sighting) evidence(policy orphan.Policy) orphan.Evidence {
+func (s evidence) evidence(policy orphan.Policy) orphan.Evidence {
 	return s.server.Evidence(s.unmapped, s.migrations, policy)
 }

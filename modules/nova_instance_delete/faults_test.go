@@ -14,7 +14,7 @@ const servicesPath = "/compute/v2.1/"
 
 func TestNoFaultTellsASecretOrPassesForADelete(t *testing.T) {
 	secrets := []string{`planted/pass&word"1`, "planted-userinfo-2", openstacktest.Token}
-	var trials []func(*testing.T) ansibletest.Trial
+	var trials []func(*testing.T) ansibletest.FaultCase
 	for _, target := range []struct {
 		name, method, path, task string
 		// before says that nothing can have been changed.
@@ -28,14 +28,14 @@ func TestNoFaultTellsASecretOrPassesForADelete(t *testing.T) {
 		{"nova, asked to delete it,", "DELETE", servicesPath + "servers/", "", false},
 	} {
 		for _, fault := range openstacktest.Faults(secrets[:2]...) {
-			trials = append(trials, func(t *testing.T) ansibletest.Trial {
+			trials = append(trials, func(t *testing.T) ansibletest.FaultCase {
 				cloud := openstacktest.New()
 				t.Cleanup(cloud.Close)
 				cloud.Secrets = []string{secrets[0]}
 				cloud.Services = []openstacktest.Service{{ID: "f86eb1b1-347d-4f09-a306-455707d1478c", Host: theHost, Binary: "nova-compute"}}
 				cloud.Servers[uuid] = openstacktest.Server{Status: "ERROR", Host: theHost, Task: target.task, Volumes: map[string]bool{"aaaa": true}}
 				cloud.Fail(openstacktest.Failure{Method: target.method, Path: target.path, Times: 999, Answer: fault.Answer})
-				return ansibletest.Trial{
+				return ansibletest.FaultCase{
 					Name: target.name + " " + fault.Name, Module: name, Secrets: secrets, Changed: true,
 					Waits: fault.Hangs || target.method == "DELETE", // it looks whether the delete had an effect all the same
 					Options: options{"instance_uuid": uuid, "reset_state": true, "preserve_volumes": true, "auth": options{
@@ -55,5 +55,5 @@ func TestNoFaultTellsASecretOrPassesForADelete(t *testing.T) {
 			})
 		}
 	}
-	ansibletest.Suffer(t, trials)
+	ansibletest.RunFaults(t, trials)
 }

@@ -29,7 +29,7 @@ type refusal struct {
 func (r *refusal) Error() string { return "refused: " + r.what + strings.Join(r.reasons, "; ") }
 
 // judge is the judgement with the ways out that package orphan does not know.
-func judge(s sighting, p parameters) orphan.Judgement {
+func judge(s evidence, p parameters) orphan.Judgement {
 	judgement := judged(s, p)
 	if s.server == nil {
 		return judgement
@@ -48,7 +48,7 @@ func judge(s sighting, p parameters) orphan.Judgement {
 
 // wayOut says what ends a migration that is not over, and how old it is, since one
 // that no host works on any more has none.
-func (s sighting) wayOut(m compute.Migration) []string {
+func (s evidence) wayOut(m compute.Migration) []string {
 	if m.Dead() || m.Status == "finished" {
 		return nil
 	}
@@ -64,7 +64,7 @@ func (s sighting) wayOut(m compute.Migration) []string {
 }
 
 // judged is package orphan's judgement, with what only the API's user can override.
-func judged(s sighting, p parameters) orphan.Judgement {
+func judged(s evidence, p parameters) orphan.Judgement {
 	if s.server == nil {
 		return orphan.Judgement{Verdict: orphan.Absent, Reasons: []string{"API: no server has this UUID, in any project, and none is listed"}}
 	}
@@ -94,12 +94,12 @@ func judged(s sighting, p parameters) orphan.Judgement {
 	return judgement
 }
 
-func (s sighting) deleting() bool {
+func (s evidence) deleting() bool {
 	return orphan.Row{VMState: s.server.VMState, TaskState: s.server.TaskState}.Deleting()
 }
 
 // idle is how long ago the server was written, at least; negative if that is not known.
-func (s sighting) idle() time.Duration {
+func (s evidence) idle() time.Duration {
 	updated := s.server.UpdatedAt()
 	if updated.IsZero() {
 		return -1
@@ -109,7 +109,7 @@ func (s sighting) idle() time.Duration {
 
 // underWay says that the one thing that speaks against a delete is another that has
 // not been given up yet. That needs no request, only patience.
-func (s sighting) underWay(p parameters, judgement orphan.Judgement) bool {
+func (s evidence) underWay(p parameters, judgement orphan.Judgement) bool {
 	// Whatever the clocks say.
 	policy := p.Judging()
 	policy.UnchangedSince = s.server.UpdatedAt()
@@ -117,7 +117,7 @@ func (s sighting) underWay(p parameters, judgement orphan.Judgement) bool {
 }
 
 // decide gives the plan, or the refusal with all its reasons.
-func decide(s sighting, judgement orphan.Judgement, p parameters) (plan, error) {
+func decide(s evidence, judgement orphan.Judgement, p parameters) (plan, error) {
 	if s.server == nil {
 		return plan{}, nil
 	}
@@ -159,16 +159,16 @@ func decide(s sighting, judgement orphan.Judgement, p parameters) (plan, error) 
 	if waiting {
 		return plan{wait: true, steps: []string{"wait until the delete that is under way is over"}}, nil
 	}
-	return draw(s.server, p), nil
+	return buildPlan(s.server, p), nil
 }
 
 // futile says that Nova would take a delete and ignore it (nova/compute/api.py _delete).
-func (s sighting) futile(p parameters) bool {
+func (s evidence) futile(p parameters) bool {
 	task := orphan.Row{TaskState: s.server.TaskState}
 	return task.Deleting() && s.server.HostStatus == "UP" && !p.ResetState
 }
 
-func draw(server *compute.Server, p parameters) plan {
+func buildPlan(server *compute.Server, p parameters) plan {
 	next := plan{delete: true, wait: true, reset: p.ResetState && server.TaskState != ""}
 	for _, volume := range server.Volumes {
 		switch {

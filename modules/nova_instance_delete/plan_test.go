@@ -19,18 +19,18 @@ const uuid = "6695eb01-f6a4-8304-79aa-97f2502e193f"
 var now = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
 // base is a server in ERROR that has been left alone for an hour.
-func base() sighting {
-	return sighting{uuid: uuid, server: &compute.Server{
+func base() evidence {
+	return evidence{uuid: uuid, server: &compute.Server{
 		ID: uuid, Status: "ERROR", VMState: "error", Host: "compute1", HostStatus: "UP", At: now,
 		Created: now.Add(-48 * time.Hour).Format(time.RFC3339), Updated: now.Add(-time.Hour).Format(time.RFC3339),
 	}}
 }
 
 // The helpers below each change one fact, or one option.
-type change func(*sighting, *parameters)
+type change func(*evidence, *parameters)
 
 func fact(set func(*compute.Server)) change {
-	return func(s *sighting, _ *parameters) { set(s.server) }
+	return func(s *evidence, _ *parameters) { set(s.server) }
 }
 
 func vmState(state string) change { return fact(func(s *compute.Server) { s.VMState = state }) }
@@ -44,21 +44,21 @@ func updated(ago time.Duration) change {
 }
 
 func migration(status string) change {
-	return func(s *sighting, _ *parameters) {
+	return func(s *evidence, _ *parameters) {
 		s.migrations = append(s.migrations, compute.Migration{UUID: "m", ID: 1, Status: status})
 	}
 }
 
 func migrating(kind string, ago time.Duration) change {
-	return func(s *sighting, _ *parameters) {
+	return func(s *evidence, _ *parameters) {
 		s.migrations = append(s.migrations, compute.Migration{UUID: "m", ID: 1, Status: "running", Type: kind,
 			UpdatedAt: now.Add(-ago).Format("2006-01-02T15:04:05.000000")})
 	}
 }
 
-func reset(_ *sighting, p *parameters) { p.ResetState = true }
+func reset(_ *evidence, p *parameters) { p.ResetState = true }
 
-func volumes(s *sighting, _ *parameters) {
+func volumes(s *evidence, _ *parameters) {
 	s.server.Volumes = []compute.Volume{{ID: "aaaa", DeleteOnTermination: true}, {ID: "bbbb"}}
 }
 
@@ -106,7 +106,7 @@ func TestDecide(t *testing.T) {
 		{"half deleted", []change{vmState("deleted")}, orphan.Stuck, deletes, ``},
 		{"half deleted since a moment", []change{vmState("deleted"), updated(time.Second)}, orphan.Busy, waits, ``},
 		{"active", []change{vmState("active")}, orphan.Live, refuses, `instances.vm_state = active`},
-		{"active, everything is allowed", []change{vmState("active"), reset, func(_ *sighting, p *parameters) { p.Force, p.MinAge = true, 0 }},
+		{"active, everything is allowed", []change{vmState("active"), reset, func(_ *evidence, p *parameters) { p.Force, p.MinAge = true, 0 }},
 			orphan.Live, refuses, ``},
 		{"active and in a task: both are told", []change{vmState("active"), inTask("rebooting"), reset}, orphan.Busy, refuses,
 			`(?s)task_state = rebooting.*vm_state = active`},
@@ -120,7 +120,7 @@ func TestDecide(t *testing.T) {
 		{"resized, with its migration", []change{vmState("resized"), migration("finished")}, orphan.Busy, refuses, ``},
 		{"restorable", []change{vmState("soft-delete")}, orphan.Live, refuses,
 			`(?s)the owner can still restore.*openstack server delete --force 6695eb01`},
-		{"restorable, and force is given", []change{vmState("soft-delete"), func(_ *sighting, p *parameters) { p.Force = true }}, orphan.Live,
+		{"restorable, and force is given", []change{vmState("soft-delete"), func(_ *evidence, p *parameters) { p.Force = true }}, orphan.Live,
 			refuses, `the owner can still restore`},
 		{"a live migration for three days", []change{migrating("live-migration", 72*time.Hour)}, orphan.Busy, refuses,
 			`migration m was last written 72h0m0s ago: .*openstack server delete 6695eb01.*openstack server migration abort 6695eb01\S* 1`},
@@ -134,20 +134,20 @@ func TestDecide(t *testing.T) {
 		{"locked, with a reason", []change{fact(func(s *compute.Server) { s.Locked, s.LockedReason = true, "legal hold" })}, orphan.Stuck,
 			refuses, `locked_reason: "legal hold".*unlock`},
 		{"locked, and the consent is given", []change{fact(func(s *compute.Server) { s.Locked = true }),
-			func(_ *sighting, p *parameters) { p.AllowLocked = true }}, orphan.Stuck, deletes, ``},
+			func(_ *evidence, p *parameters) { p.AllowLocked = true }}, orphan.Stuck, deletes, ``},
 		{"locked", []change{fact(func(s *compute.Server) { s.Locked = true })}, orphan.Stuck, refuses, `instances.locked = true: .*unlock`},
 		{"seen only in part", []change{vmState(""), fact(func(s *compute.Server) { s.Status = "UNKNOWN" })}, orphan.Unknown, refuses,
 			`only in part \(status UNKNOWN\)`},
-		{"listed, but not found", []change{func(s *sighting, _ *parameters) { s.unmapped = true }}, orphan.Stuck, refuses, `map_instances`},
-		{"on the host that was meant", []change{func(_ *sighting, p *parameters) { p.Host = "compute1" }}, orphan.Stuck, deletes, ``},
-		{"on another host", []change{func(_ *sighting, p *parameters) { p.Host = "compute1.example.com" }}, orphan.Stuck, refuses,
+		{"listed, but not found", []change{func(s *evidence, _ *parameters) { s.unmapped = true }}, orphan.Stuck, refuses, `map_instances`},
+		{"on the host that was meant", []change{func(_ *evidence, p *parameters) { p.Host = "compute1" }}, orphan.Stuck, deletes, ``},
+		{"on another host", []change{func(_ *evidence, p *parameters) { p.Host = "compute1.example.com" }}, orphan.Stuck, refuses,
 			`host is "compute1.example.com", but the instance is on "compute1"`},
 		{"all reasons at once", []change{vmState("active"), migration("running"), fact(func(s *compute.Server) { s.Locked = true }),
-			func(_ *sighting, p *parameters) { p.Host = "x" }}, orphan.Busy, refuses, `(?s)migrations.*locked.*host is`},
+			func(_ *evidence, p *parameters) { p.Host = "x" }}, orphan.Busy, refuses, `(?s)migrations.*locked.*host is`},
 		{"volumes that go", []change{volumes}, orphan.Stuck, deletes, `(?m)^Nova DELETES volume aaaa`},
-		{"volumes that are kept", []change{volumes, func(_ *sighting, p *parameters) { p.PreserveVolumes = true }}, orphan.Stuck, "keep, delete",
+		{"volumes that are kept", []change{volumes, func(_ *evidence, p *parameters) { p.PreserveVolumes = true }}, orphan.Stuck, "keep, delete",
 			`(?m)^set delete_on_termination of volume aaaa to false`},
-		{"gone", []change{func(s *sighting, _ *parameters) { s.server = nil }}, orphan.Absent, "", ``},
+		{"gone", []change{func(s *evidence, _ *parameters) { s.server = nil }}, orphan.Absent, "", ``},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s, p := base(), parameters{InstanceUUID: uuid, Policy: step.Policy{MinAge: 300}}
@@ -191,7 +191,7 @@ func inWords(next plan, err error) string {
 
 func TestOnlyWhatNovaCannotReachLeavesRoomForAMoreForcefulWay(t *testing.T) {
 	lock := fact(func(s *compute.Server) { s.Locked = true })
-	unmap := func(s *sighting, _ *parameters) { s.unmapped = true }
+	unmap := func(s *evidence, _ *parameters) { s.unmapped = true }
 	for _, test := range []struct {
 		name    string
 		changes []change
@@ -202,7 +202,7 @@ func TestOnlyWhatNovaCannotReachLeavesRoomForAMoreForcefulWay(t *testing.T) {
 		{"both", []change{unmap, inTask("deleting")}, stillThere},
 		{"unmapped and locked", []change{unmap, lock}, refused},
 		{"in the middle of a delete and locked", []change{inTask("deleting"), lock}, refused},
-		{"unmapped, and on another host than was meant", []change{unmap, func(_ *sighting, p *parameters) { p.Host = "x" }}, refused},
+		{"unmapped, and on another host than was meant", []change{unmap, func(_ *evidence, p *parameters) { p.Host = "x" }}, refused},
 		{"unmapped and alive", []change{unmap, vmState("active")}, refused},
 		{"unmapped, and deleting since a moment", []change{unmap, inTask("deleting"), updated(time.Second)}, refused},
 		{"alive", []change{vmState("active")}, refused},
@@ -249,9 +249,9 @@ func TestWhatIsSeenAfterTheDeleteSaysWhetherItIsWorthToWait(t *testing.T) {
 	}{
 		{"it is at work", nil, []change{inTask("deleting"), updated(0)}, time.Minute, false, false, "", ""},
 		{"it is nearly over", nil, []change{vmState("deleted"), updated(0)}, time.Minute, false, false, "", ""},
-		{"no trace, yet", nil, nil, patience - 1, false, false, "", ""},
-		{"no trace", nil, nil, patience, false, false, refused, "disable_terminate"},
-		{"no effect, in the middle of a delete", []change{inTask("deleting")}, []change{inTask("deleting"), updated(0)}, patience, false, false,
+		{"no trace, yet", nil, nil, deleteTraceTimeout - 1, false, false, "", ""},
+		{"no trace", nil, nil, deleteTraceTimeout, false, false, refused, "disable_terminate"},
+		{"no effect, in the middle of a delete", []change{inTask("deleting")}, []change{inTask("deleting"), updated(0)}, deleteTraceTimeout, false, false,
 			stillThere, "Next: reset_state: true, with unchanged_since: 2026-01-02T03:04:05Z"},
 		{"no trace, but its answer is lost", nil, nil, time.Minute, false, true, "", ""},
 		{"it failed", nil, []change{updated(0)}, time.Second, false, false, stillThere, "the delete ended in an error"},
@@ -277,7 +277,7 @@ func TestWhatIsSeenAfterTheDeleteSaysWhetherItIsWorthToWait(t *testing.T) {
 			if test.lost {
 				try.failure = errors.New("lost")
 			}
-			got := try.ended(after.server, test.waited)
+			got := try.terminalReason(after.server, test.waited)
 			if got.outcome != test.outcome || (got.why == "") != (test.want == "") || !strings.Contains(got.why, test.want) {
 				t.Errorf("got %+v, want %s, %q", got, test.outcome, test.want)
 			}
@@ -309,7 +309,7 @@ func TestWhenTheTimeIsUp(t *testing.T) {
 				one(&after, &parameters{})
 			}
 			test.try.baseline = base().server
-			if got := test.try.unfinished(after.server); got.outcome != test.outcome || !strings.Contains(got.why, test.want) {
+			if got := test.try.timeoutReason(after.server); got.outcome != test.outcome || !strings.Contains(got.why, test.want) {
 				t.Errorf("got %+v", got)
 			}
 		})

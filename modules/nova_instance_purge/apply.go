@@ -13,7 +13,7 @@ import (
 // purge finishes the deletion.
 func purge(ctx context.Context, call *ansible.Call, db databases, w world, p parameters) (ansible.Answer, error) {
 	r := &purging{run: newRun(call, db, w, p)}
-	err := r.insist(ctx, r.try)
+	err := r.retry(ctx, r.try)
 	return r.answer, err
 }
 
@@ -34,8 +34,8 @@ func (r *purging) try(ctx context.Context) error {
 		return err
 	}
 	s := r.examine(ctx, finding)
-	if left := draw(s, r.p); s.judgement.Verdict == orphan.Deleted {
-		r.settle(left.cell, left.api)
+	if left := buildPlan(s, r.p); s.judgement.Verdict == orphan.Deleted {
+		r.resolveUnknownCommit(left.cell, left.api)
 	}
 	if !r.answer.Changed {
 		s.rewritten = r.rewritten(s)
@@ -54,7 +54,7 @@ func (r *purging) try(ctx context.Context) error {
 		r.answer.Msg = fmt.Sprintf("would finish the deletion of instance %s, which is %s", uuid, s.judgement.Verdict)
 		return nil
 	}
-	steady, cancel := r.call.Steadfast(ctx)
+	steady, cancel := r.call.WithoutInterrupt(ctx)
 	defer cancel()
 	if err := r.write(steady, finding, s, work); err != nil {
 		return err
@@ -68,7 +68,7 @@ func (r *purging) examine(ctx context.Context, finding nova.Finding) subject {
 	s.judgement = orphan.Judge(s.evidence)
 	s.instance = finding.Instance(s.judgement.Verdict)
 	if workable(s.judgement) {
-		s.reap, s.unseen = r.foresee(ctx, finding)
+		s.reap, s.unseen = r.readReap(ctx, finding)
 	}
 	return s
 }
@@ -76,7 +76,7 @@ func (r *purging) examine(ctx context.Context, finding nova.Finding) subject {
 // rewritten says what somebody wrote since the caller judged. An instance that is gone as
 // it was to be, with nothing left to do, is no matter of that.
 func (r *purging) rewritten(s subject) []string {
-	left := draw(s, r.p)
+	left := buildPlan(s, r.p)
 	if s.judgement.Verdict == orphan.Archived || s.judgement.Verdict == orphan.Deleted && s.unseen == nil && !left.cell && !left.api {
 		return nil
 	}
@@ -127,7 +127,7 @@ func (r *purging) write(ctx context.Context, finding nova.Finding, s subject, wo
 		return r.save(data)
 	}
 	if work.cell {
-		if err := r.stepAside(); err != nil {
+		if err := r.refuseIfChanged(); err != nil {
 			return err
 		}
 		deletion := nova.Deletion{At: r.at, ShareMappings: r.p.RemoveShareMappings}
@@ -135,7 +135,7 @@ func (r *purging) write(ctx context.Context, finding nova.Finding, s subject, wo
 			deletion.Disarm = s.reap.disarm
 		}
 		rows, err := r.db.SoftDelete(ctx, finding, deletion, save)
-		r.doubt(err, false, work.cellRows)
+		r.recordUnknownCommit(err, false, work.cellRows)
 		if err != nil {
 			return err
 		}
@@ -148,7 +148,7 @@ func (r *purging) write(ctx context.Context, finding nova.Finding, s subject, wo
 		return err
 	}
 	rows, err := r.db.FinishMapping(ctx, r.p.InstanceUUID)
-	r.doubt(err, true, work.apiRows)
+	r.recordUnknownCommit(err, true, work.apiRows)
 	if err != nil {
 		return fmt.Errorf("the cell is done, the API database is not, run the module again: %w", err)
 	}
@@ -178,7 +178,7 @@ func (r *purging) readBack(ctx context.Context) error {
 		return fmt.Errorf("read back: %w", err)
 	}
 	s := r.examine(ctx, finding)
-	left := draw(s, r.p)
+	left := buildPlan(s, r.p)
 	switch {
 	case s.judgement.Verdict != orphan.Deleted || !orphan.Finished(s.evidence):
 		return fmt.Errorf("read back: instance %s is %s after the deletion: %v", r.p.InstanceUUID, s.judgement.Verdict, s.judgement.Reasons)

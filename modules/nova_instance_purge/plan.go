@@ -66,7 +66,7 @@ func decide(s subject, p parameters) (plan, error) {
 	if !workable(s.judgement) {
 		return plan{}, nil
 	}
-	return draw(s, p), nil
+	return buildPlan(s, p), nil
 }
 
 func otherHost(host string, instance *nova.Instance) string {
@@ -74,14 +74,14 @@ func otherHost(host string, instance *nova.Instance) string {
 		"names are compared exactly, since a short name and a full one are two hosts to Nova", host, instance.UUID, instance.Host)
 }
 
-func draw(s subject, options parameters) plan {
+func buildPlan(s subject, options parameters) plan {
 	p := plan{before: map[string]any{}, after: map[string]any{}, cellRows: map[string]int64{}, apiRows: map[string]int64{}}
 	for _, cell := range s.evidence.Cells {
 		if cell.Row == nil {
 			continue
 		}
-		p.drawCell(cell, s.judgement)
-		p.drawDisarming(cell, s.reap)
+		p.addCell(cell, s.judgement)
+		p.addDisarming(cell, s.reap)
 		if shares := s.shares(); shares > 0 && options.RemoveShareMappings {
 			p.cell, p.cellRows["share_mapping"] = true, int64(shares)
 			p.before["share_mapping"], p.after["share_mapping"] = shares, 0
@@ -104,7 +104,7 @@ func draw(s subject, options parameters) plan {
 		p.steps = append(p.steps, "nova_api: build_requests: remove 1 row")
 	}
 	if p.cell && s.instance != nil {
-		p.steps = append(p.steps, foresee(s, options)...)
+		p.steps = append(p.steps, sideEffects(s, options)...)
 	}
 	return p
 }
@@ -116,8 +116,8 @@ func (s subject) shares() int {
 	return len(s.instance.Shares)
 }
 
-// drawDisarming adds what keeps nova-compute off what is not the instance's any more.
-func (p *plan) drawDisarming(cell orphan.Cell, reap *reap) {
+// addDisarming adds what keeps nova-compute off what is not the instance's any more.
+func (p *plan) addDisarming(cell orphan.Cell, reap *reap) {
 	if reap == nil || reap.disarm.Empty() {
 		return
 	}
@@ -139,7 +139,7 @@ func (p *plan) drawDisarming(cell orphan.Cell, reap *reap) {
 	p.before["reap"], p.after["reap"] = before, after
 }
 
-func (p *plan) drawCell(cell orphan.Cell, judgement orphan.Judgement) {
+func (p *plan) addCell(cell orphan.Cell, judgement orphan.Judgement) {
 	row := cell.Row
 	before := map[string]any{"deleted": row.Deleted, "vm_state": row.VMState, "task_state": row.TaskState, "deleted_at": cellTime(row)}
 	after := maps.Clone(before)
@@ -149,10 +149,10 @@ func (p *plan) drawCell(cell orphan.Cell, judgement orphan.Judgement) {
 		p.steps = append(p.steps, fmt.Sprintf("%s: instances: set deleted = %d (the row's id), vm_state = deleted, task_state = NULL", cell.Name,
 			row.ID))
 		after["deleted"], after["vm_state"], after["task_state"] = row.ID, "deleted", ""
-		if row.Undated(cell.Now) {
+		if row.NeedsDeletedAt(cell.Now) {
 			after["deleted_at"] = now
 		}
-	case row.Undated(cell.Now):
+	case row.NeedsDeletedAt(cell.Now):
 		p.cell, p.cellRows["instances"] = true, 1
 		p.steps = append(p.steps, cell.Name+": instances: set deleted_at to the current time")
 		after["deleted_at"] = now
@@ -184,14 +184,14 @@ func rows(count int) string {
 	return fmt.Sprintf("%d rows", count)
 }
 
-// foresee says what nova-compute then does by itself, since some of it cannot be undone.
-func foresee(s subject, options parameters) (steps []string) {
+// sideEffects says what nova-compute then does by itself, since some of it cannot be undone.
+func sideEffects(s subject, options parameters) (steps []string) {
 	if host := s.instance.Host; host != "" {
 		steps = append(steps, "afterwards nova-compute on "+host+" removes the allocation and reaps the domain, "+
 			"at its next start or in at most half an hour")
 	}
 	if s.reap != nil {
-		steps = append(steps, s.reap.foretold()...)
+		steps = append(steps, s.reap.sideEffects()...)
 	}
 	if shares := s.shares(); shares > 0 && !options.RemoveShareMappings {
 		steps = append(steps, fmt.Sprintf("afterwards nova-compute unmounts %d shares and removes their %s of share_mapping, "+

@@ -211,8 +211,8 @@ func (r *reap) disarming(cell string) (steps []string) {
 	return steps
 }
 
-// foretold says what nova-compute then does with each, and what it leaves.
-func (r *reap) foretold() (steps []string) {
+// sideEffects says what nova-compute then does with each, and what it leaves.
+func (r *reap) sideEffects() (steps []string) {
 	for _, v := range r.Volumes {
 		what := map[string]string{
 			fateDeleted:  "nova-compute DELETES volume " + v.VolumeID + ": its delete_on_termination is set",

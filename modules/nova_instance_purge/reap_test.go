@@ -180,7 +180,7 @@ func TestEachFateIsTold(t *testing.T) {
 		"afterwards nova-compute unbinds port q, which it did not make",
 		"afterwards nova-compute DELETES port r",
 	}
-	if diff := cmp.Diff(want, append(r.disarming("cell1"), r.foretold()...)); diff != "" {
+	if diff := cmp.Diff(want, append(r.disarming("cell1"), r.sideEffects()...)); diff != "" {
 		t.Error(diff)
 	}
 }

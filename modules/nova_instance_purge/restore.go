@@ -26,7 +26,7 @@ func restore(ctx context.Context, call *ansible.Call, db databases, w world, p p
 		return r.answer, fmt.Errorf("restore instance %s: %s is not of a run with state: absent; to undo a restore, run the module with "+
 			"state: absent", p.InstanceUUID, p.Backup)
 	}
-	err := r.insist(ctx, r.try)
+	err := r.retry(ctx, r.try)
 	return r.answer, err
 }
 
@@ -47,7 +47,7 @@ func (r *restoring) try(ctx context.Context) error {
 	judgement := orphan.Judge(finding.Evidence(r.p.Judging()))
 	restoration, unseen := r.compare(ctx, finding)
 	if judgement.Verdict != orphan.Unknown && len(restoration.Conflicts) == 0 {
-		r.settle(len(restoration.Cell) > 0, len(restoration.API) > 0)
+		r.resolveUnknownCommit(len(restoration.Cell) > 0, len(restoration.API) > 0)
 	}
 	refused := refuseRestore(judgement, restoration, finding, unseen, r.p)
 	r.describe(finding, judgement, restoration, refused)
@@ -66,7 +66,7 @@ func (r *restoring) try(ctx context.Context) error {
 		r.answer.Msg = fmt.Sprintf("would put back the rows of instance %s", r.p.InstanceUUID)
 		return nil
 	}
-	steady, cancel := r.call.Steadfast(ctx)
+	steady, cancel := r.call.WithoutInterrupt(ctx)
 	defer cancel()
 	if err := r.write(steady, finding, judgement, restoration); err != nil {
 		return err
@@ -139,11 +139,11 @@ func (r *restoring) write(ctx context.Context, finding nova.Finding, judgement o
 		return r.save(data)
 	}
 	if len(restoration.Cell) > 0 {
-		if err := r.stepAside(); err != nil {
+		if err := r.refuseIfChanged(); err != nil {
 			return err
 		}
 		rows, err := r.db.Restore(ctx, finding, restoration, save)
-		r.doubt(err, false, restoration.CellRows)
+		r.recordUnknownCommit(err, false, restoration.CellRows)
 		if err != nil {
 			return err
 		}
@@ -153,7 +153,7 @@ func (r *restoring) write(ctx context.Context, finding nova.Finding, judgement o
 		return nil
 	}
 	rows, err := r.db.RestoreMapping(ctx, finding, restoration, save)
-	r.doubt(err, true, restoration.APIRows)
+	r.recordUnknownCommit(err, true, restoration.APIRows)
 	if err != nil && r.answer.Changed {
 		return fmt.Errorf("the cell is done, the API database is not, run the module again: %w", err)
 	}

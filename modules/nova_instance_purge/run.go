@@ -37,7 +37,7 @@ type answer struct {
 // maxTries is how often Nova repeats instance_destroy on a deadlock (wrap_db_retry).
 const maxTries = 5
 
-// firstPause is how long insist waits after the first try, and so much longer after each of the next; tests make it shorter.
+// firstPause is how long retry waits after the first try, and so much longer after each of the next; tests make it shorter.
 var firstPause = 100 * time.Millisecond
 
 // run is what deleting and restoring have in common.
@@ -49,10 +49,10 @@ type run struct {
 	answer *answer
 	// saved is what is in the backup.
 	saved any
-	// moved says what changed between judging and acting, nil if nothing did.
-	moved error
-	// doubted is a commit whose outcome is not known, nil if there is none.
-	doubted *commit
+	// concurrentChange says what changed between judging and acting, nil if nothing did.
+	concurrentChange error
+	// unknownCommit is a commit whose outcome is not known, nil if there is none.
+	unknownCommit *commit
 }
 
 // commit is what a transaction was to change.
@@ -61,34 +61,34 @@ type commit struct {
 	rows map[string]int64
 }
 
-// doubt remembers a commit whose outcome is to be found out by the next try.
-func (r *run) doubt(err error, api bool, rows map[string]int64) {
-	r.doubted = nil
+// recordUnknownCommit remembers a commit whose outcome is to be found out by the next try.
+func (r *run) recordUnknownCommit(err error, api bool, rows map[string]int64) {
+	r.unknownCommit = nil
 	if errors.Is(err, nova.ErrOutcome) {
-		r.doubted = &commit{api, rows}
+		r.unknownCommit = &commit{api, rows}
 	}
 }
 
-// settle takes a commit for done if the next try finds nothing of it left to do.
-func (r *run) settle(cellLeft, apiLeft bool) {
-	if d := r.doubted; d != nil && (d.api && !apiLeft || !d.api && !cellLeft) {
+// resolveUnknownCommit takes a commit for done if the next try finds nothing of it left to do.
+func (r *run) resolveUnknownCommit(cellLeft, apiLeft bool) {
+	if d := r.unknownCommit; d != nil && (d.api && !apiLeft || !d.api && !cellLeft) {
 		r.changed(d.rows)
 		r.answer.Warnings = append(r.answer.Warnings, "the connection was lost at the commit; read back, it had happened")
 	}
-	r.doubted = nil
+	r.unknownCommit = nil
 }
 
-// insist tries until nothing is left to do. Whatever makes a write uncertain
+// retry tries until nothing is left to do. Whatever makes a write uncertain
 // leads back to the reading: the next try does what is still missing.
-func (r *run) insist(ctx context.Context, try func(context.Context) error) error {
+func (r *run) retry(ctx context.Context, try func(context.Context) error) error {
 	// A write may have begun when it comes to another try: what became of it is to
 	// be found out even if Ansible is gone by then.
-	steady, cancel := r.call.Steadfast(ctx)
+	steady, cancel := r.call.WithoutInterrupt(ctx)
 	defer cancel()
 	err := try(ctx)
 	for tries := 1; again(err) && tries < maxTries; tries++ {
 		if errors.Is(err, nova.ErrChanged) {
-			r.moved = err
+			r.concurrentChange = err
 		}
 		if waitErr := pause(steady, time.Duration(tries)*firstPause); waitErr != nil {
 			return fmt.Errorf("%w; %w", err, waitErr)
@@ -104,15 +104,15 @@ func (r *run) insist(ctx context.Context, try func(context.Context) error) error
 	return err
 }
 
-// stepAside refuses to change a cell's rows that somebody else is changing. It
+// refuseIfChanged refuses to change a cell's rows that somebody else is changing. It
 // was read once more before, since the other may have done what was to be done.
-func (r *run) stepAside() error {
-	if r.moved == nil {
+func (r *run) refuseIfChanged() error {
+	if r.concurrentChange == nil {
 		return nil
 	}
-	r.answer.Verdict, r.answer.Reasons = string(orphan.Busy), []string{r.moved.Error()}
+	r.answer.Verdict, r.answer.Reasons = string(orphan.Busy), []string{r.concurrentChange.Error()}
 	// Not wrapped: it is not to be tried again.
-	return errors.New("refused: instance " + r.p.InstanceUUID + " is busy: " + r.moved.Error())
+	return errors.New("refused: instance " + r.p.InstanceUUID + " is busy: " + r.concurrentChange.Error())
 }
 
 // save writes the backup of what is there before the first change. Another try

@@ -108,9 +108,9 @@ func (c *cloud) connect(ctx context.Context) error {
 	return nil
 }
 
-// foresee asks what the reap of the instance would do. It is nil where nova-compute will
+// readReap asks what the reap of the instance would do. It is nil where nova-compute will
 // not reap: no cell has the row. The error says why it cannot be told.
-func (r *run) foresee(ctx context.Context, finding nova.Finding) (*reap, error) {
+func (r *run) readReap(ctx context.Context, finding nova.Finding) (*reap, error) {
 	if finding.Cell() == nil {
 		return nil, nil
 	}

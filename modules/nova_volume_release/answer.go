@@ -72,7 +72,7 @@ type portAnswer struct {
 
 func newAnswer() *answer {
 	reply := &answer{Remains: []string{}}
-	reply.tell(evidence{}, "")
+	reply.fill(evidence{}, "")
 	return reply
 }
 
@@ -152,14 +152,14 @@ func (v volume) answer(instance string) volumeAnswer {
 	return told
 }
 
-// tell puts what was found into the answer.
-func (r *answer) tell(e evidence, instance string) {
+// fill puts what was found into the answer.
+func (r *answer) fill(e evidence, instance string) {
 	r.Verdict, r.Reasons = string(e.judgement.Verdict), e.judgement.Reasons
 	r.holdings = holdingsOf(e, instance)
 }
 
-// object adds to the reasons what else speaks against it.
-func (r *answer) object(e evidence, err error) {
+// addReasons adds to the reasons what else speaks against it.
+func (r *answer) addReasons(e evidence, err error) {
 	var against refusal
 	if !errors.As(err, &against) {
 		return

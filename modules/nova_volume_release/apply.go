@@ -18,7 +18,7 @@ import (
 // Cinder, and nobody can put an attachment back.
 func (t *task) carryOut(ctx context.Context, reply *answer, steps []action) error {
 	for i, s := range steps {
-		said, err := t.witness.Testify(ctx, t.Instance)
+		said, err := t.lookup.Lookup(ctx, t.Instance)
 		if err != nil {
 			return fmt.Errorf("judge the instance anew: %w", err)
 		}
@@ -33,7 +33,7 @@ func (t *task) carryOut(ctx context.Context, reply *answer, steps []action) erro
 		}
 		if err != nil {
 			if openstack.Uncertain(err) {
-				t.doubted = &steps[i]
+				t.unknownWrite = &steps[i]
 			}
 			return err
 		}
@@ -83,10 +83,10 @@ func (t *task) write(ctx context.Context, s action) (bool, error) {
 // errNotYet says that a step waits for another one, which the next look plans.
 var errNotYet = errors.New("the volume is not free yet")
 
-// settling is how long a volume may take to become free after its last attachment is
+// detachGrace is how long a volume may take to become free after its last attachment is
 // gone. Cinder sets its status with the same request, so that it is soon clear what stays.
 // A fake Cinder does it at once or never, so that tests against it make this and firstLook shorter.
-var settling = 3 * time.Second
+var detachGrace = 3 * time.Second
 
 // firstLook is the pause between the first two looks of await.
 var firstLook = 100 * time.Millisecond
@@ -101,13 +101,13 @@ func (t *task) detach(ctx context.Context, s action) (bool, error) {
 		return false, explain(err, token != "")
 	}
 	err = await(ctx, func() (bool, error) {
-		attached, failure := t.volumes.Attached(ctx, s.id)
+		attached, failure := t.volumes.AttachmentExists(ctx, s.id)
 		return !attached, failure
 	})
 	if err != nil {
 		return deleted, fmt.Errorf("read back: attachment %s: %w", s.id, err)
 	}
-	brief, cancel := context.WithTimeout(ctx, settling)
+	brief, cancel := context.WithTimeout(ctx, detachGrace)
 	defer cancel()
 	err = await(brief, func() (bool, error) {
 		v, failure := t.volumes.Volume(brief, s.volume)
@@ -138,7 +138,7 @@ func (t *task) reset(ctx context.Context, s action) (bool, error) {
 	if v.all, err = t.volumes.AttachmentsOf(ctx, s.id); err != nil {
 		return false, err
 	}
-	if v.cinder, err = t.volumes.Volume(ctx, s.id); err != nil || !v.without() {
+	if v.cinder, err = t.volumes.Volume(ctx, s.id); err != nil || !v.hasNoAttachment() {
 		return false, err // somebody has done it, or has the volume by now
 	}
 	err = t.volumes.ResetVolume(ctx, s.id)

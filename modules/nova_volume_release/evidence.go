@@ -14,7 +14,7 @@ import (
 
 // evidence is all that was read about an instance.
 type evidence struct {
-	testimony
+	novaEvidence
 	// apiKnows says that Nova's API has the server; asked only where that decides.
 	apiKnows    bool
 	attachments []cinder.Attachment
@@ -28,7 +28,7 @@ type evidence struct {
 	formerPorts []neutron.Port
 	gonePorts   []string
 	// earlier is what this module's backups tell.
-	earlier memory
+	earlier earlierBackups
 	// What the cloud does not have.
 	noCinder, noNeutron, noGlance bool
 }
@@ -49,10 +49,10 @@ func (v volume) others(instance string) []cinder.Attachment {
 	return slices.DeleteFunc(slices.Clone(v.all), func(a cinder.Attachment) bool { return a.Instance == instance })
 }
 
-// without says that no attachment explains the volume's status, and that Cinder
+// hasNoAttachment says that no attachment explains the volume's status, and that Cinder
 // leaves it so: in the other statuses between (attaching, reserved) somebody may just
-// now be getting it in the old way, without an attachment of his own.
-func (v volume) without() bool {
+// now be getting it in the old way, hasNoAttachment an attachment of his own.
+func (v volume) hasNoAttachment() bool {
 	return v.cinder != nil && len(v.all) == 0 && slices.Contains([]string{"in-use", "detaching"}, v.cinder.Status)
 }
 
@@ -77,9 +77,9 @@ func (e evidence) returned(volume string) time.Time {
 // the attachment is gone, nothing may say so any more.
 type seen []string
 
-// memory are the volumes of which a backup, of an earlier call or of this one, says that they
+// earlierBackups are the volumes of which a backup, of an earlier call or of this one, says that they
 // were the instance's: what was begun and not finished.
-type memory map[string]remembered
+type earlierBackups map[string]remembered
 
 type remembered struct {
 	// snapshots are those that the volume had.
@@ -90,7 +90,7 @@ type remembered struct {
 	wasAttached bool
 }
 
-func (m memory) add(earlier record) {
+func (m earlierBackups) add(earlier record) {
 	ofVolume := map[string][]string{}
 	for _, s := range earlier.Snapshots {
 		ofVolume[s.VolumeID] = append(ofVolume[s.VolumeID], s.ID)
@@ -107,19 +107,19 @@ func (m memory) add(earlier record) {
 	}
 }
 
-// recall reads the backups of earlier calls.
-func (t *task) recall() error {
+// loadEarlierBackups reads the backups of earlier calls.
+func (t *task) loadEarlierBackups() error {
 	files, err := backup.Earlier(t.BackupDir, t.Instance, name)
 	if err != nil {
 		return err
 	}
-	t.memory = memory{}
+	t.earlier = earlierBackups{}
 	for _, file := range files {
 		var earlier record
 		if err := backup.Read(file, name, t.Instance, &earlier); err != nil {
 			return err
 		}
-		t.memory.add(earlier)
+		t.earlier.add(earlier)
 		// Nova's rows may have lost a port that is somebody else's by now; what became of it is told all the same.
 		for _, port := range earlier.Ports {
 			t.seenPorts.add(port.ID)
@@ -142,7 +142,7 @@ func (t *task) read(ctx context.Context) (e evidence, err error) {
 		}
 	}()
 	e = evidence{noCinder: t.volumes == nil, noNeutron: t.ports == nil, noGlance: t.images == nil}
-	if e.testimony, err = t.witness.Testify(ctx, t.Instance); err != nil {
+	if e.novaEvidence, err = t.lookup.Lookup(ctx, t.Instance); err != nil {
 		return e, err
 	}
 	if err = t.readVolumes(ctx, &e); err != nil {
@@ -225,7 +225,7 @@ func (t *task) readVolumes(ctx context.Context, e *evidence) (err error) {
 		}
 		e.volumes, e.snapshots = append(e.volumes, v), append(e.snapshots, snapshots...)
 	}
-	for _, id := range slices.Sorted(maps.Keys(t.memory)) {
+	for _, id := range slices.Sorted(maps.Keys(t.earlier)) {
 		if slices.Contains(t.seen, id) {
 			continue
 		}
@@ -237,10 +237,10 @@ func (t *task) readVolumes(ctx context.Context, e *evidence) (err error) {
 			continue // it is gone, or somebody else's by now
 		}
 		// What its owner has made of it since is his.
-		snapshots = slices.DeleteFunc(snapshots, func(s cinder.Snapshot) bool { return !slices.Contains(t.memory[id].snapshots, s.ID) })
+		snapshots = slices.DeleteFunc(snapshots, func(s cinder.Snapshot) bool { return !slices.Contains(t.earlier[id].snapshots, s.ID) })
 		e.volumes, e.snapshots = append(e.volumes, v), append(e.snapshots, snapshots...)
 	}
-	e.earlier = t.memory
+	e.earlier = t.earlier
 	return t.readFormer(ctx, e)
 }
 

@@ -86,17 +86,17 @@ type parameters struct {
 // task is one call of the module.
 type task struct {
 	parameters
-	call    *ansible.Call
-	witness witness
-	nova    novaAPI
+	call   *ansible.Call
+	lookup novaLookup
+	nova   novaAPI
 	// What is nil, the cloud does not have.
 	volumes volumes
 	ports   ports
 	images  images
 	// seen are the volumes and ports met, and doubted a write whose answer was lost.
 	seen, seenPorts seen
-	memory          memory
-	doubted         *action
+	earlier         earlierBackups
+	unknownWrite    *action
 	saved           record // the last backup
 	// seesAll says that Cinder shows all projects.
 	seesAll bool
@@ -123,11 +123,11 @@ func run(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
 		return nil, err
 	}
 	defer databases.Close()
-	t.witness = fromDatabases{databases, t.Judging()}
+	t.lookup = fromDatabases{databases, t.Judging()}
 	return t.do(ctx)
 }
 
-// connect finds the services; Nova's API is the witness.
+// connect finds the services; Nova is looked up by its API.
 func connect(ctx context.Context, call *ansible.Call) (*task, error) {
 	t := &task{call: call}
 	if err := call.Decode(&t.parameters); err != nil {
@@ -140,7 +140,7 @@ func connect(ctx context.Context, call *ansible.Call) (*task, error) {
 	if err := t.find(ctx, cloud); err != nil {
 		return nil, err
 	}
-	t.witness = fromAPI{t.nova, t.Judging()}
+	t.lookup = fromAPI{t.nova, t.Judging()}
 	token := ""
 	t.serviceToken = func(ctx context.Context) (_ string, err error) {
 		if token == "" {

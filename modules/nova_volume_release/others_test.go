@@ -71,7 +71,7 @@ func TestASnapshotGoesOnlyIfItWasMadeWhileTheVolumeWasTheInstances(t *testing.T)
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			e := base()
-			e.earlier = memory{}
+			e.earlier = earlierBackups{}
 			e.snapshots = []cinder.Snapshot{{ID: "s", VolumeID: "v1", Status: "available", CreatedAt: "2026-01-02T10:00:00.000000"}}
 			for _, change := range test.changes {
 				change(&e)
@@ -105,7 +105,7 @@ func TestTheRootDiskGoesOnlyIfItIsProvenToBeTheInstances(t *testing.T) {
 			e.attachments, e.volumes[0].all, e.deletedAt = nil, nil, time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC)
 		}, true},
 		{"given back by an earlier call", func(e *evidence) {
-			e.attachments, e.volumes[0].all, e.earlier = nil, nil, memory{"v1": {wasAttached: true}}
+			e.attachments, e.volumes[0].all, e.earlier = nil, nil, earlierBackups{"v1": {wasAttached: true}}
 		}, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -48,7 +48,7 @@ func (p *plan) add(kind kind, id, volume, format string, values ...any) {
 	p.steps = append(p.steps, action{kind, id, volume, fmt.Sprintf(format, values...)})
 }
 
-func (p *plan) leave(format string, values ...any) {
+func (p *plan) addRemaining(format string, values ...any) {
 	p.remains = append(p.remains, fmt.Sprintf(format, values...))
 }
 
@@ -57,7 +57,7 @@ type refusal []string
 
 func (r refusal) Error() string { return "refused: " + strings.Join(r, "; ") }
 
-func (r *refusal) object(format string, values ...any) {
+func (r *refusal) addReason(format string, values ...any) {
 	*r = append(*r, fmt.Sprintf(format, values...))
 }
 
@@ -65,15 +65,15 @@ func (r *refusal) object(format string, values ...any) {
 func decide(e evidence, p parameters) (plan, error) {
 	var against refusal
 	if e.judgement.Refuses() {
-		against.object("instance %s is %s", p.Instance, e.judgement.Verdict)
+		against.addReason("instance %s is %s", p.Instance, e.judgement.Verdict)
 		against = append(against, e.judgement.Reasons...)
 	}
 	if e.noCinder && len(e.mappings) > 0 {
-		against.object("nova gives the instance the volumes %s, but keystone's catalog has no volumev3: cannot tell what cinder has",
+		against.addReason("nova gives the instance the volumes %s, but keystone's catalog has no volumev3: cannot tell what cinder has",
 			listVolumes(e.mappings))
 	}
 	if e.noNeutron && len(e.made) > 0 && p.Ports == release {
-		against.object("nova gives the instance %d ports, but keystone's catalog has no network: cannot tell what neutron has (ports: keep "+
+		against.addReason("nova gives the instance %d ports, but keystone's catalog has no network: cannot tell what neutron has (ports: keep "+
 			"leaves them)", len(e.made))
 	}
 	var made plan
@@ -94,14 +94,14 @@ func decide(e evidence, p parameters) (plan, error) {
 func inventory(e evidence, p parameters) []string {
 	found := plan{remains: []string{}}
 	for _, a := range e.attachments {
-		found.leave("attachment %s gives the instance volume %s (%s)", a.ID, e.volume(a.VolumeID), a.Status)
+		found.addRemaining("attachment %s gives the instance volume %s (%s)", a.ID, e.volume(a.VolumeID), a.Status)
 	}
 	found.preserve(e, p, &refusal{})
 	found.reset(e, p)
 	found.deleteSnapshots(e, p)
 	found.spare(e)
 	for _, port := range e.ports {
-		found.leave("port %s has the instance as its device", describePort(port))
+		found.addRemaining("port %s has the instance as its device", describePort(port))
 	}
 	return found.remains
 }
@@ -118,12 +118,12 @@ func listVolumes(mappings []mapping) string {
 func (p *plan) spare(e evidence) {
 	for _, v := range slices.Concat(e.volumes, e.former) {
 		if len(v.all) > 0 && !e.attached(v.id) {
-			p.leave("volume %s is untouched: others have it by now: %s", v, listInstances(v.all))
+			p.addRemaining("volume %s is untouched: others have it by now: %s", v, listInstances(v.all))
 		}
 	}
 	for _, port := range e.formerPorts {
 		if port.DeviceID != "" {
-			p.leave("port %s is untouched: it is of %s by now (%s)", describePort(port), port.DeviceID, port.DeviceOwner)
+			p.addRemaining("port %s is untouched: it is of %s by now (%s)", describePort(port), port.DeviceID, port.DeviceOwner)
 		}
 	}
 }
@@ -141,7 +141,7 @@ func (p *plan) preserve(e evidence, want parameters, against *refusal) {
 		case want.DeleteRoot && v.mapping.Root: // goes anyway
 		case !want.PreserveVolumes:
 			if len(v.all) > 0 && !e.attached(v.id) {
-				p.leave("nova is to delete volume %s with the instance: its delete_on_termination is set; cinder does not, while others have it", v)
+				p.addRemaining("nova is to delete volume %s with the instance: its delete_on_termination is set; cinder does not, while others have it", v)
 				continue
 			}
 			line := fmt.Sprintf("nova DELETES volume %s when it deletes the instance: its delete_on_termination is set (preserve_volumes: true "+
@@ -154,7 +154,7 @@ func (p *plan) preserve(e evidence, want parameters, against *refusal) {
 		case e.apiKnows:
 			p.add(preserve, v.id, v.id, "keep volume %s when nova deletes the instance: clear its delete_on_termination", v)
 		default:
-			against.object("preserve_volumes cannot be granted to volume %s: nova's API, which alone takes delete_on_termination from it, does "+
+			against.addReason("preserve_volumes cannot be granted to volume %s: nova's API, which alone takes delete_on_termination from it, does "+
 				"not know the instance. Only the row can be changed: UPDATE block_device_mapping SET delete_on_termination = 0 WHERE instance_uuid "+
 				"= '%s' AND volume_id = '%s' (leave preserve_volumes out if nova has nothing left to delete)",
 				v, want.Instance, v.id)
@@ -183,7 +183,7 @@ func (p *plan) detach(e evidence) {
 	}
 	for _, v := range e.volumes {
 		if v.mapping != nil && v.cinder == nil && !e.judgement.Verdict.Gone() {
-			p.leave("nova still maps volume %s, which cinder no longer has: nova forgets it with the instance", v.id)
+			p.addRemaining("nova still maps volume %s, which cinder no longer has: nova forgets it with the instance", v.id)
 		}
 	}
 }
@@ -201,18 +201,18 @@ func (e evidence) volume(id string) volume {
 func (p *plan) reset(e evidence, want parameters) {
 	for _, v := range e.volumes {
 		switch command := "openstack volume set --state available --detached " + v.id; {
-		case !v.without():
+		case !v.hasNoAttachment():
 			if v.cinder != nil && len(v.all) == 0 && slices.Contains([]string{"attaching", "reserved", "error_attaching", "error_detaching"},
 				v.cinder.Status) {
-				p.leave("volume %s is %s without an attachment: if nobody is attaching it, %s", v, v.cinder.Status, command)
+				p.addRemaining("volume %s is %s without an attachment: if nobody is attaching it, %s", v, v.cinder.Status, command)
 			}
 		case v.cinder.Multiattach:
 			// Somebody else could attach it at the same time, and the reset would undo that.
-			p.leave("volume %s is %s without an attachment; since it takes several, it is not reset here: %s", v, v.cinder.Status, command)
+			p.addRemaining("volume %s is %s without an attachment; since it takes several, it is not reset here: %s", v, v.cinder.Status, command)
 		case want.ResetVolumes:
 			p.add(reset, v.id, v.id, "reset volume %s, which is %s without an attachment, to available", v, v.cinder.Status)
 		default:
-			p.leave("volume %s is %s without an attachment: reset_volumes: true, or %s", v, v.cinder.Status, command)
+			p.addRemaining("volume %s is %s without an attachment: reset_volumes: true, or %s", v, v.cinder.Status, command)
 		}
 	}
 }
@@ -275,15 +275,15 @@ func (p *plan) deleteSnapshots(e evidence, want parameters) {
 	for _, s := range e.snapshots {
 		switch kept := e.kept(s, want.Instance); {
 		case !want.DeleteSnapshots:
-			p.leave("snapshot %s (%s) of volume %s stays: delete_snapshots: true deletes it", s.ID, s.Name, s.VolumeID)
+			p.addRemaining("snapshot %s (%s) of volume %s stays: delete_snapshots: true deletes it", s.ID, s.Name, s.VolumeID)
 		case kept != "":
-			p.leave("snapshot %s (%s) of volume %s stays: %s", s.ID, s.Name, s.VolumeID, kept)
+			p.addRemaining("snapshot %s (%s) of volume %s stays: %s", s.ID, s.Name, s.VolumeID, kept)
 		default:
 			p.add(deleteSnapshot, s.ID, s.VolumeID, "delete snapshot %s (%s) of volume %s", s.ID, s.Name, s.VolumeID)
 		}
 	}
 	for _, i := range e.images {
-		p.leave("server image %s (%s) was made from the instance: it stays", i.ID, i.Name)
+		p.addRemaining("server image %s (%s) was made from the instance: it stays", i.ID, i.Name)
 	}
 }
 
@@ -293,26 +293,26 @@ func (p *plan) deleteRoot(e evidence, want parameters, against *refusal) {
 		return
 	}
 	if len(e.mappings) == 0 && len(e.attachments) > 0 {
-		against.object("delete_root_volume cannot be granted: nova has no mapping that says which of the volumes is the root disk")
+		against.addReason("delete_root_volume cannot be granted: nova has no mapping that says which of the volumes is the root disk")
 	}
 	for _, v := range e.volumes {
 		if v.mapping == nil || !v.mapping.Root || v.cinder == nil {
 			continue
 		}
 		if v.cinder.Status == "deleting" {
-			p.leave("volume %s is being deleted", v)
+			p.addRemaining("volume %s is being deleted", v)
 			continue
 		}
 		if others := v.others(want.Instance); len(others) > 0 {
-			against.object("the root disk, volume %s, is not deleted: others have it: %s (without delete_root_volume it is only detached)", v,
+			against.addReason("the root disk, volume %s, is not deleted: others have it: %s (without delete_root_volume it is only detached)", v,
 				listInstances(others))
 		}
-		if v.without() && (!want.ResetVolumes || v.cinder.Multiattach) {
-			against.object("the root disk, volume %s, is %s without an attachment, and cannot be deleted so (reset_volumes: true)", v,
+		if v.hasNoAttachment() && (!want.ResetVolumes || v.cinder.Multiattach) {
+			against.addReason("the root disk, volume %s, is %s without an attachment, and cannot be deleted so (reset_volumes: true)", v,
 				v.cinder.Status)
 		}
 		if !e.attached(v.id) && !e.earlier[v.id].wasAttached && e.returned(v.id).IsZero() {
-			against.object("the root disk, volume %s, is not deleted: nothing proves that it is still the instance's: cinder does not give it "+
+			against.addReason("the root disk, volume %s, is not deleted: nothing proves that it is still the instance's: cinder does not give it "+
 				"the volume, and nova does not say when it gave it back (openstack volume delete %s, if you know)", v, v.id)
 		}
 		for _, s := range e.snapshots {
@@ -320,9 +320,9 @@ func (p *plan) deleteRoot(e evidence, want parameters, against *refusal) {
 				continue
 			}
 			if kept := e.kept(s, want.Instance); !want.DeleteSnapshots {
-				against.object("the root disk, volume %s, is not deleted while it has the snapshot %s (%s) (delete_snapshots: true)", v, s.ID, s.Name)
+				against.addReason("the root disk, volume %s, is not deleted while it has the snapshot %s (%s) (delete_snapshots: true)", v, s.ID, s.Name)
 			} else if kept != "" {
-				against.object("the root disk, volume %s, is not deleted while it has the snapshot %s (%s), which stays: %s", v, s.ID, s.Name, kept)
+				against.addReason("the root disk, volume %s, is not deleted while it has the snapshot %s (%s), which stays: %s", v, s.ID, s.Name, kept)
 			}
 		}
 		p.add(deleteVolume, v.id, v.id, "DELETE volume %s, the root disk", v)

@@ -14,13 +14,13 @@ func (p *plan) releasePorts(e evidence, want parameters) {
 		byNova, known := e.made[port.ID]
 		switch _, accelerated := port.Profile["arq_uuid"]; {
 		case want.Ports == keep:
-			p.leave("port %s stays (ports: keep)", describePort(port))
+			p.addRemaining("port %s stays (ports: keep)", describePort(port))
 		case port.DeviceOwner != "" && !strings.HasPrefix(port.DeviceOwner, "compute:"):
-			p.leave("port %s stays: its owner is %s, not nova", describePort(port), port.DeviceOwner)
+			p.addRemaining("port %s stays: its owner is %s, not nova", describePort(port), port.DeviceOwner)
 		case accelerated:
-			p.leave("port %s stays: it has an accelerator of Cyborg's, which only nova gives back", describePort(port))
+			p.addRemaining("port %s stays: it has an accelerator of Cyborg's, which only nova gives back", describePort(port))
 		case !known:
-			p.leave("port %s stays: whether nova made it is only in the info cache in nova's database, which %s: openstack port delete %s, or "+
+			p.addRemaining("port %s stays: whether nova made it is only in the info cache in nova's database, which %s: openstack port delete %s, or "+
 				"openstack port set --device '' --device-owner '' --host '' %s if a user made it",
 				describePort(port), unread(e), port.ID, port.ID)
 		case byNova:

@@ -20,7 +20,7 @@ func base() evidence {
 	}
 	mappings := []mapping{{VolumeID: "v1", Device: "/dev/vda", Root: true}, {VolumeID: "v2", Device: "/dev/vdb"}}
 	return evidence{
-		testimony: testimony{judgement: orphan.Judgement{Verdict: orphan.Stuck}, mappings: mappings, mapped: true,
+		novaEvidence: novaEvidence{judgement: orphan.Judgement{Verdict: orphan.Stuck}, mappings: mappings, mapped: true,
 			made: map[string]bool{"p1": false, "p2": true}},
 		attachments: []cinder.Attachment{mine("a1", "v1"), mine("a2", "v2")},
 		volumes: []volume{

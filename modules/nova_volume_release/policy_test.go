@@ -58,17 +58,17 @@ func TestBothWitnessesJudgeByThePolicy(t *testing.T) {
 		{"locked, and allowed", step.Policy{MinAge: 300, UnchangedSince: ours, AllowLocked: true}, true, ""},
 		{"locked, whatever the age", step.Policy{}, true, "somebody locked the instance"},
 	} {
-		for name, witness := range map[string]func(orphan.Policy) witness{
-			"databases": func(p orphan.Policy) witness { return fromDatabases{lockedInDatabase{test.locked}, p} },
-			"API":       func(p orphan.Policy) witness { return fromAPI{lockedInAPI{locked: test.locked}, p} },
+		for name, witness := range map[string]func(orphan.Policy) novaLookup{
+			"databases": func(p orphan.Policy) novaLookup { return fromDatabases{lockedInDatabase{test.locked}, p} },
+			"API":       func(p orphan.Policy) novaLookup { return fromAPI{lockedInAPI{locked: test.locked}, p} },
 		} {
 			t.Run(test.name+", says the "+name, func(t *testing.T) {
-				said, err := witness(test.policy.Judging()).Testify(t.Context(), instance)
+				said, err := witness(test.policy.Judging()).Lookup(t.Context(), instance)
 				if err != nil {
 					t.Fatal(err)
 				}
 				e := base()
-				e.testimony = said
+				e.novaEvidence = said
 				work, err := decide(e, wants(func(*parameters) {}))
 				if refused := err != nil; refused != (test.refused != "") {
 					t.Errorf("got %v, %v", work.steps, err)

@@ -16,10 +16,10 @@ import (
 	"nova-orphan/internal/orphan"
 )
 
-// told is a witness that says what the database would.
-type told struct{ said testimony }
+// told is a novaLookup that says what the database would.
+type told struct{ said novaEvidence }
 
-func (w *told) Testify(context.Context, string) (testimony, error) { return w.said, nil }
+func (w *told) Lookup(context.Context, string) (novaEvidence, error) { return w.said, nil }
 
 // inProcess is a call in the fake cloud, with the word of a database that a process
 // of its own would have to find.
@@ -39,7 +39,7 @@ func inProcessWith(t *testing.T, cloud *openstacktest.Cloud, witness *told, more
 		if err != nil {
 			return nil, err
 		}
-		task.witness = witness
+		task.lookup = witness
 		return task.do(ctx)
 	}
 	options := map[string]any{"instance_uuid": instance, "state": released, "backup_dir": t.TempDir()}
@@ -58,7 +58,7 @@ func portsOf(t *testing.T) (*openstacktest.Cloud, *told) {
 		{ID: "novas", Device: instance, Owner: "compute:nova", Host: "compute1"},
 		{ID: "others", Device: "another", Owner: "compute:nova", Host: "compute1"},
 	}
-	return cloud, &told{testimony{judgement: orphan.Judgement{Verdict: orphan.Zombie}, mapped: true,
+	return cloud, &told{novaEvidence{judgement: orphan.Judgement{Verdict: orphan.Zombie}, mapped: true,
 		made: map[string]bool{"users": false, "novas": true}}}
 }
 

@@ -21,9 +21,9 @@ func (t *task) do(ctx context.Context) (ansible.Answer, error) {
 	if t.State == released {
 		return reply, t.release(ctx, reply)
 	}
-	t.memory = memory{}
+	t.earlier = earlierBackups{}
 	e, err := t.read(ctx)
-	reply.tell(e, t.Instance)
+	reply.fill(e, t.Instance)
 	if err != nil {
 		return reply, err
 	}
@@ -37,7 +37,7 @@ func (t *task) do(ctx context.Context) (ansible.Answer, error) {
 // release looks, judges and acts, until there is nothing left to do: to be done is
 // to find so.
 func (t *task) release(ctx context.Context, reply *answer) error {
-	if err := t.recall(); err != nil {
+	if err := t.loadEarlierBackups(); err != nil {
 		return err
 	}
 	var failure error
@@ -47,10 +47,10 @@ func (t *task) release(ctx context.Context, reply *answer) error {
 			return unreadable(reply, err, failure)
 		}
 		work, err := decide(e, t.parameters)
-		t.settle(reply, work, err)
-		reply.tell(e, t.Instance)
+		t.resolveUnknownWrite(reply, work, err)
+		reply.fill(e, t.Instance)
 		if err != nil {
-			reply.object(e, err)
+			reply.addReasons(e, err)
 			return after(err, failure)
 		}
 		reply.plan(e, work, t.Instance)
@@ -72,7 +72,7 @@ func (t *task) release(ctx context.Context, reply *answer) error {
 		if looks == 1 {
 			// From here on what was begun is finished, even if Ansible goes away.
 			var cancel context.CancelFunc
-			ctx, cancel = t.call.Steadfast(ctx)
+			ctx, cancel = t.call.WithoutInterrupt(ctx)
 			defer cancel()
 		}
 		failure = t.carryOut(ctx, reply, work.steps)
@@ -85,17 +85,17 @@ func (t *task) release(ctx context.Context, reply *answer) error {
 	}
 }
 
-// settle takes a write whose answer was lost for done, if it is no longer to be done.
-func (t *task) settle(reply *answer, work plan, refused error) {
-	if t.doubted == nil {
+// resolveUnknownWrite takes a write whose answer was lost for done, if it is no longer to be done.
+func (t *task) resolveUnknownWrite(reply *answer, work plan, refused error) {
+	if t.unknownWrite == nil {
 		return
 	}
-	if refused == nil && !slices.ContainsFunc(work.steps, t.doubted.same) {
+	if refused == nil && !slices.ContainsFunc(work.steps, t.unknownWrite.same) {
 		reply.Changed = true
-		reply.Warnings = append(reply.Warnings, "the answer was lost; read back, it had happened: "+t.doubted.text)
-		t.call.Audit("instance %s: %s", t.Instance, t.doubted.text)
+		reply.Warnings = append(reply.Warnings, "the answer was lost; read back, it had happened: "+t.unknownWrite.text)
+		t.call.Audit("instance %s: %s", t.Instance, t.unknownWrite.text)
 	}
-	t.doubted = nil
+	t.unknownWrite = nil
 }
 
 // after tells, beside an error, the failure of the write before it, if there was one.
@@ -130,7 +130,7 @@ func (t *task) save(reply *answer, e evidence, work plan) error {
 		return err
 	}
 	t.saved = content
-	t.memory.add(content)
+	t.earlier.add(content)
 	reply.BackupFiles = append(reply.BackupFiles, path)
 	reply.BackupFile = reply.BackupFiles[0]
 	return nil

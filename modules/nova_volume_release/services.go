@@ -15,7 +15,7 @@ type volumes interface {
 	SeesAllProjects(ctx context.Context) error
 	Attachments(ctx context.Context, instance string) ([]cinder.Attachment, error)
 	AttachmentsOf(ctx context.Context, volume string) ([]cinder.Attachment, error)
-	Attached(ctx context.Context, attachment string) (bool, error)
+	AttachmentExists(ctx context.Context, attachment string) (bool, error)
 	Volume(ctx context.Context, id string) (*cinder.Volume, error)
 	Snapshots(ctx context.Context, volume string) ([]cinder.Snapshot, error)
 	Snapshot(ctx context.Context, id string) (*cinder.Snapshot, error)

@@ -77,9 +77,9 @@ func (t *task) show(ctx context.Context, reply *answer) error {
 	return nil
 }
 
-// tell puts the plan and the diff into the answer, and says whether there is
+// fillAnswer puts the plan and the diff into the answer, and says whether there is
 // anything to do.
-func (t *task) tell(reply *answer, steps []step) bool {
+func (t *task) fillAnswer(reply *answer, steps []step) bool {
 	diff := ansible.Diff{Before: map[string]any{}, After: map[string]any{}}
 	reply.Plan, reply.AllocationsBefore = nil, nil
 	for _, step := range steps {

@@ -17,10 +17,10 @@ const maxWrites = 5
 
 // apply carries the steps out, and keeps the answer true after each.
 func (t *task) apply(ctx context.Context, reply *answer, steps []step, w wanted) error {
-	ctx, cancel := t.call.Steadfast(ctx)
+	ctx, cancel := t.call.WithoutInterrupt(ctx)
 	defer cancel()
 	err := t.carryOutAll(ctx, reply, steps, w)
-	if against := t.lookBack(ctx, reply, steps); len(against) > 0 {
+	if against := t.verifyStillGone(ctx, reply, steps); len(against) > 0 {
 		if err != nil {
 			against = append(against, "the rest was not done: "+err.Error())
 		}
@@ -51,7 +51,7 @@ func (t *task) carryOut(ctx context.Context, reply *answer, steps []step, i int,
 	for writes := uint(1); next.changes(); writes++ {
 		if writes > 1 {
 			steps[i] = next
-			t.tell(reply, steps)
+			t.fillAnswer(reply, steps)
 			if err := t.verify(ctx, reply, []step{next}); err != nil {
 				return next.before, err
 			}

@@ -10,8 +10,8 @@ import (
 	"nova-orphan/internal/compute"
 )
 
-// witness is what Nova's API knows about consumers; see compute.Client.
-type witness interface {
+// novaLookup is what Nova's API knows about consumers; see compute.Client.
+type novaLookup interface {
 	Server(ctx context.Context, uuid string) (*compute.Server, error)
 	Listed(ctx context.Context, uuid string) (*compute.Server, error)
 	ListsAll(ctx context.Context) error
@@ -19,13 +19,13 @@ type witness interface {
 	Migration(ctx context.Context, uuid string, hosts []string) (*compute.Migration, error)
 }
 
-// testimony is what was learnt about one consumer.
-type testimony struct {
+// novaEvidence is what was learnt about one consumer.
+type novaEvidence struct {
 	kind      string // its type in Placement; empty: not told
 	server    *compute.Server
 	migration *compute.Migration
 	// half is set, with the server's own migrations, if only that is to be taken.
-	half       *half
+	half       *partialRelease
 	migrations []compute.Migration
 	failure    error // some question got no answer
 }
@@ -44,14 +44,14 @@ const overriding = "verify_consumer: false skips the question"
 
 // judge returns the verdict on a consumer whose resources are to be taken, and
 // its reason; both are empty if nothing speaks against it.
-func judge(consumer string, said testimony) (verdict, reason string) {
+func judge(consumer string, said novaEvidence) (verdict, reason string) {
 	switch {
 	// What others write at 1.38 bears their word; what Nova writes, up to 2026.1, is
 	// "unknown", since it writes at 1.36 at most (nova/scheduler/client/report.py).
 	case !slices.Contains([]string{"", "unknown", "INSTANCE", "MIGRATION"}, said.kind):
 		return foreign, fmt.Sprintf("%s is a consumer of type %s, which is no instance of Nova's (%s)", consumer, said.kind, overriding)
 	case said.server != nil && said.half != nil && said.failure == nil:
-		proof, objections := leftOver(consumer, said.server, said.migrations, *said.half)
+		proof, objections := isEvacuationLeftover(consumer, said.server, said.migrations, *said.half)
 		if proof != "" {
 			return evacuated, proof
 		}
@@ -86,7 +86,7 @@ func (t *task) verify(ctx context.Context, reply *answer, steps []step) error {
 	if !t.VerifyConsumer || len(steps) == 0 {
 		return nil
 	}
-	said := t.hear(ctx, steps)
+	said := t.lookupConsumers(ctx, steps)
 	reasons := map[string][]string{}
 	for _, s := range steps {
 		consumer := s.before.Consumer
@@ -114,9 +114,9 @@ func (t *task) verify(ctx context.Context, reply *answer, steps []step) error {
 	return nil
 }
 
-// hear asks the witness about the steps' consumers. What was found nowhere was so only if
+// lookupConsumers asks Nova about the steps' consumers. What was found nowhere was so only if
 // Nova's lists, which are asked about then, leave nothing out.
-func (t *task) hear(ctx context.Context, steps []step) map[string]testimony {
+func (t *task) lookupConsumers(ctx context.Context, steps []step) map[string]novaEvidence {
 	said := t.askForServers(ctx, steps)
 	steps = slices.DeleteFunc(slices.Clone(steps), func(s step) bool {
 		one := said[s.before.Consumer]
@@ -132,7 +132,7 @@ func (t *task) hear(ctx context.Context, steps []step) map[string]testimony {
 		ofInstance, err = nova.Migrations(ctx, t.Instance)
 	}
 	for _, s := range steps {
-		consumer, one := s.before.Consumer, testimony{failure: err}
+		consumer, one := s.before.Consumer, novaEvidence{failure: err}
 		if t.Instance == "" {
 			one.migration, one.failure = nova.Migration(ctx, consumer, t.treesOf(s))
 		} else if at := slices.IndexFunc(ofInstance, func(m compute.Migration) bool { return m.UUID == consumer }); at >= 0 {
@@ -147,7 +147,7 @@ func (t *task) hear(ctx context.Context, steps []step) map[string]testimony {
 	err = nova.ListsAll(ctx)
 	for _, s := range steps {
 		if one := said[s.before.Consumer]; one.migration == nil && one.failure == nil {
-			said[s.before.Consumer] = testimony{failure: err}
+			said[s.before.Consumer] = novaEvidence{failure: err}
 		}
 	}
 	return said
@@ -166,11 +166,11 @@ func (t *task) treesOf(s step) (names []string) {
 
 // askForServers asks for each consumer, also in the list, which has a server that has lost
 // its mapping, and for the migrations of a server of which only one half is to be taken.
-func (t *task) askForServers(ctx context.Context, steps []step) map[string]testimony {
-	said := map[string]testimony{}
+func (t *task) askForServers(ctx context.Context, steps []step) map[string]novaEvidence {
+	said := map[string]novaEvidence{}
 	nova, err := t.nova()
 	for _, s := range steps {
-		consumer, one := s.before.Consumer, testimony{failure: err}
+		consumer, one := s.before.Consumer, novaEvidence{failure: err}
 		if err == nil {
 			one.server, one.failure = nova.Server(ctx, consumer)
 		}
@@ -178,7 +178,7 @@ func (t *task) askForServers(ctx context.Context, steps []step) map[string]testi
 			one.server, one.failure = nova.Listed(ctx, consumer)
 		}
 		if one.server != nil {
-			if one.half = t.halfOf(s); one.half != nil {
+			if one.half = t.partialReleaseOf(s); one.half != nil {
 				one.migrations, one.failure = nova.Migrations(ctx, consumer)
 			}
 		}

@@ -8,14 +8,14 @@ import (
 	"nova-orphan/internal/compute"
 )
 
-// half is what a step would take from a consumer that goes on holding something
+// partialRelease is what a step would take from a consumer that goes on holding something
 // on other trees, as the roots of the trees are named.
-type half struct {
+type partialRelease struct {
 	from  []string // what is taken is on these trees
 	stays []string // what stays is on these
 }
 
-// leftOver judges whether that half of a live server's allocation is what an
+// isEvacuationLeftover judges whether that half of a live server's allocation is what an
 // evacuation left behind: Nova gives the server an allocation on its new host and
 // keeps that on the old one, both under the server's uuid, until the old host's
 // nova-compute starts again (nova/compute/manager.py _destroy_evacuated_instances).
@@ -24,7 +24,7 @@ type half struct {
 //
 // A sharing provider (a storage) never passes: nothing is evacuated from it, and
 // it is not in a host's tree.
-func leftOver(consumer string, s *compute.Server, migrations []compute.Migration, h half) (proof string, objections []string) {
+func isEvacuationLeftover(consumer string, s *compute.Server, migrations []compute.Migration, h partialRelease) (proof string, objections []string) {
 	object := func(format string, values ...any) { objections = append(objections, fmt.Sprintf(format, values...)) }
 	if len(h.from) != 1 {
 		return "", []string{"only one tree of an evacuated server is left over"}
@@ -61,13 +61,13 @@ func leftOver(consumer string, s *compute.Server, migrations []compute.Migration
 		consumer, s.Hypervisor, from, evacuation.UUID, evacuation.Status), nil
 }
 
-// halfOf is what the step leaves and takes, or nil if it does not leave a server
+// partialReleaseOf is what the step leaves and takes, or nil if it does not leave a server
 // anything, or does more than take whole providers.
-func (t *task) halfOf(s step) *half {
+func (t *task) partialReleaseOf(s step) *partialRelease {
 	if t.State != absent || s.after.Empty() {
 		return nil
 	}
-	h := &half{}
+	h := &partialRelease{}
 	for _, uuid := range sortedKeys(s.before.Providers) {
 		side := &h.from
 		if _, stays := s.after.Providers[uuid]; stays {

@@ -92,7 +92,7 @@ type task struct {
 	call      *ansible.Call
 	placement allocations
 	// nova is looked for only when it is asked something: its error is no answer.
-	nova func() (witness, error)
+	nova func() (novaLookup, error)
 	// names are those of the resource providers met, by their UUIDs, and roots the
 	// UUIDs of their trees' roots.
 	names, roots map[string]string
@@ -127,7 +127,7 @@ func (t *task) run(ctx context.Context, reply *answer) error {
 		return err
 	}
 	t.placement = placement.New(service)
-	t.nova = func() (witness, error) {
+	t.nova = func() (novaLookup, error) {
 		service, err := cloud.Compute()
 		if err != nil {
 			return nil, err
@@ -171,7 +171,7 @@ func (t *task) change(ctx context.Context, reply *answer) error {
 		}
 		steps = append(steps, next)
 	}
-	if !t.tell(reply, steps) {
+	if !t.fillAnswer(reply, steps) {
 		return nil
 	}
 	if err := t.verify(ctx, reply, steps); err != nil {

@@ -92,32 +92,32 @@ func TestPlan(t *testing.T) {
 func TestJudge(t *testing.T) {
 	for _, test := range []struct {
 		name    string
-		said    testimony
+		said    novaEvidence
 		verdict string
 		words   string
 	}{
-		{"neither server nor migration", testimony{}, "", ""},
-		{"a server", testimony{server: &compute.Server{Status: "ACTIVE", Host: "compute1"}}, "live", "status ACTIVE, on compute1"},
-		{"a server in ERROR without a host", testimony{server: &compute.Server{Status: "ERROR"}}, "live", "status ERROR, on no host"},
-		{"Nova did not answer", testimony{failure: errors.New("nova answered 500")}, "unknown", "nova answered 500"},
-		{"a resize that awaits its confirmation", testimony{migration: &compute.Migration{Status: "finished", Instance: "i"}}, "busy",
+		{"neither server nor migration", novaEvidence{}, "", ""},
+		{"a server", novaEvidence{server: &compute.Server{Status: "ACTIVE", Host: "compute1"}}, "live", "status ACTIVE, on compute1"},
+		{"a server in ERROR without a host", novaEvidence{server: &compute.Server{Status: "ERROR"}}, "live", "status ERROR, on no host"},
+		{"Nova did not answer", novaEvidence{failure: errors.New("nova answered 500")}, "unknown", "nova answered 500"},
+		{"a resize that awaits its confirmation", novaEvidence{migration: &compute.Migration{Status: "finished", Instance: "i"}}, "busy",
 			"a migration of i in status finished"},
-		{"a migration in flight", testimony{migration: &compute.Migration{Status: "running"}}, "busy", "running"},
-		{"a migration in a status of the future", testimony{migration: &compute.Migration{Status: "paused-in-space"}}, "busy", "paused-in-space"},
-		{"a migration without a status", testimony{migration: &compute.Migration{}}, "busy", "status"},
-		{"another service's consumer", testimony{kind: "CONTAINER"}, "foreign", "of type CONTAINER"},
-		{"another service's consumer, whatever Nova says", testimony{kind: "CONTAINER", failure: errors.New("no")}, "foreign",
+		{"a migration in flight", novaEvidence{migration: &compute.Migration{Status: "running"}}, "busy", "running"},
+		{"a migration in a status of the future", novaEvidence{migration: &compute.Migration{Status: "paused-in-space"}}, "busy", "paused-in-space"},
+		{"a migration without a status", novaEvidence{migration: &compute.Migration{}}, "busy", "status"},
+		{"another service's consumer", novaEvidence{kind: "CONTAINER"}, "foreign", "of type CONTAINER"},
+		{"another service's consumer, whatever Nova says", novaEvidence{kind: "CONTAINER", failure: errors.New("no")}, "foreign",
 			"of type CONTAINER"},
-		{"a consumer that Nova wrote", testimony{kind: "unknown"}, "", ""},
-		{"a consumer of type INSTANCE", testimony{kind: "INSTANCE"}, "", ""},
-		{"a consumer of type MIGRATION", testimony{kind: "MIGRATION"}, "", ""},
+		{"a consumer that Nova wrote", novaEvidence{kind: "unknown"}, "", ""},
+		{"a consumer of type INSTANCE", novaEvidence{kind: "INSTANCE"}, "", ""},
+		{"a consumer of type MIGRATION", novaEvidence{kind: "MIGRATION"}, "", ""},
 		{"a server of which a half is asked for, and its migrations are not told",
-			testimony{server: &compute.Server{Status: "ACTIVE"}, half: &half{}, failure: errors.New("nova answered 500")}, "unknown",
+			novaEvidence{server: &compute.Server{Status: "ACTIVE"}, half: &partialRelease{}, failure: errors.New("nova answered 500")}, "unknown",
 			"nova answered 500"},
-		{"a failed migration", testimony{migration: &compute.Migration{Status: "error"}}, "", ""},
-		{"a confirmed migration", testimony{migration: &compute.Migration{Status: "confirmed"}}, "", ""},
-		{"a reverted migration", testimony{migration: &compute.Migration{Status: "reverted"}}, "", ""},
-		{"a cancelled migration", testimony{migration: &compute.Migration{Status: "cancelled"}}, "", ""},
+		{"a failed migration", novaEvidence{migration: &compute.Migration{Status: "error"}}, "", ""},
+		{"a confirmed migration", novaEvidence{migration: &compute.Migration{Status: "confirmed"}}, "", ""},
+		{"a reverted migration", novaEvidence{migration: &compute.Migration{Status: "reverted"}}, "", ""},
+		{"a cancelled migration", novaEvidence{migration: &compute.Migration{Status: "cancelled"}}, "", ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			verdict, reason := judge(orphan, test.said)
@@ -139,12 +139,12 @@ func TestOnlyWhatAnEvacuationLeftIsTakenFromALiveServer(t *testing.T) {
 	}
 	done := moved(func(*compute.Migration) {})
 	lives := compute.Server{Status: "ACTIVE", Host: "h2", Hypervisor: "n2"}
-	old := half{from: []string{"n1"}, stays: []string{"n2", "storage"}}
+	old := partialRelease{from: []string{"n1"}, stays: []string{"n2", "storage"}}
 	for _, test := range []struct {
 		name       string
 		server     compute.Server
 		migrations []compute.Migration
-		half       half
+		half       partialRelease
 		objection  string
 	}{
 		{"its old host's half", lives, done, old, ""},
@@ -152,10 +152,10 @@ func TestOnlyWhatAnEvacuationLeftIsTakenFromALiveServer(t *testing.T) {
 		{"the same for a server in ERROR", compute.Server{Status: "ERROR", Host: "h2", Hypervisor: "n2"}, done, old, ""},
 		{"the same beside a migration that failed", lives,
 			append(moved(func(m *compute.Migration) { m.Status, m.UUID = "failed", "n" }), done...), old, ""},
-		{"its own host's half", lives, done, half{from: []string{"n2"}, stays: []string{"n1"}}, "n2 is the hypervisor it is on"},
-		{"a shared storage", lives, done, half{from: []string{"storage"}, stays: []string{"n1", "n2"}}, "no evacuation from storage"},
-		{"two trees at once", lives, done, half{from: []string{"n1", "storage"}, stays: []string{"n2"}}, "only one tree"},
-		{"a half without another on its own host", lives, done, half{from: []string{"n1"}, stays: []string{"storage"}},
+		{"its own host's half", lives, done, partialRelease{from: []string{"n2"}, stays: []string{"n1"}}, "n2 is the hypervisor it is on"},
+		{"a shared storage", lives, done, partialRelease{from: []string{"storage"}, stays: []string{"n1", "n2"}}, "no evacuation from storage"},
+		{"two trees at once", lives, done, partialRelease{from: []string{"n1", "storage"}, stays: []string{"n2"}}, "only one tree"},
+		{"a half without another on its own host", lives, done, partialRelease{from: []string{"n1"}, stays: []string{"storage"}},
 			"it would keep nothing on n2"},
 		{"no migration at all", lives, nil, old, "no evacuation from n1"},
 		{"an evacuation that goes on", lives, moved(func(m *compute.Migration) { m.Status = "accepted" }), old, "in status accepted"},
@@ -170,7 +170,7 @@ func TestOnlyWhatAnEvacuationLeftIsTakenFromALiveServer(t *testing.T) {
 		{"a server without a host", compute.Server{Status: "SHELVED_OFFLOADED"}, done, old, "does not say on which hypervisor"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			proof, objections := leftOver(orphan, &test.server, test.migrations, test.half)
+			proof, objections := isEvacuationLeftover(orphan, &test.server, test.migrations, test.half)
 			got := strings.Join(objections, "; ")
 			if (test.objection == "") != (proof != "") || !strings.Contains(got, test.objection) || (proof == "") != (got != "") {
 				t.Errorf("got proof %q, objections %q", proof, got)

@@ -13,8 +13,8 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// Trial is a module call during a fault, and the same call when it is over.
-type Trial struct {
+// FaultCase is a module call during a fault, and the same call when it is over.
+type FaultCase struct {
 	Name, Module string
 	// Options lack a backup_dir and a timeout.
 	Options     map[string]any
@@ -31,10 +31,10 @@ type Trial struct {
 	Changed bool
 }
 
-// Suffer holds the module to the rules for each trial: it fails in one line, tells no
+// RunFaults holds the module to the rules for each case: it fails in one line, tells no
 // secret, and does what was to be done when the fault is over. Those that wait for a
 // deadline do so all at once; of the others no more run than leave these the processor.
-func Suffer(t *testing.T, trials []func(*testing.T) Trial) {
+func RunFaults(t *testing.T, trials []func(*testing.T) FaultCase) {
 	var masked atomic.Int32
 	var all sync.WaitGroup
 	places := make(chan struct{}, 2*runtime.GOMAXPROCS(0))
@@ -60,7 +60,7 @@ func Suffer(t *testing.T, trials []func(*testing.T) Trial) {
 	t.Logf("outputs that had a secret to mask: %d", masked.Load())
 }
 
-func (trial Trial) suffer(t *testing.T) string {
+func (trial FaultCase) suffer(t *testing.T) string {
 	t.Helper()
 	folder := t.TempDir()
 	options := map[string]any{

@@ -9,13 +9,13 @@ import (
 	"nova-orphan/internal/orphan"
 )
 
-// witness tells what Nova knows of an instance. An error is "cannot tell".
-type witness interface {
-	Testify(ctx context.Context, uuid string) (testimony, error)
+// novaLookup tells what Nova knows of an instance. An error is "cannot tell".
+type novaLookup interface {
+	Lookup(ctx context.Context, uuid string) (novaEvidence, error)
 }
 
-// testimony is what Nova knows.
-type testimony struct {
+// novaEvidence is what Nova knows.
+type novaEvidence struct {
 	judgement orphan.Judgement
 	mappings  []mapping
 	// mapped says that mappings is all there is: Nova was asked where it keeps them.
@@ -47,13 +47,13 @@ type fromDatabases struct {
 	policy orphan.Policy
 }
 
-// Testify implements witness.
-func (d fromDatabases) Testify(ctx context.Context, uuid string) (testimony, error) {
+// Lookup implements novaLookup.
+func (d fromDatabases) Lookup(ctx context.Context, uuid string) (novaEvidence, error) {
 	finding, err := d.databases.Find(ctx, uuid)
 	if err != nil {
-		return testimony{judgement: orphan.Judgement{Verdict: orphan.Unknown}}, err
+		return novaEvidence{judgement: orphan.Judgement{Verdict: orphan.Unknown}}, err
 	}
-	said := testimony{judgement: orphan.Judge(finding.Evidence(d.policy)), mapped: true, made: map[string]bool{}}
+	said := novaEvidence{judgement: orphan.Judge(finding.Evidence(d.policy)), mapped: true, made: map[string]bool{}}
 	all := finding.Given()
 	said.given, said.portIDs, said.deletedAt = all.Volumes, all.Ports, all.DeletedAt
 	instance := finding.Instance(said.judgement.Verdict)
@@ -81,15 +81,15 @@ type fromAPI struct {
 	policy orphan.Policy
 }
 
-// Testify implements witness.
-func (a fromAPI) Testify(ctx context.Context, uuid string) (testimony, error) {
-	unknown := testimony{judgement: orphan.Judgement{Verdict: orphan.Unknown}}
+// Lookup implements novaLookup.
+func (a fromAPI) Lookup(ctx context.Context, uuid string) (novaEvidence, error) {
+	unknown := novaEvidence{judgement: orphan.Judgement{Verdict: orphan.Unknown}}
 	server, unmapped, err := a.api.Find(ctx, uuid)
 	if err != nil {
 		return unknown, fmt.Errorf("cannot tell whether %s is alive: %w", uuid, err)
 	}
 	if server == nil {
-		return testimony{judgement: orphan.Judgement{Verdict: orphan.Absent,
+		return novaEvidence{judgement: orphan.Judgement{Verdict: orphan.Absent,
 			Reasons: []string{"API: no server has this UUID, in any project, and none is listed"}}}, nil
 	}
 	migrations, err := a.api.Migrations(ctx, uuid)
@@ -102,7 +102,7 @@ func (a fromAPI) Testify(ctx context.Context, uuid string) (testimony, error) {
 			return unknown, fmt.Errorf("ask nova about the volumes of %s: %w", uuid, err)
 		}
 	}
-	said := testimony{judgement: orphan.Judge(server.Evidence(unmapped, migrations, a.policy)), mapped: true}
+	said := novaEvidence{judgement: orphan.Judge(server.Evidence(unmapped, migrations, a.policy)), mapped: true}
 	for _, v := range server.Volumes {
 		device := devices[v.ID]
 		said.mappings = append(said.mappings, mapping{

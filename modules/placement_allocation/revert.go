@@ -9,12 +9,12 @@ import (
 	"strings"
 )
 
-// lookBack asks Nova once more when all is taken. A consumer's generation guards
+// verifyStillGone asks Nova once more when all is taken. A consumer's generation guards
 // its allocation, but not the instance: one that comes back to life between the
 // question and the write (its row restored, by hand or from a dump) would be found
 // without its allocation by nobody. It gets it back, unless somebody has written
 // since.
-func (t *task) lookBack(ctx context.Context, reply *answer, steps []step) refusal {
+func (t *task) verifyStillGone(ctx context.Context, reply *answer, steps []step) refusal {
 	taken := slices.DeleteFunc(slices.Clone(steps), func(s step) bool { return !s.written || !s.takes() })
 	if !t.VerifyConsumer || len(taken) == 0 {
 		return nil
@@ -29,7 +29,7 @@ func (t *task) lookBack(ctx context.Context, reply *answer, steps []step) refusa
 		switch verdict, reason := judge(s.before.Consumer, said[s.before.Consumer]); verdict {
 		case live:
 			reply.Verdict = verdict
-			against = append(against, fmt.Sprintf("it came to life while its allocation was removed: %s; %s", reason, t.putBack(ctx, reply, s)))
+			against = append(against, fmt.Sprintf("it came to life while its allocation was removed: %s; %s", reason, t.revert(ctx, reply, s)))
 		case unknown:
 			reply.Warnings = append(reply.Warnings, "what was removed was judged before, but not after: "+reason)
 		}
@@ -38,8 +38,8 @@ func (t *task) lookBack(ctx context.Context, reply *answer, steps []step) refusa
 	return against
 }
 
-// putBack undoes a step, and says what came of it.
-func (t *task) putBack(ctx context.Context, reply *answer, s *step) string {
+// revert undoes a step, and says what came of it.
+func (t *task) revert(ctx context.Context, reply *answer, s *step) string {
 	now, err := t.placement.Allocation(ctx, s.before.Consumer)
 	if err != nil {
 		return fmt.Sprintf("whether it still has one could not be read (%v): restore it with backup_file: %s", err,
