@@ -160,7 +160,7 @@ func (r *answer) fill(e evidence, instance string) {
 
 // addReasons adds to the reasons what else speaks against it.
 func (r *answer) addReasons(e evidence, err error) {
-	var against refusal
+	var against orphan.Refusal
 	if !errors.As(err, &against) {
 		return
 	}

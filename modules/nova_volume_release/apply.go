@@ -12,6 +12,7 @@ import (
 	"github.com/gophercloud/gophercloud/v2"
 
 	"nova-orphan/internal/openstack"
+	"nova-orphan/internal/orphan"
 )
 
 // carryOut does the steps, and judges the instance anew before each: some wait for
@@ -24,7 +25,7 @@ func (t *task) carryOut(ctx context.Context, reply *answer, steps []action) erro
 		}
 		if said.judgement.Refuses() {
 			reply.Verdict, reply.Reasons = string(said.judgement.Verdict), said.judgement.Reasons
-			return refusal(append([]string{fmt.Sprintf("instance %s is %s by now", t.Instance, said.judgement.Verdict)}, said.judgement.Reasons...))
+			return orphan.Refusal(append([]string{fmt.Sprintf("instance %s is %s by now", t.Instance, said.judgement.Verdict)}, said.judgement.Reasons...))
 		}
 		done, err := t.write(ctx, s)
 		if done {

@@ -52,28 +52,19 @@ func (p *plan) addRemaining(format string, values ...any) {
 	p.remains = append(p.remains, fmt.Sprintf(format, values...))
 }
 
-// refusal is why nothing is done: all reasons at once.
-type refusal []string
-
-func (r refusal) Error() string { return "refused: " + strings.Join(r, "; ") }
-
-func (r *refusal) addReason(format string, values ...any) {
-	*r = append(*r, fmt.Sprintf(format, values...))
-}
-
 // decide gives the plan, or the refusal.
 func decide(e evidence, p parameters) (plan, error) {
-	var against refusal
+	var against orphan.Refusal
 	if e.judgement.Refuses() {
-		against.addReason("instance %s is %s", p.Instance, e.judgement.Verdict)
+		against.Add("instance %s is %s", p.Instance, e.judgement.Verdict)
 		against = append(against, e.judgement.Reasons...)
 	}
 	if e.noCinder && len(e.mappings) > 0 {
-		against.addReason("nova gives the instance the volumes %s, but keystone's catalog has no volumev3: cannot tell what cinder has",
+		against.Add("nova gives the instance the volumes %s, but keystone's catalog has no volumev3: cannot tell what cinder has",
 			listVolumes(e.mappings))
 	}
 	if e.noNeutron && len(e.made) > 0 && p.Ports == release {
-		against.addReason("nova gives the instance %d ports, but keystone's catalog has no network: cannot tell what neutron has (ports: keep "+
+		against.Add("nova gives the instance %d ports, but keystone's catalog has no network: cannot tell what neutron has (ports: keep "+
 			"leaves them)", len(e.made))
 	}
 	var made plan
@@ -96,7 +87,7 @@ func inventory(e evidence, p parameters) []string {
 	for _, a := range e.attachments {
 		found.addRemaining("attachment %s gives the instance volume %s (%s)", a.ID, e.volume(a.VolumeID), a.Status)
 	}
-	found.preserve(e, p, &refusal{})
+	found.preserve(e, p, &orphan.Refusal{})
 	found.reset(e, p)
 	found.deleteSnapshots(e, p)
 	found.spare(e)
@@ -132,7 +123,7 @@ func (p *plan) spare(e evidence) {
 func acts(verdict orphan.Verdict) bool { return verdict != orphan.Archived && verdict != orphan.Absent }
 
 // preserve takes delete_on_termination from the mappings, or says what will come of it.
-func (p *plan) preserve(e evidence, want parameters, against *refusal) {
+func (p *plan) preserve(e evidence, want parameters, against *orphan.Refusal) {
 	for _, v := range e.volumes {
 		if v.mapping == nil || !v.mapping.DeleteOnTermination || v.cinder == nil || !acts(e.judgement.Verdict) {
 			continue
@@ -154,7 +145,7 @@ func (p *plan) preserve(e evidence, want parameters, against *refusal) {
 		case e.apiKnows:
 			p.add(preserve, v.id, v.id, "keep volume %s when nova deletes the instance: clear its delete_on_termination", v)
 		default:
-			against.addReason("preserve_volumes cannot be granted to volume %s: nova's API, which alone takes delete_on_termination from it, does "+
+			against.Add("preserve_volumes cannot be granted to volume %s: nova's API, which alone takes delete_on_termination from it, does "+
 				"not know the instance. Only the row can be changed: UPDATE block_device_mapping SET delete_on_termination = 0 WHERE instance_uuid "+
 				"= '%s' AND volume_id = '%s' (leave preserve_volumes out if nova has nothing left to delete)",
 				v, want.Instance, v.id)
@@ -288,12 +279,12 @@ func (p *plan) deleteSnapshots(e evidence, want parameters) {
 }
 
 // deleteRoot deletes only what is certain to be the root disk, and nobody else's.
-func (p *plan) deleteRoot(e evidence, want parameters, against *refusal) {
+func (p *plan) deleteRoot(e evidence, want parameters, against *orphan.Refusal) {
 	if !want.DeleteRoot {
 		return
 	}
 	if len(e.mappings) == 0 && len(e.attachments) > 0 {
-		against.addReason("delete_root_volume cannot be granted: nova has no mapping that says which of the volumes is the root disk")
+		against.Add("delete_root_volume cannot be granted: nova has no mapping that says which of the volumes is the root disk")
 	}
 	for _, v := range e.volumes {
 		if v.mapping == nil || !v.mapping.Root || v.cinder == nil {
@@ -304,15 +295,15 @@ func (p *plan) deleteRoot(e evidence, want parameters, against *refusal) {
 			continue
 		}
 		if others := v.others(want.Instance); len(others) > 0 {
-			against.addReason("the root disk, volume %s, is not deleted: others have it: %s (without delete_root_volume it is only detached)", v,
+			against.Add("the root disk, volume %s, is not deleted: others have it: %s (without delete_root_volume it is only detached)", v,
 				listInstances(others))
 		}
 		if v.hasNoAttachment() && (!want.ResetVolumes || v.cinder.Multiattach) {
-			against.addReason("the root disk, volume %s, is %s without an attachment, and cannot be deleted so (reset_volumes: true)", v,
+			against.Add("the root disk, volume %s, is %s without an attachment, and cannot be deleted so (reset_volumes: true)", v,
 				v.cinder.Status)
 		}
 		if !e.attached(v.id) && !e.earlier[v.id].wasAttached && e.returned(v.id).IsZero() {
-			against.addReason("the root disk, volume %s, is not deleted: nothing proves that it is still the instance's: cinder does not give it "+
+			against.Add("the root disk, volume %s, is not deleted: nothing proves that it is still the instance's: cinder does not give it "+
 				"the volume, and nova does not say when it gave it back (openstack volume delete %s, if you know)", v, v.id)
 		}
 		for _, s := range e.snapshots {
@@ -320,9 +311,9 @@ func (p *plan) deleteRoot(e evidence, want parameters, against *refusal) {
 				continue
 			}
 			if kept := e.kept(s, want.Instance); !want.DeleteSnapshots {
-				against.addReason("the root disk, volume %s, is not deleted while it has the snapshot %s (%s) (delete_snapshots: true)", v, s.ID, s.Name)
+				against.Add("the root disk, volume %s, is not deleted while it has the snapshot %s (%s) (delete_snapshots: true)", v, s.ID, s.Name)
 			} else if kept != "" {
-				against.addReason("the root disk, volume %s, is not deleted while it has the snapshot %s (%s), which stays: %s", v, s.ID, s.Name, kept)
+				against.Add("the root disk, volume %s, is not deleted while it has the snapshot %s (%s), which stays: %s", v, s.ID, s.Name, kept)
 			}
 		}
 		p.add(deleteVolume, v.id, v.id, "DELETE volume %s, the root disk", v)

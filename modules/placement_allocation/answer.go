@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"nova-orphan/internal/ansible"
@@ -40,7 +42,7 @@ func (t *task) listed(a placement.Allocation) consumer {
 	if a.ProjectID != "" {
 		c.ProjectID, c.UserID = &a.ProjectID, &a.UserID
 	}
-	for _, uuid := range sortedKeys(a.Providers) {
+	for _, uuid := range slices.Sorted(maps.Keys(a.Providers)) {
 		c.Held = append(c.Held, held{Provider: uuid, Name: t.names[uuid], Resources: a.Providers[uuid]})
 	}
 	return c
@@ -69,7 +71,7 @@ func (t *task) show(ctx context.Context, reply *answer) error {
 	if err != nil {
 		return err
 	}
-	for _, uuid := range sortedKeys(consumers) {
+	for _, uuid := range slices.Sorted(maps.Keys(consumers)) {
 		reply.Allocations = append(reply.Allocations, t.listed(placement.Allocation{
 			Consumer: uuid, Providers: map[string]placement.Resources{reply.ResourceProvider.UUID: consumers[uuid]},
 		}))
@@ -100,13 +102,13 @@ func (t *task) fillAnswer(reply *answer, steps []step) bool {
 }
 
 func (t *task) describe(s step) (lines []string) {
-	for _, uuid := range sortedKeys(s.before.Providers) {
+	for _, uuid := range slices.Sorted(maps.Keys(s.before.Providers)) {
 		if _, kept := s.after.Providers[uuid]; !kept {
 			lines = append(lines, fmt.Sprintf("remove the allocation of %s on %s: %s", s.before.Consumer, t.nameOf(uuid),
 				listResources(s.before.Providers[uuid])))
 		}
 	}
-	for _, uuid := range sortedKeys(s.after.Providers) {
+	for _, uuid := range slices.Sorted(maps.Keys(s.after.Providers)) {
 		was, is := listResources(s.before.Providers[uuid]), listResources(s.after.Providers[uuid])
 		if was != is {
 			lines = append(lines, fmt.Sprintf("set the allocation of %s on %s: %s (was %s)", s.after.Consumer, t.nameOf(uuid), is, was))
@@ -138,7 +140,7 @@ func (t *task) nameOf(uuid string) string {
 
 func listResources(resources placement.Resources) string {
 	var parts []string
-	for _, class := range sortedKeys(resources) {
+	for _, class := range slices.Sorted(maps.Keys(resources)) {
 		parts = append(parts, fmt.Sprintf("%s %d", class, resources[class]))
 	}
 	if len(parts) == 0 {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"nova-orphan/internal/backup"
@@ -132,7 +134,7 @@ func (t *task) explain(err error, s step, w wanted) error {
 			t.nameOf(w.provider))
 	}
 	var kept []string
-	for _, uuid := range sortedKeys(s.after.Providers) {
+	for _, uuid := range slices.Sorted(maps.Keys(s.after.Providers)) {
 		kept = append(kept, t.nameOf(uuid))
 	}
 	return fmt.Errorf("%w: placement before 14.0 (2025.2) also checks the capacity of the providers that stay: one of %s is "+

@@ -66,11 +66,11 @@ func TestTheMigrationsOfAWholeCloudAreNotListedForOneConsumer(t *testing.T) {
 		{"in flight, and of a host that Nova calls by another name", &openstacktest.Migration{Status: "migrating", SourceHost: "c1"}, nil,
 			unknown, "give instance_uuid"},
 		{"the same, and the instance is named", &openstacktest.Migration{Status: "migrating", SourceHost: "c1"},
-			arguments{"instance_uuid": orphan}, busy, "in status migrating"},
+			arguments{"instance_uuid": orphanUUID}, busy, "in status migrating"},
 		{"deleted with its instance", &openstacktest.Migration{Status: "migrating", SourceHost: "compute1", Deleted: true}, nil, unknown,
 			"give instance_uuid"},
 		{"the same, and the instance is named", &openstacktest.Migration{Status: "migrating", SourceHost: "compute1", Deleted: true},
-			arguments{"instance_uuid": orphan}, "", "remove the allocation of"},
+			arguments{"instance_uuid": orphanUUID}, "", "remove the allocation of"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			cloud := openstacktest.NewInEnvironment(t)
@@ -82,7 +82,7 @@ func TestTheMigrationsOfAWholeCloudAreNotListedForOneConsumer(t *testing.T) {
 					SourceHost: "other"})
 			}
 			if m := test.migration; m != nil {
-				m.UUID, m.Instance = consumer, orphan
+				m.UUID, m.Instance = consumer, orphanUUID
 				cloud.Migrations = append(cloud.Migrations, *m)
 			}
 			all := arguments{"consumer": consumer, "state": absent, "backup_dir": t.TempDir(), "_ansible_check_mode": true}

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
 	"nova-orphan/internal/compute"
+	"nova-orphan/internal/orphan"
 )
 
 // novaLookup is what Nova's API knows about consumers; see compute.Client.
@@ -98,7 +100,7 @@ func (t *task) verify(ctx context.Context, reply *answer, steps []step) error {
 			reasons[verdict] = append(reasons[verdict], reason)
 		}
 	}
-	var against refusal
+	var against orphan.Refusal
 	for _, verdict := range []string{live, busy, foreign, unknown} {
 		if len(against) == 0 && len(reasons[verdict]) > 0 {
 			reply.Verdict = verdict
@@ -156,7 +158,7 @@ func (t *task) lookupConsumers(ctx context.Context, steps []step) map[string]nov
 // treesOf are the names of the trees on which a consumer holds something, most often
 // Nova's names for the hosts.
 func (t *task) treesOf(s step) (names []string) {
-	for _, uuid := range sortedKeys(s.before.Providers) {
+	for _, uuid := range slices.Sorted(maps.Keys(s.before.Providers)) {
 		if name := t.names[t.roots[uuid]]; !slices.Contains(names, name) {
 			names = append(names, name)
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -68,7 +69,7 @@ func (t *task) partialReleaseOf(s step) *partialRelease {
 		return nil
 	}
 	h := &partialRelease{}
-	for _, uuid := range sortedKeys(s.before.Providers) {
+	for _, uuid := range slices.Sorted(maps.Keys(s.before.Providers)) {
 		side := &h.from
 		if _, stays := s.after.Providers[uuid]; stays {
 			side = &h.stays

@@ -285,7 +285,7 @@ func TestNoFaultTellsASecretOrLeavesSomethingHalfDone(t *testing.T) {
 // suffer calls the module with the fault, and again without it.
 func (c *faultyCloud) suffer(t *testing.T, given way, f fault) string {
 	t.Helper()
-	c.Do(func() { c.Release(orphan); c.Allocate(orphan, compute1, map[string]int{"VCPU": 2}) })
+	c.Do(func() { c.Release(orphanUUID); c.Allocate(orphanUUID, compute1, map[string]int{"VCPU": 2}) })
 	c.Fail(openstacktest.Failure{Method: f.method, Path: f.path, Times: 99, Answer: f.answer})
 	// What it tells of the last try must not be that time was up, on a busy machine either.
 	timeout := 60
@@ -293,7 +293,7 @@ func (c *faultyCloud) suffer(t *testing.T, given way, f fault) string {
 		timeout = 3
 	}
 	options := arguments{
-		"consumer": orphan, "state": "absent", "backup_dir": filepath.Join(c.folder, "backups"), "timeout": timeout,
+		"consumer": orphanUUID, "state": "absent", "backup_dir": filepath.Join(c.folder, "backups"), "timeout": timeout,
 		"_ansible_verbosity": 4, "_ansible_debug": true, "_ansible_diff": true,
 	}
 	maps.Copy(options, given.options)
@@ -371,7 +371,7 @@ func TestCertificatesAreVerified(t *testing.T) {
 		{"verification that is turned off", secure.URL, arguments{"validate_certs": false}, "keystone answered 404"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			options := arguments{"consumer": orphan, "timeout": 5, "auth": map[string]any{
+			options := arguments{"consumer": orphanUUID, "timeout": 5, "auth": map[string]any{
 				"auth_url": strings.Replace(test.url, "https://", "https://u:planted-userinfo-2@", 1), "username": "u", "password": "planted-pass-1",
 				"project_name": "p",
 			}}

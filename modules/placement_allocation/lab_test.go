@@ -4,7 +4,9 @@ package main
 
 import (
 	"context"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -70,7 +72,7 @@ func setUpLab(env *testscript.Env) error {
 	env.Defer(func() {
 		client := placement.New(service)
 		if now, err := client.Allocation(ctx, consumer); err == nil && !now.Empty() {
-			_ = client.Replace(ctx, now.Without(sortedKeys(now.Providers)))
+			_ = client.Replace(ctx, now.Without(slices.Sorted(maps.Keys(now.Providers))))
 		}
 	})
 	return nil

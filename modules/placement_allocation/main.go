@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 
@@ -13,6 +14,7 @@ import (
 	"nova-orphan/internal/backup"
 	"nova-orphan/internal/compute"
 	"nova-orphan/internal/openstack"
+	"nova-orphan/internal/orphan"
 	"nova-orphan/internal/placement"
 )
 
@@ -106,7 +108,7 @@ func run(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
 	t.Consumers = withoutRepetition(t.Consumers)
 	reply := newAnswer()
 	err := t.run(ctx, reply)
-	var against refusal
+	var against orphan.Refusal
 	var outage *openstack.Failure
 	switch {
 	case errors.As(err, &against):
@@ -240,7 +242,7 @@ func (t *task) read(ctx context.Context, consumer string) (placement.Allocation,
 	if err != nil {
 		return now, err
 	}
-	for _, uuid := range sortedKeys(now.Providers) {
+	for _, uuid := range slices.Sorted(maps.Keys(now.Providers)) {
 		if _, err := t.learn(ctx, uuid); err != nil {
 			return now, err
 		}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -24,7 +25,7 @@ func checkResources(value any) (any, error) {
 		return nil, errors.New("must name at least one resource class: to take the provider out of the allocation, use state: absent")
 	}
 	resources := placement.Resources{}
-	for _, class := range sortedKeys(given) {
+	for _, class := range slices.Sorted(maps.Keys(given)) {
 		if !className.MatchString(class) {
 			return nil, fmt.Errorf("takes resource classes in capitals, digits and underscores, like VCPU, MEMORY_MB, DISK_GB or CUSTOM_GOLD, "+
 				"got: %q", class)
@@ -101,13 +102,4 @@ func notWithBackup(options ...string) ansible.Rule {
 		}
 		return nil
 	}
-}
-
-func sortedKeys[V any](of map[string]V) []string {
-	keys := make([]string, 0, len(of))
-	for key := range of {
-		keys = append(keys, key)
-	}
-	slices.Sort(keys)
-	return keys
 }

@@ -14,10 +14,10 @@ import (
 func TestAnOutageIsNoAnswer(t *testing.T) {
 	openstacktest.FailEachService(t, func(cloud *openstacktest.Cloud) {
 		cloud.AddProvider("compute1", compute1, "", map[string]int{"VCPU": 8})
-		cloud.Allocate(orphan, compute1, map[string]int{"VCPU": 1})
+		cloud.Allocate(orphanUUID, compute1, map[string]int{"VCPU": 1})
 	}, func(t *testing.T, auth map[string]any) gjson.Result {
 		t.Helper()
-		return ansibletest.Call(t, module(), arguments{"consumer": orphan, "state": absent, "auth": auth, "timeout": 1,
+		return ansibletest.Call(t, module(), arguments{"consumer": orphanUUID, "state": absent, "auth": auth, "timeout": 1,
 			"backup_dir": t.TempDir()})
 	}, func(answer gjson.Result) bool { return answer.Get("verdict").String() == unknown })
 }

@@ -3,8 +3,9 @@ package main
 import (
 	"fmt"
 	"maps"
-	"strings"
+	"slices"
 
+	"nova-orphan/internal/orphan"
 	"nova-orphan/internal/placement"
 )
 
@@ -23,12 +24,9 @@ type wanted struct {
 	restoring *restoring
 }
 
-// refusal is why nothing is done: all reasons at once.
-type refusal []string
-
-func (r refusal) Error() string { return "refused: " + strings.Join(r, "; ") }
-
-func refuse(format string, values ...any) error { return refusal{fmt.Sprintf(format, values...)} }
+func refuse(format string, values ...any) error {
+	return orphan.Refusal{fmt.Sprintf(format, values...)}
+}
 
 // step is what is to be done to one consumer.
 type step struct {
@@ -62,7 +60,7 @@ func plan(now placement.Allocation, w wanted) (step, error) {
 	case now.Empty():
 		return step{before: now, after: now}, nil
 	case w.named == "":
-		return step{before: now, after: now.Without(sortedKeys(now.Providers))}, nil
+		return step{before: now, after: now.Without(slices.Sorted(maps.Keys(now.Providers)))}, nil
 	case w.provider == "":
 		// A provider that is gone takes its allocations with it; but the consumer holds
 		// something, and a typing error must not pass for a clean-up.

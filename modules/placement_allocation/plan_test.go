@@ -8,17 +8,18 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"nova-orphan/internal/compute"
+	"nova-orphan/internal/orphan"
 	"nova-orphan/internal/placement"
 )
 
-const orphan = "6695eb01-f6a4-8304-79aa-97f2502e193f"
+const orphanUUID = "6695eb01-f6a4-8304-79aa-97f2502e193f"
 
 func holding(providers map[string]placement.Resources) placement.Allocation {
 	generation := 3
-	return placement.Allocation{Consumer: orphan, ProjectID: "p", UserID: "u", Generation: &generation, Providers: providers}
+	return placement.Allocation{Consumer: orphanUUID, ProjectID: "p", UserID: "u", Generation: &generation, Providers: providers}
 }
 
-var nothing = placement.Allocation{Consumer: orphan, Providers: map[string]placement.Resources{}}
+var nothing = placement.Allocation{Consumer: orphanUUID, Providers: map[string]placement.Resources{}}
 
 func TestPlan(t *testing.T) {
 	cpu, gpu, disk := placement.Resources{"VCPU": 1}, placement.Resources{"VGPU": 1}, placement.Resources{"DISK_GB": 1}
@@ -79,7 +80,7 @@ func TestPlan(t *testing.T) {
 			if step.takes() != test.takes {
 				t.Errorf("takes is %v", step.takes())
 			}
-			if step.after.Generation != test.now.Generation || step.after.Consumer != orphan {
+			if step.after.Generation != test.now.Generation || step.after.Consumer != orphanUUID {
 				t.Errorf("the generation is not that which was read: %+v", step.after)
 			}
 			if again, err := plan(step.after, test.wanted); err != nil || again.changes() {
@@ -120,11 +121,11 @@ func TestJudge(t *testing.T) {
 		{"a cancelled migration", novaEvidence{migration: &compute.Migration{Status: "cancelled"}}, "", ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			verdict, reason := judge(orphan, test.said)
+			verdict, reason := judge(orphanUUID, test.said)
 			if verdict != test.verdict || !strings.Contains(reason, test.words) {
 				t.Errorf("got %q: %s", verdict, reason)
 			}
-			if verdict != "" && (!strings.Contains(reason, orphan) || !strings.Contains(reason, "verify_consumer: false")) {
+			if verdict != "" && (!strings.Contains(reason, orphanUUID) || !strings.Contains(reason, "verify_consumer: false")) {
 				t.Errorf("the reason names neither the consumer nor the way around: %s", reason)
 			}
 		})
@@ -133,7 +134,7 @@ func TestJudge(t *testing.T) {
 
 func TestOnlyWhatAnEvacuationLeftIsTakenFromALiveServer(t *testing.T) {
 	moved := func(change func(*compute.Migration)) []compute.Migration {
-		m := compute.Migration{UUID: "m", Type: "evacuation", Status: "done", Instance: orphan, Source: "h1", SourceNode: "n1"}
+		m := compute.Migration{UUID: "m", Type: "evacuation", Status: "done", Instance: orphanUUID, Source: "h1", SourceNode: "n1"}
 		change(&m)
 		return []compute.Migration{m}
 	}
@@ -170,7 +171,7 @@ func TestOnlyWhatAnEvacuationLeftIsTakenFromALiveServer(t *testing.T) {
 		{"a server without a host", compute.Server{Status: "SHELVED_OFFLOADED"}, done, old, "does not say on which hypervisor"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			proof, objections := isEvacuationLeftover(orphan, &test.server, test.migrations, test.half)
+			proof, objections := isEvacuationLeftover(orphanUUID, &test.server, test.migrations, test.half)
 			got := strings.Join(objections, "; ")
 			if (test.objection == "") != (proof != "") || !strings.Contains(got, test.objection) || (proof == "") != (got != "") {
 				t.Errorf("got proof %q, objections %q", proof, got)
@@ -208,7 +209,7 @@ func TestARestorePutsBackOnlyWhereNothingHasChangedSince(t *testing.T) {
 			w := wanted{state: present, restoring: &restoring{saved: saved, left: test.left, gone: test.gone,
 				name: func(uuid string) string { return uuid }}}
 			step, err := plan(test.now, w)
-			var against refusal
+			var against orphan.Refusal
 			if errors.As(err, &against) != (test.refusing != "") || err != nil && !strings.Contains(err.Error(), test.refusing) {
 				t.Fatalf("got %v", err)
 			}

@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"nova-orphan/internal/ansible"
+	"nova-orphan/internal/orphan"
 	"nova-orphan/internal/placement"
 )
 
@@ -35,13 +38,13 @@ func planRestore(now placement.Allocation, r restoring) (step, error) {
 	if now.Equal(r.saved) {
 		return step{before: now, after: now}, nil
 	}
-	var against refusal
+	var against orphan.Refusal
 	for _, provider := range r.gone {
 		against = append(against, fmt.Sprintf("the resource provider %s, on which %s held something, is gone", r.name(provider), now.Consumer))
 	}
 	untouched := r.left != nil && now.Equal(*r.left)
 	if !untouched && !now.Empty() {
-		for _, provider := range sortedKeys(now.Providers) {
+		for _, provider := range slices.Sorted(maps.Keys(now.Providers)) {
 			is, was := listResources(now.Providers[provider]), listResources(r.saved.Providers[provider])
 			if is != was {
 				against = append(against, fmt.Sprintf("%s holds something else by now on %s: %s (it was %s)", now.Consumer, r.name(provider), is, was))

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"nova-orphan/internal/orphan"
 )
 
 // verifyStillGone asks Nova once more when all is taken. A consumer's generation guards
@@ -14,13 +16,13 @@ import (
 // question and the write (its row restored, by hand or from a dump) would be found
 // without its allocation by nobody. It gets it back, unless somebody has written
 // since.
-func (t *task) verifyStillGone(ctx context.Context, reply *answer, steps []step) refusal {
+func (t *task) verifyStillGone(ctx context.Context, reply *answer, steps []step) orphan.Refusal {
 	taken := slices.DeleteFunc(slices.Clone(steps), func(s step) bool { return !s.written || !s.takes() })
 	if !t.VerifyConsumer || len(taken) == 0 {
 		return nil
 	}
 	said := t.askForServers(ctx, taken)
-	var against refusal
+	var against orphan.Refusal
 	for i := range steps {
 		s := &steps[i]
 		if !s.written || !s.takes() {
