@@ -155,9 +155,12 @@ func (c *Client) everyCellAnswers(ctx context.Context) error {
 	if err == nil && answer.Usage == nil {
 		err = errors.New("the answer has no usage")
 	}
+	if failure := new(openstack.Failure); errors.As(err, &failure) && failure.Status/100 == 4 {
+		return fmt.Errorf("cannot tell whether every cell of Nova's answers, and its lists leave out one that does not without a word: %w", err)
+	}
 	if err != nil {
 		return fmt.Errorf("a cell of Nova's may be down, and its lists leave that out without a word "+
-			"(the log of nova-api names it: bring its database back, or remove it by nova-manage cell_v2 delete_cell): %w", err)
+			"(the log of nova-api names it: bring its database back; only one that is no more, and is not cell0, is for nova-manage cell_v2 delete_cell): %w", err)
 	}
 	return nil
 }

@@ -52,6 +52,35 @@ func TestWhatACellThatIsDownHasIsNotTakenForGone(t *testing.T) {
 	}
 }
 
+func TestWhatACellThatComesBackMeanwhileHasIsFound(t *testing.T) {
+	consumer, instance := openstacktest.UUID(), openstacktest.UUID()
+	for name, options := range map[string]arguments{"a migration": {}, "a migration of": {"instance_uuid": instance}, "a server": {}} {
+		t.Run(name, func(t *testing.T) {
+			cloud := openstacktest.NewInEnvironment(t)
+			cloud.AddProvider("compute1", compute1, "", map[string]int{"VCPU": 8})
+			cloud.Allocate(consumer, compute1, map[string]int{"VCPU": 1})
+			cloud.Down, cloud.Returns = "cell2", true
+			want := busy
+			if name == "a server" {
+				cloud.Servers[consumer] = openstacktest.Server{Status: "ACTIVE", Host: "compute1", Cell: "cell2", Unmapped: true}
+				want = live
+			} else {
+				cloud.Migrations = []openstacktest.Migration{{UUID: consumer, Status: "migrating", Instance: instance, SourceHost: "compute1",
+					Cell: "cell2"}}
+			}
+			all := arguments{"consumer": consumer, "state": absent, "backup_dir": t.TempDir()}
+			for option, value := range options {
+				all[option] = value
+			}
+			answer := ansibletest.Call(t, module(), all)
+			writes := openstacktest.Writes(cloud.Requests())
+			if !answer.Get("failed").Bool() || answer.Get("verdict").String() != want || len(writes) > 0 {
+				t.Errorf("want %s, it sent %v: %s", want, writes, answer)
+			}
+		})
+	}
+}
+
 func TestTheMigrationsOfAWholeCloudAreNotListedForOneConsumer(t *testing.T) {
 	for _, test := range []struct {
 		name      string

@@ -117,20 +117,48 @@ func (t *task) verify(ctx context.Context, reply *answer, steps []step) error {
 }
 
 // lookupConsumers asks Nova about the steps' consumers. What was found nowhere was so only if
-// Nova's lists, which are asked about then, leave nothing out.
+// Nova's lists, which are asked about then, leave nothing out. It looks again after that: a
+// cell that has just come back was perhaps in no list before.
 func (t *task) lookupConsumers(ctx context.Context, steps []step) map[string]novaEvidence {
 	said := t.askForServers(ctx, steps)
-	steps = slices.DeleteFunc(slices.Clone(steps), func(s step) bool {
-		one := said[s.before.Consumer]
-		return one.server != nil ||
-			one.failure != nil
-	})
 	nova, err := t.nova()
-	if len(steps) == 0 || err != nil {
+	if err != nil {
 		return said
 	}
+	t.askForMigrations(ctx, nova, steps, said)
+	steps = notFound(steps, said)
+	if len(steps) == 0 {
+		return said
+	}
+	if err = nova.ListsAll(ctx); err != nil {
+		for _, s := range steps {
+			said[s.before.Consumer] = novaEvidence{failure: err}
+		}
+		return said
+	}
+	for _, s := range steps {
+		one := novaEvidence{}
+		one.server, one.failure = nova.Listed(ctx, s.before.Consumer)
+		said[s.before.Consumer] = one
+	}
+	t.askForMigrations(ctx, nova, steps, said)
+	return said
+}
+
+// notFound are the steps of whose consumers nothing was learnt.
+func notFound(steps []step, said map[string]novaEvidence) []step {
+	return slices.DeleteFunc(slices.Clone(steps), func(s step) bool {
+		one := said[s.before.Consumer]
+		return one.server != nil || one.migration != nil || one.failure != nil
+	})
+}
+
+// askForMigrations adds what is known of those that are no servers.
+func (t *task) askForMigrations(ctx context.Context, nova novaLookup, steps []step, said map[string]novaEvidence) {
+	steps = notFound(steps, said)
 	var ofInstance []compute.Migration
-	if t.Instance != "" {
+	var err error
+	if t.Instance != "" && len(steps) > 0 {
 		ofInstance, err = nova.Migrations(ctx, t.Instance)
 	}
 	for _, s := range steps {
@@ -146,13 +174,6 @@ func (t *task) lookupConsumers(ctx context.Context, steps []step) map[string]nov
 		}
 		said[consumer] = one
 	}
-	err = nova.ListsAll(ctx)
-	for _, s := range steps {
-		if one := said[s.before.Consumer]; one.migration == nil && one.failure == nil {
-			said[s.before.Consumer] = novaEvidence{failure: err}
-		}
-	}
-	return said
 }
 
 // treesOf are the names of the trees on which a consumer holds something, most often

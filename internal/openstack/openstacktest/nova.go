@@ -23,6 +23,8 @@ type Nova struct {
 	// Down is a cell that does not answer: lists leave it out without a word, and what
 	// asks a cell by itself fails.
 	Down string
+	// Returns has it come back in the moment in which it is asked whether every cell answers.
+	Returns bool
 
 	began time.Time
 }
@@ -73,9 +75,10 @@ func (n *Nova) serve(w http.ResponseWriter, r *http.Request, parts []string) {
 		n.listServers(w, r, slices.Contains(parts, "detail"))
 	case parts[0] == "os-migrations" && r.Method == http.MethodGet:
 		n.listMigrations(w, r)
-	case parts[0] == "os-simple-tenant-usage" && n.Down != "":
+	case parts[0] == "os-simple-tenant-usage" && n.Down != "" && !n.Returns:
 		novaRefuses(w, http.StatusInternalServerError, "computeFault", "Unexpected API Error.")
 	case parts[0] == "os-simple-tenant-usage":
+		n.Down = ""
 		reply(w, http.StatusOK, map[string]any{"tenant_usage": map[string]any{}})
 	case parts[0] == "os-services":
 		n.serveServices(w, r, parts[1:])
