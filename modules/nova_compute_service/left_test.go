@@ -73,6 +73,29 @@ func TestAHostWhoseNovaComputeReportsIsPutBack(t *testing.T) {
 	s.wants(false)
 }
 
+func TestWhatIsNoBackupStopsNoRunForAnotherInstance(t *testing.T) {
+	for name, spoil := range map[string]func(folder string) error{
+		"a copy that somebody keeps": func(folder string) error { return os.CopyFS(folder+".keep", os.DirFS(folder)) },
+		"a file that ends early": func(folder string) error {
+			return os.WriteFile(filepath.Join(folder, "20261127T000000.000000Z-nova_compute_service.json"), []byte(`{"format": 1, "mod`), 0o600)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newFakeStage(t)
+			file := s.start(options{"forced_down": true}).Done(true).Get("backup_file").String()
+			s.start(options{"backup_file": file}).Done(true)
+			if err := spoil(filepath.Dir(file)); err != nil {
+				t.Fatal(err)
+			}
+			answer := s.start(options{"host": nil, "instance_uuid": another}).Done(false)
+			told := strings.Contains(answer.Get("warnings").String(), "is no backup")
+			if answer.Get("left_forced_down").Raw != "[]" || told != (name == "a file that ends early") {
+				t.Errorf("got %s", answer)
+			}
+		})
+	}
+}
+
 func TestARunOfAnotherInstanceIsLeftAlone(t *testing.T) {
 	s := newFakeStage(t)
 	s.start(options{"forced_down": true}).Done(true)

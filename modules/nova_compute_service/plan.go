@@ -89,7 +89,7 @@ func (r record) objection(now compute.Service, history []record, reports bool) s
 		why = fmt.Sprintf("that run is %s ago, and who has fenced the host since wrote nothing", r.age.Round(time.Second))
 	case (r.Left == nil || r.Left.UpdatedAt == nil) && !reports && !r.wrote(now):
 		why = "that run did not come to write down how it left the service"
-	case settingOf(now).schedule() != r.left().schedule():
+	case settingOf(now).schedule() != r.left().schedule() && !settingOf(now).byItself():
 		why = fmt.Sprintf("somebody has set the service to %s since", settingOf(now).schedule())
 	case reports || r.wrote(now):
 		return ""
@@ -103,6 +103,10 @@ func (r record) objection(now compute.Service, history []record, reports bool) s
 	return fmt.Sprintf("nova-compute on %s is %s, and stays so: whether by the run of this backup cannot be told, since %s; "+
 		"if nobody else wants it so: openstack compute service set --%s %s %s", now.Host, state, why, verb, now.Host, now.Binary)
 }
+
+// byItself says that nova-compute has set its schedule by its own judgement of libvirt
+// (nova/virt/libvirt/driver.py _set_host_enabled, DISABLE_PREFIX).
+func (s setting) byItself() bool { return strings.HasPrefix(s.DisabledReason, "AUTO: ") }
 
 // left is the setting as the run left it, as far as it came to know.
 func (r record) left() setting {

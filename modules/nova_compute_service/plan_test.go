@@ -188,3 +188,17 @@ func TestWhoseFlagItMayStillBe(t *testing.T) {
 		})
 	}
 }
+
+// nova-compute writes its schedule by itself when it loses libvirt, and when it has it again.
+func TestNovaComputesOwnJudgementOfLibvirtIsNobodyElses(t *testing.T) {
+	at := "2026-11-26T12:00:00.000000"
+	left := compute.Service{ID: "1", Host: "compute1", Binary: updatable, Status: enabled, ForcedDown: true, UpdatedAt: &at}
+	r := record{Service: left, ChangedTo: settingOf(left), Left: &left, age: time.Minute}
+	for reason, objects := range map[string]bool{"AUTO: Connection to libvirt lost: 1": false, "maintenance": true} {
+		now := left
+		now.Status, now.DisabledReason = disabled, &reason
+		if why := r.objection(now, nil, true); objects != (why != "") {
+			t.Errorf("%s: %q", reason, why)
+		}
+	}
+}

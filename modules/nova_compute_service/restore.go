@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"nova-orphan/internal/ansible"
 	"nova-orphan/internal/backup"
 	"nova-orphan/internal/compute"
 	"nova-orphan/internal/openstack"
@@ -40,26 +41,49 @@ func (t *task) readRecord(file, folder string) (r record, err error) {
 	return r, err
 }
 
-// history is what this module has written down, on behalf of whichever instance.
+// history is what this module has written down, on behalf of whichever instance. What is no
+// backup for others, as a copy that somebody keeps there, is told, and stops nobody.
 func (t *task) history() (all []record, err error) {
 	folders, err := os.ReadDir(t.BackupDir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("look for earlier runs: %w", err)
 	}
 	for _, folder := range folders {
-		files, err := backup.Earlier(t.BackupDir, folder.Name(), name)
-		if err != nil {
-			return nil, err
+		if _, err := ansible.UUID(folder.Name()); err != nil {
+			continue
 		}
-		for _, file := range files {
-			r, err := t.readRecord(file, folder.Name())
-			if err != nil {
-				return nil, err
-			}
-			all = append(all, r)
+		records, err := t.recordsOf(folder.Name())
+		switch {
+		case err == nil:
+			all = append(all, records...)
+		case folder.Name() == t.ownFolder():
+			return nil, err
+		default:
+			t.warn("what a run for another instance has forced down cannot be told: " + err.Error())
 		}
 	}
 	return all, nil
+}
+
+func (t *task) recordsOf(folder string) (all []record, err error) {
+	files, err := backup.Earlier(t.BackupDir, folder, name)
+	for _, file := range files {
+		r, err := t.readRecord(file, folder)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, r)
+	}
+	return all, err
+}
+
+// ownFolder is that of the instance on whose behalf the module is called.
+func (t *task) ownFolder() string { return cmp.Or(t.InstanceUUID, t.folder) }
+
+func (t *task) warn(text string) {
+	if !slices.Contains(t.reply.Warnings, text) {
+		t.reply.Warnings = append(t.reply.Warnings, text)
+	}
 }
 
 // listLeft reads what earlier runs have left forced down.
@@ -101,9 +125,9 @@ func (t *task) listLeft(ctx context.Context) error {
 	return nil
 }
 
-// reportLooks are how many looks, one or two seconds apart, a nova-compute that runs is given
-// to report, as it does every 10 seconds ([DEFAULT]report_interval).
-const reportLooks = 10
+// reportLooks are how many looks, 3.2 s apart, a nova-compute that runs is given to report:
+// by default it does every 10 seconds ([DEFAULT]report_interval), and every 60 on some clouds.
+const reportLooks = 24
 
 // objection is the record's, and looks whether nova-compute reports where that decides.
 func (t *task) objection(ctx context.Context, r record, now compute.Service) (string, error) {
@@ -115,7 +139,7 @@ func (t *task) objection(ctx context.Context, r record, now compute.Service) (st
 	if why == "" || r.objection(now, history, true) != "" || now.UpdatedAt == nil {
 		return why, nil
 	}
-	for looks := 0; looks < reportLooks && openstack.Pause(ctx, 4) == nil; looks++ {
+	for looks := 0; looks < reportLooks && openstack.Pause(ctx, 5) == nil; looks++ {
 		services, err := t.nova.Services(ctx, now.Binary, now.Host)
 		if err != nil {
 			return "", err
