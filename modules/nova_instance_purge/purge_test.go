@@ -213,6 +213,27 @@ func TestALostCommitThatHappenedIsCountedAndTold(t *testing.T) {
 	}
 }
 
+// The server was still at work on the commit when the next try came.
+func TestALostCommitThatHappenedOnlyLaterIsCountedAndToldToo(t *testing.T) {
+	for name, meanwhile := range map[string]error{"locked": &mysql.MySQLError{Number: 1205}, "written": nova.ErrChanged} {
+		t.Run(name, func(t *testing.T) {
+			f := &fake{answers: []func(*fake) error{
+				says(errors.Join(nova.ErrOutcome, mysql.ErrInvalidConn)),
+				func(f *fake) error { f.deleted = true; return meanwhile },
+			}}
+			got := callFake(t, f, nil)
+			content, err := os.ReadFile(got.Get("backup_file").String())
+			if !got.Get("changed").Bool() || got.Get("verdict").String() != "stuck" || got.Get("rows_changed.instances").Int() != 1 ||
+				!strings.Contains(got.Get("warnings").String(), "lost at the commit") {
+				t.Errorf("got %s", got)
+			}
+			if err != nil || gjson.GetBytes(content, "data.verdict").String() != "stuck" {
+				t.Errorf("the backup is not of what was changed: %s (%v)", content, err)
+			}
+		})
+	}
+}
+
 func TestAnotherTryBacksUpAgainOnlyWhatIsNotTheSame(t *testing.T) {
 	deadlock := &mysql.MySQLError{Number: 1213}
 	for want, host := range map[int]string{1: "compute1", 2: "compute2"} {

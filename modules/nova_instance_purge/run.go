@@ -63,19 +63,22 @@ type commit struct {
 
 // recordUnknownCommit remembers a commit whose outcome is to be found out by the next try.
 func (r *run) recordUnknownCommit(err error, api bool, rows map[string]int64) {
-	r.unknownCommit = nil
-	if errors.Is(err, nova.ErrOutcome) {
+	switch {
+	case errors.Is(err, nova.ErrOutcome):
 		r.unknownCommit = &commit{api, rows}
+	case err == nil:
+		r.unknownCommit = nil
 	}
 }
 
-// resolveUnknownCommit takes a commit for done if the next try finds nothing of it left to do.
+// resolveUnknownCommit takes a commit for done if a later try finds nothing of it left to do: the
+// server may still be at work on it at the next one, which then meets its locks.
 func (r *run) resolveUnknownCommit(cellLeft, apiLeft bool) {
 	if d := r.unknownCommit; d != nil && (d.api && !apiLeft || !d.api && !cellLeft) {
 		r.changed(d.rows)
 		r.answer.Warnings = append(r.answer.Warnings, "the connection was lost at the commit; read back, it had happened")
+		r.unknownCommit = nil
 	}
-	r.unknownCommit = nil
 }
 
 // retry tries until nothing is left to do. Whatever makes a write uncertain
