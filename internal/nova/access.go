@@ -16,8 +16,9 @@ const DefaultConf = "/etc/nova/nova.conf"
 // Access is how to reach the API database, and from its cell mappings the cells.
 type Access struct {
 	api *mysql.Config
-	// base is [database]connection, which cell mappings that are templates refer to.
-	base string
+	// base is [database]connection, which cell mappings that are templates refer to; noBase is why it cannot be read.
+	base   string
+	noBase error
 	// login replaces the account of the cell mappings; nil leaves it.
 	login clientOptions
 	// secret learns every password that is read.
@@ -40,9 +41,7 @@ func FromConf(path string, secret func(...string)) (Access, error) {
 			"a controller's configuration has one, a compute host's has not", path)
 	}
 	access := Access{secret: secret}
-	if access.base, err = conf.Get("database", "connection"); err != nil {
-		return Access{}, err
-	}
+	access.base, access.noBase = conf.Get("database", "connection")
 	options, err := parseURL(connection, secret)
 	if err == nil {
 		access.api, err = options.config()
@@ -56,6 +55,9 @@ func FromConf(path string, secret func(...string)) (Access, error) {
 // cell returns how to reach the database of a cell mapping.
 func (a Access) cell(connection string) (*mysql.Config, error) {
 	if strings.Contains(connection, "{") {
+		if a.noBase != nil {
+			return nil, a.noBase
+		}
 		if a.base == "" {
 			return nil, errors.New("its database_connection is a template, and there is no [database]connection to fill it from " +
 				"(option nova_conf reads one)")
@@ -70,7 +72,7 @@ func (a Access) cell(connection string) (*mysql.Config, error) {
 		return nil, err
 	}
 	if a.login != nil {
-		options = options.withAccount(a.login)
+		return options.configFor(a.login)
 	}
 	return options.config()
 }

@@ -72,6 +72,12 @@ func (l Login) options() (clientOptions, error) {
 // fileOptions are the names of an option file for what PyMySQL calls otherwise.
 var fileOptions = map[string]string{"socket": "unix_socket", "ssl_verify_server_cert": "ssl_verify_identity"}
 
+// sslModes are what MySQL's client takes as ssl-mode.
+var sslModes = map[string]string{
+	"disabled": "ssl_disabled=true", "preferred": "ssl=false", "required": "ssl=true", "verify_ca": "ssl_verify_cert=true",
+	"verify_identity": "ssl_verify_identity=true",
+}
+
 // readOptionFile reads one group of a MySQL option file, as PyMySQL does with Python's
 // configparser (pymysql/optionfile.py); as for MySQL, '_' and '-' are one, and the MariaDB
 // client's ssl and ssl-verify-server-cert count. osloconf's reader is of no use for it:
@@ -100,8 +106,17 @@ func readOptionFile(path, group string) (clientOptions, error) {
 			value = value[1 : len(value)-1]
 		}
 		name = strings.ReplaceAll(strings.ToLower(strings.TrimSpace(name)), "-", "_")
+		name = strings.TrimPrefix(name, "loose_")
 		if !hasValue && isSecurity(name) {
 			value = "true"
+		}
+		for _, negation := range []string{"skip_", "disable_"} {
+			if what, negated := strings.CutPrefix(name, negation); negated && isSecurity(what) {
+				name, value = what, "false"
+			}
+		}
+		if mode, known := sslModes[strings.ToLower(value)]; known && name == "ssl_mode" {
+			name, value, _ = strings.Cut(mode, "=")
 		}
 		options[cmp.Or(fileOptions[name], name)] = value
 	}

@@ -35,17 +35,30 @@ func isSecurity(name string) bool {
 	return strings.Contains(name, "ssl") || strings.Contains(name, "tls")
 }
 
-// withAccount is the same database by another account. What that asks of the
-// session's security is added; with a CA of its own it goes before all that was asked.
-func (o clientOptions) withAccount(login clientOptions) clientOptions {
-	security := maps.Clone(login)
-	maps.DeleteFunc(security, func(name, value string) bool { return !isSecurity(name) || value == "" })
-	maps.DeleteFunc(o, func(name, _ string) bool {
-		return security.hasCA() && isSecurity(name) || len(security) > 0 && name == "ssl_disabled"
-	})
-	maps.Copy(o, security)
+// configFor is how to connect to the same database by another account. Each of the two may
+// ask for more security than the other, and takes nothing from what that asks for. A login
+// with a CA of its own goes without the files that the database's own options name.
+func (o clientOptions) configFor(login clientOptions) (*mysql.Config, error) {
+	wanted, err := o.security()
+	if err != nil {
+		return nil, err
+	}
+	asked, err := login.security()
+	if err != nil {
+		return nil, err
+	}
+	wanted.encrypted = wanted.encrypted || asked.encrypted
+	wanted.chain, wanted.name = wanted.chain || asked.chain, wanted.name || asked.name
+	if login.hasCA() {
+		maps.DeleteFunc(o, func(name, _ string) bool { return slices.Contains(securityFiles, name) })
+	}
+	for _, name := range securityFiles {
+		if login[name] != "" {
+			o[name] = login[name]
+		}
+	}
 	o["user"], o["password"] = login["user"], login["password"]
-	return o
+	return o.connection(wanted)
 }
 
 func (o clientOptions) hasCA() bool { return o["ssl_ca"] != "" || o["ssl_capath"] != "" }
@@ -107,6 +120,14 @@ func (o clientOptions) security() (security, error) {
 
 // config is how the driver is to connect.
 func (o clientOptions) config() (*mysql.Config, error) {
+	wanted, err := o.security()
+	if err != nil {
+		return nil, err
+	}
+	return o.connection(wanted)
+}
+
+func (o clientOptions) connection(wanted security) (_ *mysql.Config, err error) {
 	config := mysql.NewConfig()
 	config.User, config.Passwd, config.DBName = o["user"], o["password"], o["database"]
 	host, port := cmp.Or(o["host"], "localhost"), cmp.Or(o["port"], "3306")
@@ -116,11 +137,11 @@ func (o clientOptions) config() (*mysql.Config, error) {
 	}
 	config.Net, config.Addr = "tcp", net.JoinHostPort(host, port)
 	if socket := o["unix_socket"]; socket != "" {
-		config.Net, config.Addr = "unix", socket
+		// Nothing is between: that what answers has a certificate of the CA is enough.
+		config.Net, config.Addr, wanted.name = "unix", socket, false
 	}
-	wanted, err := o.security()
-	if err != nil || !wanted.encrypted {
-		return config, err
+	if !wanted.encrypted {
+		return config, nil
 	}
 	config.TLS, err = o.tls(wanted, host)
 	return config, err

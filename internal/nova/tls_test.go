@@ -73,6 +73,22 @@ func TestALoginKeepsTheEncryptionThatACellMappingAsksFor(t *testing.T) {
 	}
 }
 
+func TestALoginTakesNothingFromWhatACellMappingAsksFor(t *testing.T) {
+	_, own := exampleServer(t)
+	for _, mapping := range []string{"ssl_ca=" + own, "ssl_ca=" + own + "&ssl_verify_cert=true&ssl_verify_identity=true"} {
+		for _, file := range []string{"ssl-verify-server-cert=0", "ssl_disabled=true", "skip-ssl"} {
+			access, err := FromLogin(Login{Host: "db", User: "nova", ConfigFile: write(t, "[client]\n"+file+"\n")}, func(...string) {})
+			if err != nil {
+				t.Fatal(err)
+			}
+			config, err := access.cell("mysql://other@example.com/nova?" + mapping)
+			if err != nil || config.TLS == nil || config.TLS.InsecureSkipVerify || config.TLS.ServerName != "example.com" {
+				t.Errorf("%s and %s: got %+v, %v", mapping, file, config, err)
+			}
+		}
+	}
+}
+
 // exampleServer is a server with a certificate for example.com, and the file of that.
 func exampleServer(t *testing.T) (server *httptest.Server, certificate string) {
 	t.Helper()
