@@ -31,7 +31,7 @@ func (s *secrets) add(values ...string) {
 	slices.SortFunc(s.values, func(a, b string) int { return len(b) - len(a) })
 }
 
-var secretKey = regexp.MustCompile(`(?i)password|passcode|secret|token|private|client_key`)
+var secretKey = regexp.MustCompile(`(?i)passw|passcode|passphrase|_pass$|^pass$|pwd|secret|token|private|client_key`)
 
 func (s *secrets) addNamed(dict map[string]any) {
 	for key, value := range dict {
@@ -123,7 +123,7 @@ func standsAlone(text string, at, end int) bool {
 	return (at == 0 || !isWord(text[at-1])) && (end == len(text) || !isWord(text[end]))
 }
 
-var secretNamed = regexp.MustCompile("(?:" + secretKey.String() + ")[a-z]*\\W{0,3}$")
+var secretNamed = regexp.MustCompile("(?:" + secretKey.String() + ")[a-z]*(?: is| was)?\\W{0,3}$")
 
 func standsAsValue(text string, at, end int) bool {
 	const near = 40
