@@ -160,7 +160,8 @@ func (c *Client) everyCellAnswers(ctx context.Context) error {
 	}
 	if err != nil {
 		return fmt.Errorf("a cell of Nova's may be down, and its lists leave that out without a word "+
-			"(the log of nova-api names it: bring its database back; only one that is no more, and is not cell0, is for nova-manage cell_v2 delete_cell): %w", err)
+			"(the log of nova-api names it: bring its database back; only one that is no more, and is not cell0, is for nova-manage cell_v2 "+
+			"delete_cell): %w", err)
 	}
 	return nil
 }

@@ -127,7 +127,7 @@ func (o clientOptions) config() (*mysql.Config, error) {
 	return o.connection(wanted)
 }
 
-func (o clientOptions) connection(wanted security) (_ *mysql.Config, err error) {
+func (o clientOptions) connection(wanted security) (*mysql.Config, error) {
 	config := mysql.NewConfig()
 	config.User, config.Passwd, config.DBName = o["user"], o["password"], o["database"]
 	host, port := cmp.Or(o["host"], "localhost"), cmp.Or(o["port"], "3306")
@@ -143,6 +143,7 @@ func (o clientOptions) connection(wanted security) (_ *mysql.Config, err error) 
 	if !wanted.encrypted {
 		return config, nil
 	}
+	var err error
 	config.TLS, err = o.tls(wanted, host)
 	return config, err
 }

@@ -124,7 +124,8 @@ func (r *Restoration) compareCell(cell Cell, saved Saved, elsewhere Elsewhere) {
 // compareTable compares a table that a purge writes.
 func (r *Restoration) compareTable(cell Cell, table string, saved, left Table, elsewhere Elsewhere) {
 	c := comparison{
-		name: fmt.Sprintf("%s: %s", cell, table), tolerated: reapColumns(table), foreign: cell.Record.isCleanAttempts, mayGo: goesWithTheReap(table),
+		name: fmt.Sprintf("%s: %s", cell, table), tolerated: reapColumns(table), foreign: cell.Record.isCleanAttempts,
+		mayGo: goesWithTheReap(table),
 	}
 	if table == "instance_info_caches" {
 		wanted := Record{table: saved}

@@ -67,6 +67,9 @@ func (t *task) history() (all []record, err error) {
 
 func (t *task) recordsOf(folder string) (all []record, err error) {
 	files, err := backup.Earlier(t.BackupDir, folder, name)
+	if err != nil {
+		return nil, err
+	}
 	for _, file := range files {
 		r, err := t.readRecord(file, folder)
 		if err != nil {
@@ -74,7 +77,7 @@ func (t *task) recordsOf(folder string) (all []record, err error) {
 		}
 		all = append(all, r)
 	}
-	return all, err
+	return all, nil
 }
 
 // ownFolder is that of the instance on whose behalf the module is called.

@@ -25,7 +25,8 @@ func (t *task) carryOut(ctx context.Context, reply *answer, steps []action) erro
 		}
 		if said.judgement.Refuses() {
 			reply.Verdict, reply.Reasons = string(said.judgement.Verdict), said.judgement.Reasons
-			return orphan.Refusal(append([]string{fmt.Sprintf("instance %s is %s by now", t.Instance, said.judgement.Verdict)}, said.judgement.Reasons...))
+			return orphan.Refusal(append([]string{fmt.Sprintf("instance %s is %s by now", t.Instance, said.judgement.Verdict)},
+				said.judgement.Reasons...))
 		}
 		done, err := t.write(ctx, s)
 		if done {

@@ -132,7 +132,8 @@ func (p *plan) preserve(e evidence, want parameters, against *orphan.Refusal) {
 		case want.DeleteRoot && v.mapping.Root: // goes anyway
 		case !want.PreserveVolumes:
 			if len(v.all) > 0 && !e.attached(v.id) {
-				p.addRemaining("nova is to delete volume %s with the instance: its delete_on_termination is set; cinder does not, while others have it", v)
+				p.addRemaining("nova is to delete volume %s with the instance: its delete_on_termination is set; cinder does not, while others have it",
+					v)
 				continue
 			}
 			line := fmt.Sprintf("nova DELETES volume %s when it deletes the instance: its delete_on_termination is set (preserve_volumes: true "+

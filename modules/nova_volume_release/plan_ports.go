@@ -20,8 +20,8 @@ func (p *plan) releasePorts(e evidence, want parameters) {
 		case accelerated:
 			p.addRemaining("port %s stays: it has an accelerator of Cyborg's, which only nova gives back", describePort(port))
 		case !known:
-			p.addRemaining("port %s stays: whether nova made it is only in the info cache in nova's database, which %s: openstack port delete %s, or "+
-				"openstack port set --device '' --device-owner '' --host '' %s if a user made it",
+			p.addRemaining("port %s stays: whether nova made it is only in the info cache in nova's database, which %s: openstack port delete "+
+				"%s, or openstack port set --device '' --device-owner '' --host '' %s if a user made it",
 				describePort(port), unread(e), port.ID, port.ID)
 		case byNova:
 			p.add(deletePort, port.ID, "", "delete port %s, which nova made", describePort(port))

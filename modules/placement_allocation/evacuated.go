@@ -25,7 +25,8 @@ type partialRelease struct {
 //
 // A sharing provider (a storage) never passes: nothing is evacuated from it, and
 // it is not in a host's tree.
-func isEvacuationLeftover(consumer string, s *compute.Server, migrations []compute.Migration, h partialRelease) (proof string, objections []string) {
+func isEvacuationLeftover(consumer string, s *compute.Server, migrations []compute.Migration, h partialRelease) (proof string,
+	objections []string) {
 	object := func(format string, values ...any) { objections = append(objections, fmt.Sprintf(format, values...)) }
 	if len(h.from) != 1 {
 		return "", []string{"only one tree of an evacuated server is left over"}
