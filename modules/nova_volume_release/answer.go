@@ -9,14 +9,21 @@ import (
 	"nova-orphan/internal/cinder"
 	"nova-orphan/internal/neutron"
 	"nova-orphan/internal/orphan"
+	"nova-orphan/internal/step"
 )
 
 type answer struct {
 	ansible.Result
+	Instances []*entry `json:"instances"`
+}
+
+// entry is the answer for one instance.
+type entry struct {
+	Instance string `json:"instance_uuid"`
+	step.Answer
 	holdings
 	// Remains is what is left, and why.
-	Remains     []string `json:"remains"`
-	BackupFiles []string `json:"backup_files,omitempty"`
+	Remains []string `json:"remains"`
 }
 
 // holdings are what the instance has outside of Nova, also the form of the backup.
@@ -70,12 +77,6 @@ type portAnswer struct {
 	MadeByNova *bool `json:"made_by_nova"`
 }
 
-func newAnswer() *answer {
-	reply := &answer{Remains: []string{}}
-	reply.fill(evidence{}, "")
-	return reply
-}
-
 // record is what a backup holds.
 type record struct {
 	Verdict orphan.Verdict `json:"verdict"`
@@ -86,11 +87,11 @@ type record struct {
 	holdings
 }
 
-func recordOf(e evidence, work plan, instance string) record {
-	return record{e.judgement.Verdict, e.judgement.Reasons, work.lines(), append([]mapping{}, e.mappings...), holdingsOf(e, instance)}
+func recordOf(e evidence, work plan) record {
+	return record{e.judgement.Verdict, e.judgement.Reasons, work.lines(), append([]mapping{}, e.mappings...), holdingsOf(e)}
 }
 
-func holdingsOf(e evidence, instance string) holdings {
+func holdingsOf(e evidence) holdings {
 	h := holdings{
 		Attachments: []attachment{}, Volumes: []volumeAnswer{}, Snapshots: append([]cinder.Snapshot{}, e.snapshots...),
 		Images: append([]image{}, e.images...), Ports: []portAnswer{},
@@ -107,10 +108,10 @@ func holdingsOf(e evidence, instance string) holdings {
 		h.Attachments = append(h.Attachments, told)
 	}
 	for _, v := range e.volumes {
-		h.Volumes = append(h.Volumes, v.answer(instance))
+		h.Volumes = append(h.Volumes, v.answer(e.instance))
 	}
 	for _, v := range e.former {
-		told := v.answer(instance)
+		told := v.answer(e.instance)
 		told.Former = true
 		h.Volumes = append(h.Volumes, told)
 	}
@@ -153,13 +154,13 @@ func (v volume) answer(instance string) volumeAnswer {
 }
 
 // fill puts what was found into the answer.
-func (r *answer) fill(e evidence, instance string) {
-	r.Verdict, r.Reasons = string(e.judgement.Verdict), e.judgement.Reasons
-	r.holdings = holdingsOf(e, instance)
+func (r *entry) fill(e evidence) {
+	r.Verdict, r.Reasons = e.judgement.Verdict, e.judgement.Reasons
+	r.holdings = holdingsOf(e)
 }
 
 // addReasons adds to the reasons what else speaks against it.
-func (r *answer) addReasons(e evidence, err error) {
+func (r *entry) addReasons(e evidence, err error) {
 	var against orphan.Refusal
 	if !errors.As(err, &against) {
 		return
@@ -173,7 +174,7 @@ func (r *answer) addReasons(e evidence, err error) {
 
 // plan puts the plan and the diff into the answer. What a later look finds to do is
 // added to what was found first.
-func (r *answer) plan(e evidence, work plan, instance string) {
+func (r *entry) plan(e evidence, work plan) {
 	first := r.Diff == nil
 	for _, line := range work.lines() {
 		if !slices.Contains(r.Plan, line) {
@@ -182,7 +183,7 @@ func (r *answer) plan(e evidence, work plan, instance string) {
 	}
 	r.Remains = append([]string{}, work.remains...)
 	if first {
-		r.Diff = &ansible.Diff{BeforeHeader: instance, AfterHeader: instance, Before: sideOf(e), After: sideOf(predict(e, work))}
+		r.Diff = &ansible.Diff{Before: sideOf(e), After: sideOf(predict(e, work))}
 	}
 	r.Msg = strings.Join(r.Plan, "; ")
 }
@@ -196,12 +197,6 @@ func (p plan) lines() []string {
 		lines = append(lines, s.text)
 	}
 	return append(lines, p.foreseen...)
-}
-
-func (r *answer) conclude() {
-	if !r.Changed {
-		r.Plan, r.Msg = nil, "nothing to release"
-	}
 }
 
 // sideOf is a side of the diff: what the instance has of each kind, by id.

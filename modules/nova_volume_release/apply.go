@@ -6,49 +6,17 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/gophercloud/gophercloud/v2"
-
-	"nova-orphan/internal/openstack"
-	"nova-orphan/internal/orphan"
 )
-
-// carryOut does the steps, and judges the instance anew before each: some wait for
-// Cinder, and nobody can put an attachment back.
-func (t *task) carryOut(ctx context.Context, reply *answer, steps []action) error {
-	for i, s := range steps {
-		said, err := t.lookup.Lookup(ctx, t.Instance)
-		if err != nil {
-			return fmt.Errorf("judge the instance anew: %w", err)
-		}
-		if said.judgement.Refuses() {
-			reply.Verdict, reply.Reasons = string(said.judgement.Verdict), said.judgement.Reasons
-			return orphan.Refusal(append([]string{fmt.Sprintf("instance %s is %s by now", t.Instance, said.judgement.Verdict)},
-				said.judgement.Reasons...))
-		}
-		done, err := t.write(ctx, s)
-		if done {
-			reply.Changed = true
-			t.call.Audit("instance %s: %s; backup in %s", t.Instance, s.text, strings.Join(reply.BackupFiles, " "))
-		}
-		if err != nil {
-			if openstack.Uncertain(err) {
-				t.unknownWrite = &steps[i]
-			}
-			return err
-		}
-	}
-	return nil
-}
 
 // write does one step and waits until it shows. It says whether this call has
 // changed something, as far as it knows, also beside an error.
 func (t *task) write(ctx context.Context, s action) (bool, error) {
 	switch s.kind {
 	case preserve:
-		err := t.nova.KeepVolume(ctx, t.Instance, s.id)
+		err := t.nova.KeepVolume(ctx, t.instance, s.id)
 		return err == nil, err
 	case detach:
 		return t.detach(ctx, s)
@@ -171,7 +139,7 @@ func (t *task) deleteAndWait(ctx context.Context, s action, remove func(context.
 func (t *task) releasePort(ctx context.Context, s action) (bool, error) {
 	port, err := t.ports.Port(ctx, s.id)
 	// One that is another's by now is not ours to touch.
-	if err != nil || port == nil || port.DeviceID != t.Instance {
+	if err != nil || port == nil || port.DeviceID != t.instance {
 		return false, err
 	}
 	if s.kind == deletePort {
@@ -199,9 +167,4 @@ func await(ctx context.Context, look func() (done bool, err error)) error {
 			return fmt.Errorf("it is still there: %w", ctx.Err())
 		}
 	}
-}
-
-// again says that after this failure it makes sense to look and judge again.
-func again(err error) bool {
-	return openstack.Uncertain(err) || errors.Is(err, errNotYet) || gophercloud.ResponseCodeIs(err, http.StatusPreconditionFailed)
 }

@@ -14,6 +14,7 @@ import (
 
 // evidence is all that was read about an instance.
 type evidence struct {
+	instance string
 	novaEvidence
 	// apiKnows says that Nova's API has the server; asked only where that decides.
 	apiKnows    bool
@@ -109,14 +110,14 @@ func (m earlierBackups) add(earlier record) {
 
 // loadEarlierBackups reads the backups of earlier calls.
 func (t *task) loadEarlierBackups() error {
-	files, err := backup.Earlier(t.BackupDir, t.Instance, name)
+	files, err := backup.Earlier(t.BackupDir, t.instance, name)
 	if err != nil {
 		return err
 	}
 	t.earlier = earlierBackups{}
 	for _, file := range files {
 		var earlier record
-		if err := backup.Read(file, name, t.Instance, &earlier); err != nil {
+		if err := backup.Read(file, name, t.instance, &earlier); err != nil {
 			return err
 		}
 		t.earlier.add(earlier)
@@ -141,15 +142,15 @@ func (t *task) read(ctx context.Context) (e evidence, err error) {
 			e.judgement.Verdict = orphan.Unknown
 		}
 	}()
-	e = evidence{noCinder: t.volumes == nil, noNeutron: t.ports == nil, noGlance: t.images == nil}
-	if e.novaEvidence, err = t.lookup.Lookup(ctx, t.Instance); err != nil {
+	e = evidence{instance: t.instance, noCinder: t.volumes == nil, noNeutron: t.ports == nil, noGlance: t.images == nil}
+	if e.novaEvidence, err = t.lookup.Lookup(ctx, t.instance); err != nil {
 		return e, err
 	}
 	if err = t.readVolumes(ctx, &e); err != nil {
 		return e, err
 	}
 	if t.images != nil {
-		if e.images, err = t.images.MadeFrom(ctx, t.Instance, e.snapshots); err != nil {
+		if e.images, err = t.images.MadeFrom(ctx, t.instance, e.snapshots); err != nil {
 			return e, err
 		}
 	}
@@ -157,7 +158,7 @@ func (t *task) read(ctx context.Context) (e evidence, err error) {
 		return e, err
 	}
 	if t.PreserveVolumes && slices.ContainsFunc(e.mappings, func(m mapping) bool { return m.DeleteOnTermination }) {
-		found, err := t.nova.Server(ctx, t.Instance)
+		found, err := t.nova.Server(ctx, t.instance)
 		if err != nil {
 			return e, err
 		}
@@ -170,7 +171,7 @@ func (t *task) readPorts(ctx context.Context, e *evidence) (err error) {
 	if t.ports == nil {
 		return nil
 	}
-	if e.ports, err = t.ports.Ports(ctx, t.Instance); err != nil {
+	if e.ports, err = t.ports.Ports(ctx, t.instance); err != nil {
 		return err
 	}
 	for _, id := range e.portIDs {
@@ -200,13 +201,13 @@ func (t *task) readVolumes(ctx context.Context, e *evidence) (err error) {
 	if t.volumes == nil {
 		return nil
 	}
-	if !t.seesAll {
+	if !t.seesAll.Load() {
 		if err = t.volumes.SeesAllProjects(ctx); err != nil {
 			return err
 		}
-		t.seesAll = true
+		t.seesAll.Store(true)
 	}
-	if e.attachments, err = t.volumes.Attachments(ctx, t.Instance); err != nil {
+	if e.attachments, err = t.volumes.Attachments(ctx, t.instance); err != nil {
 		return err
 	}
 	for _, m := range e.mappings {

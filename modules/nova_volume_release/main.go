@@ -9,7 +9,6 @@ import (
 	"slices"
 
 	"nova-orphan/internal/ansible"
-	"nova-orphan/internal/backup"
 	"nova-orphan/internal/nova"
 	"nova-orphan/internal/openstack"
 	"nova-orphan/internal/step"
@@ -37,15 +36,16 @@ func module() ansible.Module {
 	rules := append(onlyToRelease("preserve_volumes", "delete_root_volume", "delete_snapshots", "reset_volumes"), neitherKeptNorDeleted)
 	return ansible.Module{
 		Name: name,
+		Each: step.Instances.Name,
 		Options: append([]ansible.Option{
-			{Name: "instance_uuid", Aliases: []string{"uuid", "server"}, Type: ansible.Str, Required: true, Check: ansible.UUID},
+			step.Instances,
 			{Name: "state", Type: ansible.Str, Choices: []string{released, saved}},
 			{Name: "preserve_volumes", Type: ansible.Bool, Default: false},
 			{Name: "delete_root_volume", Type: ansible.Bool, Default: false},
 			{Name: "delete_snapshots", Type: ansible.Bool, Default: false},
 			{Name: "reset_volumes", Type: ansible.Bool, Default: false},
 			{Name: "ports", Type: ansible.Str, Default: release, Choices: []string{keep, release}},
-			{Name: "backup_dir", Type: ansible.Path, Default: backup.DefaultDir, Check: ansible.Absolute},
+			step.BackupDir,
 			ansible.Timeout,
 		}, slices.Concat(step.PolicyOptions(), openstack.AuthOptions())...),
 		Rules: append(rules, openstack.AuthRules()...),
@@ -73,47 +73,31 @@ func neitherKeptNorDeleted(values map[string]any) error {
 type parameters struct {
 	openstack.Auth
 	step.Policy
-	Instance        string `option:"instance_uuid"`
-	State           string `option:"state"`
-	PreserveVolumes bool   `option:"preserve_volumes"`
-	DeleteRoot      bool   `option:"delete_root_volume"`
-	DeleteSnapshots bool   `option:"delete_snapshots"`
-	ResetVolumes    bool   `option:"reset_volumes"`
-	Ports           string `option:"ports"`
-	BackupDir       string `option:"backup_dir"`
-}
-
-// task is one call of the module.
-type task struct {
-	parameters
-	call   *ansible.Call
-	lookup novaLookup
-	nova   novaAPI
-	// What is nil, the cloud does not have.
-	volumes volumes
-	ports   ports
-	images  images
-	// seen are the volumes and ports met, and doubted a write whose answer was lost.
-	seen, seenPorts seen
-	earlier         earlierBackups
-	unknownWrite    *action
-	saved           record // the last backup
-	// seesAll says that Cinder shows all projects.
-	seesAll bool
-	// serviceToken asks for the token of a service; see openstack.ServiceToken.
-	serviceToken func(context.Context) (string, error)
+	Instances       []string `option:"instance_uuid"`
+	State           string   `option:"state"`
+	PreserveVolumes bool     `option:"preserve_volumes"`
+	DeleteRoot      bool     `option:"delete_root_volume"`
+	DeleteSnapshots bool     `option:"delete_snapshots"`
+	ResetVolumes    bool     `option:"reset_volumes"`
+	Ports           string   `option:"ports"`
+	BackupDir       string   `option:"backup_dir"`
 }
 
 func run(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
-	t, err := connect(ctx, call)
+	var p parameters
+	if err := call.Decode(&p); err != nil {
+		return nil, err
+	}
+	c, err := connect(ctx, call, p)
 	if err != nil {
-		reply := newAnswer()
-		return reply, unreadable(reply, err, nil)
+		reply := &answer{}
+		reply.Instances, err = step.Stop[entry](&reply.Result, "instances", p.Instances, err)
+		return reply, err
 	}
-	if t.NovaConf == "" {
-		return t.do(ctx)
+	if p.NovaConf == "" {
+		return c.all(ctx)
 	}
-	access, err := nova.FromConf(t.NovaConf, call.Secret)
+	access, err := nova.FromConf(p.NovaConf, call.Secret)
 	if err != nil {
 		return nil, err
 	}
@@ -123,30 +107,6 @@ func run(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
 		return nil, err
 	}
 	defer databases.Close()
-	t.lookup = fromDatabases{databases, t.Judging()}
-	return t.do(ctx)
-}
-
-// connect finds the services; Nova is looked up by its API.
-func connect(ctx context.Context, call *ansible.Call) (*task, error) {
-	t := &task{call: call}
-	if err := call.Decode(&t.parameters); err != nil {
-		return nil, err
-	}
-	cloud, err := openstack.Connect(ctx, t.Auth, call.Secret)
-	if err != nil {
-		return nil, err
-	}
-	if err := t.find(ctx, cloud); err != nil {
-		return nil, err
-	}
-	t.lookup = fromAPI{t.nova, t.Judging()}
-	token := ""
-	t.serviceToken = func(ctx context.Context) (_ string, err error) {
-		if token == "" {
-			token, err = openstack.ServiceToken(ctx, t.Auth, call.Secret)
-		}
-		return token, err
-	}
-	return t, nil
+	c.lookup = fromDatabases{databases, p.Judging()}
+	return c.all(ctx)
 }

@@ -176,7 +176,7 @@ func TestOutcomesAreWhatTheServicesSayNow(t *testing.T) {
 	e.former = []volume{{id: "v3", cinder: &cinder.Volume{ID: "v3", Status: "available"}}}
 	e.formerPorts = []neutron.Port{{ID: "p3", DeviceID: "replacement"}}
 	e.gonePorts = []string{"p4"}
-	told := holdingsOf(e, instance)
+	told := holdingsOf(e)
 	var got []string
 	for _, v := range told.Volumes {
 		got = append(got, fmt.Sprint(v.ID, " ", v.Status, " gone ", v.Gone, " mapped ", v.Mapped, " former ", v.Former, " of ", v.AttachedTo))

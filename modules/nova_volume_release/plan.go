@@ -56,7 +56,7 @@ func (p *plan) addRemaining(format string, values ...any) {
 func decide(e evidence, p parameters) (plan, error) {
 	var against orphan.Refusal
 	if e.judgement.Refuses() {
-		against.Add("instance %s is %s", p.Instance, e.judgement.Verdict)
+		against.Add("instance %s is %s", e.instance, e.judgement.Verdict)
 		against = append(against, e.judgement.Reasons...)
 	}
 	if e.noCinder && len(e.mappings) > 0 {
@@ -149,7 +149,7 @@ func (p *plan) preserve(e evidence, want parameters, against *orphan.Refusal) {
 			against.Add("preserve_volumes cannot be granted to volume %s: nova's API, which alone takes delete_on_termination from it, does "+
 				"not know the instance. Only the row can be changed: UPDATE block_device_mapping SET delete_on_termination = 0 WHERE instance_uuid "+
 				"= '%s' AND volume_id = '%s' (leave preserve_volumes out if nova has nothing left to delete)",
-				v, want.Instance, v.id)
+				v, e.instance, v.id)
 		}
 	}
 }
@@ -265,7 +265,7 @@ func attachedTo(a cinder.Attachment) string {
 
 func (p *plan) deleteSnapshots(e evidence, want parameters) {
 	for _, s := range e.snapshots {
-		switch kept := e.kept(s, want.Instance); {
+		switch kept := e.kept(s, e.instance); {
 		case !want.DeleteSnapshots:
 			p.addRemaining("snapshot %s (%s) of volume %s stays: delete_snapshots: true deletes it", s.ID, s.Name, s.VolumeID)
 		case kept != "":
@@ -295,7 +295,7 @@ func (p *plan) deleteRoot(e evidence, want parameters, against *orphan.Refusal) 
 			p.addRemaining("volume %s is being deleted", v)
 			continue
 		}
-		if others := v.others(want.Instance); len(others) > 0 {
+		if others := v.others(e.instance); len(others) > 0 {
 			against.Add("the root disk, volume %s, is not deleted: others have it: %s (without delete_root_volume it is only detached)", v,
 				listInstances(others))
 		}
@@ -311,7 +311,7 @@ func (p *plan) deleteRoot(e evidence, want parameters, against *orphan.Refusal) 
 			if s.VolumeID != v.id {
 				continue
 			}
-			if kept := e.kept(s, want.Instance); !want.DeleteSnapshots {
+			if kept := e.kept(s, e.instance); !want.DeleteSnapshots {
 				against.Add("the root disk, volume %s, is not deleted while it has the snapshot %s (%s) (delete_snapshots: true)", v, s.ID, s.Name)
 			} else if kept != "" {
 				against.Add("the root disk, volume %s, is not deleted while it has the snapshot %s (%s), which stays: %s", v, s.ID, s.Name, kept)

@@ -19,7 +19,7 @@ func base() evidence {
 		return cinder.Attachment{ID: id, VolumeID: volume, Instance: instance, Status: "attached"}
 	}
 	mappings := []mapping{{VolumeID: "v1", Device: "/dev/vda", Root: true}, {VolumeID: "v2", Device: "/dev/vdb"}}
-	return evidence{
+	return evidence{instance: instance,
 		novaEvidence: novaEvidence{judgement: orphan.Judgement{Verdict: orphan.Stuck}, mappings: mappings, mapped: true,
 			made: map[string]bool{"p1": false, "p2": true}},
 		attachments: []cinder.Attachment{mine("a1", "v1"), mine("a2", "v2")},
@@ -34,7 +34,7 @@ func base() evidence {
 }
 
 func wants(change func(*parameters)) parameters {
-	p := parameters{Instance: instance, State: released, Ports: release}
+	p := parameters{State: released, Ports: release}
 	change(&p)
 	return p
 }

@@ -35,12 +35,16 @@ func inProcessWith(t *testing.T, cloud *openstacktest.Cloud, witness *told, more
 	}
 	told := module()
 	told.Run = func(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
-		task, err := connect(ctx, call)
+		var p parameters
+		if err := call.Decode(&p); err != nil {
+			return nil, err
+		}
+		c, err := connect(ctx, call, p)
 		if err != nil {
 			return nil, err
 		}
-		task.lookup = witness
-		return task.do(ctx)
+		c.lookup = witness
+		return c.all(ctx)
 	}
 	options := map[string]any{"instance_uuid": instance, "state": released, "backup_dir": t.TempDir()}
 	maps.Copy(options, more)

@@ -124,7 +124,7 @@ func attachedMeanwhile(s *stage) {
 	volume := s.world.Volume(false)
 	s.before(func() bool { s.world.Attach(volume, s.instance); return true })
 	answer := s.start(arguments{}).Done(true)
-	if s.world.Status(volume) != "available" || answer.Get("backup_files.#").Int() != 2 {
+	if s.world.Status(volume) != "available" || len(s.backups()) != 2 {
 		s.t.Errorf("the volume is %s, got %s", s.world.Status(volume), answer)
 	}
 	content, err := os.ReadFile(s.backups()[1])

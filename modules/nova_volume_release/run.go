@@ -2,136 +2,119 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"reflect"
-	"slices"
+	"net/http"
+
+	"github.com/gophercloud/gophercloud/v2"
 
 	"nova-orphan/internal/ansible"
-	"nova-orphan/internal/backup"
 	"nova-orphan/internal/openstack"
 	"nova-orphan/internal/orphan"
+	"nova-orphan/internal/step"
 )
 
-// maxLooks bounds how often it is looked and judged, the last time to find that
-// nothing is left to do.
-const maxLooks = 6
+// maxTries bounds how often is written: a volume that is to be deleted waits for its attachments.
+const maxTries = 5
 
-func (t *task) do(ctx context.Context) (ansible.Answer, error) {
-	reply := newAnswer()
-	if t.State == released {
-		return reply, t.release(ctx, reply)
-	}
-	t.earlier = earlierBackups{}
-	e, err := t.read(ctx)
-	reply.fill(e, t.Instance)
-	if err != nil {
-		return reply, err
-	}
-	reply.Remains = inventory(e, t.parameters)
-	if t.State == saved && len(e.volumes)+len(e.ports)+len(e.formerPorts) > 0 && !t.call.Check {
-		err = t.save(reply, e, plan{})
-	}
+// task is what is done for one instance.
+type task struct {
+	*cloud
+	instance string
+	reply    *entry
+	backup   step.Backup
+	// seen are the volumes and ports met.
+	seen, seenPorts seen
+	earlier         earlierBackups
+	// next is what was decided last.
+	next plan
+}
+
+// all is the call: each instance for itself.
+func (c *cloud) all(ctx context.Context) (ansible.Answer, error) {
+	reply := &answer{}
+	var err error
+	reply.Instances, err = step.Each(ctx, &reply.Result, "instances", c.Instances, step.AtOnce, c.one)
 	return reply, err
 }
 
-// release looks, judges and acts, until there is nothing left to do: to be done is
-// to find so.
-func (t *task) release(ctx context.Context, reply *answer) error {
+func (c *cloud) one(ctx context.Context, instance string, reply *entry) error {
+	t := &task{cloud: c, instance: instance, reply: reply, earlier: earlierBackups{},
+		backup: step.Backup{Dir: c.BackupDir, UUID: instance, Module: name, Answer: &reply.Answer}}
+	reply.Instance, reply.Remains = instance, []string{}
+	if t.State == released {
+		return t.release(ctx)
+	}
+	e, err := t.read(ctx)
+	reply.fill(e)
+	if err != nil {
+		return err
+	}
+	reply.Remains = inventory(e, t.parameters)
+	if t.State == saved && len(e.volumes)+len(e.ports)+len(e.formerPorts) > 0 && !t.call.Check {
+		return t.backup.Save(recordOf(e, plan{}))
+	}
+	return nil
+}
+
+func (t *task) release(ctx context.Context) error {
 	if err := t.loadEarlierBackups(); err != nil {
 		return err
 	}
-	var failure error
-	for looks := uint(1); ; looks++ {
-		e, err := t.read(ctx)
-		if err != nil {
-			return unreadable(reply, err, failure)
-		}
-		work, err := decide(e, t.parameters)
-		t.resolveUnknownWrite(reply, work, err)
-		reply.fill(e, t.Instance)
-		if err != nil {
-			reply.addReasons(e, err)
-			return after(err, failure)
-		}
-		reply.plan(e, work, t.Instance)
-		switch {
-		case len(work.steps) == 0:
-			reply.conclude()
-			return nil
-		case t.call.Check:
-			reply.Changed = true
-			return nil
-		case looks == maxLooks && failure != nil:
-			return fmt.Errorf("given up after %d tries: %w", looks-1, failure)
-		case looks == maxLooks:
-			return fmt.Errorf("given up after %d tries: what was done did not stay: %s", looks-1, work.steps[0].text)
-		}
-		if err := t.save(reply, e, work); err != nil {
-			return err
-		}
-		if looks == 1 {
-			// From here on what was begun is finished, even if Ansible goes away.
-			var cancel context.CancelFunc
-			ctx, cancel = t.call.WithoutInterrupt(ctx)
-			defer cancel()
-		}
-		failure = t.carryOut(ctx, reply, work.steps)
-		if failure != nil && !again(failure) {
-			return failure
-		}
-		if failure != nil && openstack.Pause(ctx, looks) != nil {
-			return fmt.Errorf("%w (no time left to look whether it arrived, or to try again: run the module again)", failure)
-		}
+	loop := step.Loop[evidence]{
+		Call: t.call, Answer: &t.reply.Answer, Subject: "instance " + t.instance, Tries: maxTries,
+		Read: t.read, Plan: t.plan, Save: t.save, Uncertain: openstack.Uncertain, Again: again, Pause: openstack.Pause,
 	}
-}
-
-// resolveUnknownWrite takes a write whose answer was lost for done, if it is no longer to be done.
-func (t *task) resolveUnknownWrite(reply *answer, work plan, refused error) {
-	if t.unknownWrite == nil {
-		return
+	err := loop.Run(ctx)
+	if err == nil && !t.reply.Changed {
+		t.reply.Plan, t.reply.Msg = nil, "nothing to release"
 	}
-	if refused == nil && !slices.ContainsFunc(work.steps, t.unknownWrite.same) {
-		reply.Changed = true
-		reply.Warnings = append(reply.Warnings, "the answer was lost; read back, it had happened: "+t.unknownWrite.text)
-		t.call.Audit("instance %s: %s", t.Instance, t.unknownWrite.text)
-	}
-	t.unknownWrite = nil
-}
-
-// after tells, beside an error, the failure of the write before it, if there was one.
-func after(err, failure error) error {
-	if failure == nil {
-		return err
-	}
-	return fmt.Errorf("%w (after: %w; run the module again to see what came of it)", err, failure)
-}
-
-// unreadable says that something could not be read, which is no absence.
-func unreadable(reply *answer, err, failure error) error {
-	switch {
-	case failure != nil:
-		return after(fmt.Errorf("read back: %w", err), failure)
-	case reply.Changed:
-		return fmt.Errorf("it was changed, but could not be read back: %w", err)
-	}
-	reply.Verdict = string(orphan.Unknown)
 	return err
+}
+
+// plan decides, and says so in the answer.
+func (t *task) plan(e evidence) (actions []step.Action, err error) {
+	t.next, err = decide(e, t.parameters)
+	t.reply.fill(e)
+	if err != nil {
+		t.reply.addReasons(e, err)
+		return nil, err
+	}
+	t.reply.plan(e, t.next)
+	for _, a := range t.next.steps {
+		actions = append(actions, step.Action{Key: string(a.kind) + " " + a.id, Text: a.text, Do: func(ctx context.Context) (bool, error) {
+			if err := t.judgeAnew(ctx); err != nil {
+				return false, err
+			}
+			return t.write(ctx, a)
+		}})
+	}
+	return actions, nil
+}
+
+// judgeAnew is done before each write: some wait for Cinder, and nobody can put an attachment back.
+func (t *task) judgeAnew(ctx context.Context) error {
+	said, err := t.lookup.Lookup(ctx, t.instance)
+	if err != nil {
+		return fmt.Errorf("judge the instance anew: %w", err)
+	}
+	if !said.judgement.Refuses() {
+		return nil
+	}
+	t.reply.Verdict, t.reply.Reasons = said.judgement.Verdict, said.judgement.Reasons
+	return orphan.Refusal(append([]string{fmt.Sprintf("instance %s is %s by now", t.instance, said.judgement.Verdict)},
+		said.judgement.Reasons...))
 }
 
 // save writes down what was read, before something of it is changed. Another look
 // writes another file only if it found something else.
-func (t *task) save(reply *answer, e evidence, work plan) error {
-	content := recordOf(e, work, t.Instance)
-	if reflect.DeepEqual(t.saved, content) {
-		return nil
-	}
-	path, err := backup.Write(t.BackupDir, t.Instance, name, content)
-	if err != nil {
-		return err
-	}
-	t.saved = content
+func (t *task) save(e evidence) error {
+	content := recordOf(e, t.next)
 	t.earlier.add(content)
-	reply.BackupFiles = append(reply.BackupFiles, path)
-	reply.BackupFile = reply.BackupFiles[0]
-	return nil
+	return t.backup.Save(content)
+}
+
+// again says that after this failure it makes sense to look and judge again.
+func again(err error) bool {
+	return errors.Is(err, errNotYet) || gophercloud.ResponseCodeIs(err, http.StatusPreconditionFailed)
 }

@@ -3,7 +3,10 @@ package main
 import (
 	"context"
 	"errors"
+	"sync"
+	"sync/atomic"
 
+	"nova-orphan/internal/ansible"
 	"nova-orphan/internal/cinder"
 	"nova-orphan/internal/compute"
 	"nova-orphan/internal/neutron"
@@ -49,31 +52,62 @@ type novaAPI interface {
 	KeepVolume(ctx context.Context, uuid, volume string) error
 }
 
-// find finds the services; only Nova must be there.
-func (t *task) find(ctx context.Context, cloud *openstack.Cloud) error {
-	client, err := cloud.Compute()
+// cloud is how the call reaches Nova and the other services, of which only Nova must be there.
+type cloud struct {
+	parameters
+	call   *ansible.Call
+	lookup novaLookup
+	nova   novaAPI
+	// What is nil, the cloud does not have.
+	volumes volumes
+	ports   ports
+	images  images
+	// seesAll says that Cinder shows all projects.
+	seesAll atomic.Bool
+	// serviceToken asks for the token of a service; see openstack.ServiceToken.
+	serviceToken func(context.Context) (string, error)
+}
+
+// connect finds the services; Nova is looked up by its API.
+func connect(ctx context.Context, call *ansible.Call, p parameters) (*cloud, error) {
+	found, err := openstack.Connect(ctx, p.Auth, call.Secret)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	t.nova = compute.New(client)
-	ofNetwork, err := cloud.ForNetwork(ctx, t.Auth, t.call.Secret)
+	client, err := found.Compute()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if client, err = cloud.BlockStorage(); err == nil {
-		t.volumes = cinder.New(client)
+	c := &cloud{parameters: p, call: call, nova: compute.New(client)}
+	c.lookup = fromAPI{c.nova, c.Judging()}
+	var once sync.Mutex
+	token := ""
+	c.serviceToken = func(ctx context.Context) (_ string, err error) {
+		once.Lock()
+		defer once.Unlock()
+		if token == "" {
+			token, err = openstack.ServiceToken(ctx, p.Auth, call.Secret)
+		}
+		return token, err
+	}
+	ofNetwork, err := found.ForNetwork(ctx, p.Auth, call.Secret)
+	if err != nil {
+		return nil, err
+	}
+	if client, err = found.BlockStorage(); err == nil {
+		c.volumes = cinder.New(client)
 	} else if !errors.Is(err, openstack.ErrNoService) {
-		return err
+		return nil, err
 	}
 	if client, err = ofNetwork.Network(); err == nil {
-		t.ports = neutron.New(client)
+		c.ports = neutron.New(client)
 	} else if !errors.Is(err, openstack.ErrNoService) {
-		return err
+		return nil, err
 	}
-	if client, err = cloud.Image(); err == nil {
-		t.images = &glance{client}
+	if client, err = found.Image(); err == nil {
+		c.images = &glance{client}
 	} else if !errors.Is(err, openstack.ErrNoService) {
-		return err
+		return nil, err
 	}
-	return nil
+	return c, nil
 }

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -37,9 +38,11 @@ const noPauseAtExit = "GORACE=atexit_sleep_ms=0"
 //	! call '{"option": "value"}'   the same, and wants failure
 //	! unhurried-call '...'         the same, with the pauses that people get (see Main), so that
 //	                               its time is not up in the middle of a look
-//	answer PATH REGEXP             the last answer's value at the gjson path matches
+//	answer PATH REGEXP             the last answer's value at the gjson path matches; of a call for
+//	                               one element, what is said of that is beside the call's own
 //	! answer PATH REGEXP           it does not match
 //	! answer PATH                  the last answer has no such path
+//	backups DIR UUID N             the module has written N files there about it
 //
 // Whatever a call does, it must print one line of ASCII JSON and nothing on
 // standard error, and its exit status and "failed" must agree.
@@ -48,6 +51,7 @@ func Commands(module string) map[string]func(*testscript.TestScript, bool, []str
 		"call":           func(ts *testscript.TestScript, neg bool, args []string) { call(ts, module, neg, args) },
 		"unhurried-call": func(ts *testscript.TestScript, neg bool, args []string) { call(ts, unhurried+module, neg, args) },
 		"answer":         answer,
+		"backups":        backups,
 	}
 }
 
@@ -119,8 +123,19 @@ func wellFormed(stdout []byte) string {
 	return ""
 }
 
+func backups(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 3 || neg {
+		ts.Fatalf("usage: backups DIR UUID N")
+	}
+	files, err := filepath.Glob(filepath.Join(ts.MkAbs(args[0]), args[1], "*.json"))
+	ts.Check(err)
+	if strconv.Itoa(len(files)) != args[2] {
+		ts.Fatalf("there are %d: %v", len(files), files)
+	}
+}
+
 func answer(ts *testscript.TestScript, neg bool, args []string) {
-	value := gjson.Get(ts.ReadFile("answer.json"), args[0])
+	value := gjson.GetBytes(only([]byte(ts.ReadFile("answer.json"))), args[0])
 	if len(args) == 1 {
 		if !neg {
 			ts.Fatalf("usage: answer PATH REGEXP, or ! answer PATH")

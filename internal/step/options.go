@@ -6,8 +6,16 @@ import (
 	"time"
 
 	"nova-orphan/internal/ansible"
+	"nova-orphan/internal/backup"
 	"nova-orphan/internal/orphan"
 )
+
+// Instances is the option of a module that is for instances.
+var Instances = ansible.Option{Name: "instance_uuid", Aliases: []string{"instance_uuids", "uuid", "server"}, Type: ansible.List,
+	Elements: ansible.Str, Required: true, Check: ansible.UUID}
+
+// BackupDir is the option that says where a module writes down what it is about to change.
+var BackupDir = ansible.Option{Name: "backup_dir", Type: ansible.Path, Default: backup.DefaultDir, Check: ansible.Absolute}
 
 // PolicyOptions are the options that say how an instance is judged.
 func PolicyOptions() []ansible.Option {
