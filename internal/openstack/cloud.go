@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/gophercloud/gophercloud/v2"
 	"github.com/gophercloud/gophercloud/v2/openstack"
@@ -26,9 +27,12 @@ type Cloud struct {
 	origin     string
 	// services names the service behind an endpoint, for error texts.
 	services map[string]string
-	// renew asks for another token in place of one that has expired; nil when there
-	// is nothing to ask with, or no more.
-	renew func(context.Context) error
+	// renew asks for another token in place of one that has expired, once, whoever meets it
+	// first; nil when there is nothing to ask with.
+	renew   func(context.Context) error
+	renewed bool
+	// mu is for services, and for the renewal.
+	mu sync.Mutex
 }
 
 // Connect authenticates, in one request. Every secret that it reads goes to secret.
@@ -86,6 +90,7 @@ func authenticate(ctx context.Context, found credentials, secret func(...string)
 		services: map[string]string{provider.IdentityBase: "keystone"},
 	}
 	provider.RetryFunc = cloud.afterFailure
+	provider.UseTokenLock()
 	login := func(ctx context.Context) error {
 		// gophercloud's own locator asks each endpoint for its versions, outside the context.
 		defer func() { secret(provider.Token()); provider.EndpointLocator = cloud.locate }()
@@ -147,6 +152,8 @@ func (c *Cloud) client(make factory, name, microversion string) (*gophercloud.Se
 	if err != nil {
 		return nil, fmt.Errorf("find %s: %w", name, err)
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.services[client.Endpoint] = name
 	client.Microversion = microversion
 	return client, nil

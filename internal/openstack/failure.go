@@ -75,10 +75,12 @@ const maxTries = 4
 // afterFailure is gophercloud's RetryFunc: nil means "try again".
 func (c *Cloud) afterFailure(ctx context.Context, method, url string, _ *gophercloud.RequestOpts, err error, failures uint) error {
 	failure := c.failure(method, url, err)
+	// A service that refuses two tokens refuses them all.
 	if failure.Status == http.StatusUnauthorized && failure.Service != "keystone" && c.renew != nil {
-		renew := c.renew
-		c.renew = nil // once: a service that refuses two tokens refuses them all
-		if err := renew(ctx); err != nil {
+		switch again, err := c.renewOnce(ctx, failures); {
+		case !again:
+			return failure
+		case err != nil:
 			return fmt.Errorf("%s refused the token, and a new one was not to be had: %w", failure.Service, err)
 		}
 		return nil // a refused request was not carried out, so that a write is repeated, too
@@ -89,6 +91,18 @@ func (c *Cloud) afterFailure(ctx context.Context, method, url string, _ *gopherc
 		return failure
 	}
 	return nil
+}
+
+// renewOnce is for requests that are under way at the same time, too: the token of the
+// others was renewed by the first.
+func (c *Cloud) renewOnce(ctx context.Context, failures uint) (again bool, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.renewed {
+		return failures == 1, nil
+	}
+	c.renewed = true
+	return true, c.renew(ctx)
 }
 
 // FirstPause is how long Pause waits after the first failure. A fake cloud recovers
@@ -133,6 +147,8 @@ func (c *Cloud) failure(method, address string, err error) *Failure {
 // service is the one with the longest endpoint of those that the address begins with:
 // Keystone may be at the root of a host that the others share.
 func (c *Cloud) service(address string) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	longest := ""
 	for endpoint := range c.services {
 		if strings.HasPrefix(address, endpoint) && len(endpoint) > len(longest) {
