@@ -11,7 +11,7 @@ import (
 // Verdict is what the evidence proves about an instance.
 type Verdict string
 
-// The verdicts. Live, Busy and Unknown are refusals: nothing may be changed.
+// The verdicts. Live, Busy, Foreign and Unknown are refusals: nothing may be changed.
 const (
 	Live     Verdict = "live"     // Nova looks after it
 	Busy     Verdict = "busy"     // something is under way, or was a moment ago
@@ -19,12 +19,14 @@ const (
 	Zombie   Verdict = "zombie"   // deleted is neither 0 nor the row's id: Nova sees it neither alive nor deleted
 	Deleted  Verdict = "deleted"  // soft-deleted as Nova does it; remains may exist
 	Archived Verdict = "archived" // only rows in shadow tables
-	Absent   Verdict = "absent"   // no trace in any cell, and every cell was read
+	Lost     Verdict = "lost"     // no row in any cell, but something else proves that Nova knew it
+	Absent   Verdict = "absent"   // no trace at all, and every cell was read
+	Foreign  Verdict = "foreign"  // a consumer or a domain that is not Nova's: never touched
 	Unknown  Verdict = "unknown"  // a source could not be read in full
 )
 
 // Refuses says whether the verdict alone forbids every step; see Judgement.Refuses.
-func (v Verdict) Refuses() bool { return v == Live || v == Busy || v == Unknown }
+func (v Verdict) Refuses() bool { return v == Live || v == Busy || v == Foreign || v == Unknown }
 
 // Gone says whether Nova no longer has the instance among the living, so that
 // whatever its migrations hold is left over, too.
