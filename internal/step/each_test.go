@@ -39,7 +39,8 @@ func TestWhatOneElementFailsAtStopsNoneOfTheOthers(t *testing.T) {
 	for _, e := range answers {
 		got = append(got, fmt.Sprint(e.element, " ", e.Changed, " ", e.Failed, " ", e.Msg, " ", e.Reasons == nil, e.Plan == nil))
 	}
-	want := []string{"a true false  false false", "b false true no false false", "c false true internal error, please report it: found false false",
+	want := []string{"a true false  false false", "b false true no false false",
+		"c false true internal error, please report it: found false false",
 		"d false true no false false", "e false false  false false"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q", got)

@@ -32,8 +32,6 @@ type action struct {
 	text   string
 }
 
-func (s action) same(other action) bool { return s.kind == other.kind && s.id == other.id }
-
 // plan is what is to be done, and what stays as it is all the same.
 type plan struct {
 	steps []action
