@@ -12,6 +12,7 @@ import (
 	"github.com/gophercloud/gophercloud/v2/openstack/placement/v1/resourceproviders"
 
 	"nova-orphan/internal/openstack"
+	"nova-orphan/internal/orphan"
 )
 
 // send writes to Placement behind the module's back, in ways that its own client knows nothing of.
@@ -45,7 +46,7 @@ func TestAConsumerOfAnotherServiceIsToldByItsTypeInTheRealPlacement(t *testing.T
 		"project_id":  "p", "user_id": "u", "consumer_generation": nil, "consumer_type": "CONTAINER",
 	})
 	answer := s.start(s.removal()).Failed(false, "is a consumer of type CONTAINER", "verify_consumer: false")
-	if answer.Get("verdict").String() != foreign {
+	if answer.Get("verdict").String() != string(orphan.Foreign) {
 		t.Errorf("got %s", answer)
 	}
 	s.wants(s.consumer, holdings{s.host: 1})
@@ -71,7 +72,7 @@ func TestAMigrationsAllocationStaysUntilTheMigrationIsOverOnWhicheverOfNovasPage
 		t.Run(status, func(t *testing.T) {
 			nova.sql("UPDATE nova.migrations SET status = '%s' WHERE uuid = '%s'", status, s.consumer)
 			answer := s.start(s.removal()).Failed(false, "in status "+status, "confirm, revert or abort it")
-			if answer.Get("verdict").String() != busy {
+			if answer.Get("verdict").String() != string(orphan.Busy) {
 				t.Errorf("got %s", answer)
 			}
 			s.wants(s.consumer, holdings{s.host: 2})
@@ -88,7 +89,7 @@ func TestAConsumerOfNothingButACustomClassIsRemovedLikeAnyOther(t *testing.T) {
 	t.Cleanup(func() { s.send(http.MethodDelete, "1.7", "resource_classes/"+class, nil) }) // after its providers
 	s = newRealStage(t)
 	s.send(http.MethodPut, "1.7", "resource_classes/"+class, nil)
-	found, err := s.client.Provider(stageContext(t), s.storage, true)
+	found, err := s.client.Provider(stageContext(t), s.storage)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,12 +4,11 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"nova-orphan/internal/compute"
 )
 
-// partialRelease is what a step would take from a consumer that goes on holding something
+// partialRelease is what a change would take from a consumer that goes on holding something
 // on other trees, as the roots of the trees are named.
 type partialRelease struct {
 	from  []string // what is taken is on these trees
@@ -63,23 +62,21 @@ func isEvacuationLeftover(consumer string, s *compute.Server, migrations []compu
 		consumer, s.Hypervisor, from, evacuation.UUID, evacuation.Status), nil
 }
 
-// partialReleaseOf is what the step leaves and takes, or nil if it does not leave a server
+// partialReleaseOf is what the change leaves and takes, or nil if it does not leave a server
 // anything, or does more than take whole providers.
-func (t *task) partialReleaseOf(s step) *partialRelease {
-	if t.State != absent || s.after.Empty() {
+func (t *task) partialReleaseOf(todo change) *partialRelease {
+	if t.State != absent || todo.after.Empty() {
 		return nil
 	}
 	h := &partialRelease{}
-	for _, uuid := range slices.Sorted(maps.Keys(s.before.Providers)) {
+	for _, uuid := range slices.Sorted(maps.Keys(todo.before.Providers)) {
 		side := &h.from
-		if _, stays := s.after.Providers[uuid]; stays {
+		if _, stays := todo.after.Providers[uuid]; stays {
 			side = &h.stays
 		}
-		if root := t.names[t.roots[uuid]]; !slices.Contains(*side, root) {
+		if root := t.providers.rootOf(uuid); !slices.Contains(*side, root) {
 			*side = append(*side, root)
 		}
 	}
 	return h
 }
-
-func listObjections(objections []string) string { return strings.Join(objections, ", ") }
