@@ -13,31 +13,13 @@ import (
 	"nova-orphan/internal/placement"
 )
 
-// allocations is the Placement that this module needs.
-type allocations interface {
-	Allocation(ctx context.Context, consumer string) (placement.Allocation, error)
-	Provider(ctx context.Context, uuidOrName string) (placement.Provider, error)
-	Tree(ctx context.Context, provider string) ([]placement.Provider, error)
-	Consumers(ctx context.Context, provider string) (map[string]placement.Resources, error)
-	Replace(ctx context.Context, allocation placement.Allocation) error
-}
-
-// novaAPI is what Nova's API knows about consumers; see compute.Client.
-type novaAPI interface {
-	Server(ctx context.Context, uuid string) (*compute.Server, error)
-	Listed(ctx context.Context, uuid string) (*compute.Server, error)
-	ListsAll(ctx context.Context) error
-	Migrations(ctx context.Context, instance string) ([]compute.Migration, error)
-	Migration(ctx context.Context, uuid string, hosts []string) (*compute.Migration, error)
-}
-
 // cloud is how the call reaches Placement and Nova, and what is the same for all consumers.
 type cloud struct {
 	parameters
 	call      *ansible.Call
-	placement allocations
+	placement *placement.Client
 	providers *providers
-	nova      novaAPI
+	nova      *compute.Client
 	// noNova is why Nova cannot be asked, which matters only where it is.
 	noNova error
 	// goal is what each is to hold.
@@ -102,7 +84,7 @@ func (c *cloud) connect(ctx context.Context) error {
 		return err
 	}
 	c.placement = placement.New(service)
-	c.providers = &providers{client: c.placement, known: map[string]placement.Provider{}, asked: map[string]func() error{}}
+	c.providers = &providers{client: c.placement}
 	if service, c.noNova = found.Compute(); c.noNova == nil {
 		c.nova = compute.New(service)
 	}

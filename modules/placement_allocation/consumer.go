@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -127,7 +126,8 @@ func (t *task) askForMigration(ctx context.Context, said *novaEvidence, todo cha
 	switch {
 	case said.tells():
 	case t.Instance == "":
-		if said.migration, said.failure = t.nova.Migration(ctx, consumer, t.treesOf(todo)); errors.Is(said.failure, compute.ErrUntold) {
+		said.migration, said.failure = t.nova.Migration(ctx, consumer, t.providers.treesOf(todo.before.Providers))
+		if errors.Is(said.failure, compute.ErrUntold) {
 			said.failure = fmt.Errorf("%w, as where its instance is deleted or its host is called otherwise than its provider: give instance_uuid",
 				said.failure)
 		}
@@ -154,14 +154,4 @@ func (t *task) migrationOf(ctx context.Context, consumer string) (*compute.Migra
 		err = fmt.Errorf("it is none of the migrations of %s (instance_uuid), and %s", t.Instance, alive(t.Instance, server))
 	}
 	return nil, err
-}
-
-// treesOf are the names of the trees on which a consumer holds something.
-func (t *task) treesOf(todo change) (names []string) {
-	for _, uuid := range slices.Sorted(maps.Keys(todo.before.Providers)) {
-		if name := t.providers.rootOf(uuid); !slices.Contains(names, name) {
-			names = append(names, name)
-		}
-	}
-	return names
 }

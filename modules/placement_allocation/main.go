@@ -35,21 +35,8 @@ func module() ansible.Module {
 			step.BackupDir,
 			ansible.Timeout,
 		}, openstack.AuthOptions()...),
-		Rules: append([]ansible.Rule{
-			ansible.RequiredOneOf("consumer", "resource_provider", "backup_file", "backup_content"),
-			ansible.RequiredIf("state", absent, "consumer"),
-			ansible.RequiredIf("state", saved, "consumer"),
-			savedAsAWhole,
-			ansible.OnlyIf("resources", "state", present),
-			ansible.OnlyIf("project_id", "state", present),
-			ansible.OnlyIf("user_id", "state", present),
-			ansible.OnlyIf("backup_file", "state", present),
-			ansible.OnlyIf("backup_content", "state", present),
-			ansible.MutuallyExclusive("backup_file", "backup_content"),
-			notWithBackup("resource_provider", "resources", "project_id", "user_id"),
-			presentFromOptionsOrBackup,
-		}, openstack.AuthRules()...),
-		Run: run,
+		Rules: append(rules(), openstack.AuthRules()...),
+		Run:   run,
 	}
 }
 

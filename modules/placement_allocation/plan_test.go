@@ -162,6 +162,8 @@ func TestOnlyWhatAnEvacuationLeftIsTakenFromALiveServer(t *testing.T) {
 		{"its own host's half", lives, done, partialRelease{from: []string{"n2"}, stays: []string{"n1"}}, "n2 is the hypervisor it is on"},
 		{"a shared storage", lives, done, partialRelease{from: []string{"storage"}, stays: []string{"n1", "n2"}}, "no evacuation from storage"},
 		{"two trees at once", lives, done, partialRelease{from: []string{"n1", "storage"}, stays: []string{"n2"}}, "only one tree"},
+		{"a tree of which Placement tells no name", lives, moved(func(m *compute.Migration) { m.SourceNode = "" }),
+			partialRelease{from: []string{""}, stays: []string{"n2"}}, "that of a host"},
 		{"a half without another on its own host", lives, done, partialRelease{from: []string{"n1"}, stays: []string{"storage"}},
 			"it would keep nothing on n2"},
 		{"no migration at all", lives, nil, old, "no evacuation from n1"},

@@ -195,7 +195,8 @@ func revivedBeforeAFailure(s *stage) {
 		Failed(false, s.consumer, "came to life while its allocation was removed", "it was put back", next, "is a server that Nova's API knows")
 	for i, words := range []string{"it was put back", "(delete it there"} {
 		one := answer.Get("consumers").Array()[i]
-		if got := one.Get("reasons").Array(); one.Get("verdict").String() != "live" || len(got) != 1 || !strings.Contains(got[0].String(), words) {
+		reasons := one.Get("reasons")
+		if one.Get("verdict").String() != "live" || reasons.Get("#").Int() != 1 || !strings.Contains(reasons.Get("0").String(), words) {
 			s.t.Errorf("want a reason with %q: %s", words, one)
 		}
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	"nova-orphan/internal/placement"
@@ -32,55 +33,54 @@ func (s *shared[T]) ask(question func() (T, error)) (T, error) {
 	return mine()
 }
 
-// providers are the resource providers that the call has met, by their UUIDs. A tree is read
-// once for all consumers that hold something on it.
+// providers are the resource providers that the call has met. A tree is read once for all
+// consumers that hold something on it.
 type providers struct {
-	client allocations
-	mu     sync.Mutex
-	known  map[string]placement.Provider
-	asked  map[string]func() error
+	client *placement.Client
+	// By a provider's UUID: known has the placement.Provider, asked a func() error that reads its tree.
+	known, asked sync.Map
 }
 
 // learn reads a provider's tree, unless it is known.
 func (p *providers) learn(ctx context.Context, uuid string) error {
-	p.mu.Lock()
-	_, known := p.known[uuid]
-	if !known && p.asked[uuid] == nil {
-		p.asked[uuid] = sync.OnceValue(func() error {
-			tree, err := p.client.Tree(ctx, uuid)
-			p.note(tree...)
-			return err
-		})
-	}
-	ask := p.asked[uuid]
-	p.mu.Unlock()
-	if known {
+	if _, known := p.get(uuid); known {
 		return nil
 	}
-	return ask()
+	ask, _ := p.asked.LoadOrStore(uuid, sync.OnceValue(func() error {
+		tree, err := p.client.Tree(ctx, uuid)
+		p.note(tree...)
+		if err != nil {
+			p.asked.Delete(uuid)
+		}
+		return err
+	}))
+	return ask.(func() error)()
 }
 
 func (p *providers) note(tree ...placement.Provider) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	for _, member := range tree {
-		p.known[member.UUID] = member
+		p.known.Store(member.UUID, member)
 	}
 }
 
-func (p *providers) get(uuid string) (placement.Provider, bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	provider, known := p.known[uuid]
+func (p *providers) get(uuid string) (provider placement.Provider, known bool) {
+	found, known := p.known.Load(uuid)
+	if known {
+		provider = found.(placement.Provider)
+	}
 	return provider, known
 }
 
 func (p *providers) name(uuid string) string { provider, _ := p.get(uuid); return provider.Name }
 
-// rootOf is the name of the provider's tree, most often Nova's name for a host.
-func (p *providers) rootOf(uuid string) string {
-	provider, _ := p.get(uuid)
-	return p.name(provider.Root)
+// treesOf are the names of the trees on which something is held, most often Nova's names for the hosts.
+func (p *providers) treesOf(held map[string]placement.Resources) (names []string) {
+	for uuid := range held {
+		provider, _ := p.get(uuid)
+		names = append(names, p.name(provider.Root))
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // described is a provider in a message.
