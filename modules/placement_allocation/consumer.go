@@ -18,6 +18,8 @@ type novaEvidence struct {
 	migration *compute.Migration
 	// of is the instance among whose migrations alone it was looked for; empty: among all.
 	of string
+	// lives is the migration's instance, if that lives on what the migration holds.
+	lives *compute.Server
 	// half is set, with the server's own migrations, if only that is to be taken.
 	half       *partialRelease
 	migrations []compute.Migration
@@ -53,6 +55,9 @@ func judge(consumer string, said novaEvidence) (verdict orphan.Verdict, reason s
 			among = " among those of " + said.of
 		}
 		return orphan.Absent, fmt.Sprintf("Nova's API has no server %s, and no migration%s; every cell answers", consumer, among), false
+	case said.lives != nil:
+		return orphan.Live, fmt.Sprintf("%s is a migration that is over, in status %s, but %s, where it holds nothing itself (%s)", consumer,
+			said.migration.Status, alive(said.migration.Instance, said.lives), overriding), true
 	case said.migration.Dead():
 		return "", fmt.Sprintf("%s is a migration of %s that is over: status %s", consumer, said.migration.Instance, said.migration.Status), false
 	default:
@@ -133,6 +138,24 @@ func (t *task) askForMigration(ctx context.Context, said *novaEvidence, todo cha
 		}
 	default:
 		said.migration, said.failure = t.migrationOf(ctx, consumer)
+	}
+	t.askForItsInstance(ctx, said, todo)
+}
+
+// askForItsInstance: a move that failed has perhaps left the instance where it was, and the room that it
+// takes there with the migration.
+func (t *task) askForItsInstance(ctx context.Context, said *novaEvidence, todo change) {
+	if said.failure != nil || said.migration == nil || !said.migration.Dead() || said.migration.Instance == "" {
+		return
+	}
+	server, _, err := t.nova.Find(ctx, said.migration.Instance)
+	if server == nil || !slices.Contains(t.providers.treesOf(todo.before.Providers), server.Hypervisor) {
+		said.failure = err
+		return
+	}
+	own, err := t.read(ctx, said.migration.Instance)
+	if said.failure = err; !slices.Contains(t.providers.treesOf(own.Providers), server.Hypervisor) {
+		said.lives = server
 	}
 }
 
