@@ -80,6 +80,6 @@ func run(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
 		reply.Consumers, err = step.Stop[entry](&reply.Result, kind, c.Consumers, err)
 		return reply, err
 	}
-	reply.Consumers, err = step.Each(ctx, &reply.Result, kind, c.Consumers, step.AtOnce, do)
+	reply.Consumers, err = step.Each(ctx, &reply.Result, kind, c.Consumers, atOnce, do)
 	return reply, err
 }

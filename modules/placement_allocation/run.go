@@ -19,6 +19,9 @@ import (
 // tries four times (nova/scheduler/client/report.py retries).
 const maxWrites = 5
 
+// atOnce is how many consumers are worked on at a time: each asks a dozen short questions, one after the other.
+const atOnce = 2 * step.AtOnce
+
 // show only reads.
 func (c *cloud) show(ctx context.Context, consumer string, reply *entry) error {
 	now, err := c.read(ctx, consumer)
