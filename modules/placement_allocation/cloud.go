@@ -30,46 +30,27 @@ type cloud struct {
 }
 
 // prepare reads what is the same for all consumers, and says what to do for each.
-func (c *cloud) prepare(ctx context.Context, reply *answer, backup *backedUp) (func(context.Context, string, *entry) error, error) {
-	if err := c.connect(ctx); err != nil {
-		return nil, err
+func (c *cloud) prepare(ctx context.Context, reply *answer, backup *backedUp) (do func(context.Context, string, *entry) error, err error) {
+	if err = c.connect(ctx); err == nil && c.Provider != "" {
+		reply.ResourceProvider, err = c.findProvider(ctx)
 	}
-	var tree []string
-	if c.Provider != "" {
-		provider, err := c.placement.Provider(ctx, c.Provider)
-		switch {
-		case err == nil:
-			reply.ResourceProvider = &provider
-			c.providers.note(provider)
-		case !errors.Is(err, placement.ErrNoProvider):
-			return nil, err
-		case c.State != absent: // where it holds nothing for anybody; whether that is a typing error, remove judges
-			return nil, fmt.Errorf("%w: resource_provider takes %s", err, providerOption)
-		}
-		if c.State == absent && err == nil {
-			if tree, err = c.treeOf(ctx, provider.UUID); err != nil {
-				return nil, err
-			}
-		}
-	}
-	switch {
+	do = c.change
+	switch provider := reply.ResourceProvider; {
+	case err != nil:
 	case c.State == absent:
-		c.goal = remove(c.Provider, tree)
+		c.goal, err = c.removal(ctx, provider)
 	case backup != nil:
-		var err error
-		if c.goal, err = c.restore(ctx, *backup); err != nil {
-			return nil, err
-		}
+		c.goal, err = c.restore(ctx, *backup)
 	case c.State == present:
-		c.goal = set(reply.ResourceProvider.UUID, c.Resources, c.ProjectID, c.UserID)
+		c.goal = set(provider.UUID, c.Resources, c.ProjectID, c.UserID)
 	case c.State == saved:
-		return c.save, nil
+		do = c.save
 	case len(c.Consumers) > 0:
-		return c.show, nil
+		do = c.show
 	default:
-		return c.ofProvider(ctx, reply.ResourceProvider.UUID)
+		do, err = c.ofProvider(ctx, provider.UUID)
 	}
-	return c.change, nil
+	return do, err
 }
 
 const providerOption = "the UUID or the name, which for a compute host is the hypervisor's host name, not nova's host"
@@ -91,17 +72,36 @@ func (c *cloud) connect(ctx context.Context) error {
 	return nil
 }
 
-// treeOf are the UUIDs of the provider's whole tree.
-func (c *cloud) treeOf(ctx context.Context, provider string) (uuids []string, err error) {
-	tree, err := c.placement.Tree(ctx, provider)
-	c.providers.note(tree...)
-	for _, member := range tree {
-		uuids = append(uuids, member.UUID)
+func (c *cloud) findProvider(ctx context.Context) (*placement.Provider, error) {
+	provider, err := c.placement.Provider(ctx, c.Provider)
+	missing := errors.Is(err, placement.ErrNoProvider)
+	switch {
+	case err == nil:
+		c.providers.note(provider)
+		return &provider, nil
+	case missing && c.State == absent:
+		return nil, nil // nothing can be held there; whether that is a typing error, remove judges
+	case missing:
+		err = fmt.Errorf("%w: resource_provider takes %s", err, providerOption)
 	}
-	if err == nil && !slices.Contains(uuids, provider) {
-		err = fmt.Errorf("read the provider tree of %s: the provider itself is not in it", provider)
+	return nil, err
+}
+
+// removal is of everything, or of what is held on the whole tree of the provider.
+func (c *cloud) removal(ctx context.Context, provider *placement.Provider) (goal, error) {
+	if provider == nil {
+		return remove(c.Provider, nil), nil
 	}
-	return uuids, err
+	members, err := c.placement.Tree(ctx, provider.UUID)
+	c.providers.note(members...)
+	var tree []string
+	for _, member := range members {
+		tree = append(tree, member.UUID)
+	}
+	if err == nil && !slices.Contains(tree, provider.UUID) {
+		err = fmt.Errorf("read the provider tree of %s: the provider itself is not in it", provider.UUID)
+	}
+	return remove(c.Provider, tree), err
 }
 
 // ofProvider shows all the consumers of a provider.

@@ -26,44 +26,42 @@ type novaEvidence struct {
 	failure    error // some question got no answer
 }
 
-const overriding = "verify_consumer: false skips the question"
-
 // judge returns the verdict on a consumer whose resources are to be taken, its reason,
 // and whether nothing may be taken. There is no verdict on a migration that is over.
 func judge(consumer string, said novaEvidence) (verdict orphan.Verdict, reason string, refused bool) {
+	refuse := func(verdict orphan.Verdict, format string, values ...any) (orphan.Verdict, string, bool) {
+		return verdict, fmt.Sprintf(format, values...) + " (verify_consumer: false skips the question)", true
+	}
+	server, move := said.server, said.migration
 	switch {
 	case said.foreign():
-		return orphan.Foreign, fmt.Sprintf("%s is a consumer of type %s, which is no instance of Nova's (%s)", consumer, said.kind, overriding),
-			true
-	case said.server != nil && said.failure != nil:
-		return orphan.Unknown, fmt.Sprintf("%s, and whether it may lose anything cannot be told: %v (%s)", alive(consumer, said.server),
-			said.failure, overriding), true
-	case said.server != nil && said.half != nil:
-		proof, objections := isEvacuationLeftover(consumer, said.server, said.migrations, *said.half)
+		return refuse(orphan.Foreign, "%s is a consumer of type %s, which is no instance of Nova's", consumer, said.kind)
+	case server != nil && said.failure != nil:
+		return refuse(orphan.Unknown, "%s, and whether it may lose anything cannot be told: %v", alive(consumer, server), said.failure)
+	case server != nil && said.half != nil:
+		proof, objections := isEvacuationLeftover(consumer, server, said.migrations, *said.half)
 		if proof != "" {
 			return orphan.Live, proof, false
 		}
-		return orphan.Live, fmt.Sprintf("%s, and what it holds on %s is not left from an evacuation: %s (%s)", alive(consumer, said.server),
-			strings.Join(said.half.from, ", "), strings.Join(objections, ", "), overriding), true
-	case said.server != nil:
-		return orphan.Live, fmt.Sprintf("%s (delete it there; %s)", alive(consumer, said.server), overriding), true
+		return refuse(orphan.Live, "%s, and what it holds on %s is not left from an evacuation: %s", alive(consumer, server),
+			strings.Join(said.half.from, ", "), strings.Join(objections, ", "))
+	case server != nil:
+		return refuse(orphan.Live, "%s: delete it there", alive(consumer, server))
 	case said.failure != nil:
-		return orphan.Unknown, fmt.Sprintf("cannot tell whether %s is alive: %v (%s)", consumer, said.failure, overriding), true
-	case said.migration == nil:
+		return refuse(orphan.Unknown, "cannot tell whether %s is alive: %v", consumer, said.failure)
+	case move == nil:
 		among := ""
 		if said.of != "" {
 			among = " among those of " + said.of
 		}
 		return orphan.Absent, fmt.Sprintf("Nova's API has no server %s, and no migration%s; every cell answers", consumer, among), false
+	case !move.Dead():
+		return refuse(orphan.Busy, "%s is a migration of %s in status %s: confirm, revert or abort it", consumer, move.Instance, move.Status)
 	case said.lives != nil:
-		return orphan.Live, fmt.Sprintf("%s is a migration that is over, in status %s, but %s, where it holds nothing itself (%s)", consumer,
-			said.migration.Status, alive(said.migration.Instance, said.lives), overriding), true
-	case said.migration.Dead():
-		return "", fmt.Sprintf("%s is a migration of %s that is over: status %s", consumer, said.migration.Instance, said.migration.Status), false
-	default:
-		return orphan.Busy, fmt.Sprintf("%s is a migration of %s in status %s (confirm, revert or abort it; %s)",
-			consumer, said.migration.Instance, said.migration.Status, overriding), true
+		return refuse(orphan.Live, "%s is a migration that is over, in status %s, but %s, where it holds nothing itself", consumer, move.Status,
+			alive(move.Instance, said.lives))
 	}
+	return "", fmt.Sprintf("%s is a migration of %s that is over: status %s", consumer, move.Instance, move.Status), false
 }
 
 // foreign: what others write at 1.38 bears their word; what Nova writes, up to 2026.1, is

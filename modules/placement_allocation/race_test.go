@@ -193,7 +193,7 @@ func revivedBeforeAFailure(s *stage) {
 	})
 	answer := s.start(arguments{"consumer": []string{s.consumer, next}, "state": "absent"}).
 		Failed(false, s.consumer, "came to life while its allocation was removed", "it was put back", next, "is a server that Nova's API knows")
-	for i, words := range []string{"it was put back", "(delete it there"} {
+	for i, words := range []string{"it was put back", "delete it there"} {
 		one := answer.Get("consumers").Array()[i]
 		reasons := one.Get("reasons")
 		if one.Get("verdict").String() != "live" || reasons.Get("#").Int() != 1 || !strings.Contains(reasons.Get("0").String(), words) {
