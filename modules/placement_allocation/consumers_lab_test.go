@@ -105,7 +105,7 @@ func TestAConsumerOfNothingButACustomClassIsRemovedLikeAnyOther(t *testing.T) {
 		"project_id":  "p", "user_id": "u", "consumer_generation": nil,
 	})
 	shown := s.start(arguments{"consumer": s.consumer}).Done(false)
-	if got := shown.Get("allocations.0.allocations.0.resources").Raw; got != `{"`+class+`":1}` {
+	if got := shown.Get("allocations.0.resources").Raw; got != `{"`+class+`":1}` {
 		t.Errorf("got %s", shown)
 	}
 	s.start(s.removal()).Done(true)
@@ -117,13 +117,13 @@ func TestAProviderWithoutAComputeNodeIsEmptiedAndStays(t *testing.T) {
 	// Nova has no compute node for any provider of the stage, as after the deletion of a compute service.
 	s.set(s.consumer, holdings{s.host: 2, s.child: 1})
 	shown := s.start(arguments{"resource_provider": named("host", s.host)}).Done(false)
-	if got := shown.Get("allocations.0.consumer").String(); got != s.consumer {
+	if got := shown.Get("consumers.0.consumer").String(); got != s.consumer {
 		t.Errorf("got %s", shown)
 	}
 	s.start(s.removal()).Done(true)
 	s.wants(s.consumer, nil)
 	shown = s.start(arguments{"resource_provider": s.host}).Done(false)
-	if shown.Get("resource_provider.uuid").String() != s.host || shown.Get("allocations.#").Int() != 0 {
+	if shown.Get("resource_provider.uuid").String() != s.host || shown.Get("consumers.#").Int() != 0 {
 		t.Errorf("the provider is not there and empty: %s", shown)
 	}
 }
