@@ -13,6 +13,10 @@ type Allocation struct {
 	Consumer  string
 	ProjectID string
 	UserID    string
+	// Type is what kind of consumer it is: INSTANCE, MIGRATION, another service's own word, or
+	// "unknown" for what was written before microversion 1.38, as Nova does. It is empty where
+	// Placement is older than 6.0 (Xena), and for a consumer that holds nothing.
+	Type string
 	// Generation guards a write against others; nil when the consumer holds nothing.
 	Generation *int
 	// Providers maps the UUIDs of resource providers to what is held there.
@@ -42,10 +46,6 @@ func (a Allocation) With(provider string, resources Resources) Allocation {
 // Equal says that both hold the same for the same project and user; a consumer
 // that holds nothing has neither.
 func (a Allocation) Equal(b Allocation) bool {
-	sameOwner := a.ProjectID == b.ProjectID && a.UserID == b.UserID
-	return a.Consumer == b.Consumer && a.sameResources(b) && (sameOwner || a.Empty())
-}
-
-func (a Allocation) sameResources(b Allocation) bool {
-	return maps.EqualFunc(a.Providers, b.Providers, maps.Equal[Resources, Resources])
+	return a.Consumer == b.Consumer && maps.EqualFunc(a.Providers, b.Providers, maps.Equal[Resources, Resources]) &&
+		(a.Empty() || a.ProjectID == b.ProjectID && a.UserID == b.UserID)
 }

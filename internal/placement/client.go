@@ -1,10 +1,16 @@
+// Package placement reads and replaces the allocations of consumers, guarded by
+// their generations, and knows which resource providers form a tree.
 package placement
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
+	"strings"
+	"sync/atomic"
 
 	"github.com/gophercloud/gophercloud/v2"
 	"github.com/gophercloud/gophercloud/v2/openstack/placement/v1/allocations"
@@ -16,11 +22,18 @@ import (
 // Client asks one Placement service.
 type Client struct {
 	service *gophercloud.ServiceClient
+	// typed tells the types of consumers, too, unless Placement is older than they are.
+	typed   *gophercloud.ServiceClient
+	untyped atomic.Bool
 }
 
 // New makes a Client of gophercloud's, whose microversion must be 1.28 to 1.37
 // (see openstack.PlacementMicroversion).
-func New(service *gophercloud.ServiceClient) *Client { return &Client{service} }
+func New(service *gophercloud.ServiceClient) *Client {
+	typed := *service
+	typed.Microversion = openstack.ConsumerTypeMicroversion
+	return &Client{service: service, typed: &typed}
+}
 
 // Provider is a resource provider.
 type Provider struct {
@@ -39,17 +52,23 @@ var ErrNoProvider = errors.New("no such resource provider")
 // mapping for a consumer that it does not know (placement/handlers/allocation.py
 // list_for_consumer), so that nothing held is no error.
 func (c *Client) Allocation(ctx context.Context, consumer string) (Allocation, error) {
-	answer, err := allocations.Get(ctx, c.service, consumer).Extract()
-	if err != nil {
-		return Allocation{}, fmt.Errorf("read the allocation of %s: %w", consumer, err)
+	service := c.typed
+	if c.untyped.Load() {
+		service = c.service
 	}
-	if answer.Allocations == nil {
+	answer, err := allocations.Get(ctx, service, consumer).Extract()
+	switch {
+	case gophercloud.ResponseCodeIs(err, http.StatusNotAcceptable) && service == c.typed:
+		c.untyped.Store(true)
+		return c.Allocation(ctx, consumer)
+	case err != nil:
+		return Allocation{}, fmt.Errorf("read the allocation of %s: %w", consumer, err)
+	case answer.Allocations == nil:
 		return Allocation{}, fmt.Errorf("read the allocation of %s: the answer has no allocations", consumer)
 	}
-	allocation := Allocation{Consumer: consumer, Generation: answer.ConsumerGeneration, Providers: map[string]Resources{}}
-	if answer.ProjectID != nil && answer.UserID != nil {
-		allocation.ProjectID, allocation.UserID = *answer.ProjectID, *answer.UserID
-	}
+	value := func(text *string) string { return *cmp.Or(text, new(string)) }
+	allocation := Allocation{Consumer: consumer, ProjectID: value(answer.ProjectID), UserID: value(answer.UserID),
+		Type: value(answer.ConsumerType), Generation: answer.ConsumerGeneration, Providers: map[string]Resources{}}
 	for provider, held := range answer.Allocations {
 		if len(held.Resources) == 0 {
 			return Allocation{}, fmt.Errorf("read the allocation of %s: the answer has no resources for %s", consumer, provider)
@@ -63,33 +82,15 @@ func (c *Client) Allocation(ctx context.Context, consumer string) (Allocation, e
 	return allocation, nil
 }
 
-// ConsumerType reads what kind of consumer it is, which Placement can tell since
-// release 6.0 (Xena, microversion 1.38): INSTANCE, MIGRATION, another service's own
-// word, or "unknown" for what was written at an older microversion, as Nova does.
-// It is empty where Placement is older, and for a consumer that holds nothing.
-func (c *Client) ConsumerType(ctx context.Context, consumer string) (string, error) {
-	typed := *c.service
-	typed.Microversion = openstack.ConsumerTypeMicroversion
-	answer, err := allocations.Get(ctx, &typed, consumer).Extract()
-	if gophercloud.ResponseCodeIs(err, http.StatusNotAcceptable) {
-		return "", nil
-	}
-	if err != nil {
-		return "", fmt.Errorf("read the type of consumer %s: %w", consumer, err)
-	}
-	if answer.ConsumerType == nil {
-		return "", nil
-	}
-	return *answer.ConsumerType, nil
-}
+var uuidForm = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
 
 // Provider finds a resource provider by its UUID, else by its name, which for a
 // compute host is its hypervisor's host name. The error may be ErrNoProvider.
-func (c *Client) Provider(ctx context.Context, uuidOrName string, isUUID bool) (Provider, error) {
+func (c *Client) Provider(ctx context.Context, uuidOrName string) (Provider, error) {
 	options := []resourceproviders.ListOpts{{Name: uuidOrName}}
-	if isUUID {
+	if uuidForm.MatchString(uuidOrName) {
 		// Ironic's providers are named by a UUID, too.
-		options = []resourceproviders.ListOpts{{UUID: uuidOrName}, {Name: uuidOrName}}
+		options = []resourceproviders.ListOpts{{UUID: strings.ToLower(uuidOrName)}, {Name: uuidOrName}}
 	}
 	for _, option := range options {
 		found, err := c.list(ctx, option)
@@ -139,7 +140,7 @@ func (c *Client) list(ctx context.Context, options resourceproviders.ListOpts) (
 func (c *Client) Consumers(ctx context.Context, provider string) (map[string]Resources, error) {
 	answer, err := resourceproviders.GetAllocations(ctx, c.service, provider).Extract()
 	if gophercloud.ResponseCodeIs(err, http.StatusNotFound) {
-		return nil, fmt.Errorf("read the allocations on %s: %w", provider, ErrNoProvider)
+		err = ErrNoProvider
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read the allocations on %s: %w", provider, err)

@@ -19,6 +19,20 @@ func TestTheFakePlacementKeepsTheContract(t *testing.T) {
 	testContract(t)
 }
 
+func TestAPlacementThatIsOlderThanConsumerTypesIsAskedForThemOnce(t *testing.T) {
+	cloud := openstacktest.NewInEnvironment(t)
+	cloud.BeforeTypes = true
+	w := newWorld(t)
+	cloud.Requests()
+	if now := w.holding(t); now.Type != "" || now.Generation == nil {
+		t.Errorf("got %+v", now)
+	}
+	w.now(t)
+	if asked := cloud.Requests(); len(asked) != 4 { // the write, the read twice, and the second one once
+		t.Errorf("it asked %v", asked)
+	}
+}
+
 // world is a tree of providers (a root, a child), a sharing provider and a
 // second root, made for one test in the Placement of the OS_* environment.
 type world struct {
@@ -134,7 +148,7 @@ func readsAsEmpty(t *testing.T, w *world) {
 
 func isReadBack(t *testing.T, w *world) {
 	now := w.holding(t)
-	want := placement.Allocation{Consumer: w.consumer, ProjectID: "project", UserID: "user", Generation: now.Generation,
+	want := placement.Allocation{Consumer: w.consumer, ProjectID: "project", UserID: "user", Type: "unknown", Generation: now.Generation,
 		Providers: map[string]placement.Resources{
 			w.root: {"VCPU": 2, "MEMORY_MB": 4}, w.child: {"VGPU": 1}, w.sharing: {"DISK_GB": 3}, w.second: {"VCPU": 2, "MEMORY_MB": 4},
 		}}
@@ -167,22 +181,16 @@ func isATree(t *testing.T, w *world) {
 }
 
 func isFound(t *testing.T, w *world) {
-	for _, asked := range []struct {
-		text   string
-		isUUID bool
-	}{{w.child, true}, {name("child", w.child), false}} {
-		found, err := w.Provider(openstacktest.Context(t), asked.text, asked.isUUID)
+	for _, asked := range []string{w.child, strings.ToUpper(w.child), name("child", w.child)} {
+		found, err := w.Provider(openstacktest.Context(t), asked)
 		if err != nil || found.UUID != w.child || found.Name != name("child", w.child) {
-			t.Errorf("%s: got %+v, %v", asked.text, found, err)
-		}
-	}
-	for _, asked := range []string{"no-such-provider", name("child", w.child) + "x"} {
-		if found, err := w.Provider(openstacktest.Context(t), asked, false); !errors.Is(err, placement.ErrNoProvider) {
 			t.Errorf("%s: got %+v, %v", asked, found, err)
 		}
 	}
-	if found, err := w.Provider(openstacktest.Context(t), openstacktest.UUID(), true); !errors.Is(err, placement.ErrNoProvider) {
-		t.Errorf("an unknown uuid: got %+v, %v", found, err)
+	for _, asked := range []string{"no-such-provider", name("child", w.child) + "x", openstacktest.UUID()} {
+		if found, err := w.Provider(openstacktest.Context(t), asked); !errors.Is(err, placement.ErrNoProvider) {
+			t.Errorf("%s: got %+v, %v", asked, found, err)
+		}
 	}
 }
 
@@ -278,12 +286,11 @@ func refusesEmpty(t *testing.T, w *world) {
 }
 
 func tellsType(t *testing.T, w *world) {
-	if kind, err := w.ConsumerType(openstacktest.Context(t), w.consumer); err != nil || kind != "" {
-		t.Errorf("one that holds nothing: got %q, %v", kind, err)
+	if now := w.now(t); now.Type != "" {
+		t.Errorf("one that holds nothing: got %q", now.Type)
 	}
-	w.holding(t)
-	if kind, err := w.ConsumerType(openstacktest.Context(t), w.consumer); err != nil || kind != "unknown" {
-		t.Errorf("got %q, %v", kind, err)
+	if now := w.holding(t); now.Type != "unknown" {
+		t.Errorf("got %q", now.Type)
 	}
 }
 

@@ -25,6 +25,15 @@ type Entry[A any] interface {
 	answer() *Answer
 }
 
+// fresh is an entry that says whose it is, if A can: that is known however its work ends.
+func fresh[A any, P Entry[A]](element string) P {
+	a := P(new(A))
+	if named, ok := any(a).(interface{ SetElement(string) }); ok {
+		named.SetElement(element)
+	}
+	return a
+}
+
 // Each does something for every element of a list, at most atOnce at a time, and gives
 // their answers, in the list's order, each element once. What one fails at, or panics,
 // keeps none of the others from being done; the error then counts and names those that
@@ -37,7 +46,7 @@ func Each[A any, P Entry[A]](ctx context.Context, result *ansible.Result, kind s
 	places := make(chan struct{}, atOnce)
 	for i, element := range list {
 		outcomes[i] = ansible.Go(func() (P, error) {
-			a := P(new(A))
+			a := fresh[A, P](element)
 			select {
 			case places <- struct{}{}:
 				defer func() { <-places }()
@@ -58,7 +67,7 @@ func Each[A any, P Entry[A]](ctx context.Context, result *ansible.Result, kind s
 		hung = timer.C
 	}
 	answers, errs := make([]P, len(list)), make([]error, len(list))
-	for i := range list {
+	for i, element := range list {
 		select {
 		case outcome := <-outcomes[i]:
 			answers[i], errs[i] = outcome.Value, outcome.Err
@@ -70,7 +79,7 @@ func Each[A any, P Entry[A]](ctx context.Context, result *ansible.Result, kind s
 			case outcome := <-outcomes[i]:
 				answers[i], errs[i] = outcome.Value, outcome.Err
 			default:
-				answers[i] = P(new(A))
+				answers[i] = fresh[A, P](element)
 				answers[i].answer().Verdict = orphan.Unknown
 				errs[i] = fmt.Errorf("no answer within the time: what was asked of the service may still happen, run the module again to see")
 			}
@@ -82,6 +91,9 @@ func Each[A any, P Entry[A]](ctx context.Context, result *ansible.Result, kind s
 
 // Stop is Each for what fails for all elements alike, before one is looked at: a service that does not answer.
 func Stop[A any, P Entry[A]](result *ansible.Result, kind string, list []string, err error) ([]P, error) {
+	if len(list) == 0 { // a module may have to ask which there are
+		return []P{}, err
+	}
 	return Each(context.Background(), result, kind, list, AtOnce, func(_ context.Context, _ string, a P) error {
 		a.answer().Verdict = orphan.Unknown
 		return err

@@ -20,11 +20,12 @@ type entry struct {
 	element string
 }
 
+func (e *entry) SetElement(element string) { e.element = element }
+
 func TestWhatOneElementFailsAtStopsNoneOfTheOthers(t *testing.T) {
 	result := &ansible.Result{}
 	answers, err := Each(t.Context(), result, "hosts", []string{"a", "b", "a", "c", "d", "e"}, 2,
 		func(_ context.Context, element string, e *entry) error {
-			e.element = element
 			switch element {
 			case "a":
 				e.Changed, e.Diff, e.Warnings = true, &ansible.Diff{Before: map[string]any{"is": 1}, After: map[string]any{}}, []string{"look"}
@@ -111,6 +112,9 @@ func TestAnElementThatHangsDoesNotTakeTheAnswersOfTheOthersWithIt(t *testing.T) 
 		if !answers[0].Failed || answers[0].Verdict != orphan.Unknown || answers[1].Failed || !answers[1].Changed || !result.Changed {
 			t.Errorf("got %+v and %+v", answers[0], answers[1])
 		}
+		if answers[0].element != "a" || answers[1].element != "b" {
+			t.Errorf("they do not say whose they are: %q and %q", answers[0].element, answers[1].element)
+		}
 		if err == nil || !strings.Contains(err.Error(), "a: no answer within the time") || time.Since(began) != time.Minute+late {
 			t.Errorf("after %s: %v", time.Since(began), err)
 		}
@@ -119,13 +123,16 @@ func TestAnElementThatHangsDoesNotTakeTheAnswersOfTheOthersWithIt(t *testing.T) 
 
 func TestWhatIsNotBegunWhenTheTimeIsUpIsToldSo(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
-	answers, err := Each(ctx, &ansible.Result{}, "hosts", []string{"a", "b", "c"}, 1, func(_ context.Context, element string, e *entry) error {
+	answers, err := Each(ctx, &ansible.Result{}, "hosts", []string{"a", "b", "c"}, 1, func(_ context.Context, _ string, e *entry) error {
 		cancel(errors.New("interrupted"))
-		e.element, e.Changed = element, true
+		e.Changed = true
 		return nil
 	})
 	done := 0
-	for _, e := range answers {
+	for i, e := range answers {
+		if want := []string{"a", "b", "c"}[i]; e.element != want {
+			t.Errorf("%s says that it is %q", want, e.element)
+		}
 		if e.Changed {
 			done++
 		} else if !strings.Contains(e.Msg, "not begun, so that nothing was changed: interrupted") {
@@ -134,5 +141,21 @@ func TestWhatIsNotBegunWhenTheTimeIsUpIsToldSo(t *testing.T) {
 	}
 	if done != 1 || err == nil || !strings.HasPrefix(err.Error(), "2 of 3 hosts failed: ") {
 		t.Errorf("%d are done, %v", done, err)
+	}
+}
+
+func TestWhatFailsForAllAlikeIsSaidOfEach(t *testing.T) {
+	failure := errors.New("keystone answered 503")
+	answers, err := Stop[entry](&ansible.Result{}, "hosts", []string{"a", "b"}, failure)
+	if len(answers) != 2 || err == nil || err.Error() != "2 of 2 hosts failed: a, b: keystone answered 503" {
+		t.Fatalf("got %v, %v", answers, err)
+	}
+	for i, e := range answers {
+		if e.element != []string{"a", "b"}[i] || e.Verdict != orphan.Unknown || !e.Failed {
+			t.Errorf("got %+v", e)
+		}
+	}
+	if answers, err := Stop[entry](&ansible.Result{}, "hosts", nil, failure); answers == nil || !errors.Is(err, failure) {
+		t.Errorf("of an empty list: got %v, %v", answers, err)
 	}
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -9,16 +8,24 @@ import (
 
 	"nova-orphan/internal/ansible"
 	"nova-orphan/internal/placement"
+	"nova-orphan/internal/step"
 )
 
 type answer struct {
 	ansible.Result
 	ResourceProvider *placement.Provider `json:"resource_provider,omitempty"`
-	// Allocations are what Placement has now, AllocationsBefore what it had.
-	Allocations       []consumer `json:"allocations"`
-	AllocationsBefore []consumer `json:"allocations_before,omitempty"`
-	BackupFiles       []string   `json:"backup_files,omitempty"`
+	Consumers        []*entry            `json:"consumers"`
 }
+
+// entry is the answer for one consumer: with what it holds now, and what it held before.
+type entry struct {
+	step.Answer
+	consumer
+	Before []held `json:"allocations_before"`
+}
+
+// SetElement implements step.Each's.
+func (e *entry) SetElement(uuid string) { e.Consumer = uuid }
 
 // consumer is one consumer with all that it holds; also the form of the backup.
 type consumer struct {
@@ -26,7 +33,7 @@ type consumer struct {
 	ProjectID  *string `json:"project_id"` // null: not known
 	UserID     *string `json:"user_id"`
 	Generation *int    `json:"consumer_generation"`
-	Held       []held  `json:"allocations"`
+	Held       []held  `json:"allocations"` // null: not read
 }
 
 type held struct {
@@ -35,107 +42,64 @@ type held struct {
 	Resources placement.Resources `json:"resources"`
 }
 
-func newAnswer() *answer { return &answer{Allocations: []consumer{}} }
-
-func (t *task) listed(a placement.Allocation) consumer {
-	c := consumer{Consumer: a.Consumer, Generation: a.Generation, Held: []held{}}
+func (c *cloud) listed(a placement.Allocation) consumer {
+	told := consumer{Consumer: a.Consumer, Generation: a.Generation, Held: []held{}}
 	if a.ProjectID != "" {
-		c.ProjectID, c.UserID = &a.ProjectID, &a.UserID
+		told.ProjectID, told.UserID = &a.ProjectID, &a.UserID
 	}
 	for _, uuid := range slices.Sorted(maps.Keys(a.Providers)) {
-		c.Held = append(c.Held, held{Provider: uuid, Name: t.names[uuid], Resources: a.Providers[uuid]})
+		told.Held = append(told.Held, held{Provider: uuid, Name: c.providers.name(uuid), Resources: a.Providers[uuid]})
 	}
-	return c
+	return told
 }
 
-// show only reads: the consumers, else all the consumers of the provider.
-func (t *task) show(ctx context.Context, reply *answer) error {
-	if t.Provider != "" {
-		provider, err := t.findProvider(ctx)
-		if err != nil {
-			return err
-		}
-		reply.ResourceProvider = &provider
+// fill puts what a consumer holds into the answer.
+func (c *cloud) fill(reply *entry, now placement.Allocation) {
+	reply.consumer = c.listed(now)
+	if reply.Before == nil {
+		reply.Before = reply.Held
 	}
-	for _, uuid := range t.Consumers {
-		now, err := t.read(ctx, uuid)
-		if err != nil {
-			return err
-		}
-		reply.Allocations = append(reply.Allocations, t.listed(now))
-	}
-	if len(t.Consumers) > 0 {
-		return nil
-	}
-	consumers, err := t.placement.Consumers(ctx, reply.ResourceProvider.UUID)
-	if err != nil {
-		return err
-	}
-	for _, uuid := range slices.Sorted(maps.Keys(consumers)) {
-		reply.Allocations = append(reply.Allocations, t.listed(placement.Allocation{
-			Consumer: uuid, Providers: map[string]placement.Resources{reply.ResourceProvider.UUID: consumers[uuid]},
-		}))
-	}
-	return nil
 }
 
-// fillAnswer puts the plan and the diff into the answer, and says whether there is
-// anything to do.
-func (t *task) fillAnswer(reply *answer, steps []step) bool {
-	diff := ansible.Diff{Before: map[string]any{}, After: map[string]any{}}
-	reply.Plan, reply.AllocationsBefore = nil, nil
-	for _, step := range steps {
-		reply.AllocationsBefore = append(reply.AllocationsBefore, t.listed(step.before))
-		if !step.changes() {
-			continue
-		}
-		reply.Plan = append(reply.Plan, t.describe(step)...)
-		diff.Before[step.before.Consumer] = t.sideOf(step.before)
-		diff.After[step.after.Consumer] = t.sideOf(step.after)
+// fillPlan puts the plan and the diff into the answer. What a later look finds to do takes
+// the place of what was not done.
+func (c *cloud) fillPlan(reply *entry, todo change) {
+	if !reply.Changed {
+		reply.Plan, reply.Before = nil, reply.Held
+		reply.Diff = &ansible.Diff{Before: c.sideOf(todo.before), After: c.sideOf(todo.after)}
 	}
-	reply.Diff = &diff
+	reply.Plan = append(reply.Plan, c.describe(todo)...)
 	reply.Msg = strings.Join(reply.Plan, "; ")
-	if len(reply.Plan) == 0 {
-		reply.Msg = "nothing to change"
-	}
-	return len(reply.Plan) > 0
 }
 
-func (t *task) describe(s step) (lines []string) {
-	for _, uuid := range slices.Sorted(maps.Keys(s.before.Providers)) {
-		if _, kept := s.after.Providers[uuid]; !kept {
-			lines = append(lines, fmt.Sprintf("remove the allocation of %s on %s: %s", s.before.Consumer, t.nameOf(uuid),
-				listResources(s.before.Providers[uuid])))
+func (c *cloud) describe(todo change) (lines []string) {
+	whose, before, after := todo.before.Consumer, todo.before.Providers, todo.after.Providers
+	for _, uuid := range slices.Sorted(maps.Keys(before)) {
+		if _, kept := after[uuid]; !kept {
+			lines = append(lines, fmt.Sprintf("remove the allocation of %s on %s: %s", whose, c.providers.described(uuid),
+				listResources(before[uuid])))
 		}
 	}
-	for _, uuid := range slices.Sorted(maps.Keys(s.after.Providers)) {
-		was, is := listResources(s.before.Providers[uuid]), listResources(s.after.Providers[uuid])
-		if was != is {
-			lines = append(lines, fmt.Sprintf("set the allocation of %s on %s: %s (was %s)", s.after.Consumer, t.nameOf(uuid), is, was))
+	for _, uuid := range slices.Sorted(maps.Keys(after)) {
+		if was, is := listResources(before[uuid]), listResources(after[uuid]); was != is {
+			lines = append(lines, fmt.Sprintf("set the allocation of %s on %s: %s (was %s)", whose, c.providers.described(uuid), is, was))
 		}
 	}
 	if len(lines) == 0 {
-		lines = append(lines, fmt.Sprintf("set the owner of %s: project %s, user %s", s.after.Consumer, s.after.ProjectID, s.after.UserID))
+		lines = append(lines, fmt.Sprintf("set the owner of %s: project %s, user %s", whose, todo.after.ProjectID, todo.after.UserID))
 	}
 	return lines
 }
 
-func (t *task) sideOf(a placement.Allocation) map[string]any {
+func (c *cloud) sideOf(a placement.Allocation) map[string]any {
 	side := map[string]any{}
 	for uuid, resources := range a.Providers {
-		side[t.nameOf(uuid)] = resources
+		side[c.providers.described(uuid)] = resources
 	}
 	if !a.Empty() {
 		side["project_id"], side["user_id"] = a.ProjectID, a.UserID
 	}
 	return side
-}
-
-func (t *task) nameOf(uuid string) string {
-	if name := t.names[uuid]; name != "" && name != uuid {
-		return fmt.Sprintf("%s (%s)", name, uuid)
-	}
-	return uuid
 }
 
 func listResources(resources placement.Resources) string {

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"nova-orphan/internal/compute/computelab"
+	"nova-orphan/internal/orphan"
 )
 
 func TestARealCellThatIsDownMakesAConsumerUnknown(t *testing.T) {
@@ -14,7 +15,7 @@ func TestARealCellThatIsDownMakesAConsumerUnknown(t *testing.T) {
 	t.Run("while it is down", func(t *testing.T) {
 		computelab.New(t).DownCell("test-host-of-a-cell-that-is-down")
 		answer := s.start(s.removal()).Failed(false, "a cell of Nova's may be down")
-		if answer.Get("verdict").String() != unknown {
+		if answer.Get("verdict").String() != string(orphan.Unknown) {
 			t.Errorf("got %s", answer)
 		}
 		s.wants(s.consumer, holdings{s.host: 1})

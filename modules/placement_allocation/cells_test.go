@@ -9,6 +9,7 @@ import (
 
 	"nova-orphan/internal/ansible/ansibletest"
 	"nova-orphan/internal/openstack/openstacktest"
+	"nova-orphan/internal/orphan"
 )
 
 // review.md 8.4 was a live migration in a cell that was down: neither a server nor in the list.
@@ -41,7 +42,7 @@ func TestWhatACellThatIsDownHasIsNotTakenForGone(t *testing.T) {
 				all[option] = value
 			}
 			answer := ansibletest.Call(t, module(), all)
-			if !answer.Get("failed").Bool() || answer.Get("verdict").String() != unknown ||
+			if !answer.Get("failed").Bool() || answer.Get("verdict").String() != string(orphan.Unknown) ||
 				!strings.Contains(answer.Get("msg").String(), "a cell of Nova's") {
 				t.Errorf("got %s", answer)
 			}
@@ -60,10 +61,10 @@ func TestWhatACellThatComesBackMeanwhileHasIsFound(t *testing.T) {
 			cloud.AddProvider("compute1", compute1, "", map[string]int{"VCPU": 8})
 			cloud.Allocate(consumer, compute1, map[string]int{"VCPU": 1})
 			cloud.Down, cloud.Returns = "cell2", true
-			want := busy
+			want := orphan.Busy
 			if name == "a server" {
 				cloud.Servers[consumer] = openstacktest.Server{Status: "ACTIVE", Host: "compute1", Cell: "cell2", Unmapped: true}
-				want = live
+				want = orphan.Live
 			} else {
 				cloud.Migrations = []openstacktest.Migration{{UUID: consumer, Status: "migrating", Instance: instance, SourceHost: "compute1",
 					Cell: "cell2"}}
@@ -74,7 +75,7 @@ func TestWhatACellThatComesBackMeanwhileHasIsFound(t *testing.T) {
 			}
 			answer := ansibletest.Call(t, module(), all)
 			writes := openstacktest.Writes(cloud.Requests())
-			if !answer.Get("failed").Bool() || answer.Get("verdict").String() != want || len(writes) > 0 {
+			if !answer.Get("failed").Bool() || answer.Get("verdict").String() != string(want) || len(writes) > 0 {
 				t.Errorf("want %s, it sent %v: %s", want, writes, answer)
 			}
 		})
@@ -86,20 +87,20 @@ func TestTheMigrationsOfAWholeCloudAreNotListedForOneConsumer(t *testing.T) {
 		name      string
 		migration *openstacktest.Migration
 		options   arguments
-		verdict   string
+		verdict   orphan.Verdict
 		words     string
 	}{
-		{"no migration", nil, nil, "", "remove the allocation of"},
-		{"in flight", &openstacktest.Migration{Status: "migrating", SourceHost: "compute1"}, nil, busy, "in status migrating"},
+		{"no migration", nil, nil, orphan.Absent, "remove the allocation of"},
+		{"in flight", &openstacktest.Migration{Status: "migrating", SourceHost: "compute1"}, nil, orphan.Busy, "in status migrating"},
 		{"over", &openstacktest.Migration{Status: "confirmed", SourceHost: "compute1"}, nil, "", "remove the allocation of"},
 		{"in flight, and of a host that Nova calls by another name", &openstacktest.Migration{Status: "migrating", SourceHost: "c1"}, nil,
-			unknown, "give instance_uuid"},
+			orphan.Unknown, "give instance_uuid"},
 		{"the same, and the instance is named", &openstacktest.Migration{Status: "migrating", SourceHost: "c1"},
-			arguments{"instance_uuid": orphanUUID}, busy, "in status migrating"},
-		{"deleted with its instance", &openstacktest.Migration{Status: "migrating", SourceHost: "compute1", Deleted: true}, nil, unknown,
+			arguments{"instance_uuid": orphanUUID}, orphan.Busy, "in status migrating"},
+		{"deleted with its instance", &openstacktest.Migration{Status: "migrating", SourceHost: "compute1", Deleted: true}, nil, orphan.Unknown,
 			"give instance_uuid"},
 		{"the same, and the instance is named", &openstacktest.Migration{Status: "migrating", SourceHost: "compute1", Deleted: true},
-			arguments{"instance_uuid": orphanUUID}, "", "remove the allocation of"},
+			arguments{"instance_uuid": orphanUUID}, orphan.Absent, "remove the allocation of"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			cloud := openstacktest.NewInEnvironment(t)
@@ -119,7 +120,7 @@ func TestTheMigrationsOfAWholeCloudAreNotListedForOneConsumer(t *testing.T) {
 				all[option] = value
 			}
 			answer := ansibletest.Call(t, module(), all)
-			if answer.Get("verdict").String() != test.verdict || !strings.Contains(answer.Get("msg").String(), test.words) {
+			if answer.Get("verdict").String() != string(test.verdict) || !strings.Contains(answer.Get("msg").String(), test.words) {
 				t.Errorf("got %s", answer)
 			}
 			asked := 0

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -12,66 +11,67 @@ import (
 	"nova-orphan/internal/orphan"
 )
 
-// novaLookup is what Nova's API knows about consumers; see compute.Client.
-type novaLookup interface {
-	Server(ctx context.Context, uuid string) (*compute.Server, error)
-	Listed(ctx context.Context, uuid string) (*compute.Server, error)
-	ListsAll(ctx context.Context) error
-	Migrations(ctx context.Context, instance string) ([]compute.Migration, error)
-	Migration(ctx context.Context, uuid string, hosts []string) (*compute.Migration, error)
-}
-
 // novaEvidence is what was learnt about one consumer.
 type novaEvidence struct {
 	kind      string // its type in Placement; empty: not told
 	server    *compute.Server
 	migration *compute.Migration
+	// of is the instance among whose migrations alone it was looked for; empty: among all.
+	of string
+	// lives is the migration's instance, if that lives on what the migration holds.
+	lives *compute.Server
 	// half is set, with the server's own migrations, if only that is to be taken.
 	half       *partialRelease
 	migrations []compute.Migration
 	failure    error // some question got no answer
 }
 
-// The verdicts, worst first. evacuated is the one under which a live server's
-// consumer may be touched.
-const (
-	live      = "live"
-	busy      = "busy"
-	foreign   = "foreign"
-	unknown   = "unknown"
-	evacuated = "evacuated"
-)
-
-const overriding = "verify_consumer: false skips the question"
-
-// judge returns the verdict on a consumer whose resources are to be taken, and
-// its reason; both are empty if nothing speaks against it.
-func judge(consumer string, said novaEvidence) (verdict, reason string) {
-	switch {
-	// What others write at 1.38 bears their word; what Nova writes, up to 2026.1, is
-	// "unknown", since it writes at 1.36 at most (nova/scheduler/client/report.py).
-	case !slices.Contains([]string{"", "unknown", "INSTANCE", "MIGRATION"}, said.kind):
-		return foreign, fmt.Sprintf("%s is a consumer of type %s, which is no instance of Nova's (%s)", consumer, said.kind, overriding)
-	case said.server != nil && said.half != nil && said.failure == nil:
-		proof, objections := isEvacuationLeftover(consumer, said.server, said.migrations, *said.half)
-		if proof != "" {
-			return evacuated, proof
-		}
-		return live, fmt.Sprintf("%s, and what it holds on %s is not left from an evacuation: %s (%s)",
-			alive(consumer, said.server), strings.Join(said.half.from, ", "), listObjections(objections), overriding)
-	case said.server != nil && said.failure == nil:
-		return live, fmt.Sprintf("%s (delete it there; %s)", alive(consumer, said.server), overriding)
-	case said.server != nil:
-		return unknown, fmt.Sprintf("%s, and whether it may lose anything cannot be told: %v (%s)", alive(consumer, said.server), said.failure,
-			overriding)
-	case said.failure != nil:
-		return unknown, fmt.Sprintf("cannot tell whether %s is alive: %v (%s)", consumer, said.failure, overriding)
-	case said.migration != nil && !said.migration.Dead():
-		return busy, fmt.Sprintf("%s is a migration of %s in status %s (confirm, revert or abort it; %s)",
-			consumer, said.migration.Instance, said.migration.Status, overriding)
+// judge returns the verdict on a consumer whose resources are to be taken, its reason,
+// and whether nothing may be taken. There is no verdict on a migration that is over.
+func judge(consumer string, said novaEvidence) (verdict orphan.Verdict, reason string, refused bool) {
+	refuse := func(verdict orphan.Verdict, format string, values ...any) (orphan.Verdict, string, bool) {
+		return verdict, fmt.Sprintf(format, values...) + " (verify_consumer: false skips the question)", true
 	}
-	return "", ""
+	server, move := said.server, said.migration
+	switch {
+	case said.foreign():
+		return refuse(orphan.Foreign, "%s is a consumer of type %s, which is no instance of Nova's", consumer, said.kind)
+	case server != nil && said.failure != nil:
+		return refuse(orphan.Unknown, "%s, and whether it may lose anything cannot be told: %v", alive(consumer, server), said.failure)
+	case server != nil && said.half != nil:
+		proof, objections := isEvacuationLeftover(consumer, server, said.migrations, *said.half)
+		if proof != "" {
+			return orphan.Live, proof, false
+		}
+		return refuse(orphan.Live, "%s, and what it holds on %s is not left from an evacuation: %s", alive(consumer, server),
+			strings.Join(said.half.from, ", "), strings.Join(objections, ", "))
+	case server != nil:
+		return refuse(orphan.Live, "%s: delete it there", alive(consumer, server))
+	case said.failure != nil:
+		return refuse(orphan.Unknown, "cannot tell whether %s is alive: %v", consumer, said.failure)
+	case move == nil:
+		among := ""
+		if said.of != "" {
+			among = " among those of " + said.of
+		}
+		return orphan.Absent, fmt.Sprintf("Nova's API has no server %s, and no migration%s; every cell answers", consumer, among), false
+	case !move.Dead():
+		return refuse(orphan.Busy, "%s is a migration of %s in status %s: confirm, revert or abort it", consumer, move.Instance, move.Status)
+	case said.lives != nil:
+		return refuse(orphan.Live, "%s is a migration that is over, in status %s, but %s, where it holds nothing itself", consumer, move.Status,
+			alive(move.Instance, said.lives))
+	}
+	return "", fmt.Sprintf("%s is a migration of %s that is over: status %s", consumer, move.Instance, move.Status), false
 }
+
+// foreign: what others write at 1.38 bears their word; what Nova writes, up to 2026.1, is
+// "unknown", since it writes at 1.36 at most (nova/scheduler/client/report.py).
+func (e novaEvidence) foreign() bool {
+	return !slices.Contains([]string{"", "unknown", "INSTANCE", "MIGRATION"}, e.kind)
+}
+
+// tells says that something was learnt, if only that it cannot be told.
+func (e novaEvidence) tells() bool { return e.server != nil || e.migration != nil || e.failure != nil }
 
 func alive(consumer string, s *compute.Server) string {
 	host := s.Host
@@ -81,131 +81,98 @@ func alive(consumer string, s *compute.Server) string {
 	return fmt.Sprintf("%s is a server that Nova's API knows: status %s, on %s", consumer, s.Status, host)
 }
 
-// verify refuses, for all steps at once, to take anything from a consumer that
-// is alive, or of which that cannot be told.
-func (t *task) verify(ctx context.Context, reply *answer, steps []step) error {
-	steps = slices.DeleteFunc(slices.Clone(steps), func(s step) bool { return !s.takes() })
-	if !t.VerifyConsumer || len(steps) == 0 {
-		return nil
+// lookup asks Nova about a consumer. What was found nowhere was so only if Nova's lists,
+// which are asked about then, leave nothing out. It looks again after that: a cell that has
+// just come back was perhaps in no list before.
+func (t *task) lookup(ctx context.Context, todo change) *novaEvidence {
+	if typed := (&novaEvidence{kind: todo.before.Type}); typed.foreign() {
+		return typed
 	}
-	said := t.lookupConsumers(ctx, steps)
-	reasons := map[string][]string{}
-	for _, s := range steps {
-		consumer := s.before.Consumer
-		if one := said[consumer]; one.failure == nil {
-			one.kind, one.failure = t.placement.ConsumerType(ctx, consumer)
-			said[consumer] = one
-		}
-		if verdict, reason := judge(consumer, said[consumer]); verdict != "" {
-			reasons[verdict] = append(reasons[verdict], reason)
-		}
+	said := t.askForServer(ctx, todo)
+	t.askForMigration(ctx, said, todo)
+	if said.tells() {
+		return said
 	}
-	var against orphan.Refusal
-	for _, verdict := range []string{live, busy, foreign, unknown} {
-		if len(against) == 0 && len(reasons[verdict]) > 0 {
-			reply.Verdict = verdict
-		}
-		against = append(against, reasons[verdict]...)
+	if _, said.failure = t.listsAll.ask(func() (struct{}, error) { return struct{}{}, t.nova.ListsAll(ctx) }); said.failure == nil {
+		said.server, said.failure = t.nova.Listed(ctx, todo.before.Consumer)
+		t.askForMigration(ctx, said, todo)
 	}
-	if len(against) > 0 {
-		return against
-	}
-	if len(reasons[evacuated]) > 0 {
-		reply.Verdict, reply.Reasons = evacuated, reasons[evacuated]
-	}
-	return nil
+	return said
 }
 
-// lookupConsumers asks Nova about the steps' consumers. What was found nowhere was so only if
-// Nova's lists, which are asked about then, leave nothing out. It looks again after that: a
-// cell that has just come back was perhaps in no list before.
-func (t *task) lookupConsumers(ctx context.Context, steps []step) map[string]novaEvidence {
-	said := t.askForServers(ctx, steps)
-	nova, err := t.nova()
+// askForServer asks for the consumer, also for the migrations of a server of which only one half is to be taken.
+func (t *task) askForServer(ctx context.Context, todo change) *novaEvidence {
+	said := &novaEvidence{of: t.Instance, failure: t.noNova}
+	if said.failure == nil {
+		said.server, said.failure = t.server(ctx, todo.before.Consumer)
+	}
+	if said.server == nil {
+		return said
+	}
+	if said.half = t.partialReleaseOf(todo); said.half != nil {
+		said.migrations, said.failure = t.nova.Migrations(ctx, todo.before.Consumer)
+	}
+	return said
+}
+
+// server looks also in the list, which has one that has lost its mapping.
+func (t *task) server(ctx context.Context, uuid string) (*compute.Server, error) {
+	if server, err := t.nova.Server(ctx, uuid); server != nil || err != nil {
+		return server, err
+	}
+	return t.nova.Listed(ctx, uuid)
+}
+
+// askForMigration adds what is known of one that is no server.
+func (t *task) askForMigration(ctx context.Context, said *novaEvidence, todo change) {
+	consumer := todo.before.Consumer
+	switch {
+	case said.tells():
+	case t.Instance == "":
+		said.migration, said.failure = t.nova.Migration(ctx, consumer, t.providers.treesOf(todo.before.Providers))
+		if errors.Is(said.failure, compute.ErrUntold) {
+			said.failure = fmt.Errorf("%w, as where its instance is deleted or its host is called otherwise than its provider: give instance_uuid",
+				said.failure)
+		}
+	default:
+		said.migration, said.failure = t.migrationOf(ctx, consumer)
+	}
+	t.askForItsInstance(ctx, said, todo)
+}
+
+// askForItsInstance: a move that failed has perhaps left the instance where it was, and the room that it
+// takes there with the migration.
+func (t *task) askForItsInstance(ctx context.Context, said *novaEvidence, todo change) {
+	if said.failure != nil || said.migration == nil || !said.migration.Dead() || said.migration.Instance == "" {
+		return
+	}
+	server, _, err := t.nova.Find(ctx, said.migration.Instance)
+	if server == nil || !slices.Contains(t.providers.treesOf(todo.before.Providers), server.Hypervisor) {
+		said.failure = err
+		return
+	}
+	own, err := t.read(ctx, said.migration.Instance)
+	if said.failure = err; !slices.Contains(t.providers.treesOf(own.Providers), server.Hypervisor) {
+		said.lives = server
+	}
+}
+
+// migrationOf looks among those of the instance. One that is not there was deleted with it, or is
+// not its own: that of an instance that lives Nova would list.
+func (t *task) migrationOf(ctx context.Context, consumer string) (*compute.Migration, error) {
+	all, err := t.migrations.ask(func() ([]compute.Migration, error) { return t.nova.Migrations(ctx, t.Instance) })
 	if err != nil {
-		return said
+		return nil, err
 	}
-	t.askForMigrations(ctx, nova, steps, said)
-	steps = notFound(steps, said)
-	if len(steps) == 0 {
-		return said
+	if at := slices.IndexFunc(all, func(m compute.Migration) bool { return m.UUID == consumer }); at >= 0 {
+		return &all[at], nil
 	}
-	if err = nova.ListsAll(ctx); err != nil {
-		for _, s := range steps {
-			said[s.before.Consumer] = novaEvidence{failure: err}
-		}
-		return said
+	if consumer == t.Instance {
+		return nil, nil
 	}
-	for _, s := range steps {
-		one := novaEvidence{}
-		one.server, one.failure = nova.Listed(ctx, s.before.Consumer)
-		said[s.before.Consumer] = one
+	server, err := t.server(ctx, t.Instance)
+	if server != nil {
+		err = fmt.Errorf("it is none of the migrations of %s (instance_uuid), and %s", t.Instance, alive(t.Instance, server))
 	}
-	t.askForMigrations(ctx, nova, steps, said)
-	return said
-}
-
-// notFound are the steps of whose consumers nothing was learnt.
-func notFound(steps []step, said map[string]novaEvidence) []step {
-	return slices.DeleteFunc(slices.Clone(steps), func(s step) bool {
-		one := said[s.before.Consumer]
-		return one.server != nil || one.migration != nil || one.failure != nil
-	})
-}
-
-// askForMigrations adds what is known of those that are no servers.
-func (t *task) askForMigrations(ctx context.Context, nova novaLookup, steps []step, said map[string]novaEvidence) {
-	steps = notFound(steps, said)
-	var ofInstance []compute.Migration
-	var err error
-	if t.Instance != "" && len(steps) > 0 {
-		ofInstance, err = nova.Migrations(ctx, t.Instance)
-	}
-	for _, s := range steps {
-		consumer, one := s.before.Consumer, novaEvidence{failure: err}
-		if t.Instance == "" {
-			one.migration, one.failure = nova.Migration(ctx, consumer, t.treesOf(s))
-		} else if at := slices.IndexFunc(ofInstance, func(m compute.Migration) bool { return m.UUID == consumer }); at >= 0 {
-			one.migration = &ofInstance[at]
-		}
-		if errors.Is(one.failure, compute.ErrUntold) {
-			one.failure = fmt.Errorf("%w, as where its instance is deleted or its host is called otherwise than its provider: give instance_uuid",
-				one.failure)
-		}
-		said[consumer] = one
-	}
-}
-
-// treesOf are the names of the trees on which a consumer holds something, most often
-// Nova's names for the hosts.
-func (t *task) treesOf(s step) (names []string) {
-	for _, uuid := range slices.Sorted(maps.Keys(s.before.Providers)) {
-		if name := t.names[t.roots[uuid]]; !slices.Contains(names, name) {
-			names = append(names, name)
-		}
-	}
-	return names
-}
-
-// askForServers asks for each consumer, also in the list, which has a server that has lost
-// its mapping, and for the migrations of a server of which only one half is to be taken.
-func (t *task) askForServers(ctx context.Context, steps []step) map[string]novaEvidence {
-	said := map[string]novaEvidence{}
-	nova, err := t.nova()
-	for _, s := range steps {
-		consumer, one := s.before.Consumer, novaEvidence{failure: err}
-		if err == nil {
-			one.server, one.failure = nova.Server(ctx, consumer)
-		}
-		if one.server == nil && one.failure == nil {
-			one.server, one.failure = nova.Listed(ctx, consumer)
-		}
-		if one.server != nil {
-			if one.half = t.partialReleaseOf(s); one.half != nil {
-				one.migrations, one.failure = nova.Migrations(ctx, consumer)
-			}
-		}
-		said[consumer] = one
-	}
-	return said
+	return nil, err
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/gophercloud/gophercloud/v2/openstack/placement/v1/resourceproviders"
 
 	"nova-orphan/internal/openstack"
+	"nova-orphan/internal/orphan"
 )
 
 // send writes to Placement behind the module's back, in ways that its own client knows nothing of.
@@ -45,7 +46,7 @@ func TestAConsumerOfAnotherServiceIsToldByItsTypeInTheRealPlacement(t *testing.T
 		"project_id":  "p", "user_id": "u", "consumer_generation": nil, "consumer_type": "CONTAINER",
 	})
 	answer := s.start(s.removal()).Failed(false, "is a consumer of type CONTAINER", "verify_consumer: false")
-	if answer.Get("verdict").String() != foreign {
+	if answer.Get("verdict").String() != string(orphan.Foreign) {
 		t.Errorf("got %s", answer)
 	}
 	s.wants(s.consumer, holdings{s.host: 1})
@@ -71,7 +72,7 @@ func TestAMigrationsAllocationStaysUntilTheMigrationIsOverOnWhicheverOfNovasPage
 		t.Run(status, func(t *testing.T) {
 			nova.sql("UPDATE nova.migrations SET status = '%s' WHERE uuid = '%s'", status, s.consumer)
 			answer := s.start(s.removal()).Failed(false, "in status "+status, "confirm, revert or abort it")
-			if answer.Get("verdict").String() != busy {
+			if answer.Get("verdict").String() != string(orphan.Busy) {
 				t.Errorf("got %s", answer)
 			}
 			s.wants(s.consumer, holdings{s.host: 2})
@@ -88,7 +89,7 @@ func TestAConsumerOfNothingButACustomClassIsRemovedLikeAnyOther(t *testing.T) {
 	t.Cleanup(func() { s.send(http.MethodDelete, "1.7", "resource_classes/"+class, nil) }) // after its providers
 	s = newRealStage(t)
 	s.send(http.MethodPut, "1.7", "resource_classes/"+class, nil)
-	found, err := s.client.Provider(stageContext(t), s.storage, true)
+	found, err := s.client.Provider(stageContext(t), s.storage)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +105,7 @@ func TestAConsumerOfNothingButACustomClassIsRemovedLikeAnyOther(t *testing.T) {
 		"project_id":  "p", "user_id": "u", "consumer_generation": nil,
 	})
 	shown := s.start(arguments{"consumer": s.consumer}).Done(false)
-	if got := shown.Get("allocations.0.allocations.0.resources").Raw; got != `{"`+class+`":1}` {
+	if got := shown.Get("allocations.0.resources").Raw; got != `{"`+class+`":1}` {
 		t.Errorf("got %s", shown)
 	}
 	s.start(s.removal()).Done(true)
@@ -116,13 +117,13 @@ func TestAProviderWithoutAComputeNodeIsEmptiedAndStays(t *testing.T) {
 	// Nova has no compute node for any provider of the stage, as after the deletion of a compute service.
 	s.set(s.consumer, holdings{s.host: 2, s.child: 1})
 	shown := s.start(arguments{"resource_provider": named("host", s.host)}).Done(false)
-	if got := shown.Get("allocations.0.consumer").String(); got != s.consumer {
+	if got := shown.Get("consumers.0.consumer").String(); got != s.consumer {
 		t.Errorf("got %s", shown)
 	}
 	s.start(s.removal()).Done(true)
 	s.wants(s.consumer, nil)
 	shown = s.start(arguments{"resource_provider": s.host}).Done(false)
-	if shown.Get("resource_provider.uuid").String() != s.host || shown.Get("allocations.#").Int() != 0 {
+	if shown.Get("resource_provider.uuid").String() != s.host || shown.Get("consumers.#").Int() != 0 {
 		t.Errorf("the provider is not there and empty: %s", shown)
 	}
 }

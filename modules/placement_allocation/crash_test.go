@@ -38,7 +38,7 @@ func killPoints() []killPoint {
 		{name: "after the write, before its answer", at: at{answered, "PUT", "/allocations/"}, written: true},
 		{name: "after the answer, before it reads back", after: written, at: at{arrived, "GET", "/allocations/"}, written: true},
 		{name: "after it has read back, before it asks Nova again", after: written, at: at{arrived, "GET", "/servers/"}, written: true},
-		{name: "between two consumers", second: true, after: written, at: at{arrived, "PUT", "/allocations/"}, written: true},
+		{name: "between two consumers", second: true, written: true},
 		{name: "after the write of one tree, before its answer", tree: true, at: at{answered, "PUT", "/allocations/"}, written: true},
 		{name: "in a restore, before the write", restore: true, at: at{arrived, "PUT", "/allocations/"}},
 		{name: "in a restore, after the write, before its answer", restore: true, at: at{answered, "PUT", "/allocations/"}, written: true},
@@ -69,7 +69,11 @@ func testCrashes(t *testing.T, newStage func(*testing.T) *stage) {
 				s.set(second, holdings{s.other: 1})
 				options["consumer"] = []string{s.consumer, second}
 			}
-			s.dieAt(point, options)
+			if point.second {
+				s.dieBetween(s.consumer, second, options)
+			} else {
+				s.dieAt(point, options)
+			}
 			killed++
 
 			if point.written {
@@ -121,6 +125,21 @@ func (s *stage) dieAt(point killPoint, options arguments) {
 			return true
 		})
 	}
+	r := s.start(options)
+	started <- r
+	r.Killed()
+}
+
+// dieBetween runs the module and kills it when the first consumer is done and the second is not.
+func (s *stage) dieBetween(first, second string, options arguments) {
+	s.t.Helper()
+	written, started := make(chan struct{}), make(chan *ansibletest.Process, 1)
+	s.proxy.At(openstacktest.Answered, "PUT", "/allocations/"+first, func() bool { close(written); return true })
+	s.proxy.At(openstacktest.Arrived, "PUT", "/allocations/"+second, func() bool {
+		<-written
+		(<-started).Kill()
+		return false
+	})
 	r := s.start(options)
 	started <- r
 	r.Killed()

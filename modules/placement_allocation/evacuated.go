@@ -4,12 +4,11 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"nova-orphan/internal/compute"
 )
 
-// partialRelease is what a step would take from a consumer that goes on holding something
+// partialRelease is what a change would take from a consumer that goes on holding something
 // on other trees, as the roots of the trees are named.
 type partialRelease struct {
 	from  []string // what is taken is on these trees
@@ -28,8 +27,8 @@ type partialRelease struct {
 func isEvacuationLeftover(consumer string, s *compute.Server, migrations []compute.Migration, h partialRelease) (proof string,
 	objections []string) {
 	object := func(format string, values ...any) { objections = append(objections, fmt.Sprintf(format, values...)) }
-	if len(h.from) != 1 {
-		return "", []string{"only one tree of an evacuated server is left over"}
+	if len(h.from) != 1 || h.from[0] == "" {
+		return "", []string{"only one tree of an evacuated server is left over, that of a host"}
 	}
 	from := h.from[0]
 	switch {
@@ -43,43 +42,31 @@ func isEvacuationLeftover(consumer string, s *compute.Server, migrations []compu
 	if s.TaskState != "" {
 		object("it is in the middle of a task: %s", s.TaskState)
 	}
-	var evacuation *compute.Migration
-	for i, m := range migrations {
+	for _, m := range migrations {
 		switch {
 		case m.Instance != consumer:
 		case !m.Dead():
 			object("its migration %s is in status %s", m.UUID, m.Status)
 		case m.Type == "evacuation" && (m.Status == "done" || m.Status == "completed") && m.SourceNode == from && m.Source != s.Host:
-			evacuation = &migrations[i]
+			proof = fmt.Sprintf("%s lives on %s: what it holds on %s is left from its evacuation %s (%s)", consumer, s.Hypervisor, from, m.UUID,
+				m.Status)
 		}
 	}
-	if evacuation == nil {
+	if proof == "" {
 		object("no evacuation from %s is done or completed", from)
 	}
 	if len(objections) > 0 {
 		return "", objections
 	}
-	return fmt.Sprintf("%s lives on %s: what it holds on %s is left from its evacuation %s (%s)",
-		consumer, s.Hypervisor, from, evacuation.UUID, evacuation.Status), nil
+	return proof, nil
 }
 
-// partialReleaseOf is what the step leaves and takes, or nil if it does not leave a server
+// partialReleaseOf is what the change leaves and takes, or nil if it does not leave a server
 // anything, or does more than take whole providers.
-func (t *task) partialReleaseOf(s step) *partialRelease {
-	if t.State != absent || s.after.Empty() {
+func (t *task) partialReleaseOf(todo change) *partialRelease {
+	if t.State != absent || todo.after.Empty() {
 		return nil
 	}
-	h := &partialRelease{}
-	for _, uuid := range slices.Sorted(maps.Keys(s.before.Providers)) {
-		side := &h.from
-		if _, stays := s.after.Providers[uuid]; stays {
-			side = &h.stays
-		}
-		if root := t.names[t.roots[uuid]]; !slices.Contains(*side, root) {
-			*side = append(*side, root)
-		}
-	}
-	return h
+	taken := todo.before.Without(slices.Collect(maps.Keys(todo.after.Providers)))
+	return &partialRelease{from: t.providers.treesOf(taken.Providers), stays: t.providers.treesOf(todo.after.Providers)}
 }
-
-func listObjections(objections []string) string { return strings.Join(objections, ", ") }

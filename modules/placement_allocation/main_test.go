@@ -56,12 +56,12 @@ func setup(env *testscript.Env) error {
 	return os.WriteFile(env.WorkDir+"/nova.conf", []byte(conf), 0o600)
 }
 
-var providers = map[string]string{"compute1": compute1, "vgpu": vgpu, "compute2": compute2, "storage": storage}
+var providerUUIDs = map[string]string{"compute1": compute1, "vgpu": vgpu, "compute2": compute2, "storage": storage}
 
 // hold CONSUMER PROVIDER CLASS=N,...
 func hold(ts *testscript.TestScript, cloud *openstacktest.Cloud, args []string) {
 	wantArgs(ts, args, 3, "hold CONSUMER PROVIDER CLASS=N,...")
-	cloud.Do(func() { cloud.Allocate(args[0], providers[args[1]], amounts(ts, args[2])) })
+	cloud.Do(func() { cloud.Allocate(args[0], providerUUIDs[args[1]], amounts(ts, args[2])) })
 }
 
 func amounts(ts *testscript.TestScript, text string) map[string]int {
@@ -79,7 +79,7 @@ func amounts(ts *testscript.TestScript, text string) map[string]int {
 func capacity(ts *testscript.TestScript, cloud *openstacktest.Cloud, args []string) {
 	wantArgs(ts, args, 2, "capacity PROVIDER CLASS=N")
 	for class, amount := range amounts(ts, args[1]) {
-		cloud.Do(func() { cloud.SetCapacity(providers[args[0]], class, amount) })
+		cloud.Do(func() { cloud.SetCapacity(providerUUIDs[args[0]], class, amount) })
 	}
 }
 
@@ -124,7 +124,7 @@ func release(ts *testscript.TestScript, cloud *openstacktest.Cloud, args []strin
 // drop PROVIDER: it is deleted, and what is held there
 func drop(ts *testscript.TestScript, cloud *openstacktest.Cloud, args []string) {
 	wantArgs(ts, args, 1, "drop PROVIDER")
-	cloud.Do(func() { cloud.RemoveProvider(providers[args[0]]) })
+	cloud.Do(func() { cloud.RemoveProvider(providerUUIDs[args[0]]) })
 }
 
 // no-migrations: forgets those that were added
@@ -170,7 +170,7 @@ func meanwhile(ts *testscript.TestScript, cloud *openstacktest.Cloud, args []str
 	ts.Check(err)
 	resources := amounts(ts, args[6])
 	cloud.Fail(openstacktest.Failure{Method: args[0], Path: args[1], Times: times, Meanwhile: func() {
-		cloud.Allocate(args[4], providers[args[5]], resources)
+		cloud.Allocate(args[4], providerUUIDs[args[5]], resources)
 	}})
 }
 
@@ -189,7 +189,7 @@ func dies(ts *testscript.TestScript, cloud *openstacktest.Cloud, args []string) 
 	cloud.Do(func() { delete(cloud.Servers, args[0]) })
 }
 
-// requests N [REGEXP]: so many requests since the last such command, the last of them like this
+// requests N [REGEXP], or LEAST..MOST: so many requests since the last such command, the last of them like this
 func requests(ts *testscript.TestScript, cloud *openstacktest.Cloud, args []string) {
 	checkRequests(ts, cloud.Requests(), args)
 }
@@ -200,9 +200,15 @@ func writes(ts *testscript.TestScript, cloud *openstacktest.Cloud, args []string
 }
 
 func checkRequests(ts *testscript.TestScript, got, args []string) {
-	want, err := strconv.Atoi(args[0])
+	from, to, several := strings.Cut(args[0], "..")
+	least, err := strconv.Atoi(from)
 	ts.Check(err)
-	if len(got) != want {
+	most := least
+	if several {
+		most, err = strconv.Atoi(to)
+		ts.Check(err)
+	}
+	if len(got) < least || len(got) > most {
 		ts.Fatalf("%d requests: %s", len(got), strings.Join(got, ", "))
 	}
 	if len(args) == 2 && !regexp.MustCompile(args[1]).MatchString(got[len(got)-1]) {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -11,7 +10,6 @@ import (
 	"strings"
 
 	"nova-orphan/internal/ansible"
-	"nova-orphan/internal/backup"
 	"nova-orphan/internal/placement"
 )
 
@@ -30,45 +28,44 @@ func checkResources(value any) (any, error) {
 			return nil, fmt.Errorf("takes resource classes in capitals, digits and underscores, like VCPU, MEMORY_MB, DISK_GB or CUSTOM_GOLD, "+
 				"got: %q", class)
 		}
-		amount, err := amountOf(given[class])
-		if err != nil {
+		// Placement's column is a 32 bit integer.
+		amount, err := strconv.ParseInt(strings.TrimSpace(fmt.Sprint(given[class])), 10, 32)
+		if err != nil || amount < 1 {
 			return nil, fmt.Errorf("takes a whole number from 1 to 2147483647 for %s, got: %v", class, given[class])
 		}
-		resources[class] = amount
+		resources[class] = int(amount)
 	}
 	return resources, nil
 }
 
-func amountOf(value any) (int, error) {
-	var text string
-	switch v := value.(type) {
-	case string:
-		text = strings.TrimSpace(v)
-	case json.Number:
-		text = v.String()
+func rules() []ansible.Rule {
+	rules := []ansible.Rule{
+		ansible.RequiredOneOf("consumer", "resource_provider", "backup_file", "backup_content"),
+		ansible.RequiredIf("state", absent, "consumer"),
+		ansible.RequiredIf("state", saved, "consumer"),
+		savedAsAWhole,
+		ansible.MutuallyExclusive("backup_file", "backup_content"),
 	}
-	// Placement's column is a 32 bit integer.
-	amount, err := strconv.ParseInt(text, 10, 32)
-	if err == nil && amount < 1 {
-		err = errors.New("below 1")
+	for _, option := range []string{"resources", "project_id", "user_id", "backup_file", "backup_content"} {
+		rules = append(rules, ansible.OnlyIf(option, "state", present))
 	}
-	return int(amount), err
+	// What a backup says is not to be said twice.
+	for _, option := range []string{"resource_provider", "resources", "project_id", "user_id"} {
+		rules = append(rules, ansible.MutuallyExclusive("backup_file", "backup_content", option))
+	}
+	return append(rules, presentFromOptionsOrBackup)
 }
 
-// presentFromOptionsOrBackup: what to put there is either said or read.
+// presentFromOptionsOrBackup: what to put there, for one consumer, is either said or read.
 func presentFromOptionsOrBackup(values map[string]any) error {
 	consumers, _ := values["consumer"].([]any)
-	if source := backupOption(values); source != "" {
-		if len(consumers) > 1 {
-			return fmt.Errorf("argument 'consumer' takes at most one UUID with %s, got: %d", source, len(consumers))
-		}
-		return nil
-	}
-	if err := ansible.RequiredIf("state", present, "consumer", "resource_provider", "resources")(values); err != nil {
+	_, file := values["backup_file"]
+	_, content := values["backup_content"]
+	if err := ansible.RequiredIf("state", present, "consumer", "resource_provider", "resources")(values); err != nil && !file && !content {
 		return fmt.Errorf("%w (or backup_file in their place)", err)
 	}
-	if values["state"] == present && len(consumers) != 1 {
-		return fmt.Errorf("argument 'consumer' takes exactly one UUID with state: present, got: %d", len(consumers))
+	if values["state"] == present && len(consumers) > 1 {
+		return fmt.Errorf("argument 'consumer' takes one UUID with state: present, got: %d", len(consumers))
 	}
 	return nil
 }
@@ -79,27 +76,4 @@ func savedAsAWhole(values map[string]any) error {
 		return errors.New("parameter 'resource_provider' is not taken with state: saved, which writes down all that a consumer holds")
 	}
 	return nil
-}
-
-// backupOption is the option that gives a backup, if one does.
-func backupOption(values map[string]any) string {
-	for _, option := range []ansible.Option{backup.FileOption, backup.ContentOption} {
-		if _, given := values[option.Name]; given {
-			return option.Name
-		}
-	}
-	return ""
-}
-
-// notWithBackup: what a backup says is not to be said twice.
-func notWithBackup(options ...string) ansible.Rule {
-	return func(values map[string]any) error {
-		source := backupOption(values)
-		for _, option := range options {
-			if _, given := values[option]; given && source != "" {
-				return ansible.MutuallyExclusive(source, option)(values)
-			}
-		}
-		return nil
-	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"nova-orphan/internal/ansible/ansibletest"
 	"nova-orphan/internal/openstack/openstacktest"
+	"nova-orphan/internal/orphan"
 )
 
 func TestAnOutageIsNoAnswer(t *testing.T) {
@@ -19,5 +20,5 @@ func TestAnOutageIsNoAnswer(t *testing.T) {
 		t.Helper()
 		return ansibletest.Call(t, module(), arguments{"consumer": orphanUUID, "state": absent, "auth": auth, "timeout": 1,
 			"backup_dir": t.TempDir()})
-	}, func(answer gjson.Result) bool { return answer.Get("verdict").String() == unknown })
+	}, func(answer gjson.Result) bool { return answer.Get("verdict").String() == string(orphan.Unknown) })
 }

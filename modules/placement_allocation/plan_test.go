@@ -21,50 +21,55 @@ func holding(providers map[string]placement.Resources) placement.Allocation {
 
 var nothing = placement.Allocation{Consumer: orphanUUID, Providers: map[string]placement.Resources{}}
 
+func aim(now placement.Allocation, at goal) (change, error) {
+	after, err := at(now)
+	return change{before: now, after: after}, err
+}
+
 func TestPlan(t *testing.T) {
 	cpu, gpu, disk := placement.Resources{"VCPU": 1}, placement.Resources{"VGPU": 1}, placement.Resources{"DISK_GB": 1}
-	tree := wanted{state: absent, named: "compute1", provider: compute1, tree: []string{compute1, vgpu}}
+	tree := remove("compute1", []string{compute1, vgpu})
 	type providers = map[string]placement.Resources
 	for _, test := range []struct {
 		name     string
 		now      placement.Allocation
-		wanted   wanted
+		wanted   goal
 		after    providers
 		takes    bool
 		refusing string
 	}{
-		{"a consumer that holds nothing needs nothing", nothing, wanted{state: absent}, providers{}, false, ""},
+		{"a consumer that holds nothing needs nothing", nothing, remove("", nil), providers{}, false, ""},
 		{"one that holds nothing on the tree needs nothing", holding(providers{compute2: cpu}), tree, providers{compute2: cpu}, false, ""},
-		{"one that holds nothing needs no provider", nothing, wanted{state: absent, named: "gone"}, providers{}, false, ""},
-		{"a normal allocation is removed", holding(providers{compute1: cpu}), wanted{state: absent}, providers{}, true, ""},
-		{"all providers go when none is named", holding(providers{compute1: cpu, vgpu: gpu, storage: disk}), wanted{state: absent}, providers{},
+		{"one that holds nothing needs no provider", nothing, remove("gone", nil), providers{}, false, ""},
+		{"a normal allocation is removed", holding(providers{compute1: cpu}), remove("", nil), providers{}, true, ""},
+		{"all providers go when none is named", holding(providers{compute1: cpu, vgpu: gpu, storage: disk}), remove("", nil), providers{},
 			true, ""},
 		{"nested children go with their root", holding(providers{compute1: cpu, vgpu: gpu}), tree, providers{}, true, ""},
 		{"a child alone goes, too", holding(providers{vgpu: gpu, compute2: cpu}), tree, providers{compute2: cpu}, true, ""},
 		{"a sharing provider stays", holding(providers{compute1: cpu, storage: disk}), tree, providers{storage: disk}, true, ""},
 		{"half of a doubled allocation stays", holding(providers{compute1: cpu, vgpu: gpu, compute2: cpu, storage: disk}), tree,
 			providers{compute2: cpu, storage: disk}, true, ""},
-		{"a mistyped provider is refused", holding(providers{compute1: cpu}), wanted{state: absent, named: "compuet1"}, nil, false,
+		{"a mistyped provider is refused", holding(providers{compute1: cpu}), remove("compuet1", nil), nil, false,
 			"no resource provider \"compuet1\""},
-		{"present on nothing needs an owner", nothing, wanted{state: present, provider: compute1, resources: cpu}, nil, false,
+		{"present on nothing needs an owner", nothing, set(compute1, cpu, "", ""), nil, false,
 			"project_id and user_id"},
-		{"present on nothing with half an owner, too", nothing, wanted{state: present, provider: compute1, resources: cpu, projectID: "p"}, nil,
+		{"present on nothing with half an owner, too", nothing, set(compute1, cpu, "p", ""), nil,
 			false, "project_id and user_id"},
-		{"present on nothing takes nothing", nothing, wanted{state: present, provider: compute1, resources: cpu, projectID: "p", userID: "u"},
+		{"present on nothing takes nothing", nothing, set(compute1, cpu, "p", "u"),
 			providers{compute1: cpu}, false, ""},
-		{"present beside others takes nothing", holding(providers{compute2: cpu}), wanted{state: present, provider: compute1, resources: cpu},
+		{"present beside others takes nothing", holding(providers{compute2: cpu}), set(compute1, cpu, "", ""),
 			providers{compute1: cpu, compute2: cpu}, false, ""},
 		{"present and equal needs nothing", holding(providers{compute1: cpu}),
-			wanted{state: present, provider: compute1, resources: cpu, projectID: "p"}, providers{compute1: cpu}, false, ""},
-		{"present with less takes", holding(providers{compute1: {"VCPU": 2}}), wanted{state: present, provider: compute1, resources: cpu},
+			set(compute1, cpu, "p", ""), providers{compute1: cpu}, false, ""},
+		{"present with less takes", holding(providers{compute1: {"VCPU": 2}}), set(compute1, cpu, "", ""),
 			providers{compute1: cpu}, true, ""},
 		{"present with more replaces", holding(providers{compute1: cpu}),
-			wanted{state: present, provider: compute1, resources: placement.Resources{"VCPU": 2}}, providers{compute1: {"VCPU": 2}}, true, ""},
+			set(compute1, placement.Resources{"VCPU": 2}, "", ""), providers{compute1: {"VCPU": 2}}, true, ""},
 		{"another owner takes from the old one", holding(providers{compute1: cpu}),
-			wanted{state: present, provider: compute1, resources: cpu, userID: "v"}, providers{compute1: cpu}, true, ""},
+			set(compute1, cpu, "", "v"), providers{compute1: cpu}, true, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			step, err := plan(test.now, test.wanted)
+			step, err := aim(test.now, test.wanted)
 			if test.refusing != "" {
 				if err == nil || !strings.Contains(err.Error(), test.refusing) {
 					t.Errorf("got %v, want a refusal with %q", err, test.refusing)
@@ -83,7 +88,7 @@ func TestPlan(t *testing.T) {
 			if step.after.Generation != test.now.Generation || step.after.Consumer != orphanUUID {
 				t.Errorf("the generation is not that which was read: %+v", step.after)
 			}
-			if again, err := plan(step.after, test.wanted); err != nil || again.changes() {
+			if again, err := aim(step.after, test.wanted); err != nil || again.needed() {
 				t.Errorf("a second run would change it again: %+v, %v", again, err)
 			}
 		})
@@ -94,10 +99,10 @@ func TestJudge(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		said    novaEvidence
-		verdict string
+		verdict orphan.Verdict
 		words   string
 	}{
-		{"neither server nor migration", novaEvidence{}, "", ""},
+		{"neither server nor migration", novaEvidence{}, "absent", "every cell answers"},
 		{"a server", novaEvidence{server: &compute.Server{Status: "ACTIVE", Host: "compute1"}}, "live", "status ACTIVE, on compute1"},
 		{"a server in ERROR without a host", novaEvidence{server: &compute.Server{Status: "ERROR"}}, "live", "status ERROR, on no host"},
 		{"Nova did not answer", novaEvidence{failure: errors.New("nova answered 500")}, "unknown", "nova answered 500"},
@@ -110,23 +115,26 @@ func TestJudge(t *testing.T) {
 		{"another service's consumer", novaEvidence{kind: "CONTAINER"}, "foreign", "of type CONTAINER"},
 		{"another service's consumer, whatever Nova says", novaEvidence{kind: "CONTAINER", failure: errors.New("no")}, "foreign",
 			"of type CONTAINER"},
-		{"a consumer that Nova wrote", novaEvidence{kind: "unknown"}, "", ""},
-		{"a consumer of type INSTANCE", novaEvidence{kind: "INSTANCE"}, "", ""},
-		{"a consumer of type MIGRATION", novaEvidence{kind: "MIGRATION"}, "", ""},
+		{"a consumer that Nova wrote", novaEvidence{kind: "unknown"}, "absent", ""},
+		{"a consumer of type INSTANCE", novaEvidence{kind: "INSTANCE"}, "absent", ""},
+		{"a consumer of type MIGRATION", novaEvidence{kind: "MIGRATION"}, "absent", ""},
 		{"a server of which a half is asked for, and its migrations are not told",
 			novaEvidence{server: &compute.Server{Status: "ACTIVE"}, half: &partialRelease{}, failure: errors.New("nova answered 500")}, "unknown",
 			"nova answered 500"},
 		{"a failed migration", novaEvidence{migration: &compute.Migration{Status: "error"}}, "", ""},
+		{"a failed migration that holds what its instance lives on",
+			novaEvidence{migration: &compute.Migration{Status: "error", Instance: "i"}, lives: &compute.Server{Status: "ACTIVE", Host: "compute1"}},
+			"live", "i is a server that Nova's API knows: status ACTIVE, on compute1, where it holds nothing itself"},
 		{"a confirmed migration", novaEvidence{migration: &compute.Migration{Status: "confirmed"}}, "", ""},
 		{"a reverted migration", novaEvidence{migration: &compute.Migration{Status: "reverted"}}, "", ""},
 		{"a cancelled migration", novaEvidence{migration: &compute.Migration{Status: "cancelled"}}, "", ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			verdict, reason := judge(orphanUUID, test.said)
-			if verdict != test.verdict || !strings.Contains(reason, test.words) {
-				t.Errorf("got %q: %s", verdict, reason)
+			verdict, reason, refused := judge(orphanUUID, test.said)
+			if verdict != test.verdict || refused != test.verdict.Refuses() || !strings.Contains(reason, test.words) {
+				t.Errorf("got %q (refused %v): %s", verdict, refused, reason)
 			}
-			if verdict != "" && (!strings.Contains(reason, orphanUUID) || !strings.Contains(reason, "verify_consumer: false")) {
+			if !strings.Contains(reason, orphanUUID) || refused != strings.Contains(reason, "verify_consumer: false") {
 				t.Errorf("the reason names neither the consumer nor the way around: %s", reason)
 			}
 		})
@@ -157,6 +165,8 @@ func TestOnlyWhatAnEvacuationLeftIsTakenFromALiveServer(t *testing.T) {
 		{"its own host's half", lives, done, partialRelease{from: []string{"n2"}, stays: []string{"n1"}}, "n2 is the hypervisor it is on"},
 		{"a shared storage", lives, done, partialRelease{from: []string{"storage"}, stays: []string{"n1", "n2"}}, "no evacuation from storage"},
 		{"two trees at once", lives, done, partialRelease{from: []string{"n1", "storage"}, stays: []string{"n2"}}, "only one tree"},
+		{"a tree of which Placement tells no name", lives, moved(func(m *compute.Migration) { m.SourceNode = "" }),
+			partialRelease{from: []string{""}, stays: []string{"n2"}}, "that of a host"},
 		{"a half without another on its own host", lives, done, partialRelease{from: []string{"n1"}, stays: []string{"storage"}},
 			"it would keep nothing on n2"},
 		{"no migration at all", lives, nil, old, "no evacuation from n1"},
@@ -207,9 +217,8 @@ func TestARestorePutsBackOnlyWhereNothingHasChangedSince(t *testing.T) {
 		{"a provider that is gone", nothing, nil, []string{compute1}, false, compute1},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			w := wanted{state: present, restoring: &restoring{saved: saved, left: test.left, gone: test.gone,
-				name: func(uuid string) string { return uuid }}}
-			step, err := plan(test.now, w)
+			backup := backedUp{saved: saved, left: test.left, gone: test.gone, described: func(uuid string) string { return uuid }}
+			step, err := aim(test.now, backup.goal)
 			var against orphan.Refusal
 			if errors.As(err, &against) != (test.refusing != "") || err != nil && !strings.Contains(err.Error(), test.refusing) {
 				t.Fatalf("got %v", err)
@@ -220,7 +229,7 @@ func TestARestorePutsBackOnlyWhereNothingHasChangedSince(t *testing.T) {
 			if !step.after.Equal(saved) || step.after.Generation != test.now.Generation || step.takes() != test.takes {
 				t.Errorf("got %+v, takes %v", step.after, step.takes())
 			}
-			if again, err := plan(step.after, w); err != nil || again.changes() {
+			if again, err := aim(step.after, backup.goal); err != nil || again.needed() {
 				t.Errorf("a second run would change it again: %+v, %v", again, err)
 			}
 		})

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/tidwall/gjson"
+
+	"nova-orphan/internal/orphan"
 )
 
 // policy is a service's, with the documented rules for the role nova_orphan.
@@ -109,10 +111,10 @@ func TestAServerThatNovaHidesFromTheUserIsNotTakenForGone(t *testing.T) {
 	placement, nova := documentedPolicy(t, "placement"), documentedPolicy(t, "nova")
 	becomeKeeper(t)
 	placement.apply(placement.rules)
-	refused := func(verdict string, words ...string) {
+	refused := func(verdict orphan.Verdict, words ...string) {
 		t.Helper()
 		answer := s.start(arguments{"consumer": server, "state": "absent"}).Failed(false, words...)
-		if answer.Get("verdict").String() != verdict {
+		if answer.Get("verdict").String() != string(verdict) {
 			t.Errorf("got %s", answer)
 		}
 	}
@@ -124,11 +126,11 @@ func TestAServerThatNovaHidesFromTheUserIsNotTakenForGone(t *testing.T) {
 		all = append(all, `"os_compute_api:`+rule+`": "role:admin or role:nova_orphan"`)
 	}
 	nova.apply(all)
-	refused(live, server+" is a server that Nova's API knows")
+	refused(orphan.Live, server+" is a server that Nova's API knows")
 	cell0.sql("UPDATE instances SET vm_state = 'soft-delete' WHERE uuid = '%s'", server)
-	refused(unknown, "cannot tell whether "+server+" is alive", "Only administrators may list deleted instances")
+	refused(orphan.Unknown, "cannot tell whether "+server+" is alive", "Only administrators may list deleted instances")
 	nova.apply(nova.rules)
-	refused(live, server+" is a server that Nova's API knows")
+	refused(orphan.Live, server+" is a server that Nova's API knows")
 	s.wants(server, holdings{s.host: 1})
 }
 
@@ -142,7 +144,7 @@ func TestAServerThatHasLostItsMappingIsNotTakenForGone(t *testing.T) {
 	t.Cleanup(func() { mapped("(SELECT id FROM nova_api.cell_mappings WHERE name = 'cell0')") })
 	mapped("NULL")
 	answer := s.start(arguments{"consumer": server, "state": "absent"}).Failed(false, server+" is a server that Nova's API knows")
-	if answer.Get("verdict").String() != live {
+	if answer.Get("verdict").String() != string(orphan.Live) {
 		t.Errorf("got %s", answer)
 	}
 	s.wants(server, holdings{s.host: 1})

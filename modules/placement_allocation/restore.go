@@ -12,8 +12,8 @@ import (
 	"nova-orphan/internal/placement"
 )
 
-// record is what a backup holds: the consumer as it was, and as the step left it,
-// so that a restore can tell whether anything has changed since.
+// record is what a backup holds: the consumer as it was, and as the change was to leave
+// it, so that a restore can tell whether anything has changed since.
 type record struct {
 	consumer
 	ChangedTo *consumer `json:"changed_to,omitempty"`
@@ -21,62 +21,43 @@ type record struct {
 	State string `json:"state,omitempty"`
 }
 
-// restoring is what a backup asks for.
-type restoring struct {
+// backedUp is what a backup asks for.
+type backedUp struct {
+	consumer
 	saved placement.Allocation
-	// left is what the step made of it; nil if the backup does not say.
+	// left is what the change made of it; nil if the backup does not say.
 	left *placement.Allocation
 	// gone are those of saved's providers that Placement no longer has.
 	gone []string
-	// name is how to call a provider.
-	name func(uuid string) string
-}
-
-// planRestore puts the whole allocation back if the consumer holds what the step
-// left, or part of what it held before, or nothing.
-func planRestore(now placement.Allocation, r restoring) (step, error) {
-	if now.Equal(r.saved) {
-		return step{before: now, after: now}, nil
-	}
-	var against orphan.Refusal
-	for _, provider := range r.gone {
-		against = append(against, fmt.Sprintf("the resource provider %s, on which %s held something, is gone", r.name(provider), now.Consumer))
-	}
-	untouched := r.left != nil && now.Equal(*r.left)
-	if !untouched && !now.Empty() {
-		for _, provider := range slices.Sorted(maps.Keys(now.Providers)) {
-			is, was := listResources(now.Providers[provider]), listResources(r.saved.Providers[provider])
-			if is != was {
-				against = append(against, fmt.Sprintf("%s holds something else by now on %s: %s (it was %s)", now.Consumer, r.name(provider), is, was))
-			}
-		}
-		if now.ProjectID != r.saved.ProjectID || now.UserID != r.saved.UserID {
-			against = append(against, fmt.Sprintf("%s belongs to project %s, user %s by now (it was project %s, user %s)",
-				now.Consumer, now.ProjectID, now.UserID, r.saved.ProjectID, r.saved.UserID))
-		}
-	}
-	if len(against) > 0 {
-		return step{}, against
-	}
-	after := r.saved
-	after.Generation = now.Generation
-	return step{before: now, after: after}, nil
+	// described is how to call a provider.
+	described func(uuid string) string
 }
 
 // readBackup reads the backup, whose consumer must be that of the option, if given.
-func (t *task) readBackup() (*record, error) {
-	whose, err := t.Backup.UUID()
+func (c *cloud) readBackup() (*backedUp, error) {
+	whose, err := c.Backup.UUID()
 	if err != nil {
 		return nil, err
 	}
-	if len(t.Consumers) == 0 {
-		t.Consumers = []string{whose}
+	if len(c.Consumers) == 0 {
+		c.Consumers = []string{whose}
 	}
-	saved := &record{}
-	if err := t.Backup.Read(name, t.Consumers[0], saved); err != nil {
+	var content record
+	if err = c.Backup.Read(name, c.Consumers[0], &content); err != nil {
 		return nil, err
 	}
-	return saved, nil
+	b := &backedUp{consumer: content.consumer}
+	if b.saved, err = content.allocation(); err == nil && (b.saved.Empty() || b.saved.Consumer != c.Consumers[0]) {
+		err = errors.New("it holds nothing for it")
+	}
+	if err == nil && content.ChangedTo != nil {
+		b.left = new(placement.Allocation)
+		*b.left, err = content.ChangedTo.allocation()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the backup of %s: %s: %w", c.Consumers[0], c.Backup, err)
+	}
+	return b, nil
 }
 
 // allocation is the other way round of listed. It takes nothing for granted: a
@@ -109,35 +90,47 @@ func (c consumer) allocation() (placement.Allocation, error) {
 	return a, nil
 }
 
-// wantedFrom is what the backup asks for, with the providers that are gone.
-func (t *task) wantedFrom(ctx context.Context) (wanted, error) {
-	w := wanted{state: present}
-	content, err := t.readBackup()
-	if err != nil {
-		return w, err
-	}
-	r := restoring{name: t.nameOf}
-	if r.saved, err = content.allocation(); err == nil && (r.saved.Empty() || r.saved.Consumer != t.Consumers[0]) {
-		err = errors.New("it holds nothing for it")
-	}
-	if err == nil && content.ChangedTo != nil {
-		var left placement.Allocation
-		left, err = content.ChangedTo.allocation()
-		r.left = &left
-	}
-	if err != nil {
-		return w, fmt.Errorf("read the backup of %s: %s: %w", t.Consumers[0], t.Backup, err)
-	}
-	for _, h := range content.Held {
-		known, err := t.learn(ctx, h.Provider)
-		if err != nil {
-			return w, err
+// restore puts a backup back, whose providers it looks for.
+func (c *cloud) restore(ctx context.Context, b backedUp) (goal, error) {
+	b.described = c.providers.described
+	for _, h := range b.Held {
+		if err := c.providers.learn(ctx, h.Provider); err != nil {
+			return nil, err
 		}
-		if !known {
-			t.names[h.Provider] = h.Name
-			r.gone = append(r.gone, h.Provider)
+		if _, known := c.providers.get(h.Provider); !known {
+			c.providers.note(placement.Provider{UUID: h.Provider, Name: h.Name}) // the backup alone has it
+			b.gone = append(b.gone, h.Provider)
 		}
 	}
-	w.restoring = &r
-	return w, nil
+	return b.goal, nil
+}
+
+// goal is the whole allocation if the consumer holds what the change left, or part of
+// what it held before, or nothing.
+func (b backedUp) goal(now placement.Allocation) (placement.Allocation, error) {
+	if now.Equal(b.saved) {
+		return now, nil
+	}
+	var against orphan.Refusal
+	for _, provider := range b.gone {
+		against.Add("the resource provider %s, on which %s held something, is gone", b.described(provider), now.Consumer)
+	}
+	untouched := b.left != nil && now.Equal(*b.left)
+	if !untouched && !now.Empty() {
+		for _, provider := range slices.Sorted(maps.Keys(now.Providers)) {
+			if is, was := listResources(now.Providers[provider]), listResources(b.saved.Providers[provider]); is != was {
+				against.Add("%s holds something else by now on %s: %s (it was %s)", now.Consumer, b.described(provider), is, was)
+			}
+		}
+		if now.ProjectID != b.saved.ProjectID || now.UserID != b.saved.UserID {
+			against.Add("%s belongs to project %s, user %s by now (it was project %s, user %s)", now.Consumer, now.ProjectID, now.UserID,
+				b.saved.ProjectID, b.saved.UserID)
+		}
+	}
+	if len(against) > 0 {
+		return now, against
+	}
+	after := b.saved
+	after.Generation = now.Generation
+	return after, nil
 }

@@ -120,7 +120,7 @@ func (s *stage) newProvider(kind, parent string) string {
 func (s *stage) resize(provider string, total int) {
 	s.t.Helper()
 	generation := 0
-	if found, err := s.client.Provider(stageContext(s.t), provider, true); err == nil {
+	if found, err := s.client.Provider(stageContext(s.t), provider); err == nil {
 		generation = found.Generation
 	}
 	options := resourceproviders.UpdateInventoriesOpts{ResourceProviderGeneration: generation,

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+
+	"nova-orphan/internal/placement"
+)
+
+// shared is a question that is asked once for all who wait to have it asked. Nobody gets the
+// answer to one that was asked before: it would say nothing of what happened since.
+type shared[T any] struct {
+	mu, turn sync.Mutex
+	next     func() (T, error)
+}
+
+func (s *shared[T]) ask(question func() (T, error)) (T, error) {
+	s.mu.Lock()
+	if s.next == nil {
+		s.next = sync.OnceValues(func() (T, error) {
+			s.mu.Lock()
+			s.next = nil // whoever comes from here on is too late for this one
+			s.mu.Unlock()
+			return question()
+		})
+	}
+	mine := s.next
+	s.mu.Unlock()
+	s.turn.Lock() // while one is asked, others come together for the next
+	defer s.turn.Unlock()
+	return mine()
+}
+
+// providers are the resource providers that the call has met. A tree is read once for all
+// consumers that hold something on it.
+type providers struct {
+	client *placement.Client
+	// By a provider's UUID: known has the placement.Provider, asked a func() error that reads its tree.
+	known, asked sync.Map
+}
+
+// learn reads a provider's tree, unless it is known.
+func (p *providers) learn(ctx context.Context, uuid string) error {
+	if _, known := p.get(uuid); known {
+		return nil
+	}
+	ask, _ := p.asked.LoadOrStore(uuid, sync.OnceValue(func() error {
+		tree, err := p.client.Tree(ctx, uuid)
+		p.note(tree...)
+		if err != nil {
+			p.asked.Delete(uuid)
+		}
+		return err
+	}))
+	return ask.(func() error)()
+}
+
+func (p *providers) note(tree ...placement.Provider) {
+	for _, member := range tree {
+		p.known.Store(member.UUID, member)
+	}
+}
+
+func (p *providers) get(uuid string) (provider placement.Provider, known bool) {
+	found, known := p.known.Load(uuid)
+	if known {
+		provider = found.(placement.Provider)
+	}
+	return provider, known
+}
+
+func (p *providers) name(uuid string) string { provider, _ := p.get(uuid); return provider.Name }
+
+// treesOf are the names of the trees on which something is held, most often Nova's names for the hosts.
+func (p *providers) treesOf(held map[string]placement.Resources) (names []string) {
+	for uuid := range held {
+		provider, _ := p.get(uuid)
+		names = append(names, p.name(provider.Root))
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// described is a provider in a message.
+func (p *providers) described(uuid string) string {
+	if name := p.name(uuid); name != "" && name != uuid {
+		return fmt.Sprintf("%s (%s)", name, uuid)
+	}
+	return uuid
+}
