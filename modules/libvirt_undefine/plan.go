@@ -24,22 +24,34 @@ type plan struct {
 // judge decides what to do with a domain, or returns every reason against it.
 // Each reason names the option that overrides it, where there is one.
 func judge(found evidence, p parameters) (plan, []string) {
-	j := judgement{evidence: found, p: p}
+	j := newJudgement(found, p)
 	j.plan.Undefine = found.Domain.Persistent
 	j.plan.Removed = []string{"domain"}
-	j.plan.LeftBehind, j.plan.Lost = []string{}, []string{}
-	j.reasons = identity(found.Domain, p)
-	if found.Domain.SecretsDenied {
-		j.addUnrecoverable("the passwords of its displays, if it has any, which libvirt denies to this user")
-	}
 	j.power()
 	j.saved()
 	j.nvram()
 	j.tpm()
-	j.reasons = append(j.reasons, objections(found.Usage.users(p))...)
+	j.reasons = append(j.reasons, objections(found.Usage.users(found.Domain.UUID, p.BackupDir))...)
 	for _, disk := range found.Domain.Disks {
 		j.plan.LeftBehind = append(j.plan.LeftBehind, disk.Source)
 	}
+	return j.result()
+}
+
+// newJudgement begins with whose the domain is, and what no backup of it holds.
+func newJudgement(found evidence, p parameters) *judgement {
+	j := &judgement{evidence: found, p: p, remarks: remarks{reasons: identity(found.Domain, p)}}
+	j.plan.LeftBehind, j.plan.Lost = []string{}, []string{}
+	if found.Domain.SecretsDenied {
+		j.addUnrecoverable("the passwords of its displays, if it has any, which libvirt denies to this user")
+	}
+	if found.Domain.Active {
+		j.addUnrecoverable("the memory of the guest, which is %s", found.Domain.State)
+	}
+	return j
+}
+
+func (j *judgement) result() (plan, []string) {
 	if len(j.reasons) > 0 {
 		return plan{}, j.reasons
 	}
@@ -102,9 +114,6 @@ func identity(domain hypervisor.Domain, p parameters) (reasons []string) {
 // a guest that no definition tells of.
 func (j *judgement) power() {
 	j.plan.PowerOff = j.Domain.Active
-	if j.Domain.Active {
-		j.addUnrecoverable("the memory of the guest, which is %s", j.Domain.State)
-	}
 	if j.Domain.Active && !j.p.Destroy {
 		j.refuse("it is active (%s): destroy: true powers it off first", j.Domain.State)
 	}
@@ -142,26 +151,19 @@ func (j *judgement) nvram() {
 	if j.Domain.UEFI == nil || j.Domain.Driver != "QEMU" {
 		return
 	}
+	unseen := j.p.NVRAM == remove && j.NVRAM.missing()
 	switch {
 	case !j.plan.Undefine: // powering off a transient domain leaves it
 		j.addRemaining(j.NVRAM)
-	case j.p.NVRAM == keep:
+	case unseen || j.p.NVRAM == keep:
 		j.plan.Flags |= hypervisor.KeepNVRAM
 		j.addRemaining(j.NVRAM)
-	case j.p.NVRAM == discard:
-		j.addUnrecoverable("the UEFI variables, which were not copied (nvram: discard)")
-		j.removes(hypervisor.NVRAM, "nvram")
-	case j.NVRAM.Problem != "":
-		j.refuse("its UEFI variables cannot be backed up: %s: nvram: keep leaves the file, nvram: discard removes it without a copy",
-			j.NVRAM.Problem)
-	case j.NVRAM.missing():
-		j.plan.Flags |= hypervisor.KeepNVRAM
-		if path := j.Domain.UEFI.Path; path != "" {
+		if path := j.Domain.UEFI.Path; unseen && path != "" {
 			j.warn("its UEFI variables %s are not to be seen from here: if they exist, they stay", path)
 		}
 	default:
+		j.copies(j.NVRAM, j.p.NVRAM, "nvram", "UEFI variables", "nvram: keep leaves the file, nvram: discard removes it without a copy")
 		j.removes(hypervisor.NVRAM, "nvram")
-		j.plan.BackedUp = append(j.plan.BackedUp, j.NVRAM.Files...)
 	}
 }
 
@@ -175,13 +177,13 @@ func (j *judgement) tpm() {
 	flags := j.Domain.LibvirtVersion >= hypervisor.WithTPMFlags && j.plan.Undefine
 	unseen := j.p.TPM == remove && j.TPM.missing()
 	switch {
-	case unseen && flags:
-		j.plan.Flags |= hypervisor.KeepTPM
-		j.warn("the state of its TPM is not to be seen in %s: if there is any elsewhere, it stays", swtpmFolder)
-	case j.p.TPM == keep && flags:
+	case flags && (unseen || j.p.TPM == keep):
 		j.plan.Flags |= hypervisor.KeepTPM
 		j.addRemaining(j.TPM)
-	case tpm.PersistentState && !flags:
+		if unseen {
+			j.warn("the state of its TPM is not to be seen in %s: if there is any elsewhere, it stays", swtpmFolder)
+		}
+	case !flags && tpm.PersistentState:
 		if j.p.TPM != keep {
 			j.warn("the persistent state of its TPM stays: only an undefine by libvirt 8.9.0 or newer removes it")
 		}
@@ -192,19 +194,25 @@ func (j *judgement) tpm() {
 		j.refuse("libvirt %s cannot keep the TPM state (8.9.0 can): tpm: remove backs it up first", j.Domain.LibvirtVersion)
 	case unseen:
 		j.refuse("the state of its TPM is not to be seen in %s, and libvirt would remove it: tpm: discard overrides this", swtpmFolder)
-	case j.p.TPM == remove && j.TPM.Problem != "":
-		j.refuse("the state of its TPM cannot be backed up: %s: tpm: discard removes it without a copy", j.TPM.Problem)
 	default:
-		if j.p.TPM == remove {
-			j.plan.BackedUp = append(j.plan.BackedUp, j.TPM.Files...)
-			j.plan.Folders = j.TPM.Folders
-		} else {
-			j.addUnrecoverable("the state of its TPM, which was not copied (tpm: discard)")
-		}
+		j.copies(j.TPM, j.p.TPM, "tpm", "TPM's state", "tpm: discard removes it without a copy")
+		j.plan.Removed = append(j.plan.Removed, "tpm")
 		if flags {
 			j.plan.Flags |= hypervisor.TPM
 		}
-		j.plan.Removed = append(j.plan.Removed, "tpm")
+	}
+}
+
+// copies puts into the backup what goes, unless it is to be discarded.
+func (j *judgement) copies(state state, choice, option, what, advice string) {
+	switch {
+	case choice == discard:
+		j.addUnrecoverable("the %s, not copied (%s: discard)", what, option)
+	case state.Problem != "":
+		j.refuse("its %s cannot be backed up: %s: %s", what, state.Problem, advice)
+	default:
+		j.plan.BackedUp = append(j.plan.BackedUp, state.Files...)
+		j.plan.Folders = append(j.plan.Folders, state.Folders...)
 	}
 }
 
@@ -224,22 +232,36 @@ func recordNames(records []hypervisor.Record) string {
 
 // steps tells the plan, a step a line.
 func (p plan) steps(domain hypervisor.Domain, backupDir string) []string {
-	steps := []string{fmt.Sprintf("write the definition and what goes with it into a backup under %s", backupDir)}
-	for _, file := range p.BackedUp {
-		steps = append(steps, "copy "+file.Path+" into the backup")
-	}
+	steps := p.saving(backupDir)
 	if p.PowerOff {
-		steps = append(steps, fmt.Sprintf("power off domain %s (%s), which is %s with id %d", domain.Name, domain.UUID, domain.State, domain.ID))
+		steps = append(steps, p.powerOff(domain))
 	}
 	if p.Undefine {
-		step := fmt.Sprintf("undefine domain %s (%s)", domain.Name, domain.UUID)
-		if names := p.Flags.Names(); len(names) > 0 {
-			step += " with " + strings.Join(names, ", ")
-		}
-		steps = append(steps, step)
+		steps = append(steps, p.undefine(domain))
 	}
 	if len(p.Lost) > 0 {
 		steps = append(steps, "what no restore brings back: "+strings.Join(p.Lost, "; "))
 	}
 	return steps
+}
+
+// saving tells what the backup has.
+func (p plan) saving(backupDir string) []string {
+	steps := []string{fmt.Sprintf("write the definition and what goes with it into a backup under %s", backupDir)}
+	for _, file := range p.BackedUp {
+		steps = append(steps, "copy "+file.Path+" into the backup")
+	}
+	return steps
+}
+
+func (p plan) powerOff(domain hypervisor.Domain) string {
+	return fmt.Sprintf("power off domain %s (%s), which is %s with id %d", domain.Name, domain.UUID, domain.State, domain.ID)
+}
+
+func (p plan) undefine(domain hypervisor.Domain) string {
+	step := fmt.Sprintf("undefine domain %s (%s)", domain.Name, domain.UUID)
+	if names := p.Flags.Names(); len(names) > 0 {
+		step += " with " + strings.Join(names, ", ")
+	}
+	return step
 }

@@ -143,7 +143,7 @@ func TestARestorePutsBackWhatIsNotThere(t *testing.T) {
 			if len(reasons) > 0 || !slices.Equal(planned.restored(), c.want) {
 				t.Errorf("got %v, %q", planned.restored(), reasons)
 			}
-			if steps := planned.steps(e.Record.Domain, "/b"); len(steps) != c.steps {
+			if steps := planned.steps("/b"); len(steps) != c.steps {
 				t.Errorf("got %q", steps)
 			}
 			if warned := strings.Join(planned.Warnings, " "); !strings.Contains(warned, c.warned) || c.warned == "" && warned != "" {

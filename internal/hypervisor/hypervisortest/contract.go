@@ -1,7 +1,6 @@
 package hypervisortest
 
 import (
-	"context"
 	"errors"
 	"os"
 	"strings"
@@ -13,18 +12,7 @@ import (
 )
 
 // Libvirt is what the contract is about.
-type Libvirt interface {
-	Domain(ctx context.Context, uuid string) (hypervisor.Domain, error)
-	DomainUses(ctx context.Context) ([]hypervisor.DomainUse, error)
-	ProcessUses(ctx context.Context, matters func(path string) bool) ([]hypervisor.ProcessUse, error)
-	Destroy(ctx context.Context, uuid string, id int) error
-	Named(ctx context.Context, name string) (uuid string, err error)
-	Undefine(ctx context.Context, judged hypervisor.Domain, flags hypervisor.Flags) error
-	Define(ctx context.Context, xml string) error
-	DefineSnapshot(ctx context.Context, uuid string, snapshot hypervisor.Record) error
-	DefineCheckpoint(ctx context.Context, uuid string, checkpoint hypervisor.Record) error
-	SetAutostart(ctx context.Context, uuid string) error
-}
+type Libvirt = hypervisor.Libvirt
 
 // Host prepares domains by other means than the Libvirt under test.
 type Host interface {
