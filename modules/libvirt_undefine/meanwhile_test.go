@@ -227,7 +227,8 @@ func TestWhatHappensMeanwhileIsNoticed(t *testing.T) {
 					return nil
 				}
 			},
-			want: map[string]string{"failed": "true", "changed": "false", "libvirt_code": "38", "msg": "run the module again to see what came of it"},
+			want: map[string]string{"failed": "true", "changed": "false", "libvirt_code": "38",
+				"msg": "run the module again to see what came of it"},
 		},
 		"libvirt goes away": {
 			prepare: func(f *hypervisortest.Fake) {

@@ -40,8 +40,8 @@ func judge(found evidence, p parameters) (plan, []string) {
 
 // newJudgement begins with whose the domain is, and what no backup of it holds.
 func newJudgement(found evidence, p parameters) *judgement {
-	j := &judgement{evidence: found, p: p, remarks: remarks{reasons: identity(found.Domain, p)}}
-	j.plan.LeftBehind, j.plan.Lost = []string{}, []string{}
+	j := &judgement{evidence: found, p: p}
+	j.identity(found.Domain, p)
 	if found.Domain.SecretsDenied {
 		j.addUnrecoverable("the passwords of its displays, if it has any, which libvirt denies to this user")
 	}
@@ -89,25 +89,23 @@ func (j *judgement) removes(flag hypervisor.Flags, what string) {
 }
 
 // identity lists what speaks against the domain's being the one that is meant, and Nova's.
-func identity(domain hypervisor.Domain, p parameters) (reasons []string) {
-	refuse := func(format string, values ...any) { reasons = append(reasons, fmt.Sprintf(format, values...)) }
+func (r *remarks) identity(domain hypervisor.Domain, p parameters) {
 	if p.Name != "" && p.Name != domain.Name {
-		refuse("its name is %s, not %s: is it the domain you mean? Give its own as name, or leave name out", domain.Name, p.Name)
+		r.refuse("its name is %s, not %s: is it the domain you mean? Give its own as name, or leave name out", domain.Name, p.Name)
 	}
 	nova := domain.Nova
 	switch {
 	case nova == nil && !p.AllowForeign:
-		refuse("it has no Nova metadata, so it is not Nova's domain: allow_foreign: true together with its name overrides this")
+		r.refuse("it has no Nova metadata, so it is not Nova's domain: allow_foreign: true together with its name overrides this")
 	case nova == nil && p.ProjectID != "":
-		refuse("it has no Nova metadata that could prove project_id %s: leave project_id out", p.ProjectID)
+		r.refuse("it has no Nova metadata that could prove project_id %s: leave project_id out", p.ProjectID)
 	case nova == nil || p.ProjectID == "":
 	case nova.ProjectID == "":
-		refuse("its Nova metadata names no project, so that it cannot be told whether it belongs to project_id %s: leave project_id out if "+
+		r.refuse("its Nova metadata names no project, so that it cannot be told whether it belongs to project_id %s: leave project_id out if "+
 			"other evidence says so", p.ProjectID)
 	case nova.ProjectID != p.ProjectID:
-		refuse("it belongs to project %s, not to %s: give the right project_id", nova.ProjectID, p.ProjectID)
+		r.refuse("it belongs to project %s, not to %s: give the right project_id", nova.ProjectID, p.ProjectID)
 	}
-	return reasons
 }
 
 // power never undefines a running domain: libvirt would do it, and leave behind
@@ -131,18 +129,18 @@ func (j *judgement) saved() {
 		// libvirtd remembers whether there is one, but undefine looks at the disk.
 		j.plan.Flags |= hypervisor.ManagedSave
 	}
-	if names := recordNames(j.Domain.Snapshots); names != "" {
-		if j.p.SnapshotsMetadata != remove {
-			j.refuse("libvirt knows snapshots of it (%s): snapshots_metadata: remove deletes the records, which go into the backup", names)
-		}
-		j.removes(hypervisor.SnapshotsMetadata, "snapshots_metadata")
+	j.records("snapshots", j.Domain.Snapshots, j.p.SnapshotsMetadata, hypervisor.SnapshotsMetadata)
+	j.records("checkpoints", j.Domain.Checkpoints, j.p.CheckpointsMetadata, hypervisor.CheckpointsMetadata)
+}
+
+func (j *judgement) records(kind string, records []hypervisor.Record, choice string, flag hypervisor.Flags) {
+	if len(records) == 0 {
+		return
 	}
-	if names := recordNames(j.Domain.Checkpoints); names != "" {
-		if j.p.CheckpointsMetadata != remove {
-			j.refuse("libvirt knows checkpoints of it (%s): checkpoints_metadata: remove deletes the records, which go into the backup", names)
-		}
-		j.removes(hypervisor.CheckpointsMetadata, "checkpoints_metadata")
+	if choice != remove {
+		j.refuse("libvirt knows %s of it (%s): %[1]s_metadata: remove deletes the records, which go into the backup", kind, recordNames(records))
 	}
+	j.removes(flag, kind+"_metadata")
 }
 
 // nvram: only qemu domains have it, and libvirt wants to be told of each what

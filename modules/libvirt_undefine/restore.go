@@ -72,11 +72,7 @@ func (r *restoration) tell(found restoreEvidence, planned restorePlan) {
 		r.Msg = r.title() + " is there, with all that the backup holds"
 		return
 	}
-	verb := "restored"
-	if r.call.Check {
-		verb = "would restore"
-	}
-	r.Msg = fmt.Sprintf("%s: %s %s", r.title(), verb, strings.Join(r.Restored, ", "))
+	r.Msg = fmt.Sprintf("%s: %s %s", r.title(), r.done("restored", "restore"), strings.Join(r.Restored, ", "))
 	r.Plan, r.Diff = planned.steps(r.BackupDir), found.diff(planned)
 }
 
@@ -173,9 +169,8 @@ func (e restoreEvidence) diff(planned restorePlan) *ansible.Diff {
 		diff.Before["domain"] = *e.Domain
 		after = *e.Domain
 		after.Autostart = after.Autostart || e.Record.Domain.Autostart
-		after.Snapshots = append(append([]hypervisor.Record{}, after.Snapshots...), lacking(after.Snapshots, e.Record.Domain.Snapshots)...)
-		after.Checkpoints = append(append([]hypervisor.Record{}, after.Checkpoints...),
-			lacking(after.Checkpoints, e.Record.Domain.Checkpoints)...)
+		after.Snapshots = slices.Concat(after.Snapshots, lacking(after.Snapshots, e.Record.Domain.Snapshots))
+		after.Checkpoints = slices.Concat(after.Checkpoints, lacking(after.Checkpoints, e.Record.Domain.Checkpoints))
 	}
 	after.Persistent = true
 	diff.After["domain"] = after

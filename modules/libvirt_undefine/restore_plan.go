@@ -33,7 +33,8 @@ type doing func(context.Context, hypervisor.Libvirt) (changed bool, err error)
 // judgeRestore decides what to put back, or returns every reason against it.
 // Nothing that is there now is replaced.
 func judgeRestore(found restoreEvidence, p parameters) (restorePlan, []string) {
-	j := restoreJudgement{restoreEvidence: found, p: p, remarks: remarks{reasons: identity(found.Record.Domain, p)}}
+	j := restoreJudgement{restoreEvidence: found, p: p}
+	j.identity(found.Record.Domain, p)
 	j.domain()
 	j.files()
 	if found.NameOwner != "" {
@@ -210,7 +211,8 @@ func (r *restoration) actions(planned restorePlan) (actions []step.Action) {
 		actions = append(actions, step.Action{Key: part.text, Text: part.text, Do: func(ctx context.Context) (bool, error) {
 			changed, err := part.do(ctx, r.libvirt)
 			if err != nil {
-				return changed, fmt.Errorf("restore %s from %s: %w; once that is dealt with, run this again: it goes on from here", r.title(), r.Backup, err)
+				return changed, fmt.Errorf("restore %s from %s: %w; once that is dealt with, run this again: it goes on from here",
+					r.title(), r.Backup, err)
 			}
 			r.defined = r.defined || part.name == "domain"
 			return changed, nil

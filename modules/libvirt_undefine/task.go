@@ -104,6 +104,14 @@ func (t *task) refuse(step string, reasons []string) error {
 	return fmt.Errorf("%s: %w", step, orphan.Refusal(reasons))
 }
 
+// done says that something was done, or would be in check mode.
+func (t *task) done(past, infinitive string) string {
+	if t.call.Check {
+		return "would " + infinitive
+	}
+	return past
+}
+
 func (t *task) writeBackup(data any) (err error) {
 	path, err := backup.Write(t.BackupDir, t.UUID, moduleName, data)
 	if err != nil {

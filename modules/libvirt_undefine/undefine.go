@@ -18,18 +18,18 @@ type removal struct {
 	*task
 	backedUp *record
 	planned  plan // by the last look
-	// told says that the answer has the plan, acted that something was asked for since, and done that the
-	// last of it succeeded: an error after that ends it, since nobody knows yet what lives on.
-	told, acted, done, poweredOff bool
+	// told says that the answer has the plan, acted that something was asked for since, and answered that
+	// the last of it succeeded: an error after that ends it, since nobody knows yet what lives on.
+	told, acted, answered, poweredOff bool
 }
 
 func (r *removal) run(ctx context.Context) error {
 	loop := step.Loop[evidence]{
 		Call: r.call, Answer: &r.Answer, Subject: "domain " + r.UUID, Tries: attempts,
 		Read: r.read, Plan: r.plan, Save: r.save, Pause: noPause,
-		Uncertain: func(err error) bool { return !r.done && errors.Is(err, hypervisor.ErrUnreachable) },
+		Uncertain: func(err error) bool { return !r.answered && errors.Is(err, hypervisor.ErrUnreachable) },
 		Again: func(err error) bool {
-			return !r.done && (errors.Is(err, hypervisor.ErrBusy) || errors.Is(err, hypervisor.ErrChanged))
+			return !r.answered && (errors.Is(err, hypervisor.ErrBusy) || errors.Is(err, hypervisor.ErrChanged))
 		},
 	}
 	err := loop.Run(ctx)
@@ -84,8 +84,8 @@ func (r *removal) plan(found evidence) ([]step.Action, error) {
 		return nil, r.refuse(fmt.Sprintf("undefine domain %s (%s)", domain.Name, r.UUID), reasons)
 	}
 	if r.poweredOff && planned.PowerOff {
-		return nil, fmt.Errorf("undefine domain %s: it was started again after it had been powered off: stop what starts it (nova-compute, an HA "+
-			"agent), then run this again", r.UUID)
+		return nil, fmt.Errorf("undefine domain %s: it was started again after it had been powered off: stop what starts it (nova-compute, "+
+			"an HA agent), then run this again", r.UUID)
 	}
 	if !r.told {
 		r.tell(planned, domain)
@@ -98,9 +98,9 @@ func (r *removal) plan(found evidence) ([]step.Action, error) {
 
 func (r *removal) action(key, text string, do func(context.Context) (bool, error)) []step.Action {
 	return []step.Action{{Key: key, Text: text, Do: func(ctx context.Context) (_ bool, err error) {
-		r.acted, r.done = true, false
-		r.done, err = do(ctx)
-		return r.done, err
+		r.acted, r.answered = true, false
+		r.answered, err = do(ctx)
+		return r.answered, err
 	}}}
 }
 
@@ -111,11 +111,7 @@ func (r *removal) tell(planned plan, domain hypervisor.Domain) {
 	for _, warning := range planned.Warnings {
 		r.Warn(warning)
 	}
-	verb := "removed"
-	if r.call.Check {
-		verb = "would remove"
-	}
-	r.Msg = fmt.Sprintf("domain %s (%s): %s %s", domain.Name, r.UUID, verb, strings.Join(planned.Removed, ", "))
+	r.Msg = fmt.Sprintf("domain %s (%s): %s %s", domain.Name, r.UUID, r.done("removed", "remove"), strings.Join(planned.Removed, ", "))
 	r.Diff = &ansible.Diff{Before: map[string]any{"domain": domain}, After: map[string]any{}}
 }
 

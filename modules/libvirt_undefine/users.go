@@ -114,7 +114,11 @@ func (u usage) users(uuid, backupDir string) []sharer {
 		// The QEMU of a domain is told as that, or is the orphan's own.
 		isGuest := slices.ContainsFunc(u.Domains, func(d hypervisor.DomainUse) bool { return isQEMUOf(process, d) })
 		if !isGuest && !slices.Contains(daemons, process.Command) {
-			add(userOf(process), ofInstance, process.Uses...)
+			user := sharer{Kind: aProcess, Name: strings.TrimSpace(process.Command + " " + process.Guest), UUID: process.GuestUUID, PID: process.PID}
+			if process.PID == 0 {
+				user.Kind = aDevice
+			}
+			add(user, ofInstance, process.Uses...)
 		}
 	}
 	slices.SortStableFunc(users, func(a, b sharer) int {
@@ -131,17 +135,6 @@ func isQEMUOf(process hypervisor.ProcessUse, domain hypervisor.DomainUse) bool {
 // daemons are libvirt's own, which hold files on behalf of its domains: virtlogd the
 // console's log, virtlockd the disks.
 var daemons = []string{"libvirtd", "virtqemud", "virtstoraged", "virtlogd", "virtlockd"}
-
-func userOf(process hypervisor.ProcessUse) sharer {
-	found := sharer{Kind: aProcess, Name: process.Command, UUID: process.GuestUUID, PID: process.PID}
-	if process.PID == 0 {
-		found.Kind = aDevice
-	}
-	if process.Guest != "" {
-		found.Name += " " + process.Guest
-	}
-	return found
-}
 
 // objection is the reason that the user is; a volume's is none.
 func (u sharer) objection() string {
@@ -185,10 +178,8 @@ func (u usage) images(uuid string) []hypervisor.Image {
 }
 
 func (u usage) domain(uuid string) hypervisor.DomainUse {
-	for _, domain := range u.Domains {
-		if domain.UUID == uuid {
-			return domain
-		}
+	if at := slices.IndexFunc(u.Domains, func(d hypervisor.DomainUse) bool { return d.UUID == uuid }); at >= 0 {
+		return u.Domains[at]
 	}
 	return hypervisor.DomainUse{UUID: uuid}
 }
