@@ -126,7 +126,7 @@ func (c *Connection) Domain(ctx context.Context, uuid string) (Domain, error) {
 // uses nothing any more.
 func (c *Connection) DomainUses(ctx context.Context) ([]DomainUse, error) {
 	return read(ctx, c, "read what the host's domains use", func(conn *libvirt.Connect) ([]DomainUse, error) {
-		handles, err := conn.ListAllDomains(0)
+		handles, listed := conn.ListAllDomains(0)
 		uses := []DomainUse{}
 		for i := range handles {
 			defer func() { _ = handles[i].Free() }()
@@ -145,7 +145,7 @@ func (c *Connection) DomainUses(ctx context.Context) ([]DomainUse, error) {
 			}
 			uses = append(uses, use)
 		}
-		return uses, err
+		return uses, listed
 	})
 }
 

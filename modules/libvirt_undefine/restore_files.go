@@ -10,17 +10,16 @@ import (
 )
 
 // makeFolder makes the folder, or finishes making it.
-func makeFolder(folder entry) (made bool, err error) {
-	err = os.Mkdir(folder.Path, 0o700)
-	if made = err == nil; !made && !errors.Is(err, fs.ErrExist) {
-		return false, err
+func makeFolder(folder entry) error {
+	if err := os.Mkdir(folder.Path, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
 	}
 	handle, err := os.OpenFile(folder.Path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_DIRECTORY, 0)
 	if err != nil {
-		return made, err
+		return err
 	}
 	defer handle.Close()
-	return made, errors.Join(handle.Chown(folder.UID, folder.GID), handle.Chmod(folder.Mode))
+	return errors.Join(handle.Chown(folder.UID, folder.GID), handle.Chmod(folder.Mode))
 }
 
 // addFile never replaces a file, and one that is there is complete. The folder

@@ -24,11 +24,8 @@ type restorePlan struct {
 // part is something to put back; its name is that of an option where there is one.
 type part struct {
 	name, text string
-	do         doing
+	do         func(context.Context, hypervisor.Libvirt) error
 }
-
-// doing says whether it changed something, even if not all.
-type doing func(context.Context, hypervisor.Libvirt) (changed bool, err error)
 
 // judgeRestore decides what to put back, or returns every reason against it.
 // Nothing that is there now is replaced.
@@ -60,7 +57,7 @@ type restoreJudgement struct {
 	plan restorePlan
 }
 
-func (j *restoreJudgement) add(name, text string, do doing) {
+func (j *restoreJudgement) add(name, text string, do func(context.Context, hypervisor.Libvirt) error) {
 	j.plan.Parts = append(j.plan.Parts, part{name, text, do})
 }
 
@@ -84,45 +81,35 @@ func (j *restoreJudgement) domain() {
 		}
 	}
 	if then.Autostart && !now.Autostart {
-		j.add("autostart", "let libvirt start it with the host, as before", func(ctx context.Context, libvirt hypervisor.Libvirt) (bool, error) {
-			err := libvirt.SetAutostart(ctx, then.UUID)
-			return err == nil, err
+		j.add("autostart", "let libvirt start it with the host, as before", func(ctx context.Context, libvirt hypervisor.Libvirt) error {
+			return libvirt.SetAutostart(ctx, then.UUID)
 		})
 	}
-	j.records("snapshots", now.Snapshots, then.Snapshots, hypervisor.Libvirt.DefineSnapshot)
-	j.records("checkpoints", now.Checkpoints, then.Checkpoints, hypervisor.Libvirt.DefineCheckpoint)
+	j.records("snapshot", now.Snapshots, then.Snapshots, hypervisor.Libvirt.DefineSnapshot)
+	j.records("checkpoint", now.Checkpoints, then.Checkpoints, hypervisor.Libvirt.DefineCheckpoint)
 }
 
 // define looks once more, since libvirt would replace a domain that is there.
-func (j *restoreJudgement) define(ctx context.Context, libvirt hypervisor.Libvirt) (bool, error) {
+func (j *restoreJudgement) define(ctx context.Context, libvirt hypervisor.Libvirt) error {
 	now, err := libvirt.Domain(ctx, j.Record.Domain.UUID)
 	switch {
 	case unlessNoDomain(err) != nil:
-		return false, err
+		return err
 	case err == nil && (j.Domain == nil || now.XML != j.Domain.XML):
-		return false, fmt.Errorf("%w, %s", hypervisor.ErrChanged, now.State)
+		return fmt.Errorf("%w, %s", hypervisor.ErrChanged, now.State)
 	}
-	err = libvirt.Define(ctx, j.Record.XML)
-	return err == nil, err
+	return libvirt.Define(ctx, j.Record.XML)
 }
 
 // records adds those that are lacking, parents before their children.
 func (j *restoreJudgement) records(kind string, now, then []hypervisor.Record,
 	define func(hypervisor.Libvirt, context.Context, string, hypervisor.Record) error) {
-	left := lacking(now, then)
-	if len(left) == 0 {
-		return
+	for _, record := range lacking(now, then) {
+		j.add(kind+"s_metadata", fmt.Sprintf("define the record of its %s %s again", kind, record.Name),
+			func(ctx context.Context, libvirt hypervisor.Libvirt) error {
+				return define(libvirt, ctx, j.Record.Domain.UUID, record)
+			})
 	}
-	j.add(kind+"_metadata", fmt.Sprintf("define the records of its %s again: %s", kind, recordNames(left)),
-		func(ctx context.Context, libvirt hypervisor.Libvirt) (changed bool, err error) {
-			for _, record := range left {
-				if err := define(libvirt, ctx, j.Record.Domain.UUID, record); err != nil {
-					return changed, err
-				}
-				changed = true
-			}
-			return changed, nil
-		})
 }
 
 func lacking(now, then []hypervisor.Record) []hypervisor.Record {
@@ -168,23 +155,17 @@ func (j *restoreJudgement) files() {
 }
 
 func (j *restoreJudgement) addFile(name string, file stateFile) {
-	var folders []entry
+	add := func(text string, write func() error) {
+		j.plan.FileParts = append(j.plan.FileParts, part{name, text, func(context.Context, hypervisor.Libvirt) error { return write() }})
+	}
 	if name == "tpm" && j.plan.Folders == nil {
-		folders = j.Record.Folders
-		j.plan.Folders = folders
+		j.plan.Folders = j.Record.Folders
+		for _, folder := range j.Record.Folders {
+			add("make the folder "+folder.Path, func() error { return makeFolder(folder) })
+		}
 	}
 	j.plan.Files = append(j.plan.Files, file)
-	j.plan.FileParts = append(j.plan.FileParts, part{name, "write " + file.Path + " from the backup",
-		func(context.Context, hypervisor.Libvirt) (changed bool, err error) {
-			for _, folder := range folders {
-				made, err := makeFolder(folder)
-				if changed = changed || made; err != nil {
-					return changed, err
-				}
-			}
-			err = addFile(file)
-			return changed || err == nil, err
-		}})
+	add("write "+file.Path+" from the backup", func() error { return addFile(file) })
 }
 
 // restored names what comes back, in the words of the options.
@@ -209,13 +190,12 @@ func (p restorePlan) steps(backupDir string) []string {
 func (r *restoration) actions(planned restorePlan) (actions []step.Action) {
 	for _, part := range slices.Concat(planned.FileParts, planned.Parts) {
 		actions = append(actions, step.Action{Key: part.text, Text: part.text, Do: func(ctx context.Context) (bool, error) {
-			changed, err := part.do(ctx, r.libvirt)
-			if err != nil {
-				return changed, fmt.Errorf("restore %s from %s: %w; once that is dealt with, run this again: it goes on from here",
+			if err := part.do(ctx, r.libvirt); err != nil {
+				return false, fmt.Errorf("restore %s from %s: %w; once that is dealt with, run this again: it goes on from here",
 					r.title(), r.Backup, err)
 			}
 			r.defined = r.defined || part.name == "domain"
-			return changed, nil
+			return true, nil
 		}})
 	}
 	return actions

@@ -123,6 +123,32 @@ func TestARestoreThatWasCutOffIsFinished(t *testing.T) {
 	}
 }
 
+func TestALostAnswerToARestoreIsReadBack(t *testing.T) {
+	for title, arrives := range map[string]bool{"it was done": true, "it was not": false} {
+		t.Run(title, func(t *testing.T) {
+			fake, dir := hypervisortest.NewFake(), t.TempDir()
+			guest, backupFile := purged(t, fake, dir)
+			lost := false
+			fake.Before = func(request, _ string) error {
+				if request != "define" || lost {
+					return nil
+				}
+				if lost = true; arrives {
+					if err := fake.Define(t.Context(), guest.XML()); err != nil {
+						t.Error(err)
+					}
+				}
+				return hypervisortest.Lost()
+			}
+			answer := answerOf(t, fake, restoreFrom(dir, backupFile, nil))
+			wantAnswer(t, answer, map[string]string{"failed": "false", "changed": "true", "found": "false",
+				"warnings.#": map[bool]string{true: "1"}[arrives],
+				"restored":   `["domain","autostart","snapshots_metadata","checkpoints_metadata","nvram"]`})
+			wantAnswer(t, answerOf(t, fake, restoreFrom(dir, backupFile, nil)), map[string]string{"failed": "false", "changed": "false"})
+		})
+	}
+}
+
 func TestARestoreIsRefusedWhereSomethingElseIs(t *testing.T) {
 	for title, c := range map[string]struct {
 		meanwhile func(t *testing.T, fake *hypervisortest.Fake, guest hypervisortest.Guest)
