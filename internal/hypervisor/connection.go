@@ -27,36 +27,29 @@ type Connection struct {
 // Open connects to the libvirt daemon that uri names, trying again for a moment
 // where its socket is not there, as while the daemon restarts.
 func Open(ctx context.Context, uri string) (*Connection, error) {
-	return open(ctx, &Connection{uri: uri, connect: libvirt.NewConnect})
+	return (&Connection{uri: uri, connect: libvirt.NewConnect}).open(ctx)
 }
 
 // OpenReadOnly is Open for a connection on which libvirt refuses all that changes anything.
 func OpenReadOnly(ctx context.Context, uri string) (*Connection, error) {
-	return open(ctx, &Connection{uri: uri, connect: libvirt.NewConnectReadOnly, readOnly: true})
+	return (&Connection{uri: uri, connect: libvirt.NewConnectReadOnly, readOnly: true}).open(ctx)
 }
 
-func open(ctx context.Context, c *Connection) (*Connection, error) {
-	if err := c.open(ctx); err != nil {
-		return nil, err
-	}
-	return c, nil
-}
-
-func (c *Connection) open(ctx context.Context) error {
+func (c *Connection) open(ctx context.Context) (*Connection, error) {
 	const attempts = 3
 	for attempt := 1; ; attempt++ {
 		conn, err := await(ctx, connecting, func() (*libvirt.Connect, error) { return c.connect(c.uri) })
 		if err == nil {
 			c.conn = conn
-			return nil
+			return c, nil
 		}
 		err = c.explain(connecting, err)
 		if !errors.Is(err, ErrUnreachable) || attempt == attempts {
-			return err
+			return nil, err
 		}
 		select {
 		case <-ctx.Done():
-			return err
+			return nil, err
 		case <-time.After(time.Duration(attempt) * 500 * time.Millisecond):
 		}
 	}
@@ -76,13 +69,13 @@ func (c *Connection) current() *libvirt.Connect {
 }
 
 // reopen connects anew, unless another caller has. The lost connection is not closed: others may be in a call on it.
-func (c *Connection) reopen(ctx context.Context, lost *libvirt.Connect) error {
+func (c *Connection) reopen(ctx context.Context, lost *libvirt.Connect) (err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.conn != lost {
-		return nil
+	if c.conn == lost {
+		_, err = c.open(ctx)
 	}
-	return c.open(ctx)
+	return err
 }
 
 // ask asks libvirt once, since what changes something may have been carried out.

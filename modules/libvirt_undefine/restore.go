@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -50,7 +51,7 @@ func (r *restoration) plan(found restoreEvidence) ([]step.Action, error) {
 	planned, reasons := judgeRestore(found, r.parameters)
 	r.planned = planned
 	if !r.told {
-		r.Found, r.Domain, r.Lost = found.Domain != nil, found.before(), r.record.Lost
+		r.Found, r.Domain, r.Lost = found.Domain != nil, cmp.Or(found.Domain, &r.record.Domain), r.record.Lost
 		r.Verdict = evidence{Domain: r.record.Domain}.verdict(r.parameters, nil)
 	}
 	if len(reasons) > 0 {
@@ -151,14 +152,6 @@ func look(file stateFile) fileNow {
 		return fileNow{Problem: err.Error()}
 	}
 	return fileNow{There: true, Same: bytes.Equal(content, file.Content)}
-}
-
-// before is the domain as it is, or else as the backup has it.
-func (e restoreEvidence) before() *hypervisor.Domain {
-	if e.Domain != nil {
-		return e.Domain
-	}
-	return &e.Record.Domain
 }
 
 func (e restoreEvidence) diff(planned restorePlan) *ansible.Diff {
