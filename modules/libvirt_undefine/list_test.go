@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -10,6 +11,7 @@ import (
 
 	"nova-orphan/internal/hypervisor"
 	"nova-orphan/internal/hypervisor/hypervisortest"
+	"nova-orphan/internal/orphan"
 )
 
 // guests have these uuids and names of their own, and disks in their folders.
@@ -120,6 +122,21 @@ func TestOneThatComesAfterAllWereLookedAtIsSeenBeforeItsFilesGo(t *testing.T) {
 		"domains.1.users.0.name": "rescue", "domains.1.plan": "[]", "domains.1.backup_file": ""})
 	if !slices.Equal(fake.Writes, []string{"destroy", "undefine"}) {
 		t.Errorf("asked %v", fake.Writes)
+	}
+}
+
+func TestALibvirtThatHasNotAnsweredIsToldOfEachThoughTheTimeIsUp(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	h := &host{parameters: parameters{UUIDs: []string{uuidOf(1), uuidOf(2)}, State: absent}, unreachable: hypervisortest.Lost()}
+	reply, err := h.all(ctx)
+	if !errors.Is(err, hypervisor.ErrUnreachable) {
+		t.Errorf("got %v", err)
+	}
+	for i, domain := range reply.(*answer).Domains {
+		if domain.UUID != uuidOf(i+1) || domain.Verdict != orphan.Unknown || domain.LibvirtCode != 38 || len(domain.Reasons) != 1 {
+			t.Errorf("got %+v", domain)
+		}
 	}
 }
 

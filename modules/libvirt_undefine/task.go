@@ -57,6 +57,9 @@ func (h *host) all(ctx context.Context) (ansible.Answer, error) {
 			h.shared = &found
 		}
 	}
+	if h.unreachable != nil {
+		ctx = context.WithoutCancel(ctx) // to be told of each, though the time may be up
+	}
 	reply := &answer{}
 	var err error
 	reply.Domains, err = step.Each(ctx, &reply.Result, "domains", h.UUIDs, atOnce, h.one)
