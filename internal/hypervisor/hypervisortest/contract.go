@@ -12,9 +12,6 @@ import (
 	"nova-orphan/internal/hypervisor"
 )
 
-// Libvirt is what the contract is about.
-type Libvirt = hypervisor.Libvirt
-
 // Host prepares domains by other means than the Libvirt under test.
 type Host interface {
 	Make(t testing.TB, guest Guest)
@@ -29,7 +26,7 @@ const (
 // trial is a case of the contract: what was made, as it was read, and the folder of its files.
 type trial struct {
 	*testing.T
-	Libvirt
+	hypervisor.Libvirt
 	before hypervisor.Domain
 	folder string
 }
@@ -37,7 +34,7 @@ type trial struct {
 // TestContract holds libvirt to what the modules rely on. Open returns it with
 // no domain of the contract's left from the case before, and a folder in which
 // QEMU may use files.
-func TestContract(t *testing.T, open func(t *testing.T) (libvirt Libvirt, host Host, folder string)) {
+func TestContract(t *testing.T, open func(t *testing.T) (libvirt hypervisor.Libvirt, host Host, folder string)) {
 	run := func(name string, guest Guest, check func(trial)) {
 		t.Run(name, func(t *testing.T) {
 			libvirt, host, folder := open(t)
