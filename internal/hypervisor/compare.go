@@ -22,16 +22,11 @@ func Difference(a, b string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	left, right = append(left, "nothing"), append(right, "nothing")
 	for i := range min(len(left), len(right)) {
 		if left[i] != right[i] {
-			return fmt.Sprintf("%s and %s", left[i], right[i]), nil
+			return left[i] + " and " + right[i], nil
 		}
-	}
-	switch {
-	case len(left) > len(right):
-		return left[len(right)] + " and nothing", nil
-	case len(left) < len(right):
-		return "nothing and " + right[len(left)], nil
 	}
 	return "", nil
 }

@@ -8,53 +8,48 @@ import (
 	"fmt"
 	"io/fs"
 	"reflect"
+	"sync"
 	"time"
 
 	"libvirt.org/go/libvirt"
 )
 
-// Connection is a connection to one libvirt daemon.
+// Connection is a connection to one libvirt daemon, for several callers at once.
 type Connection struct {
 	uri      string
 	connect  func(uri string) (*libvirt.Connect, error)
-	conn     *libvirt.Connect
 	readOnly bool
+
+	mu   sync.Mutex
+	conn *libvirt.Connect
 }
 
 // Open connects to the libvirt daemon that uri names, trying again for a moment
 // where its socket is not there, as while the daemon restarts.
 func Open(ctx context.Context, uri string) (*Connection, error) {
-	c := &Connection{uri: uri, connect: libvirt.NewConnect}
-	if err := c.open(ctx); err != nil {
-		return nil, err
-	}
-	return c, nil
+	return (&Connection{uri: uri, connect: libvirt.NewConnect}).open(ctx)
 }
 
 // OpenReadOnly is Open for a connection on which libvirt refuses all that changes anything.
 func OpenReadOnly(ctx context.Context, uri string) (*Connection, error) {
-	c := &Connection{uri: uri, connect: libvirt.NewConnectReadOnly, readOnly: true}
-	if err := c.open(ctx); err != nil {
-		return nil, err
-	}
-	return c, nil
+	return (&Connection{uri: uri, connect: libvirt.NewConnectReadOnly, readOnly: true}).open(ctx)
 }
 
-func (c *Connection) open(ctx context.Context) error {
+func (c *Connection) open(ctx context.Context) (*Connection, error) {
 	const attempts = 3
 	for attempt := 1; ; attempt++ {
 		conn, err := await(ctx, connecting, func() (*libvirt.Connect, error) { return c.connect(c.uri) })
 		if err == nil {
 			c.conn = conn
-			return nil
+			return c, nil
 		}
 		err = c.explain(connecting, err)
 		if !errors.Is(err, ErrUnreachable) || attempt == attempts {
-			return err
+			return nil, err
 		}
 		select {
 		case <-ctx.Done():
-			return err
+			return nil, err
 		case <-time.After(time.Duration(attempt) * 500 * time.Millisecond):
 		}
 	}
@@ -64,75 +59,86 @@ func (c *Connection) open(ctx context.Context) error {
 func (c *Connection) Close() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	_, _ = await(ctx, "close the connection", c.conn.Close)
+	_, _ = await(ctx, "close the connection", c.current().Close)
 }
 
-// Domain reads the domain with this uuid, or returns ErrNoDomain. It connects
-// anew if the connection was lost, as by a restart of the daemon; calls that
-// change something do not, since they may have been carried out.
-func (c *Connection) Domain(ctx context.Context, uuid string) (Domain, error) {
-	return again(ctx, c, func() (Domain, error) { return c.domain(ctx, uuid) })
+func (c *Connection) current() *libvirt.Connect {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.conn
 }
 
-func again[T any](ctx context.Context, c *Connection, read func() (T, error)) (T, error) {
-	value, err := read()
+// reopen connects anew, unless another caller has. The lost connection is not closed: others may be in a call on it.
+func (c *Connection) reopen(ctx context.Context, lost *libvirt.Connect) (err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.conn == lost {
+		_, err = c.open(ctx)
+	}
+	return err
+}
+
+// ask asks libvirt once, since what changes something may have been carried out.
+func ask[T any](ctx context.Context, c *Connection, op string, question func(*libvirt.Connect) (T, error)) (T, error) {
+	conn := c.current()
+	value, err := await(ctx, op, func() (T, error) { return question(conn) })
+	return value, c.explain(op, err)
+}
+
+// read is ask for what changes nothing: it connects anew if the connection was lost, as by a restart of the daemon.
+func read[T any](ctx context.Context, c *Connection, op string, question func(*libvirt.Connect) (T, error)) (T, error) {
+	conn := c.current()
+	value, err := ask(ctx, c, op, question)
 	if !errors.Is(err, ErrUnreachable) {
 		return value, err
 	}
-	c.Close()
-	if err := c.open(ctx); err != nil {
+	if err := c.reopen(ctx, conn); err != nil {
 		return value, err
 	}
-	return read()
+	return ask(ctx, c, op, question)
 }
 
-func (c *Connection) domain(ctx context.Context, uuid string) (Domain, error) {
-	op := "read domain " + uuid
-	return await(ctx, op, func() (Domain, error) {
-		handle, err := c.conn.LookupDomainByUUIDString(uuid)
+// of is a question to a domain.
+func of[T any](uuid string, question func(*libvirt.Connect, *libvirt.Domain) (T, error)) func(*libvirt.Connect) (T, error) {
+	return func(conn *libvirt.Connect) (answer T, err error) {
+		handle, err := conn.LookupDomainByUUIDString(uuid)
 		if err != nil {
-			return Domain{}, c.explain(op, err)
+			return answer, err
 		}
 		defer func() { _ = handle.Free() }()
-		domain, err := c.read(uuid, handle)
-		return domain, c.explain(op, err)
-	})
+		return question(conn, handle)
+	}
+}
+
+// Domain reads the domain with this uuid, or returns ErrNoDomain.
+func (c *Connection) Domain(ctx context.Context, uuid string) (Domain, error) {
+	return read(ctx, c, "read domain "+uuid, of(uuid, c.read))
 }
 
 // DomainUses tells of all domains of the host what they use. One that goes meanwhile
 // uses nothing any more.
 func (c *Connection) DomainUses(ctx context.Context) ([]DomainUse, error) {
-	return again(ctx, c, func() ([]DomainUse, error) { return c.domainUses(ctx) })
-}
-
-func (c *Connection) domainUses(ctx context.Context) ([]DomainUse, error) {
-	const op = "read what the host's domains use"
-	return await(ctx, op, func() ([]DomainUse, error) {
-		handles, err := c.conn.ListAllDomains(0)
-		if err != nil {
-			return nil, c.explain(op, err)
-		}
+	return read(ctx, c, "read what the host's domains use", func(conn *libvirt.Connect) ([]DomainUse, error) {
+		handles, listed := conn.ListAllDomains(0)
 		uses := []DomainUse{}
 		for i := range handles {
 			defer func() { _ = handles[i].Free() }()
 			use, err := readUse(&handles[i])
-			if errors.Is(err, libvirt.ERR_NO_DOMAIN) {
-				continue
-			}
-			if err != nil {
-				return nil, c.explain(op, err)
-			}
-			if !IsRemote(c.uri) {
-				if err := use.Follow(); errors.Is(err, fs.ErrPermission) {
-					return nil, fmt.Errorf("%s: %w: run it as root (become: true)", op, err)
-				} else if err != nil {
-					return nil, fmt.Errorf("%s: %w", op, err)
-				}
+			if err == nil && !IsRemote(c.uri) {
+				err = use.Follow()
 				use.PID = guestPID(use)
+			}
+			switch {
+			case errors.Is(err, libvirt.ERR_NO_DOMAIN):
+				continue
+			case errors.Is(err, fs.ErrPermission):
+				return nil, fmt.Errorf("read what the host's domains use: %w: run it as root (become: true)", err)
+			case err != nil:
+				return nil, err
 			}
 			uses = append(uses, use)
 		}
-		return uses, nil
+		return uses, listed
 	})
 }
 
@@ -146,15 +152,13 @@ func (c *Connection) ProcessUses(ctx context.Context, matters func(path string) 
 
 // Named returns the uuid of the domain with this name, or ErrNoDomain.
 func (c *Connection) Named(ctx context.Context, name string) (uuid string, err error) {
-	op := "look for a domain named " + name
-	return await(ctx, op, func() (string, error) {
-		handle, err := c.conn.LookupDomainByName(name)
+	return ask(ctx, c, "look for a domain named "+name, func(conn *libvirt.Connect) (string, error) {
+		handle, err := conn.LookupDomainByName(name)
 		if err != nil {
-			return "", c.explain(op, err)
+			return "", err
 		}
 		defer func() { _ = handle.Free() }()
-		uuid, err := handle.GetUUIDString()
-		return uuid, c.explain(op, err)
+		return handle.GetUUIDString()
 	})
 }
 
@@ -162,9 +166,9 @@ func (c *Connection) Named(ctx context.Context, name string) (uuid string, err e
 // still be in the run that id names, else it returns ErrRestarted; one that is
 // off already is left alone.
 func (c *Connection) Destroy(ctx context.Context, uuid string, id int) error {
-	return c.change(ctx, "power off domain "+uuid, uuid, func(handle *libvirt.Domain, active bool) error {
-		if !active {
-			return nil
+	return c.change(ctx, "power off domain "+uuid, uuid, func(_ *libvirt.Connect, handle *libvirt.Domain) error {
+		if active, err := handle.IsActive(); err != nil || !active {
+			return err
 		}
 		now, err := handle.GetID()
 		if err != nil {
@@ -192,15 +196,14 @@ func (c *Connection) Destroy(ctx context.Context, uuid string, id int) error {
 // is ErrActive: libvirt would make it transient instead, and so invisible to
 // those who look for definitions.
 func (c *Connection) Undefine(ctx context.Context, judged Domain, flags Flags) error {
-	return c.change(ctx, "undefine domain "+judged.UUID, judged.UUID, func(handle *libvirt.Domain, active bool) error {
-		if active {
-			return ErrActive
-		}
-		now, err := c.read(judged.UUID, handle)
-		if err != nil {
+	return c.change(ctx, "undefine domain "+judged.UUID, judged.UUID, func(conn *libvirt.Connect, handle *libvirt.Domain) error {
+		now, err := c.read(conn, handle)
+		switch {
+		case err != nil:
 			return err
-		}
-		if !reflect.DeepEqual(now, judged) {
+		case now.Active:
+			return ErrActive
+		case !reflect.DeepEqual(now, judged):
 			return ErrChanged
 		}
 		return handle.UndefineFlags(libvirt.DomainUndefineFlagsValues(flags))
@@ -211,11 +214,10 @@ func (c *Connection) Undefine(ctx context.Context, judged Domain, flags Flags) e
 // becomes persistent again. One of the same uuid is replaced: libvirt knows no
 // define that only adds.
 func (c *Connection) Define(ctx context.Context, xml string) error {
-	const op = "define a domain"
-	_, err := await(ctx, op, func() (struct{}, error) {
-		handle, err := c.conn.DomainDefineXML(xml)
+	_, err := ask(ctx, c, "define a domain", func(conn *libvirt.Connect) (struct{}, error) {
+		handle, err := conn.DomainDefineXML(xml)
 		if err != nil {
-			return struct{}{}, c.explain(op, err)
+			return struct{}{}, err
 		}
 		return struct{}{}, handle.Free()
 	})
@@ -225,11 +227,8 @@ func (c *Connection) Define(ctx context.Context, xml string) error {
 // DefineSnapshot stores libvirt's record of a snapshot again, after those of its parents.
 func (c *Connection) DefineSnapshot(ctx context.Context, uuid string, snapshot Record) error {
 	op := fmt.Sprintf("define snapshot %s of domain %s", snapshot.Name, uuid)
-	return c.change(ctx, op, uuid, func(handle *libvirt.Domain, _ bool) error {
-		flags := libvirt.DOMAIN_SNAPSHOT_CREATE_REDEFINE
-		if snapshot.Current {
-			flags |= libvirt.DOMAIN_SNAPSHOT_CREATE_CURRENT
-		}
+	return c.change(ctx, op, uuid, func(_ *libvirt.Connect, handle *libvirt.Domain) error {
+		flags := libvirt.DOMAIN_SNAPSHOT_CREATE_REDEFINE | given(snapshot.Current, libvirt.DOMAIN_SNAPSHOT_CREATE_CURRENT)
 		defined, err := handle.CreateSnapshotXML(snapshot.XML, flags)
 		if err != nil {
 			return err
@@ -241,7 +240,7 @@ func (c *Connection) DefineSnapshot(ctx context.Context, uuid string, snapshot R
 // DefineCheckpoint stores libvirt's record of a checkpoint again, after those of its parents.
 func (c *Connection) DefineCheckpoint(ctx context.Context, uuid string, checkpoint Record) error {
 	op := fmt.Sprintf("define checkpoint %s of domain %s", checkpoint.Name, uuid)
-	return c.change(ctx, op, uuid, func(handle *libvirt.Domain, _ bool) error {
+	return c.change(ctx, op, uuid, func(_ *libvirt.Connect, handle *libvirt.Domain) error {
 		defined, err := handle.CreateCheckpointXML(checkpoint.XML, libvirt.DOMAIN_CHECKPOINT_CREATE_REDEFINE)
 		if err != nil {
 			return err
@@ -252,25 +251,16 @@ func (c *Connection) DefineCheckpoint(ctx context.Context, uuid string, checkpoi
 
 // SetAutostart has libvirt start the domain with the host.
 func (c *Connection) SetAutostart(ctx context.Context, uuid string) error {
-	return c.change(ctx, "set autostart of domain "+uuid, uuid, func(handle *libvirt.Domain, _ bool) error {
+	return c.change(ctx, "set autostart of domain "+uuid, uuid, func(_ *libvirt.Connect, handle *libvirt.Domain) error {
 		return handle.SetAutostart(true)
 	})
 }
 
-func (c *Connection) change(ctx context.Context, op, uuid string, do func(handle *libvirt.Domain, active bool) error) error {
-	_, err := await(ctx, op, func() (struct{}, error) {
-		handle, err := c.conn.LookupDomainByUUIDString(uuid)
-		if err != nil {
-			return struct{}{}, err
-		}
-		defer func() { _ = handle.Free() }()
-		active, err := handle.IsActive()
-		if err != nil {
-			return struct{}{}, err
-		}
-		return struct{}{}, do(handle, active)
-	})
-	return c.explain(op, err)
+func (c *Connection) change(ctx context.Context, op, uuid string, do func(*libvirt.Connect, *libvirt.Domain) error) error {
+	_, err := ask(ctx, c, op, of(uuid, func(conn *libvirt.Connect, handle *libvirt.Domain) (struct{}, error) {
+		return struct{}{}, do(conn, handle)
+	}))
+	return err
 }
 
 // explain turns the binding's error into an Error and says what was asked.

@@ -31,7 +31,7 @@ func connect(t *testing.T, open func(context.Context, string) (*hypervisor.Conne
 }
 
 func TestRealQEMUKeepsTheContract(t *testing.T) {
-	hypervisortest.TestContract(t, func(t *testing.T) (hypervisortest.Libvirt, hypervisortest.Host, string) {
+	hypervisortest.TestContract(t, func(t *testing.T) (hypervisor.Libvirt, hypervisortest.Host, string) {
 		return connect(t, hypervisor.Open), hypervisortest.Virsh{URI: uri}, folder
 	})
 }
@@ -59,7 +59,9 @@ func TestAReadOnlyConnectionReadsAllAndChangesNothing(t *testing.T) {
 	if err = connection.Undefine(t.Context(), domain, hypervisor.SnapshotsMetadata); !errors.Is(err, hypervisor.ErrDenied) {
 		t.Errorf("undefine: got %v", err)
 	}
-	virsh.Wait(t, "shut off", "domstate", guest.Name)
+	if state := virsh.Run(t, "domstate", guest.Name); state != "shut off" {
+		t.Errorf("got %s", state)
+	}
 }
 
 func TestTheDefinitionIsReadWithItsSecrets(t *testing.T) {

@@ -57,6 +57,7 @@ type Disk struct {
 
 type domainXML struct {
 	XMLName  xml.Name `xml:"domain"`
+	Type     string   `xml:"type,attr"`
 	Name     string   `xml:"name"`
 	UUID     string   `xml:"uuid"`
 	Metadata struct {
@@ -84,10 +85,21 @@ type domainXML struct {
 		} `xml:"varstore"`
 	} `xml:"os"`
 	Disks []struct {
-		Source sourceXML `xml:"source"`
+		Type   string `xml:"type,attr"`
+		Source struct {
+			sourceXML
+			Auth  authXML `xml:"auth"`
+			Hosts []struct {
+				Name string `xml:"name,attr"`
+				Port string `xml:"port,attr"`
+			} `xml:"host"`
+		} `xml:"source"`
 		Target struct {
 			Dev string `xml:"dev,attr"`
 		} `xml:"target"`
+		Auth     authXML   `xml:"auth"`
+		ReadOnly *struct{} `xml:"readonly"`
+		Serial   string    `xml:"serial"`
 	} `xml:"devices>disk"`
 	TPMs []struct {
 		Backend struct {
@@ -114,6 +126,10 @@ type novaXML struct {
 
 type idXML struct {
 	UUID string `xml:"uuid,attr"`
+}
+
+type authXML struct {
+	User string `xml:"username,attr"`
 }
 
 type sourceXML struct {

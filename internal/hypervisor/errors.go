@@ -15,6 +15,7 @@ var (
 	ErrUnreachable = errors.New("libvirt cannot be reached")
 	ErrDenied      = errors.New("libvirt denies it")
 	ErrNoLibrary   = errors.New("libvirt is not installed")
+	errNoDriver    = errors.New("no such driver")
 )
 
 // Error is what libvirt said to one request.
@@ -29,7 +30,6 @@ type Error struct {
 // Numbers of virterror.h: virErrorNumber and, for whom it speaks, virErrorDomain.
 const (
 	codeInternal        = 1
-	codeNoSupport       = 3
 	codeNoConnect       = 5
 	codeOperationDenied = 29
 	codeSystem          = 38
@@ -37,7 +37,6 @@ const (
 	codeNoDomain        = 42
 	codeAuthFailed      = 45
 	codeTimeout         = 68
-	codeUnsupported     = 84
 	codeAccessDenied    = 88
 	codeAuthUnavailable = 94 // polkit asks for a password, and nobody is there to give it
 
@@ -50,29 +49,25 @@ const connecting = "connect to libvirt"
 // NewError sorts what libvirt said by its numbers: code is the error's, domain
 // that of the part of libvirt which speaks.
 func NewError(op, uri string, code, domain int, message string) *Error {
-	err := &Error{Op: op, URI: uri, Code: code, Message: message}
+	class := map[int]error{
+		codeNoDomain: ErrNoDomain, codeTimeout: ErrBusy, codeNoConnect: errNoDriver,
+		codeOperationDenied: ErrDenied, codeAuthFailed: ErrDenied, codeAccessDenied: ErrDenied, codeAuthUnavailable: ErrDenied,
+	}[code]
 	switch {
-	case code == codeNoDomain:
-		err.class = ErrNoDomain
-	case code == codeTimeout:
-		err.class = ErrBusy
 	// 38 is any failed system call; a QEMU that survives SIGKILL has it too.
-	case (code == codeSystem || code == codeRPC) && (domain == fromRPC || op == connecting):
-		err.class = ErrUnreachable
-	case code == codeInternal && domain == fromRPC: // a call on a connection that was lost before
-		err.class = ErrUnreachable
-	case code == codeOperationDenied, code == codeAuthFailed, code == codeAccessDenied, code == codeAuthUnavailable:
-		err.class = ErrDenied
+	case (code == codeSystem || code == codeRPC) && (domain == fromRPC || op == connecting),
+		code == codeInternal && domain == fromRPC: // a call on a connection that was lost before
+		class = ErrUnreachable
 	case op == connecting && code == codeInternal && domain == fromNone:
-		err.class = ErrNoLibrary
+		class = ErrNoLibrary
 	}
-	return err
+	return &Error{op, uri, code, message, class}
 }
 
 func (e *Error) Error() string {
 	text := fmt.Sprintf("%s: %s (libvirt error %d at %s)", e.Op, e.Message, e.Code, e.URI)
-	if advice := e.advice(); advice != "" {
-		text += ": " + advice
+	if e.class != nil && advice[e.class] != "" {
+		text += ": " + advice[e.class]
 	}
 	return text
 }
@@ -80,20 +75,12 @@ func (e *Error) Error() string {
 // Is tells errors.Is the error's class.
 func (e *Error) Is(target error) bool { return e.class != nil && target == e.class }
 
-func (e *Error) advice() string {
-	switch {
-	case errors.Is(e, ErrUnreachable):
-		return "is libvirtd or virtqemud running here (systemctl status libvirtd virtqemud)? " +
-			"Where it runs in a container, name its socket: uri: qemu+unix:///system?socket=PATH; where permission is denied, become: true"
-	case errors.Is(e, ErrDenied):
-		return "run it as root (become: true), or as a member of the group libvirt; where libvirt's access control is on, the user needs the " +
-			"domain's delete permission"
-	case errors.Is(e, ErrNoLibrary):
-		return "the library libvirt.so.0 comes with the package libvirt0 or libvirt-libs; is this host a hypervisor at all?"
-	case errors.Is(e, ErrBusy):
-		return "another job (a migration, a backup, a hung disk) holds the domain: see virsh domjobinfo"
-	case e.Code == codeNoConnect:
-		return "this libvirt has no driver for that uri"
-	}
-	return ""
+var advice = map[error]string{
+	ErrUnreachable: "is libvirtd or virtqemud running here (systemctl status libvirtd virtqemud)? " +
+		"Where it runs in a container, name its socket: uri: qemu+unix:///system?socket=PATH; where permission is denied, become: true",
+	ErrDenied: "run it as root (become: true), or as a member of the group libvirt; where libvirt's access control is on, the user needs " +
+		"the domain's delete permission",
+	ErrNoLibrary: "the library libvirt.so.0 comes with the package libvirt0 or libvirt-libs; is this host a hypervisor at all?",
+	ErrBusy:      "another job (a migration, a backup, a hung disk) holds the domain: see virsh domjobinfo",
+	errNoDriver:  "this libvirt has no driver for that uri",
 }

@@ -2,6 +2,7 @@ package hypervisor
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,11 +39,8 @@ func processUses(ctx context.Context, proc, sys string, matters func(path string
 	// A process that hangs in the kernel can make its files in /proc hang, too.
 	return await(ctx, op, func() ([]ProcessUse, error) {
 		found, err := readProcesses(proc, matters)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w: run it on the hypervisor itself, as root (become: true)", op, err)
-		}
-		loops, err := readLoops(sys, matters)
-		if err != nil {
+		loops, unread := readLoops(sys, matters)
+		if err = cmp.Or(err, unread); err != nil {
 			return nil, fmt.Errorf("%s: %w: run it on the hypervisor itself, as root (become: true)", op, err)
 		}
 		return append(found, loops...), nil
@@ -91,14 +89,14 @@ func readProcess(folder string, matters func(string) bool) (process ProcessUse, 
 		return process, err
 	}
 	process.Guest, process.GuestUUID = guestOf(strings.Split(string(line), "\x00"))
-	if process.Uses, err = openFiles(filepath.Join(folder, "fd"), matters); err != nil {
-		return process, err
-	}
-	mapped, err := mappedFiles(filepath.Join(folder, "maps"), matters)
-	for _, path := range mapped {
-		if !slices.Contains(process.Uses, path) {
+	add := func(path string) {
+		if matters(path) && !slices.Contains(process.Uses, path) {
 			process.Uses = append(process.Uses, path)
 		}
+	}
+	err = openFiles(filepath.Join(folder, "fd"), matters, add)
+	if err == nil {
+		err = mappedFiles(filepath.Join(folder, "maps"), add)
 	}
 	return process, err
 }
@@ -119,33 +117,31 @@ func guestOf(arguments []string) (name, uuid string) {
 	return name, uuid
 }
 
-func openFiles(folder string, matters func(string) bool) (paths []string, err error) {
+func openFiles(folder string, matters func(string) bool, add func(string)) error {
 	entries, err := os.ReadDir(folder)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for _, entry := range entries {
 		link := filepath.Join(folder, entry.Name())
 		path, err := os.Readlink(link)
+		if err == nil && (!filepath.IsAbs(path) || !matters(path)) {
+			continue
+		}
+		var info fs.FileInfo
+		if err == nil {
+			info, err = os.Stat(link)
+		}
 		switch {
 		case ended(err): // closed
-			continue
 		case err != nil:
-			return nil, err
-		case !filepath.IsAbs(path) || !matters(path) || slices.Contains(paths, path):
-			continue
-		}
+			return err
 		// A folder that is open is being looked at, as by nova-compute when it removes it.
-		info, err := os.Stat(link)
-		switch {
-		case ended(err):
-		case err != nil:
-			return nil, err
 		case !info.IsDir() && !isDeleted(info):
-			paths = append(paths, path)
+			add(path)
 		}
 	}
-	return paths, nil
+	return nil
 }
 
 // isDeleted: the last name of the file is gone, so that nobody can take it away any more.
@@ -155,22 +151,14 @@ func isDeleted(info fs.FileInfo) bool {
 }
 
 // mappedFiles are those whose descriptor may be closed: programs, and memory of guests.
-func mappedFiles(path string, matters func(string) bool) (paths []string, err error) {
+func mappedFiles(path string, add func(string)) error {
 	content, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
 	for line := range bytes.Lines(content) {
-		at := bytes.IndexByte(line, '/')
-		if at < 0 {
-			continue
-		}
-		mapped := strings.TrimSuffix(string(line[at:]), "\n")
-		if matters(mapped) && !strings.HasSuffix(mapped, " (deleted)") && !slices.Contains(paths, mapped) {
-			paths = append(paths, mapped)
+		if at := bytes.IndexByte(line, '/'); at >= 0 && !bytes.HasSuffix(line, []byte(" (deleted)\n")) {
+			add(strings.TrimSuffix(string(line[at:]), "\n"))
 		}
 	}
-	return paths, nil
+	return err
 }
 
 // readLoops: no process has open what a loop device has, as after losetup.
@@ -191,18 +179,11 @@ func readLoops(sys string, matters func(string) bool) (found []ProcessUse, err e
 	return found, nil
 }
 
-// guestPID reads libvirt's own note (util/virpidfile.c virPidFileBuildPath).
-func guestPID(use DomainUse) int {
-	if !use.Active || !use.QEMU {
-		return 0
-	}
-	content, err := os.ReadFile(filepath.Join("/run/libvirt/qemu", use.Name+".pid"))
-	if err != nil {
-		return 0
-	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(content)))
-	if err != nil {
-		return 0
+// guestPID reads libvirt's own note (util/virpidfile.c virPidFileBuildPath); 0 without one.
+func guestPID(use DomainUse) (pid int) {
+	if use.Active && use.QEMU {
+		content, _ := os.ReadFile(filepath.Join("/run/libvirt/qemu", use.Name+".pid"))
+		pid, _ = strconv.Atoi(strings.TrimSpace(string(content)))
 	}
 	return pid
 }

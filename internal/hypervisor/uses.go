@@ -45,37 +45,12 @@ type Image struct {
 	Hosts []string `json:"hosts,omitempty"`
 }
 
-type usingXML struct {
-	XMLName xml.Name `xml:"domain"`
-	Type    string   `xml:"type,attr"`
-	Name    string   `xml:"name"`
-	UUID    string   `xml:"uuid"`
-	Disks   []struct {
-		Type     string    `xml:"type,attr"`
-		Auth     authXML   `xml:"auth"`
-		ReadOnly *struct{} `xml:"readonly"`
-		Serial   string    `xml:"serial"`
-		Source   struct {
-			sourceXML
-			Auth  authXML `xml:"auth"`
-			Hosts []struct {
-				Name string `xml:"name,attr"`
-				Port string `xml:"port,attr"`
-			} `xml:"host"`
-		} `xml:"source"`
-	} `xml:"devices>disk"`
-}
-
-type authXML struct {
-	User string `xml:"username,attr"`
-}
-
 // ParseDomainUse reads what a domain's XML names: its definition's, and of one that
 // runs also its live one's, which has the backing chains.
 func ParseDomainUse(active bool, texts ...string) (DomainUse, error) {
 	use := DomainUse{Active: active}
 	for _, text := range texts {
-		var domain usingXML
+		var domain domainXML
 		if err := xml.Unmarshal([]byte(text), &domain); err != nil {
 			return use, fmt.Errorf("read what a domain uses: %w", err)
 		}
@@ -91,7 +66,7 @@ func ParseDomainUse(active bool, texts ...string) (DomainUse, error) {
 	return use, nil
 }
 
-func (u *DomainUse) addDisks(domain usingXML) {
+func (u *DomainUse) addDisks(domain domainXML) {
 	for _, disk := range domain.Disks {
 		found := DiskUse{
 			Source: disk.Source.String(), File: disk.Type == "file", ReadOnly: disk.ReadOnly != nil, Serial: strings.TrimSpace(disk.Serial),

@@ -15,7 +15,7 @@ import (
 
 // evidence is all that the judgement rests on.
 type evidence struct {
-	Domain hypervisor.Domain
+	Domain hypervisor.Domain // the zero one where there is none
 	// NVRAM and TPM are the files that libvirt would remove together with the
 	// domain, as far as they can be seen from here.
 	NVRAM state
@@ -26,6 +26,8 @@ type evidence struct {
 	// Usage is what the host's domains and processes use, of which some may be this domain's.
 	Usage usage
 }
+
+func (e evidence) found() bool { return e.Domain.UUID != "" }
 
 // state is what a domain keeps in small files of its own.
 type state struct {
@@ -59,46 +61,27 @@ const (
 	swtpmFolder = "/var/lib/libvirt/swtpm"
 )
 
-// domains is what this module needs of libvirt.
-type domains interface {
-	Domain(ctx context.Context, uuid string) (hypervisor.Domain, error)
-	DomainUses(ctx context.Context) ([]hypervisor.DomainUse, error)
-	ProcessUses(ctx context.Context, matters func(path string) bool) ([]hypervisor.ProcessUse, error)
-	Destroy(ctx context.Context, uuid string, id int) error
-	Undefine(ctx context.Context, judged hypervisor.Domain, flags hypervisor.Flags) error
-	Named(ctx context.Context, name string) (uuid string, err error)
-	Define(ctx context.Context, xml string) error
-	DefineSnapshot(ctx context.Context, uuid string, snapshot hypervisor.Record) error
-	DefineCheckpoint(ctx context.Context, uuid string, checkpoint hypervisor.Record) error
-	SetAutostart(ctx context.Context, uuid string) error
-}
-
-// readEvidence returns the domain with an error, too, where it is only not to be told
-// who uses its files.
-func readEvidence(ctx context.Context, libvirt domains, p parameters) (evidence, error) {
-	found, err := readDomain(ctx, libvirt, p)
+// readDomain reads what a backup holds; there need be no domain.
+func (t *task) readDomain(ctx context.Context) (evidence, error) {
+	domain, err := t.libvirt.Domain(ctx, t.UUID)
 	if err != nil {
-		return evidence{}, err
+		return evidence{}, unlessNoDomain(err)
 	}
-	found.Usage, err = readUsage(ctx, libvirt, p)
-	return found, err
-}
-
-// readDomain reads what a backup holds.
-func readDomain(ctx context.Context, libvirt domains, p parameters) (evidence, error) {
-	domain, err := libvirt.Domain(ctx, p.UUID)
-	if err != nil {
-		return evidence{}, err
-	}
-	found := evidence{Domain: domain}
-	if path := nvramPath(domain, p.URI); path != "" {
+	found := evidence{Domain: domain, Missing: missingFiles(domain.Definition, t.URI)}
+	if path := nvramPath(domain, t.URI); path != "" {
 		found.NVRAM = readState(path)
 	}
-	if domain.TPM != nil && isSystem(p.URI) {
+	if domain.TPM != nil && isSystem(t.URI) {
 		found.TPM = readState(filepath.Join(swtpmFolder, domain.UUID))
 	}
-	found.Missing = missingFiles(domain.Definition, p.URI)
 	return found, nil
+}
+
+func unlessNoDomain(err error) error {
+	if errors.Is(err, hypervisor.ErrNoDomain) {
+		return nil
+	}
+	return err
 }
 
 // missingFiles are not to be seen from here, as all those of a container are.

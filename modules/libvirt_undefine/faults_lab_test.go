@@ -81,7 +81,7 @@ func reconfigure(t *testing.T, setting string) {
 func thenWorks(t *testing.T, guest hypervisortest.Guest, changed string) {
 	t.Helper()
 	answer := start(t, guest, map[string]any{"backup_dir": t.TempDir()}).answer(t)
-	wantAnswer(t, answer, map[string]string{"failed": "", "changed": changed})
+	wantAnswer(t, answer, map[string]string{"failed": "false", "changed": changed})
 	wantState(t, guest, "")
 }
 
@@ -134,7 +134,7 @@ func TestARestoreOnAFullDiskIsFinishedLater(t *testing.T) {
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)
 	}
-	wantAnswer(t, start(t, guest, restore).answer(t), map[string]string{"failed": "", "changed": "true"})
+	wantAnswer(t, start(t, guest, restore).answer(t), map[string]string{"failed": "false", "changed": "true"})
 	if diff := cmp.Diff(before, picture(t, guest)); diff != "" {
 		t.Error(diff)
 	}
@@ -147,7 +147,7 @@ func TestAHungLibvirtdEndsWithTheDeadline(t *testing.T) {
 	shell(t, "kill", "-STOP", pid)
 	t.Cleanup(func() { shell(t, "kill", "-CONT", pid) })
 	answer := start(t, guest, map[string]any{"backup_dir": t.TempDir(), "timeout": 2}).answer(t)
-	wantAnswer(t, answer, map[string]string{"failed": "true", "changed": "false", "verdict": unknown, "found": "false",
+	wantAnswer(t, answer, map[string]string{"failed": "true", "changed": "false", "verdict": "unknown", "found": "false",
 		"msg": "libvirt has not answered"})
 	shell(t, "kill", "-CONT", pid)
 	thenWorks(t, guest, "true")
@@ -170,7 +170,7 @@ func TestARestartOfLibvirtdMidCallIsSurvived(t *testing.T) {
 			gate.wait(t, p)
 			restartLibvirtd(t)
 			gate.open(false)
-			wantAnswer(t, p.answer(t), map[string]string{"failed": "", "changed": "true", "verdict": removable, "removed": `["domain"]`})
+			wantAnswer(t, p.answer(t), map[string]string{"failed": "false", "changed": "true", "verdict": "", "removed": `["domain"]`})
 			thenWorks(t, guest, "false")
 		})
 	}
@@ -189,7 +189,7 @@ func TestALibvirtdThatGoesAwayMidCallIsTold(t *testing.T) {
 	t.Cleanup(func() { systemctl("start") })
 	gate.open(false)
 	answer := p.answer(t)
-	wantAnswer(t, answer, map[string]string{"failed": "true", "changed": "false", "libvirt_code": "38", "msg": "run this again to see"})
+	wantAnswer(t, answer, map[string]string{"failed": "true", "changed": "false", "libvirt_code": "38", "msg": "run the module again to see"})
 	if answer.Get("backup_file").String() == "" {
 		t.Errorf("does not name its backup: %s", answer)
 	}
@@ -257,6 +257,6 @@ func TestTheModularDaemonsSocketIsFound(t *testing.T) {
 		ln -s /run/lab-modular/libvirt-sock /run/libvirt/virtqemud-sock && exec "$@"`
 	t.Cleanup(func() { shell(t, "rmdir", "/run/lab-modular") })
 	answer := start(t, guest, map[string]any{"backup_dir": t.TempDir()}, "unshare", "--mount", "sh", "-c", script, "sh").answer(t)
-	wantAnswer(t, answer, map[string]string{"failed": "", "changed": "true"})
+	wantAnswer(t, answer, map[string]string{"failed": "false", "changed": "true"})
 	wantState(t, guest, "")
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/tidwall/gjson"
 
+	"nova-orphan/internal/ansible/ansibletest"
 	"nova-orphan/internal/hypervisor/hypervisortest"
 )
 
@@ -74,7 +75,7 @@ func (p *process) answer(t *testing.T) gjson.Result {
 	if strings.Contains(out, "hunter22") {
 		t.Errorf("tells a secret: %s", out)
 	}
-	answer := gjson.Parse(out)
+	answer := gjson.ParseBytes(ansibletest.Only(p.stdout.Bytes()))
 	if failed := answer.Get("failed").Bool(); failed != (p.command.ProcessState.ExitCode() == 1) || !failed && err != nil {
 		t.Fatalf("failed is %v: %v", failed, err)
 	}

@@ -75,16 +75,16 @@ func TestKilledAnywhereARunCanBeRunAgain(t *testing.T) {
 			before := picture(t, guest)
 			purge := map[string]any{"backup_dir": dir, "destroy": true}
 			killAt(t, guest, at, purge)
-			wantAnswer(t, start(t, guest, purge).answer(t), map[string]string{"failed": ""})
-			wantAnswer(t, start(t, guest, purge).answer(t), map[string]string{"failed": "", "changed": "false", "verdict": absent})
+			wantAnswer(t, start(t, guest, purge).answer(t), map[string]string{"failed": "false"})
+			wantAnswer(t, start(t, guest, purge).answer(t), map[string]string{"failed": "false", "changed": "false", "verdict": absent})
 			for _, backup := range backups(t, dir, guest) {
 				restore := map[string]any{"backup_dir": dir, "state": present, "backup_file": backup}
-				wantAnswer(t, start(t, guest, restore).answer(t), map[string]string{"failed": "", "changed": "true"})
+				wantAnswer(t, start(t, guest, restore).answer(t), map[string]string{"failed": "false", "changed": "true"})
 				if diff := cmp.Diff(before, picture(t, guest)); diff != "" {
 					t.Error(diff)
 				}
-				wantAnswer(t, start(t, guest, restore).answer(t), map[string]string{"failed": "", "changed": "false", "verdict": present})
-				wantAnswer(t, start(t, guest, purge).answer(t), map[string]string{"failed": "", "changed": "true"})
+				wantAnswer(t, start(t, guest, restore).answer(t), map[string]string{"failed": "false", "changed": "false", "verdict": ""})
+				wantAnswer(t, start(t, guest, purge).answer(t), map[string]string{"failed": "false", "changed": "true"})
 			}
 		})
 	}
@@ -100,11 +100,11 @@ func TestKilledAnywhereARestoreCanBeRunAgain(t *testing.T) {
 			purged := start(t, guest, map[string]any{"backup_dir": dir, "destroy": true}).answer(t)
 			restore := map[string]any{"backup_dir": dir, "state": present, "backup_file": purged.Get("backup_file").String()}
 			killAt(t, guest, at, restore)
-			wantAnswer(t, start(t, guest, restore).answer(t), map[string]string{"failed": ""})
+			wantAnswer(t, start(t, guest, restore).answer(t), map[string]string{"failed": "false"})
 			if diff := cmp.Diff(before, picture(t, guest)); diff != "" {
 				t.Error(diff)
 			}
-			wantAnswer(t, start(t, guest, restore).answer(t), map[string]string{"failed": "", "changed": "false", "verdict": present})
+			wantAnswer(t, start(t, guest, restore).answer(t), map[string]string{"failed": "false", "changed": "false", "verdict": ""})
 			if state := system.Run(t, "domstate", guest.Name); state != "shut off" {
 				t.Errorf("it is %s", state)
 			}

@@ -1,22 +1,26 @@
-// Command libvirt_undefine is the Ansible module that removes a domain that an
-// instance has left behind on its hypervisor.
+// Command libvirt_undefine is the Ansible module that removes the domains that
+// instances have left behind on their hypervisor.
 package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 
 	"nova-orphan/internal/ansible"
 	"nova-orphan/internal/backup"
 	"nova-orphan/internal/hypervisor"
+	"nova-orphan/internal/step"
 )
 
 func main() { os.Exit(ansible.Main(os.Args, os.Stdout, module)) }
 
 var module = ansible.Module{
 	Name: moduleName,
+	Each: "uuid",
 	Options: []ansible.Option{
-		{Name: "uuid", Aliases: []string{"instance_uuid"}, Type: ansible.Str, Required: true, Check: ansible.UUID},
+		{Name: "uuid", Aliases: []string{"instance_uuid", "uuids", "instance_uuids"}, Type: ansible.List, Elements: ansible.Str,
+			Required: true, Check: ansible.UUID},
 		{Name: "state", Type: ansible.Str, Default: absent, Choices: []string{absent, present, written}},
 		backup.FileOption,
 		backup.ContentOption,
@@ -30,12 +34,13 @@ var module = ansible.Module{
 		{Name: "nvram", Type: ansible.Str, Default: remove, Choices: []string{remove, keep, discard}},
 		{Name: "tpm", Type: ansible.Str, Default: remove, Choices: []string{remove, keep, discard}},
 		{Name: "uri", Type: ansible.Str, Default: systemURI},
-		{Name: "backup_dir", Type: ansible.Path, Default: backup.DefaultDir, Check: ansible.Absolute},
+		step.BackupDir,
 		ansible.Timeout,
 	},
 	Rules: append(backup.SourceRules(present),
 		// A domain without Nova's metadata is named twice, by uuid and by name.
 		ansible.RequiredIf("allow_foreign", true, "name"),
+		ofOneDomain("name"), ofOneDomain(backup.FileOption.Name), ofOneDomain(backup.ContentOption.Name),
 	),
 	Run: run,
 }
@@ -43,6 +48,11 @@ var module = ansible.Module{
 const (
 	moduleName = "libvirt_undefine"
 	systemURI  = "qemu:///system"
+
+	// Of the option state:
+	absent  = "absent"
+	present = "present"
+	written = "saved"
 )
 
 // What is done with what belongs to a domain.
@@ -53,8 +63,18 @@ const (
 	discard = "discard" // removed without a copy
 )
 
+func ofOneDomain(option string) ansible.Rule {
+	return func(values map[string]any) error {
+		uuids, _ := values["uuid"].([]any)
+		if _, given := values[option]; given && len(uuids) > 1 {
+			return fmt.Errorf("parameter '%s' is of one domain, but %d are in uuid: call the module once for each", option, len(uuids))
+		}
+		return nil
+	}
+}
+
 type parameters struct {
-	UUID                string        `option:"uuid"`
+	UUIDs               []string      `option:"uuid"`
 	State               string        `option:"state"`
 	Backup              backup.Source `option:",squash"`
 	Name                string        `option:"name"`
@@ -81,21 +101,8 @@ func run(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
 		open = hypervisor.OpenReadOnly
 	}
 	connection, err := open(ctx, p.URI)
-	if err != nil {
-		return failure("domain "+p.UUID+" could not be read", err)
+	if err == nil {
+		defer connection.Close()
 	}
-	defer connection.Close()
-	return ensureState(ctx, call, connection, p)
-}
-
-// ensureState the domain into the state that is asked for.
-func ensureState(ctx context.Context, call *ansible.Call, libvirt domains, p parameters) (ansible.Answer, error) {
-	switch p.State {
-	case present:
-		return restore(ctx, call, libvirt, p)
-	case written:
-		return save(ctx, call, libvirt, p)
-	default:
-		return undefine(ctx, call, libvirt, p)
-	}
+	return (&host{parameters: p, call: call, libvirt: connection, unreachable: err}).all(ctx)
 }

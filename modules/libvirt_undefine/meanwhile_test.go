@@ -38,13 +38,13 @@ func TestWhatHappensMeanwhileIsNoticed(t *testing.T) {
 		"gone before undefine": {
 			prepare: func(f *hypervisortest.Fake) { f.Before = once("undefine", func() { f.Remove(uuid) }) },
 			writes:  []string{"undefine"},
-			want:    map[string]string{"failed": "", "changed": "false", "diff": "", "removed": "", "msg": "was gone before"},
+			want:    map[string]string{"failed": "false", "changed": "false", "diff": "", "removed": "", "msg": "was gone before"},
 		},
 		"gone before destroy": {
 			guest:   func(g *hypervisortest.Guest) { g.Running = true },
 			prepare: func(f *hypervisortest.Fake) { f.Before = once("destroy", func() { f.Remove(uuid) }) },
 			writes:  []string{"destroy"},
-			want:    map[string]string{"failed": "", "changed": "false"},
+			want:    map[string]string{"failed": "false", "changed": "false"},
 		},
 		"started before undefine": {
 			prepare: func(f *hypervisortest.Fake) { f.Before = once("undefine", func() { f.Start(uuid) }) },
@@ -106,7 +106,7 @@ func TestWhatHappensMeanwhileIsNoticed(t *testing.T) {
 		"another job holds it for a while": {
 			prepare: func(f *hypervisortest.Fake) { f.Before = fails("undefine", 2, busy) },
 			writes:  []string{"undefine"},
-			want:    map[string]string{"failed": "", "changed": "true"},
+			want:    map[string]string{"failed": "false", "changed": "true"},
 		},
 		"another job holds it for good": {
 			prepare: func(f *hypervisortest.Fake) { f.Before = fails("undefine", 9, busy) },
@@ -171,7 +171,7 @@ func TestWhatHappensMeanwhileIsNoticed(t *testing.T) {
 			},
 			writes: []string{"undefine", "undefine"},
 			want: map[string]string{
-				"failed": "", "changed": "true", "flags": `["snapshots_metadata"]`,
+				"failed": "false", "changed": "true", "flags": `["snapshots_metadata"]`,
 				"domain.snapshots.0.name": "late", "warnings.0": "it was changed by another meanwhile, and judged anew",
 			},
 		},
@@ -184,13 +184,13 @@ func TestWhatHappensMeanwhileIsNoticed(t *testing.T) {
 				})
 			},
 			writes: []string{"undefine"},
-			want: map[string]string{"failed": "true", "changed": "false", "verdict": refused, "reasons.#": "1", "plan": "",
+			want: map[string]string{"failed": "true", "changed": "false", "verdict": "foreign", "reasons.#": "1", "plan": "[]",
 				"msg": "no Nova metadata"},
 		},
 		"libvirt restarts before it undefines": {
 			prepare: func(f *hypervisortest.Fake) { f.Before = fails("undefine", 1, hypervisortest.Lost()) },
 			writes:  []string{"undefine"},
-			want:    map[string]string{"failed": "", "changed": "true"},
+			want:    map[string]string{"failed": "false", "changed": "true"},
 		},
 		"libvirt restarts after it undefined": {
 			prepare: func(f *hypervisortest.Fake) {
@@ -202,7 +202,7 @@ func TestWhatHappensMeanwhileIsNoticed(t *testing.T) {
 					return nil
 				}
 			},
-			want: map[string]string{"failed": "", "changed": "true", "removed": `["domain"]`},
+			want: map[string]string{"failed": "false", "changed": "true", "removed": `["domain"]`},
 		},
 		"libvirt restarts after it powered off": {
 			guest: func(g *hypervisortest.Guest) { g.Running, g.Transient = true, true },
@@ -215,7 +215,7 @@ func TestWhatHappensMeanwhileIsNoticed(t *testing.T) {
 					return nil
 				}
 			},
-			want: map[string]string{"failed": "", "changed": "true"},
+			want: map[string]string{"failed": "false", "changed": "true"},
 		},
 		"libvirt goes away while it undefines": {
 			prepare: func(f *hypervisortest.Fake) {
@@ -227,13 +227,14 @@ func TestWhatHappensMeanwhileIsNoticed(t *testing.T) {
 					return nil
 				}
 			},
-			want: map[string]string{"failed": "true", "changed": "false", "libvirt_code": "38", "msg": "it may have happened all the same"},
+			want: map[string]string{"failed": "true", "changed": "false", "libvirt_code": "38",
+				"msg": "run the module again to see what came of it"},
 		},
 		"libvirt goes away": {
 			prepare: func(f *hypervisortest.Fake) {
 				f.Before = fails("read", 1, hypervisortest.Said(38, "client socket is closed"))
 			},
-			want: map[string]string{"failed": "true", "verdict": unknown, "found": "false", "libvirt_code": "38"},
+			want: map[string]string{"failed": "true", "verdict": "unknown", "found": "false", "libvirt_code": "38"},
 		},
 		"libvirt goes away after undefine": {
 			prepare: func(f *hypervisortest.Fake) {

@@ -24,22 +24,34 @@ type plan struct {
 // judge decides what to do with a domain, or returns every reason against it.
 // Each reason names the option that overrides it, where there is one.
 func judge(found evidence, p parameters) (plan, []string) {
-	j := judgement{evidence: found, p: p}
+	j := newJudgement(found, p)
 	j.plan.Undefine = found.Domain.Persistent
 	j.plan.Removed = []string{"domain"}
-	j.plan.LeftBehind, j.plan.Lost = []string{}, []string{}
-	j.reasons = identity(found.Domain, p)
-	if found.Domain.SecretsDenied {
-		j.addUnrecoverable("the passwords of its displays, if it has any, which libvirt denies to this user")
-	}
 	j.power()
 	j.saved()
 	j.nvram()
 	j.tpm()
-	j.reasons = append(j.reasons, objections(found.Usage.users(p))...)
+	j.reasons = append(j.reasons, objections(found.Usage.users(found.Domain.UUID, p.BackupDir))...)
 	for _, disk := range found.Domain.Disks {
 		j.plan.LeftBehind = append(j.plan.LeftBehind, disk.Source)
 	}
+	return j.result()
+}
+
+// newJudgement begins with whose the domain is, and what no backup of it holds.
+func newJudgement(found evidence, p parameters) *judgement {
+	j := &judgement{evidence: found, p: p}
+	j.identity(found.Domain, p)
+	if found.Domain.SecretsDenied {
+		j.addUnrecoverable("the passwords of its displays, if it has any, which libvirt denies to this user")
+	}
+	if found.Domain.Active {
+		j.addUnrecoverable("the memory of the guest, which is %s", found.Domain.State)
+	}
+	return j
+}
+
+func (j *judgement) result() (plan, []string) {
 	if len(j.reasons) > 0 {
 		return plan{}, j.reasons
 	}
@@ -77,34 +89,29 @@ func (j *judgement) removes(flag hypervisor.Flags, what string) {
 }
 
 // identity lists what speaks against the domain's being the one that is meant, and Nova's.
-func identity(domain hypervisor.Domain, p parameters) (reasons []string) {
-	refuse := func(format string, values ...any) { reasons = append(reasons, fmt.Sprintf(format, values...)) }
+func (r *remarks) identity(domain hypervisor.Domain, p parameters) {
 	if p.Name != "" && p.Name != domain.Name {
-		refuse("its name is %s, not %s: is it the domain you mean? Give its own as name, or leave name out", domain.Name, p.Name)
+		r.refuse("its name is %s, not %s: is it the domain you mean? Give its own as name, or leave name out", domain.Name, p.Name)
 	}
 	nova := domain.Nova
 	switch {
 	case nova == nil && !p.AllowForeign:
-		refuse("it has no Nova metadata, so it is not Nova's domain: allow_foreign: true together with its name overrides this")
+		r.refuse("it has no Nova metadata, so it is not Nova's domain: allow_foreign: true together with its name overrides this")
 	case nova == nil && p.ProjectID != "":
-		refuse("it has no Nova metadata that could prove project_id %s: leave project_id out", p.ProjectID)
+		r.refuse("it has no Nova metadata that could prove project_id %s: leave project_id out", p.ProjectID)
 	case nova == nil || p.ProjectID == "":
 	case nova.ProjectID == "":
-		refuse("its Nova metadata names no project, so that it cannot be told whether it belongs to project_id %s: leave project_id out if "+
+		r.refuse("its Nova metadata names no project, so that it cannot be told whether it belongs to project_id %s: leave project_id out if "+
 			"other evidence says so", p.ProjectID)
 	case nova.ProjectID != p.ProjectID:
-		refuse("it belongs to project %s, not to %s: give the right project_id", nova.ProjectID, p.ProjectID)
+		r.refuse("it belongs to project %s, not to %s: give the right project_id", nova.ProjectID, p.ProjectID)
 	}
-	return reasons
 }
 
 // power never undefines a running domain: libvirt would do it, and leave behind
 // a guest that no definition tells of.
 func (j *judgement) power() {
 	j.plan.PowerOff = j.Domain.Active
-	if j.Domain.Active {
-		j.addUnrecoverable("the memory of the guest, which is %s", j.Domain.State)
-	}
 	if j.Domain.Active && !j.p.Destroy {
 		j.refuse("it is active (%s): destroy: true powers it off first", j.Domain.State)
 	}
@@ -122,18 +129,18 @@ func (j *judgement) saved() {
 		// libvirtd remembers whether there is one, but undefine looks at the disk.
 		j.plan.Flags |= hypervisor.ManagedSave
 	}
-	if names := recordNames(j.Domain.Snapshots); names != "" {
-		if j.p.SnapshotsMetadata != remove {
-			j.refuse("libvirt knows snapshots of it (%s): snapshots_metadata: remove deletes the records, which go into the backup", names)
-		}
-		j.removes(hypervisor.SnapshotsMetadata, "snapshots_metadata")
+	j.records("snapshots", j.Domain.Snapshots, j.p.SnapshotsMetadata, hypervisor.SnapshotsMetadata)
+	j.records("checkpoints", j.Domain.Checkpoints, j.p.CheckpointsMetadata, hypervisor.CheckpointsMetadata)
+}
+
+func (j *judgement) records(kind string, records []hypervisor.Record, choice string, flag hypervisor.Flags) {
+	if len(records) == 0 {
+		return
 	}
-	if names := recordNames(j.Domain.Checkpoints); names != "" {
-		if j.p.CheckpointsMetadata != remove {
-			j.refuse("libvirt knows checkpoints of it (%s): checkpoints_metadata: remove deletes the records, which go into the backup", names)
-		}
-		j.removes(hypervisor.CheckpointsMetadata, "checkpoints_metadata")
+	if choice != remove {
+		j.refuse("libvirt knows %s of it (%s): %[1]s_metadata: remove deletes the records, which go into the backup", kind, recordNames(records))
 	}
+	j.removes(flag, kind+"_metadata")
 }
 
 // nvram: only qemu domains have it, and libvirt wants to be told of each what
@@ -142,26 +149,19 @@ func (j *judgement) nvram() {
 	if j.Domain.UEFI == nil || j.Domain.Driver != "QEMU" {
 		return
 	}
+	unseen := j.p.NVRAM == remove && j.NVRAM.missing()
 	switch {
 	case !j.plan.Undefine: // powering off a transient domain leaves it
 		j.addRemaining(j.NVRAM)
-	case j.p.NVRAM == keep:
+	case unseen || j.p.NVRAM == keep:
 		j.plan.Flags |= hypervisor.KeepNVRAM
 		j.addRemaining(j.NVRAM)
-	case j.p.NVRAM == discard:
-		j.addUnrecoverable("the UEFI variables, which were not copied (nvram: discard)")
-		j.removes(hypervisor.NVRAM, "nvram")
-	case j.NVRAM.Problem != "":
-		j.refuse("its UEFI variables cannot be backed up: %s: nvram: keep leaves the file, nvram: discard removes it without a copy",
-			j.NVRAM.Problem)
-	case j.NVRAM.missing():
-		j.plan.Flags |= hypervisor.KeepNVRAM
-		if path := j.Domain.UEFI.Path; path != "" {
+		if path := j.Domain.UEFI.Path; unseen && path != "" {
 			j.warn("its UEFI variables %s are not to be seen from here: if they exist, they stay", path)
 		}
 	default:
+		j.copies(j.NVRAM, j.p.NVRAM, "nvram", "UEFI variables", "nvram: keep leaves the file, nvram: discard removes it without a copy")
 		j.removes(hypervisor.NVRAM, "nvram")
-		j.plan.BackedUp = append(j.plan.BackedUp, j.NVRAM.Files...)
 	}
 }
 
@@ -175,13 +175,13 @@ func (j *judgement) tpm() {
 	flags := j.Domain.LibvirtVersion >= hypervisor.WithTPMFlags && j.plan.Undefine
 	unseen := j.p.TPM == remove && j.TPM.missing()
 	switch {
-	case unseen && flags:
-		j.plan.Flags |= hypervisor.KeepTPM
-		j.warn("the state of its TPM is not to be seen in %s: if there is any elsewhere, it stays", swtpmFolder)
-	case j.p.TPM == keep && flags:
+	case flags && (unseen || j.p.TPM == keep):
 		j.plan.Flags |= hypervisor.KeepTPM
 		j.addRemaining(j.TPM)
-	case tpm.PersistentState && !flags:
+		if unseen {
+			j.warn("the state of its TPM is not to be seen in %s: if there is any elsewhere, it stays", swtpmFolder)
+		}
+	case !flags && tpm.PersistentState:
 		if j.p.TPM != keep {
 			j.warn("the persistent state of its TPM stays: only an undefine by libvirt 8.9.0 or newer removes it")
 		}
@@ -192,19 +192,25 @@ func (j *judgement) tpm() {
 		j.refuse("libvirt %s cannot keep the TPM state (8.9.0 can): tpm: remove backs it up first", j.Domain.LibvirtVersion)
 	case unseen:
 		j.refuse("the state of its TPM is not to be seen in %s, and libvirt would remove it: tpm: discard overrides this", swtpmFolder)
-	case j.p.TPM == remove && j.TPM.Problem != "":
-		j.refuse("the state of its TPM cannot be backed up: %s: tpm: discard removes it without a copy", j.TPM.Problem)
 	default:
-		if j.p.TPM == remove {
-			j.plan.BackedUp = append(j.plan.BackedUp, j.TPM.Files...)
-			j.plan.Folders = j.TPM.Folders
-		} else {
-			j.addUnrecoverable("the state of its TPM, which was not copied (tpm: discard)")
-		}
+		j.copies(j.TPM, j.p.TPM, "tpm", "TPM's state", "tpm: discard removes it without a copy")
+		j.plan.Removed = append(j.plan.Removed, "tpm")
 		if flags {
 			j.plan.Flags |= hypervisor.TPM
 		}
-		j.plan.Removed = append(j.plan.Removed, "tpm")
+	}
+}
+
+// copies puts into the backup what goes, unless it is to be discarded.
+func (j *judgement) copies(state state, choice, option, what, advice string) {
+	switch {
+	case choice == discard:
+		j.addUnrecoverable("the %s, not copied (%s: discard)", what, option)
+	case state.Problem != "":
+		j.refuse("its %s cannot be backed up: %s: %s", what, state.Problem, advice)
+	default:
+		j.plan.BackedUp = append(j.plan.BackedUp, state.Files...)
+		j.plan.Folders = append(j.plan.Folders, state.Folders...)
 	}
 }
 
@@ -224,22 +230,36 @@ func recordNames(records []hypervisor.Record) string {
 
 // steps tells the plan, a step a line.
 func (p plan) steps(domain hypervisor.Domain, backupDir string) []string {
-	steps := []string{fmt.Sprintf("write the definition and what goes with it into a backup under %s", backupDir)}
-	for _, file := range p.BackedUp {
-		steps = append(steps, "copy "+file.Path+" into the backup")
-	}
+	steps := p.saving(backupDir)
 	if p.PowerOff {
-		steps = append(steps, fmt.Sprintf("power off domain %s (%s), which is %s with id %d", domain.Name, domain.UUID, domain.State, domain.ID))
+		steps = append(steps, p.powerOff(domain))
 	}
 	if p.Undefine {
-		step := fmt.Sprintf("undefine domain %s (%s)", domain.Name, domain.UUID)
-		if names := p.Flags.Names(); len(names) > 0 {
-			step += " with " + strings.Join(names, ", ")
-		}
-		steps = append(steps, step)
+		steps = append(steps, p.undefine(domain))
 	}
 	if len(p.Lost) > 0 {
 		steps = append(steps, "what no restore brings back: "+strings.Join(p.Lost, "; "))
 	}
 	return steps
+}
+
+// saving tells what the backup has.
+func (p plan) saving(backupDir string) []string {
+	steps := []string{fmt.Sprintf("write the definition and what goes with it into a backup under %s", backupDir)}
+	for _, file := range p.BackedUp {
+		steps = append(steps, "copy "+file.Path+" into the backup")
+	}
+	return steps
+}
+
+func (p plan) powerOff(domain hypervisor.Domain) string {
+	return fmt.Sprintf("power off domain %s (%s), which is %s with id %d", domain.Name, domain.UUID, domain.State, domain.ID)
+}
+
+func (p plan) undefine(domain hypervisor.Domain) string {
+	step := fmt.Sprintf("undefine domain %s (%s)", domain.Name, domain.UUID)
+	if names := p.Flags.Names(); len(names) > 0 {
+		step += " with " + strings.Join(names, ", ")
+	}
+	return step
 }

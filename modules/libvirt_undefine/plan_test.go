@@ -29,7 +29,7 @@ func inactive() evidence {
 // defaults are the options' defaults.
 func defaults() parameters {
 	return parameters{
-		UUID: uuid, ManagedSave: refuse, SnapshotsMetadata: remove, CheckpointsMetadata: remove,
+		ManagedSave: refuse, SnapshotsMetadata: remove, CheckpointsMetadata: remove,
 		NVRAM: remove, TPM: remove, URI: systemURI,
 	}
 }

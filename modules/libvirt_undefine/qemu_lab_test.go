@@ -60,7 +60,7 @@ func wantNoDomain(ts *testscript.TestScript, neg bool, args []string) {
 // script's folder: domain.xml, snapshot.xml, checkpoint.xml, and the files by
 // their base names.
 func unpackBackup(ts *testscript.TestScript, _ bool, _ []string) {
-	path := gjson.Get(ts.ReadFile("answer.json"), "backup_file").String()
+	path := gjson.Get(ts.ReadFile("answer.json"), "domains.0.backup_file").String()
 	info, err := os.Stat(path)
 	ts.Check(err)
 	if info.Mode().Perm() != 0o600 {
@@ -114,7 +114,7 @@ func TestOthersAtWorkOnRealQEMU(t *testing.T) {
 		system.Make(t, guest)
 		libvirt := interloper{connection, func() { system.Run(t, "undefine", name) }}
 		answer := answerOf(t, libvirt, map[string]any{"backup_dir": t.TempDir()})
-		wantAnswer(t, answer, map[string]string{"failed": "", "changed": "false"})
+		wantAnswer(t, answer, map[string]string{"failed": "false", "changed": "false"})
 	})
 }
 

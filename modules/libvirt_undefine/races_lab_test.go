@@ -56,12 +56,12 @@ var undefineRaces = map[string]racing{
 	},
 	"undefined by another": {
 		at: veryInstant, meanwhile: virsh("undefine", "lab-race"),
-		want: map[string]string{"failed": "", "changed": "false", "msg": "was gone before"},
+		want: map[string]string{"failed": "false", "changed": "false", "msg": "was gone before"},
 	},
 	"powered off by another": {
 		guest: func(g *hypervisortest.Guest) { g.Running = true },
 		at:    call(hypervisortest.DestroyFlags, 1), meanwhile: virsh("destroy", "lab-race"),
-		want: map[string]string{"failed": "", "changed": "true", "verdict": removable},
+		want: map[string]string{"failed": "false", "changed": "true", "verdict": ""},
 	},
 	"started anew before it was powered off": {
 		guest: func(g *hypervisortest.Guest) { g.Running = true },
@@ -79,7 +79,7 @@ var undefineRaces = map[string]racing{
 			system.Run(t, "undefine", guest.Name)
 			defineAnother(t, guest)
 		},
-		want: map[string]string{"failed": "", "changed": "true"},
+		want: map[string]string{"failed": "false", "changed": "true"},
 	},
 	"another project's definition under the same uuid": {
 		at: afterJudging, arguments: map[string]any{"project_id": "p1"},
@@ -88,8 +88,8 @@ var undefineRaces = map[string]racing{
 			guest.ProjectID = "p2"
 			defineAnother(t, guest)
 		},
-		want: map[string]string{"failed": "true", "changed": "false", "msg": "it belongs to project p2", "verdict": refused,
-			"domain.nova.project_id": "p2", "plan": ""},
+		want: map[string]string{"failed": "true", "changed": "false", "msg": "it belongs to project p2", "verdict": "",
+			"domain.nova.project_id": "p2", "plan": "[]"},
 		after: "shut off",
 	},
 	"renamed, and its name was given": {
@@ -100,7 +100,7 @@ var undefineRaces = map[string]racing{
 	"a snapshot was taken: it is backed up, too": {
 		guest: func(g *hypervisortest.Guest) { g.Disk = "/var/lib/libvirt/images/lab-race.qcow2" },
 		at:    afterJudging, meanwhile: virsh("snapshot-create-as", "lab-race", "late"),
-		want: map[string]string{"failed": "", "changed": "true", "flags": `["snapshots_metadata"]`, "warnings.#": "1"},
+		want: map[string]string{"failed": "false", "changed": "true", "flags": `["snapshots_metadata"]`, "warnings.#": "1"},
 	},
 }
 
@@ -129,7 +129,7 @@ func TestRacesWithAnUndefine(t *testing.T) {
 			if answer.Get("changed").Bool() && race.after == "" {
 				restored := start(t, guest, map[string]any{"backup_dir": dir, "state": present,
 					"backup_file": answer.Get("backup_file").String()}).answer(t)
-				wantAnswer(t, restored, map[string]string{"failed": "", "changed": "true"})
+				wantAnswer(t, restored, map[string]string{"failed": "false", "changed": "true"})
 				if again := system.Run(t, "dumpxml", "--security-info", "--inactive", guest.UUID); again != now {
 					t.Errorf("came back as %s, was %s", again, now)
 				}
@@ -148,9 +148,9 @@ func TestTwoRunsAtOnceUndefineOnce(t *testing.T) {
 	ours.wait(t, run)
 	theirs.wait(t, rival)
 	theirs.open(true)
-	wantAnswer(t, rival.answer(t), map[string]string{"failed": "", "changed": "true", "verdict": removable})
+	wantAnswer(t, rival.answer(t), map[string]string{"failed": "false", "changed": "true", "verdict": ""})
 	ours.open(true)
-	wantAnswer(t, run.answer(t), map[string]string{"failed": "", "changed": "false"})
+	wantAnswer(t, run.answer(t), map[string]string{"failed": "false", "changed": "false"})
 	wantState(t, guest, "")
 }
 
@@ -182,7 +182,7 @@ func TestRacesWithARestore(t *testing.T) {
 				}
 				system.Run(t, "define", file)
 			},
-			map[string]string{"failed": "", "changed": "true"}, "shut off",
+			map[string]string{"failed": "false", "changed": "true"}, "shut off",
 		},
 	}
 	for title, race := range races {

@@ -106,10 +106,8 @@ func (r *record) unpack(uuid string) error {
 func compress(file stateFile) (storedFile, error) {
 	var out bytes.Buffer
 	writer := gzip.NewWriter(&out)
-	if _, err := writer.Write(file.Content); err != nil {
-		return storedFile{}, fmt.Errorf("compress %s: %w", file.Path, err)
-	}
-	if err := writer.Close(); err != nil {
+	_, err := writer.Write(file.Content)
+	if err = errors.Join(err, writer.Close()); err != nil {
 		return storedFile{}, fmt.Errorf("compress %s: %w", file.Path, err)
 	}
 	return storedFile{stateFile: file, Gzip: out.Bytes()}, nil

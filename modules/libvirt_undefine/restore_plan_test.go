@@ -114,12 +114,12 @@ func TestARestorePutsBackWhatIsNotThere(t *testing.T) {
 		warned  string
 	}{
 		"a plain domain": {nil, []string{"domain"}, 2, ""},
-		"all of it": {all, []string{"domain", "autostart", "snapshots_metadata", "checkpoints_metadata", "nvram", "tpm"}, 7,
+		"all of it": {all, []string{"domain", "autostart", "snapshots_metadata", "checkpoints_metadata", "nvram", "tpm"}, 8,
 			""},
 		"nothing, where all is there": {[]restoreChange{isDefined}, nil, 1, ""},
 		"nothing, with records":       {[]restoreChange{records, isDefined}, nil, 1, ""},
 		"what a killed run left to do": {append([]restoreChange{isDefined}, all...),
-			[]string{"autostart", "snapshots_metadata", "checkpoints_metadata", "nvram", "tpm"}, 6, ""},
+			[]string{"autostart", "snapshots_metadata", "checkpoints_metadata", "nvram", "tpm"}, 7, ""},
 		"files that are there stay": {[]restoreChange{hasUEFI, withFile("/v.fd", fileNow{There: true, Same: true})}, []string{"domain"}, 2,
 			""},
 		"a guest has changed its NVRAM": {[]restoreChange{hasUEFI, isDefined, withFile("/v.fd", fileNow{There: true})}, nil, 1, ""},
@@ -143,7 +143,7 @@ func TestARestorePutsBackWhatIsNotThere(t *testing.T) {
 			if len(reasons) > 0 || !slices.Equal(planned.restored(), c.want) {
 				t.Errorf("got %v, %q", planned.restored(), reasons)
 			}
-			if steps := planned.steps(e.Record.Domain, "/b"); len(steps) != c.steps {
+			if steps := planned.steps("/b"); len(steps) != c.steps {
 				t.Errorf("got %q", steps)
 			}
 			if warned := strings.Join(planned.Warnings, " "); !strings.Contains(warned, c.warned) || c.warned == "" && warned != "" {

@@ -73,7 +73,7 @@ func TestAPurgedDomainComesBackAsItWas(t *testing.T) {
 		}
 	}
 	wantAnswer(t, run, map[string]string{
-		"failed": "", "changed": "true", "verdict": restorable, "found": "false", "diff.before": "{}", "diff.after.domain.persistent": "true",
+		"failed": "false", "changed": "true", "verdict": "", "found": "false", "diff.before": "{}", "diff.after.domain.persistent": "true",
 		"restored": `["domain","autostart","snapshots_metadata","checkpoints_metadata","nvram"]`, "msg": ": restored domain",
 	})
 	after, err := fake.Domain(t.Context(), uuid)
@@ -92,14 +92,14 @@ func TestAPurgedDomainComesBackAsItWas(t *testing.T) {
 
 	fake.Writes = nil
 	again := answerOf(t, fake, restoreFrom(dir, backupFile, nil))
-	wantAnswer(t, again, map[string]string{"failed": "", "changed": "false", "verdict": present, "found": "true", "diff": "",
+	wantAnswer(t, again, map[string]string{"failed": "false", "changed": "false", "verdict": "", "found": "true", "diff": "",
 		"backup_file": ""})
 	if len(fake.Writes) > 0 {
 		t.Errorf("the second restore asked %v", fake.Writes)
 	}
 	// A restore's own record is no backup.
 	wantAnswer(t, answerOf(t, fake, restoreFrom(dir, run.Get("backup_file").String(), nil)), map[string]string{
-		"failed": "true", "verdict": unknown, "msg": "it is the record of a restore and has no definition: give " + backupFile,
+		"failed": "true", "verdict": "unknown", "msg": "it is the record of a restore and has no definition: give " + backupFile,
 	})
 }
 
@@ -117,8 +117,34 @@ func TestARestoreThatWasCutOffIsFinished(t *testing.T) {
 			wantAnswer(t, answerOf(t, fake, restoreFrom(dir, backupFile, nil)),
 				map[string]string{"failed": "true", "libvirt_code": "38", "restored": ""})
 			fake.Before = nil
-			wantAnswer(t, answerOf(t, fake, restoreFrom(dir, backupFile, nil)), map[string]string{"failed": "", "changed": "true"})
-			wantAnswer(t, answerOf(t, fake, restoreFrom(dir, backupFile, nil)), map[string]string{"failed": "", "changed": "false"})
+			wantAnswer(t, answerOf(t, fake, restoreFrom(dir, backupFile, nil)), map[string]string{"failed": "false", "changed": "true"})
+			wantAnswer(t, answerOf(t, fake, restoreFrom(dir, backupFile, nil)), map[string]string{"failed": "false", "changed": "false"})
+		})
+	}
+}
+
+func TestALostAnswerToARestoreIsReadBack(t *testing.T) {
+	for title, arrives := range map[string]bool{"it was done": true, "it was not": false} {
+		t.Run(title, func(t *testing.T) {
+			fake, dir := hypervisortest.NewFake(), t.TempDir()
+			guest, backupFile := purged(t, fake, dir)
+			lost := false
+			fake.Before = func(request, _ string) error {
+				if request != "define" || lost {
+					return nil
+				}
+				if lost = true; arrives {
+					if err := fake.Define(t.Context(), guest.XML()); err != nil {
+						t.Error(err)
+					}
+				}
+				return hypervisortest.Lost()
+			}
+			answer := answerOf(t, fake, restoreFrom(dir, backupFile, nil))
+			wantAnswer(t, answer, map[string]string{"failed": "false", "changed": "true", "found": "false",
+				"warnings.#": map[bool]string{true: "1"}[arrives],
+				"restored":   `["domain","autostart","snapshots_metadata","checkpoints_metadata","nvram"]`})
+			wantAnswer(t, answerOf(t, fake, restoreFrom(dir, backupFile, nil)), map[string]string{"failed": "false", "changed": "false"})
 		})
 	}
 }
@@ -153,7 +179,7 @@ func TestARestoreIsRefusedWhereSomethingElseIs(t *testing.T) {
 			guest, backupFile := purged(t, fake, dir)
 			c.meanwhile(t, fake, guest)
 			answer := answerOf(t, fake, restoreFrom(dir, backupFile, nil))
-			wantAnswer(t, answer, map[string]string{"failed": "true", "changed": "false", "verdict": refused, "reasons.#": "1", "plan": "",
+			wantAnswer(t, answer, map[string]string{"failed": "true", "changed": "false", "verdict": "", "reasons.#": "1", "plan": "[]",
 				"diff": "", "msg": c.reason})
 			if len(fake.Writes) > 0 {
 				t.Errorf("asked %v", fake.Writes)
@@ -189,7 +215,7 @@ func TestADamagedBackupIsNotRestored(t *testing.T) {
 				t.Fatal(err)
 			}
 			answer := answerOf(t, fake, restoreFrom(dir, backupFile, nil))
-			wantAnswer(t, answer, map[string]string{"failed": "true", "changed": "false", "verdict": unknown, "reasons.0": backupFile +
+			wantAnswer(t, answer, map[string]string{"failed": "true", "changed": "false", "verdict": "unknown", "reasons.0": backupFile +
 				" could not be read", "msg": c.want})
 			if len(fake.Writes) > 0 {
 				t.Errorf("asked %v", fake.Writes)

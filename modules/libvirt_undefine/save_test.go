@@ -29,7 +29,7 @@ func TestADomainIsWrittenDownOnceAndNothingElseIsDone(t *testing.T) {
 		}
 	}
 	wantAnswer(t, run, map[string]string{
-		"failed": "", "changed": "true", "verdict": savable, "found": "true", "domain.state": "running", "removed": "", "flags": "",
+		"failed": "false", "changed": "true", "verdict": "", "found": "true", "domain.state": "running", "removed": "", "flags": "",
 		"lost": `["the memory of the guest, which is running"]`, "plan.#": "2", "msg": "written down in " + dir,
 	})
 	wantAnswer(t, check, map[string]string{"backup_file": "", "msg": "would write it down"})
@@ -40,16 +40,16 @@ func TestADomainIsWrittenDownOnceAndNothingElseIsDone(t *testing.T) {
 	}
 
 	again := answerOf(t, fake, arguments)
-	wantAnswer(t, again, map[string]string{"changed": "false", "verdict": "saved", "backup_file": run.Get("backup_file").String(), "plan": ""})
+	wantAnswer(t, again, map[string]string{"changed": "false", "verdict": "", "backup_file": run.Get("backup_file").String(), "plan": "[]"})
 	if err := os.WriteFile(guest.NVRAM, []byte("other variables"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	wantAnswer(t, answerOf(t, fake, arguments), map[string]string{"changed": "true", "verdict": savable})
+	wantAnswer(t, answerOf(t, fake, arguments), map[string]string{"changed": "true", "verdict": ""})
 	if len(fake.Writes) > 0 {
 		t.Errorf("asked %v", fake.Writes)
 	}
 	fake.Remove(uuid)
-	wantAnswer(t, answerOf(t, fake, arguments), map[string]string{"failed": "", "changed": "false", "verdict": absent, "found": "false",
+	wantAnswer(t, answerOf(t, fake, arguments), map[string]string{"failed": "false", "changed": "false", "verdict": absent, "found": "false",
 		"backup_file": ""})
 }
 
@@ -59,8 +59,8 @@ func TestAnotherDomainIsNotWrittenDown(t *testing.T) {
 	guest.Foreign = true
 	fake.Make(t, guest)
 	answer := answerOf(t, fake, map[string]any{"backup_dir": dir, "state": "saved", "name": "instance-00000001"})
-	wantAnswer(t, answer, map[string]string{"failed": "true", "verdict": refused, "reasons.#": "2", "found": "true", "domain.name": name,
-		"msg": "refused to write down"})
+	wantAnswer(t, answer, map[string]string{"failed": "true", "verdict": "foreign", "reasons.#": "2", "found": "true", "domain.name": name,
+		"msg": "write down domain"})
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
 		t.Errorf("wrote %v, %v", entries, err)
 	}
@@ -138,13 +138,13 @@ func TestWhatWasWrittenDownIsRestoredFromItsFileOrItsContent(t *testing.T) {
 			}
 			restore := map[string]any{"state": "present", "backup_dir": dir, key: value}
 			answer := answerOf(t, fake, restore)
-			wantAnswer(t, answer, map[string]string{"failed": "true", "verdict": refused, "reasons.#": "1", "msg": "gone since the backup: " +
+			wantAnswer(t, answer, map[string]string{"failed": "true", "verdict": "", "reasons.#": "1", "msg": "gone since the backup: " +
 				guest.Disk})
 			if err := os.WriteFile(guest.Disk, nil, 0o600); err != nil {
 				t.Fatal(err)
 			}
 			answer = answerOf(t, fake, restore)
-			wantAnswer(t, answer, map[string]string{"failed": "", "changed": "true", "restored": `["domain","nvram"]`,
+			wantAnswer(t, answer, map[string]string{"failed": "false", "changed": "true", "restored": `["domain","nvram"]`,
 				"warnings.0": "what was not in the backup did not come back: the memory of the guest, which is running"})
 			domain, err := fake.Domain(t.Context(), uuid)
 			if err != nil || domain.XML != guest.XML() || domain.Active {

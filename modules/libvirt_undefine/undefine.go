@@ -5,147 +5,200 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"nova-orphan/internal/ansible"
 	"nova-orphan/internal/hypervisor"
+	"nova-orphan/internal/orphan"
+	"nova-orphan/internal/step"
 )
 
-// What the evidence proves of a domain.
-const (
-	absent    = "absent"
-	removable = "removable"
-	refused   = "refused"
-	unknown   = "unknown"
-	// Of a domain to write down:
-	savable = "savable"
-	written = "saved" // the last backup says the same already
-	// Of a domain to restore:
-	restorable = "restorable"
-	present    = "present" // it is there already, as in the backup
-)
-
-type answer struct {
-	ansible.Result
-	Found      bool               `json:"found"`
-	Domain     *hypervisor.Domain `json:"domain,omitempty"`
-	Flags      []string           `json:"flags,omitempty"`
-	Removed    []string           `json:"removed,omitempty"`
-	LeftBehind []string           `json:"left_behind,omitempty"`
-	Restored   []string           `json:"restored,omitempty"`
-	// Lost is what no restore brings back.
-	Lost        []string `json:"lost,omitempty"`
-	LibvirtCode int      `json:"libvirt_code,omitempty"`
-	// Users and Images are there, if empty, wherever it was looked for them.
-	Users  []sharer           `json:"users,omitzero"`
-	Images []hypervisor.Image `json:"images,omitzero"`
+// removal powers a domain off and undefines it, looking at it and judging anew before each.
+type removal struct {
+	*task
+	backedUp *record
+	planned  plan // by the last look
+	// told says that the answer has the plan, acted that something was asked for since, and answered that
+	// the last of it succeeded: an error after that ends it, since nobody knows yet what lives on.
+	told, acted, answered, poweredOff bool
 }
 
-// undefine reads, judges and, but in check mode, applies.
-func undefine(ctx context.Context, call *ansible.Call, libvirt domains, p parameters) (ansible.Answer, error) {
-	found, err := readEvidence(ctx, libvirt, p)
+func (r *removal) run(ctx context.Context) error {
+	loop := step.Loop[evidence]{
+		Call: r.call, Answer: &r.Answer, Subject: "domain " + r.UUID, Tries: attempts,
+		Read: r.read, Plan: r.plan, Save: r.save, Pause: noPause,
+		Uncertain: func(err error) bool { return !r.answered && errors.Is(err, hypervisor.ErrUnreachable) },
+		Again: func(err error) bool {
+			return !r.answered && (errors.Is(err, hypervisor.ErrBusy) || errors.Is(err, hypervisor.ErrChanged))
+		},
+	}
+	err := loop.Run(ctx)
+	if err == nil && r.acted && !r.Changed {
+		r.Msg, r.Plan = fmt.Sprintf("domain %s (%s) was gone before it could be undefined", r.Domain.Name, r.UUID), nil
+	}
+	if err != nil || !r.Changed {
+		r.Diff, r.Removed, r.LeftBehind, r.Lost = nil, nil, nil, nil
+	}
+	return err
+}
+
+// read reads who uses what anew for each domain that is to be removed; what was read for all is
+// enough to remove none by.
+func (r *removal) read(ctx context.Context) (evidence, error) {
+	r.reading = "domain " + r.UUID
+	found, err := r.readDomain(ctx)
+	if err != nil || r.acted && !found.found() {
+		return found, err
+	}
+	if !r.told && found.found() {
+		r.Found, r.Domain = true, &found.Domain
+	}
+	r.reading = "who uses the files of instance " + r.UUID
+	if r.shared != nil {
+		found.Usage = *r.shared
+		if _, reasons := judge(found, r.parameters); r.call.Check || !found.found() || len(reasons) > 0 {
+			return found, nil
+		}
+	}
+	found.Usage, err = readUsage(ctx, r.libvirt, r.UUID)
+	return found, err
+}
+
+// plan plans the next thing to do: what is done after it is judged by another look.
+func (r *removal) plan(found evidence) ([]step.Action, error) {
+	domain := found.Domain
+	if r.acted && !found.found() {
+		return nil, nil
+	}
+	r.Users, r.Images = found.Usage.users(r.UUID, r.BackupDir), found.Usage.images(r.UUID)
+	r.Verdict = found.verdict(r.parameters, r.Users)
+	if !found.found() {
+		// nova-compute removes the instance's folder even so.
+		r.Msg = fmt.Sprintf("no domain %s at %s", r.UUID, r.URI)
+		return nil, r.refuse(fmt.Sprintf("there is no domain %s at %s, but its files are in use", r.UUID, r.URI), objections(r.Users))
+	}
+	planned, reasons := judge(found, r.parameters)
+	r.planned = planned
+	if len(reasons) > 0 {
+		r.Domain = &domain
+		return nil, r.refuse(fmt.Sprintf("undefine domain %s (%s)", domain.Name, r.UUID), reasons)
+	}
+	if r.poweredOff && planned.PowerOff {
+		return nil, fmt.Errorf("undefine domain %s: it was started again after it had been powered off: stop what starts it (nova-compute, "+
+			"an HA agent), then run this again", r.UUID)
+	}
+	if !r.told {
+		r.tell(planned, domain)
+	}
+	if planned.PowerOff {
+		return r.action("power off", planned.powerOff(domain), func(ctx context.Context) (bool, error) { return r.powerOff(ctx, domain) }), nil
+	}
+	return r.action("undefine", planned.undefine(domain), func(ctx context.Context) (bool, error) { return r.undefine(ctx, domain) }), nil
+}
+
+func (r *removal) action(key, text string, do func(context.Context) (bool, error)) []step.Action {
+	return []step.Action{{Key: key, Text: text, Do: func(ctx context.Context) (_ bool, err error) {
+		r.acted, r.answered = true, false
+		r.answered, err = do(ctx)
+		return r.answered, err
+	}}}
+}
+
+// tell fills in what a real run and --check both say.
+func (r *removal) tell(planned plan, domain hypervisor.Domain) {
+	r.told, r.Domain, r.Plan = true, &domain, planned.steps(domain, r.BackupDir)
+	r.Flags, r.Removed, r.LeftBehind, r.Lost = planned.Flags.Names(), planned.Removed, planned.LeftBehind, planned.Lost
+	for _, warning := range planned.Warnings {
+		r.Warn(warning)
+	}
+	r.Msg = fmt.Sprintf("domain %s (%s): %s %s", domain.Name, r.UUID, r.done("removed", "remove"), strings.Join(planned.Removed, ", "))
+	r.Diff = &ansible.Diff{Before: map[string]any{"domain": domain}, After: map[string]any{}}
+}
+
+// save writes down what the next call removes, unless the last backup says the same.
+func (r *removal) save(found evidence) error {
+	data, err := newRecord(found, r.planned)
+	if err != nil || r.backedUp != nil && data.sameAs(*r.backedUp) {
+		return err
+	}
+	r.backedUp = data
+	return r.writeBackup(data)
+}
+
+// powerOff returns when the domain is off, or gone if it was transient.
+func (r *removal) powerOff(ctx context.Context, domain hypervisor.Domain) (bool, error) {
+	if err := r.libvirt.Destroy(ctx, r.UUID, domain.ID); err != nil {
+		return false, unlessNoDomain(err)
+	}
+	r.poweredOff = true
+	for {
+		now, err := r.libvirt.Domain(ctx, r.UUID)
+		switch {
+		case errors.Is(err, hypervisor.ErrNoDomain):
+			return true, nil
+		case err != nil:
+			return true, fmt.Errorf("domain %s was powered off, but looking for it afterwards failed: %w", r.UUID, err)
+		case !now.Active || now.ID != domain.ID:
+			return true, nil
+		}
+		select {
+		case <-ctx.Done():
+			return true, fmt.Errorf("power off domain %s: it is still %s, so nothing was undefined: %w", r.UUID, now.State, ctx.Err())
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+func (r *removal) undefine(ctx context.Context, domain hypervisor.Domain) (bool, error) {
+	err := r.libvirt.Undefine(ctx, domain, r.planned.Flags)
+	switch {
+	case err == nil:
+		return true, r.verify(ctx, domain)
+	case errors.Is(err, hypervisor.ErrNoDomain):
+		return false, nil
+	case errors.Is(err, hypervisor.ErrBusy), errors.Is(err, hypervisor.ErrUnreachable):
+		return false, err
+	case errors.Is(err, hypervisor.ErrChanged):
+		r.told = false
+		r.Warn("it was changed by another meanwhile, and judged anew")
+		return false, err
+	case errors.Is(err, hypervisor.ErrActive):
+		return false, fmt.Errorf("%w: it was started meanwhile, so it was left as it is: stop what starts it (nova-compute, an HA agent), "+
+			"then run this again", err)
+	}
+	return false, fmt.Errorf("%w; what went with it before libvirt refused is in the backup %s", err, r.BackupFile)
+}
+
+// verify makes sure that the domain is gone. One that was started in the instant
+// before the call lives on without a definition; it gets its own back.
+func (r *removal) verify(ctx context.Context, before hypervisor.Domain) error {
+	now, err := r.libvirt.Domain(ctx, r.UUID)
 	switch {
 	case errors.Is(err, hypervisor.ErrNoDomain):
-		return withoutDomain(ctx, libvirt, p)
-	case err != nil && found.Domain.UUID != "":
-		result, failed := failure("who uses the files of instance "+p.UUID+" could not be read", err)
-		result.Found, result.Domain = true, &found.Domain
-		return result, failed
+		return nil
 	case err != nil:
-		return failure("domain "+p.UUID+" could not be read", err)
+		return fmt.Errorf("domain %s was undefined, but looking for it afterwards failed: %w", r.UUID, err)
+	case now.Persistent:
+		return fmt.Errorf("undefine domain %s: it was defined again meanwhile and is %s: stop what defines it (nova-compute), then run this "+
+			"again; backup %s", r.UUID, now.State, r.BackupFile)
 	}
-	result := &answer{Found: true, Domain: &found.Domain}
-	result.fillUsage(found.Usage, p)
-	planned, reasons := judge(found, p)
-	if len(reasons) > 0 {
-		result.Verdict, result.Reasons = refused, reasons
-		return result, &refusal{found.Domain, reasons}
+	if err := r.libvirt.Define(ctx, before.XML); err != nil {
+		return fmt.Errorf("undefine domain %s: it was started meanwhile and now runs without a definition, and putting that back from %s "+
+			"failed: %w", r.UUID, r.BackupFile, err)
 	}
-	result.describe(planned, found.Domain, p)
-	if call.Check {
-		result.Msg = strings.Replace(result.Msg, "removed", "would remove", 1)
-		return result, nil
-	}
-	writes, cancel := call.WithoutInterrupt(ctx)
-	defer cancel()
-	s := step{libvirt: libvirt, p: p, audit: call.Audit, usage: found.Usage}
-	err = s.apply(writes, found, planned)
-	result.fillUsage(s.usage, p)
-	if s.anew != nil {
-		result.Domain = s.anew
-		result.describe(s.anewPlan, *s.anew, p)
-		result.Warnings = append(result.Warnings, "it was changed by another meanwhile, and judged anew")
-	}
-	result.Changed, result.BackupFile = s.changed, s.backupFile
-	if err != nil {
-		var refusal *refusal
-		if errors.As(err, &refusal) {
-			result.Verdict, result.Reasons, result.Domain, result.Plan = refused, refusal.reasons, &refusal.domain, nil
-		}
-		result.Diff, result.Removed, result.LeftBehind, result.Lost = nil, nil, nil, nil
-		result.LibvirtCode = libvirtCode(err)
-		return result, err
-	}
-	if !s.changed {
-		result.Msg = fmt.Sprintf("domain %s (%s) was gone before it could be undefined", found.Domain.Name, p.UUID)
-		result.Diff, result.Removed, result.LeftBehind, result.Lost = nil, nil, nil, nil
-	}
-	return result, nil
+	return fmt.Errorf("undefine domain %s: it was started meanwhile, so that it runs on and got its definition back: stop what starts it, "+
+		"then run this again; backup %s", r.UUID, r.BackupFile)
 }
 
-// withoutDomain is success only where nobody uses what the instance may have left:
-// nova-compute removes its folder even so.
-func withoutDomain(ctx context.Context, libvirt domains, p parameters) (ansible.Answer, error) {
-	found, err := readUsage(ctx, libvirt, p)
-	if err != nil {
-		return failure("who uses the files of instance "+p.UUID+" could not be read", err)
+// verdict is what the evidence proves where that settles or forbids the step.
+func (e evidence) verdict(p parameters, users []sharer) orphan.Verdict {
+	switch {
+	case e.found() && e.Domain.Nova == nil && !p.AllowForeign:
+		return orphan.Foreign
+	case e.Domain.Active && p.State == absent && !p.Destroy, len(objections(users)) > 0:
+		return orphan.Live
+	case !e.found():
+		return orphan.Absent
 	}
-	result := &answer{Result: ansible.Result{Verdict: absent, Msg: fmt.Sprintf("no domain %s at %s", p.UUID, p.URI)}}
-	result.fillUsage(found, p)
-	if result.Reasons = objections(result.Users); len(result.Reasons) > 0 {
-		reasons := strings.Join(result.Reasons, "; ")
-		return result, fmt.Errorf("there is no domain %s at %s, but its files are in use: %s", p.UUID, p.URI, reasons)
-	}
-	return result, nil
-}
-
-func (a *answer) fillUsage(found usage, p parameters) {
-	a.Users, a.Images = found.users(p), found.images(p.UUID)
-}
-
-// describe fills in what a real run and --check both say.
-func (a *answer) describe(planned plan, domain hypervisor.Domain, p parameters) {
-	a.Changed, a.Verdict, a.Warnings = true, removable, planned.Warnings
-	a.Plan = planned.steps(domain, p.BackupDir)
-	a.Flags, a.Removed, a.LeftBehind, a.Lost = planned.Flags.Names(), planned.Removed, planned.LeftBehind, planned.Lost
-	a.Msg = fmt.Sprintf("domain %s (%s): removed %s", domain.Name, domain.UUID, strings.Join(planned.Removed, ", "))
-	a.Diff = &ansible.Diff{
-		BeforeHeader: "domain " + domain.UUID, AfterHeader: "domain " + domain.UUID,
-		Before: map[string]any{"domain": domain}, After: map[string]any{},
-	}
-}
-
-// refusal is the error of a judgement, the first or one while others change the domain.
-type refusal struct {
-	domain  hypervisor.Domain
-	reasons []string
-}
-
-func (r *refusal) Error() string {
-	return fmt.Sprintf("refused to undefine domain %s (%s): %s", r.domain.Name, r.domain.UUID, strings.Join(r.reasons, "; "))
-}
-
-// failure is the answer where nothing could be judged.
-func failure(reason string, err error) (*answer, error) {
-	return &answer{
-		Result:      ansible.Result{Verdict: unknown, Reasons: []string{reason}},
-		LibvirtCode: libvirtCode(err),
-	}, err
-}
-
-func libvirtCode(err error) int {
-	var said *hypervisor.Error
-	if errors.As(err, &said) {
-		return said.Code
-	}
-	return 0
+	return ""
 }

@@ -16,13 +16,14 @@ import (
 
 	"nova-orphan/internal/ansible"
 	"nova-orphan/internal/ansible/ansibletest"
+	"nova-orphan/internal/hypervisor"
 	"nova-orphan/internal/hypervisor/hypervisortest"
 )
 
 var plain = hypervisortest.Guest{UUID: uuid, Name: name, ProjectID: "p1", Disk: "/i/disk"}
 
 // answerOf calls the module as Ansible does, but against this libvirt.
-func answerOf(t *testing.T, libvirt domains, arguments map[string]any) gjson.Result {
+func answerOf(t *testing.T, libvirt hypervisor.Libvirt, arguments map[string]any) gjson.Result {
 	t.Helper()
 	all := map[string]any{"uuid": uuid, "_ansible_no_log": true, "_ansible_diff": true}
 	for key, value := range arguments {
@@ -34,7 +35,7 @@ func answerOf(t *testing.T, libvirt domains, arguments map[string]any) gjson.Res
 		if err := call.Decode(&p); err != nil {
 			return nil, err
 		}
-		return ensureState(ctx, call, libvirt, p)
+		return (&host{parameters: p, call: call, libvirt: libvirt}).all(ctx)
 	}
 	return ansibletest.Call(t, faked, all)
 }
@@ -67,7 +68,7 @@ func TestACheckTellsWhatARunDoes(t *testing.T) {
 	}
 	wantAnswer(t, check, map[string]string{"msg": "would remove domain, snapshots_metadata, nvram", "changed": "true"})
 	wantAnswer(t, run, map[string]string{"msg": ": removed domain", "flags": `["nvram","snapshots_metadata"]`, "left_behind": `["/i/disk"]`,
-		"verdict": removable})
+		"verdict": ""})
 	if !slices.Equal(fake.Writes, []string{"undefine"}) {
 		t.Errorf("asked %v", fake.Writes)
 	}
@@ -117,8 +118,8 @@ func TestWhatNoRestoreBringsBackIsSaidFirst(t *testing.T) {
 		fake.Make(t, guest)
 		answer := answerOf(t, fake, map[string]any{"backup_dir": t.TempDir(), "destroy": true, "nvram": "discard", "_ansible_check_mode": check})
 		wantAnswer(t, answer, map[string]string{
-			"failed": "", "lost": `["the memory of the guest, which is running","the UEFI variables, which were not copied (nvram: discard)"]`,
-			"plan.3": "what no restore brings back: the memory of the guest, which is running; the UEFI variables, which were not copied (nvram: " +
+			"failed": "false", "lost": `["the memory of the guest, which is running","the UEFI variables, not copied (nvram: discard)"]`,
+			"plan.3": "what no restore brings back: the memory of the guest, which is running; the UEFI variables, not copied (nvram: " +
 				"discard)",
 		})
 	}
@@ -130,8 +131,8 @@ func TestARefusalChangesNothing(t *testing.T) {
 	guest.Running, guest.Foreign = true, true
 	fake.Make(t, guest)
 	answer := answerOf(t, fake, map[string]any{"backup_dir": dir, "name": "instance-00000001"})
-	wantAnswer(t, answer, map[string]string{"failed": "true", "verdict": refused, "reasons.#": "3", "changed": "false", "found": "true",
-		"domain.name": name, "backup_file": "", "plan": "", "diff": ""})
+	wantAnswer(t, answer, map[string]string{"failed": "true", "verdict": "foreign", "reasons.#": "3", "changed": "false", "found": "true",
+		"domain.name": name, "backup_file": "", "plan": "[]", "diff": ""})
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 || len(fake.Writes) > 0 {
 		t.Errorf("wrote %v, asked %v, %v", entries, fake.Writes, err)
 	}
@@ -162,7 +163,7 @@ func TestPoweringOffAndUndefiningIsOneRun(t *testing.T) {
 			guest.Running, guest.Transient = true, c.transient
 			fake.Make(t, guest)
 			answer := answerOf(t, fake, map[string]any{"backup_dir": t.TempDir(), "destroy": true})
-			wantAnswer(t, answer, map[string]string{"failed": "", "changed": "true", "domain.state": "running", "diff.after": "{}"})
+			wantAnswer(t, answer, map[string]string{"failed": "false", "changed": "true", "domain.state": "running", "diff.after": "{}"})
 			if !slices.Equal(fake.Writes, c.writes) {
 				t.Errorf("asked %v", fake.Writes)
 			}

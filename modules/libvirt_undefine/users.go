@@ -38,14 +38,25 @@ type usage struct {
 	Processes []hypervisor.ProcessUse
 }
 
-// readUsage looks at the domains first: one that is started after that is a process.
-func readUsage(ctx context.Context, libvirt domains, p parameters) (found usage, err error) {
+// readUsage looks at the domains first: one that is started after that is a process. Of
+// the processes it takes what may be of one of these instances.
+func readUsage(ctx context.Context, libvirt hypervisor.Libvirt, uuids ...string) (found usage, err error) {
 	for range attempts {
 		if found.Domains, err = libvirt.DomainUses(ctx); err != nil {
 			return usage{}, err
 		}
-		own := ownFiles(p.UUID, found.Domains)
-		found.Processes, err = libvirt.ProcessUses(ctx, func(path string) bool { return belongs(p, path) || slices.Contains(own, path) })
+		files, asked := map[string]bool{}, map[string]bool{}
+		for _, uuid := range uuids {
+			asked[uuid] = true
+			for _, path := range ownFiles(found.domain(uuid)) {
+				files[path] = true
+			}
+		}
+		found.Processes, err = libvirt.ProcessUses(ctx, func(path string) bool {
+			return files[path] || slices.ContainsFunc(components(path), func(part string) bool {
+				return len(part) >= uuidLength && asked[part[:uuidLength]]
+			})
+		})
 		if err != nil {
 			return usage{}, err
 		}
@@ -70,42 +81,44 @@ func (u usage) complete() error {
 }
 
 // users lists who else uses the instance's files, images and volumes.
-func (u usage) users(p parameters) (users []sharer) {
-	users = []sharer{}
-	own := u.domain(p.UUID)
-	files, volumes := ownFiles(p.UUID, u.Domains), volumesOf(p, own)
-	for _, domain := range u.Domains {
-		if domain.UUID == p.UUID {
-			continue
-		}
-		found := sharer{Kind: aDomain, Name: domain.Name, UUID: domain.UUID, PID: domain.PID, off: !domain.Active}
-		for _, what := range domain.Uses {
-			if belongs(p, what) || slices.Contains(files, what) {
-				found.add(what)
+func (u usage) users(uuid, backupDir string) []sharer {
+	users := []sharer{}
+	own := u.domain(uuid)
+	files, volumes := ownFiles(own), volumesOf(own, backupDir)
+	add := func(user sharer, of func(path string) bool, uses ...string) {
+		for _, what := range uses {
+			if of(what) && !slices.Contains(user.Uses, what) {
+				user.Uses = append(user.Uses, what)
 			}
 		}
-		for _, process := range u.Processes {
-			if domain.Active && process.GuestUUID == domain.UUID && (domain.PID == 0 || domain.PID == process.PID) {
-				found.PID = process.PID
-				found.add(process.Uses...)
-			}
-		}
-		if len(found.Uses) > 0 {
-			users = append(users, found)
-		}
-		found.Kind, found.Uses = aVolume, nil
-		for _, what := range domain.Uses {
-			if slices.Contains(volumes, what) {
-				found.add(what)
-			}
-		}
-		if len(found.Uses) > 0 {
-			users = append(users, found)
+		if len(user.Uses) > 0 {
+			users = append(users, user)
 		}
 	}
+	ofInstance := func(what string) bool { return belongs(uuid, backupDir, what) || slices.Contains(files, what) }
+	for _, domain := range u.Domains {
+		if domain.UUID == uuid {
+			continue
+		}
+		user, uses := sharer{Kind: aDomain, Name: domain.Name, UUID: domain.UUID, PID: domain.PID, off: !domain.Active}, domain.Uses
+		for _, process := range u.Processes {
+			if isQEMUOf(process, domain) {
+				user.PID, uses = process.PID, slices.Concat(uses, process.Uses)
+			}
+		}
+		add(user, ofInstance, uses...)
+		user.Kind = aVolume
+		add(user, func(what string) bool { return slices.Contains(volumes, what) }, domain.Uses...)
+	}
 	for _, process := range u.Processes {
-		if len(process.Uses) > 0 && !u.known(process) && !slices.Contains(daemons, process.Command) {
-			users = append(users, userOf(process))
+		// The QEMU of a domain is told as that, or is the orphan's own.
+		isGuest := slices.ContainsFunc(u.Domains, func(d hypervisor.DomainUse) bool { return isQEMUOf(process, d) })
+		if !isGuest && !slices.Contains(daemons, process.Command) {
+			user := sharer{Kind: aProcess, Name: strings.TrimSpace(process.Command + " " + process.Guest), UUID: process.GuestUUID, PID: process.PID}
+			if process.PID == 0 {
+				user.Kind = aDevice
+			}
+			add(user, ofInstance, process.Uses...)
 		}
 	}
 	slices.SortStableFunc(users, func(a, b sharer) int {
@@ -114,36 +127,14 @@ func (u usage) users(p parameters) (users []sharer) {
 	return users
 }
 
+// isQEMUOf: one that somebody has started with the command line of the domain is not.
+func isQEMUOf(process hypervisor.ProcessUse, domain hypervisor.DomainUse) bool {
+	return domain.Active && domain.UUID == process.GuestUUID && (domain.PID == 0 || domain.PID == process.PID)
+}
+
 // daemons are libvirt's own, which hold files on behalf of its domains: virtlogd the
 // console's log, virtlockd the disks.
 var daemons = []string{"libvirtd", "virtqemud", "virtstoraged", "virtlogd", "virtlockd"}
-
-// known: it is the QEMU of a domain, which is told as that or is the orphan's own. One
-// that somebody has started with the command line of the domain is not.
-func (u usage) known(process hypervisor.ProcessUse) bool {
-	return process.GuestUUID != "" && slices.ContainsFunc(u.Domains, func(d hypervisor.DomainUse) bool {
-		return d.UUID == process.GuestUUID && d.Active && (d.PID == 0 || d.PID == process.PID)
-	})
-}
-
-func userOf(process hypervisor.ProcessUse) sharer {
-	found := sharer{Kind: aProcess, Name: process.Command, UUID: process.GuestUUID, PID: process.PID, Uses: process.Uses}
-	if process.PID == 0 {
-		found.Kind = aDevice
-	}
-	if process.Guest != "" {
-		found.Name += " " + process.Guest
-	}
-	return found
-}
-
-func (u *sharer) add(uses ...string) {
-	for _, what := range uses {
-		if !slices.Contains(u.Uses, what) {
-			u.Uses = append(u.Uses, what)
-		}
-	}
-}
 
 // objection is the reason that the user is; a volume's is none.
 func (u sharer) objection() string {
@@ -187,10 +178,8 @@ func (u usage) images(uuid string) []hypervisor.Image {
 }
 
 func (u usage) domain(uuid string) hypervisor.DomainUse {
-	for _, domain := range u.Domains {
-		if domain.UUID == uuid {
-			return domain
-		}
+	if at := slices.IndexFunc(u.Domains, func(d hypervisor.DomainUse) bool { return d.UUID == uuid }); at >= 0 {
+		return u.Domains[at]
 	}
 	return hypervisor.DomainUse{UUID: uuid}
 }
@@ -199,41 +188,50 @@ func (u usage) domain(uuid string) hypervisor.DomainUse {
 // UUID_resize or UUID_del (nova/virt/libvirt/utils.py get_instance_path, driver.py
 // delete_instance_files), the images and logical volumes UUID_disk, UUID_disk.config...
 // What libvirt and this module themselves keep under the uuid is none of it.
-func belongs(p parameters, path string) bool {
-	for _, folder := range []string{filepath.Join(swtpmFolder, p.UUID), filepath.Join(p.BackupDir, p.UUID)} {
+func belongs(uuid, backupDir, path string) bool {
+	for _, folder := range []string{filepath.Join(swtpmFolder, uuid), filepath.Join(backupDir, uuid)} {
 		if path == folder || strings.HasPrefix(path, folder+"/") {
 			return false
 		}
 	}
-	// A path may stand within an option of QEMU's, or in a json: name of an image.
-	components := strings.FieldsFunc(path, func(r rune) bool { return strings.ContainsRune(`/\,=:;"'{}[] `, r) })
-	return slices.ContainsFunc(components, func(part string) bool { return part == p.UUID || strings.HasPrefix(part, p.UUID+"_") })
+	return slices.ContainsFunc(components(path), func(part string) bool { return part == uuid || strings.HasPrefix(part, uuid+"_") })
+}
+
+const uuidLength = 36
+
+// components are the names in a path, which may itself stand within an option of QEMU's,
+// or in a json: name of an image; none where none of them can have a uuid.
+func components(path string) []string {
+	if strings.Count(path, "-") < 4 {
+		return nil
+	}
+	return strings.FieldsFunc(path, func(r rune) bool { return strings.ContainsRune(`/\,=:;"'{}[] `, r) })
 }
 
 // ownFiles are the domain's disks in files, wherever they are: but for what it only
 // reads, which others may read, too, and volumes.
-func ownFiles(uuid string, all []hypervisor.DomainUse) (paths []string) {
-	for _, disk := range (usage{Domains: all}).domain(uuid).Disks {
-		if disk.File && !disk.ReadOnly && !isVolume(disk) {
-			paths = append(paths, disk.Source)
-			if disk.Target != "" {
-				paths = append(paths, disk.Target)
-			}
-		}
-	}
-	return paths
+func ownFiles(own hypervisor.DomainUse) []string {
+	return paths(own, func(disk hypervisor.DiskUse) bool { return disk.File && !isVolume(disk) })
 }
 
-func volumesOf(p parameters, own hypervisor.DomainUse) (sources []string) {
+func volumesOf(own hypervisor.DomainUse, backupDir string) []string {
+	return paths(own, func(disk hypervisor.DiskUse) bool {
+		return !belongs(own.UUID, backupDir, disk.Source) && (!disk.File || isVolume(disk))
+	})
+}
+
+// paths are those of the disks that it writes, and where they lead.
+func paths(own hypervisor.DomainUse, wanted func(hypervisor.DiskUse) bool) (found []string) {
 	for _, disk := range own.Disks {
-		if !disk.ReadOnly && !belongs(p, disk.Source) && (!disk.File || isVolume(disk)) {
-			sources = append(sources, disk.Source)
-			if disk.Target != "" {
-				sources = append(sources, disk.Target)
-			}
+		if disk.ReadOnly || !wanted(disk) {
+			continue
+		}
+		found = append(found, disk.Source)
+		if disk.Target != "" {
+			found = append(found, disk.Target)
 		}
 	}
-	return sources
+	return found
 }
 
 var (

@@ -133,7 +133,7 @@ func TestFilesThatOthersUseKeepTheOrphan(t *testing.T) {
 					wantAnswer(t, answer, by.want)
 					wantAnswer(t, answer, map[string]string{
 						"failed": "true", "changed": "false", "users.#": "1", "images": "[]", "reasons.#": "1", "msg": c.disk,
-						"verdict": map[bool]string{true: refused, false: absent}[orphaned], "found": strconv.FormatBool(orphaned),
+						"verdict": "live", "found": strconv.FormatBool(orphaned),
 					})
 					if !strings.Contains(answer.Get("reasons.0").String(), by.want["users.0.name"]) || len(backups(t, dir, orphan)) > 0 {
 						t.Errorf("got %s", answer)
@@ -144,7 +144,7 @@ func TestFilesThatOthersUseKeepTheOrphan(t *testing.T) {
 				}
 				by.let(t)
 				answer := start(t, orphan, map[string]any{"backup_dir": dir}).answer(t)
-				wantAnswer(t, answer, map[string]string{"failed": "", "changed": strconv.FormatBool(orphaned), "users": "[]"})
+				wantAnswer(t, answer, map[string]string{"failed": "false", "changed": strconv.FormatBool(orphaned), "users": "[]"})
 				wantState(t, orphan, "")
 			})
 		}
@@ -168,11 +168,11 @@ func TestTheOrphansOwnQEMUAndTheHelpersOfItsHostAreNobodyElse(t *testing.T) {
 	answer := start(t, orphan, map[string]any{"backup_dir": t.TempDir(), "_ansible_check_mode": true}).answer(t)
 	// The refusal tells of the domain as it is.
 	wantAnswer(t, answer, map[string]string{
-		"failed": "true", "users": "[]", "found": "true", "verdict": refused, "domain.name": "lab-orphan", "domain.state": "running",
+		"failed": "true", "users": "[]", "found": "true", "verdict": "live", "domain.name": "lab-orphan", "domain.state": "running",
 		"domain.active": "true", "domain.disks.0.source": orphanDisk, "reasons.#": "1", "msg": "it is active (running)",
 	})
 	answer = start(t, orphan, map[string]any{"backup_dir": t.TempDir(), "destroy": true}).answer(t)
-	wantAnswer(t, answer, map[string]string{"failed": "", "changed": "true", "users": "[]"})
+	wantAnswer(t, answer, map[string]string{"failed": "false", "changed": "true", "users": "[]"})
 }
 
 func TestTheImagesOfADomainAreToldAndAreNotToBeShared(t *testing.T) {
@@ -182,7 +182,7 @@ func TestTheImagesOfADomainAreToldAndAreNotToBeShared(t *testing.T) {
 	orphan := hypervisortest.Guest{UUID: orphanUUID, Name: "lab-orphan", ProjectID: "p1", Devices: strings.Replace(disk, "%", rescueUUID, 1)}
 	system.Make(t, orphan)
 	answer := start(t, orphan, map[string]any{"backup_dir": t.TempDir(), "_ansible_check_mode": true}).answer(t)
-	wantAnswer(t, answer, map[string]string{"failed": "", "users": "[]", "images": `[{"hosts":["192.0.2.1:6789"],"image":"` + orphanUUID +
+	wantAnswer(t, answer, map[string]string{"failed": "false", "users": "[]", "images": `[{"hosts":["192.0.2.1:6789"],"image":"` + orphanUUID +
 		`_disk","pool":"vms","user":"nova"}]`})
 	rescueDomain(t, hypervisortest.Guest{Devices: orphan.Devices})
 	answer = start(t, orphan, map[string]any{"backup_dir": t.TempDir(), "_ansible_check_mode": true}).answer(t)
@@ -196,9 +196,9 @@ func TestWhoMayNotSeeTheProcessesIsToldSo(t *testing.T) {
 	const uri = "qemu+unix:///system?socket=/var/run/libvirt/libvirt-sock-ro"
 	nobody := []string{"runuser", "-u", "nobody", "--"}
 	answer := start(t, guest, map[string]any{"_ansible_check_mode": true, "uri": uri}, nobody...).answer(t)
-	wantAnswer(t, answer, map[string]string{"failed": "true", "verdict": unknown, "found": "true", "domain.name": guest.Name, "users": "",
+	wantAnswer(t, answer, map[string]string{"failed": "true", "verdict": "unknown", "found": "true", "domain.name": guest.Name, "users": "",
 		"msg": "permission denied: run it on the hypervisor itself, as root (become: true)"})
 	// Nobody needs them to write the domain down.
 	answer = start(t, guest, map[string]any{"_ansible_check_mode": true, "uri": uri, "state": "saved"}, nobody...).answer(t)
-	wantAnswer(t, answer, map[string]string{"failed": "", "verdict": savable})
+	wantAnswer(t, answer, map[string]string{"failed": "false", "verdict": ""})
 }

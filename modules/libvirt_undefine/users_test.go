@@ -117,7 +117,7 @@ func TestWhoUsesWhat(t *testing.T) {
 		},
 	} {
 		t.Run(title, func(t *testing.T) {
-			got := usage{c.domains, c.processes}.users(parameters{UUID: uuid, BackupDir: "/b"})
+			got := usage{c.domains, c.processes}.users(uuid, "/b")
 			if diff := cmp.Diff(c.want, got, cmp.AllowUnexported(sharer{}), cmpopts.EquateEmpty()); diff != "" {
 				t.Error(diff)
 			}
@@ -145,7 +145,7 @@ func TestWhatBelongsToAnInstance(t *testing.T) {
 		"/bb/" + uuid + "/1-x.json":                 true,
 		"/var/lib/nova/instances/_base/" + uuid[:8]: false,
 	} {
-		if got := belongs(parameters{UUID: uuid, BackupDir: "/b"}, path); got != want {
+		if got := belongs(uuid, "/b", path); got != want {
 			t.Errorf("%s: got %v", path, got)
 		}
 	}
@@ -162,9 +162,9 @@ func TestFilesThatOthersUseAreARefusalWithTheirNames(t *testing.T) {
 		orphan bool
 		want   map[string]string
 	}{
-		"of a domain": {true, map[string]string{"verdict": refused, "found": "true", "domain.name": name, "domain.state": "shutoff",
-			"msg": "refused to undefine"}},
-		"without one": {false, map[string]string{"verdict": absent, "found": "false", "domain": "", "msg": "there is no domain " + uuid}},
+		"of a domain": {true, map[string]string{"verdict": "live", "found": "true", "domain.name": name, "domain.state": "shutoff",
+			"msg": "undefine domain " + name}},
+		"without one": {false, map[string]string{"verdict": "live", "found": "false", "domain": "", "msg": "there is no domain " + uuid}},
 	} {
 		for _, check := range []bool{true, false} {
 			t.Run(title, func(t *testing.T) {
@@ -177,14 +177,14 @@ func TestFilesThatOthersUseAreARefusalWithTheirNames(t *testing.T) {
 				answer := answerOf(t, fake, arguments)
 				wantAnswer(t, answer, c.want)
 				wantAnswer(t, answer, map[string]string{
-					"failed": "true", "changed": "false", "reasons.#": "1", "msg": reason, "images": "[]", "plan": "", "diff": "",
+					"failed": "true", "changed": "false", "reasons.#": "1", "msg": reason, "images": "[]", "plan": "[]", "diff": "",
 					"users": `[{"kind":"domain","name":"rescue","pid":1001,"uses":["` + folder + `/disk"],"uuid":"` + otherUUID + `"}]`,
 				})
 				if len(fake.Writes) > 0 {
 					t.Errorf("asked %v", fake.Writes)
 				}
 				fake.Remove(otherUUID)
-				wantAnswer(t, answerOf(t, fake, arguments), map[string]string{"failed": "", "users": "[]", "images": "[]"})
+				wantAnswer(t, answerOf(t, fake, arguments), map[string]string{"failed": "false", "users": "[]", "images": "[]"})
 			})
 		}
 	}
@@ -201,7 +201,7 @@ func TestOneThatComesMeanwhileIsSeenBeforeTheUndefine(t *testing.T) {
 		return nil
 	}
 	answer := answerOf(t, fake, map[string]any{"backup_dir": t.TempDir(), "destroy": true})
-	wantAnswer(t, answer, map[string]string{"failed": "true", "changed": "true", "verdict": refused, "users.0.name": "rescue", "users.#": "1",
+	wantAnswer(t, answer, map[string]string{"failed": "true", "changed": "true", "verdict": "live", "users.0.name": "rescue", "users.#": "1",
 		"msg": "domain rescue"})
 	if !slices.Equal(fake.Writes, []string{"destroy"}) {
 		t.Errorf("asked %v", fake.Writes)
@@ -214,7 +214,7 @@ func TestAVolumeThatAnotherUsesIsToldAndNoRefusal(t *testing.T) {
 	fake.Make(t, guest)
 	fake.Make(t, other)
 	answer := answerOf(t, fake, map[string]any{"backup_dir": t.TempDir()})
-	wantAnswer(t, answer, map[string]string{"failed": "", "changed": "true", "users": `[{"kind":"volume","name":"rescue","uses":["/mnt/` +
+	wantAnswer(t, answer, map[string]string{"failed": "false", "changed": "true", "users": `[{"kind":"volume","name":"rescue","uses":["/mnt/` +
 		volume + `"],"uuid":"` + otherUUID + `"}]`})
 }
 
@@ -237,7 +237,7 @@ func TestWhoUsesItCannotBeToldIsAFailure(t *testing.T) {
 			c.prepare(fake)
 			answer := answerOf(t, fake, map[string]any{"backup_dir": t.TempDir()})
 			wantAnswer(t, answer, map[string]string{
-				"failed": "true", "changed": "false", "verdict": unknown, "found": c.found, "users": "", "images": "",
+				"failed": "true", "changed": "false", "verdict": "unknown", "found": c.found, "users": "", "images": "",
 				"reasons.0": "who uses the files of instance " + uuid + " could not be read", "libvirt_code": "1",
 			})
 			if len(fake.Writes) > 0 {
@@ -268,7 +268,7 @@ func TestADomainThatIsOnWithoutAProcessMeansThatTheHostIsNotSeen(t *testing.T) {
 	fake.Make(t, plain)
 	fake.Make(t, hypervisortest.Guest{UUID: otherUUID, Name: "neighbour", Running: true})
 	answer := answerOf(t, blind{fake}, map[string]any{"backup_dir": t.TempDir()})
-	wantAnswer(t, answer, map[string]string{"failed": "true", "verdict": unknown, "found": "true", "domain.name": name,
+	wantAnswer(t, answer, map[string]string{"failed": "true", "verdict": "unknown", "found": "true", "domain.name": name,
 		"msg": "domain neighbour (" + otherUUID + ") is on, but its QEMU is not among"})
 }
 

@@ -25,7 +25,7 @@ func Call(t *testing.T, module ansible.Module, arguments map[string]any) gjson.R
 	}
 	var stdout bytes.Buffer
 	status := ansible.Main([]string{module.Name, file}, &stdout, module)
-	answer := gjson.ParseBytes(only(stdout.Bytes()))
+	answer := gjson.ParseBytes(Only(stdout.Bytes()))
 	if (status == 1) != answer.Get("failed").Bool() {
 		t.Fatalf("exit status %d, answer %s", status, stdout.String())
 	}

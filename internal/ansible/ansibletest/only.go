@@ -2,10 +2,10 @@ package ansibletest
 
 import "encoding/json"
 
-// only gives the answer of a call for one element with what it says of that element
+// Only gives the answer of a call for one element with what it says of that element
 // beside what it says of the call, and the element's sides of the diff. An answer for
 // several, or for none, stays as it is.
-func only(answer []byte) []byte {
+func Only(answer []byte) []byte {
 	var whole map[string]json.RawMessage
 	if json.Unmarshal(answer, &whole) != nil {
 		return answer

@@ -72,7 +72,7 @@ func (p *Process) Answer() gjson.Result {
 	if code := p.command.ProcessState.ExitCode(); answer.Get("failed").Bool() != (code == 1) || code > 1 {
 		p.t.Fatalf("exit status %d: %s", code, line)
 	}
-	return gjson.ParseBytes(only([]byte(line)))
+	return gjson.ParseBytes(Only([]byte(line)))
 }
 
 // Done wants success.

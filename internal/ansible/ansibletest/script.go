@@ -135,7 +135,7 @@ func backups(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func answer(ts *testscript.TestScript, neg bool, args []string) {
-	value := gjson.GetBytes(only([]byte(ts.ReadFile("answer.json"))), args[0])
+	value := gjson.GetBytes(Only([]byte(ts.ReadFile("answer.json"))), args[0])
 	if len(args) == 1 {
 		if !neg {
 			ts.Fatalf("usage: answer PATH REGEXP, or ! answer PATH")

@@ -1,9 +1,9 @@
 package hypervisortest
 
 import (
-	"context"
 	"errors"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -11,20 +11,6 @@ import (
 
 	"nova-orphan/internal/hypervisor"
 )
-
-// Libvirt is what the contract is about.
-type Libvirt interface {
-	Domain(ctx context.Context, uuid string) (hypervisor.Domain, error)
-	DomainUses(ctx context.Context) ([]hypervisor.DomainUse, error)
-	ProcessUses(ctx context.Context, matters func(path string) bool) ([]hypervisor.ProcessUse, error)
-	Destroy(ctx context.Context, uuid string, id int) error
-	Named(ctx context.Context, name string) (uuid string, err error)
-	Undefine(ctx context.Context, judged hypervisor.Domain, flags hypervisor.Flags) error
-	Define(ctx context.Context, xml string) error
-	DefineSnapshot(ctx context.Context, uuid string, snapshot hypervisor.Record) error
-	DefineCheckpoint(ctx context.Context, uuid string, checkpoint hypervisor.Record) error
-	SetAutostart(ctx context.Context, uuid string) error
-}
 
 // Host prepares domains by other means than the Libvirt under test.
 type Host interface {
@@ -37,213 +23,242 @@ const (
 	otherUUID = "7795eb01-f6a4-8304-79aa-97f2502e193f"
 )
 
+// trial is a case of the contract: what was made, as it was read, and the folder of its files.
+type trial struct {
+	*testing.T
+	hypervisor.Libvirt
+	before hypervisor.Domain
+	folder string
+}
+
 // TestContract holds libvirt to what the modules rely on. Open returns it with
 // no domain of the contract's left from the case before, and a folder in which
 // QEMU may use files.
-func TestContract(t *testing.T, open func(t *testing.T) (libvirt Libvirt, host Host, folder string)) {
-	var run runner = func(name string, guest Guest, check func(t *testing.T, libvirt Libvirt, before hypervisor.Domain, folder string)) {
+func TestContract(t *testing.T, open func(t *testing.T) (libvirt hypervisor.Libvirt, host Host, folder string)) {
+	run := func(name string, guest Guest, check func(trial)) {
 		t.Run(name, func(t *testing.T) {
 			libvirt, host, folder := open(t)
 			guest.UUID, guest.Name = someUUID, someName
-			if guest.NVRAM != "" {
-				guest.NVRAM = folder + "/" + guest.NVRAM
-			}
-			if guest.Disk != "" {
-				guest.Disk = folder + "/" + guest.Disk
+			for _, path := range []*string{&guest.NVRAM, &guest.Disk} {
+				if *path != "" {
+					*path = folder + "/" + *path
+				}
 			}
 			host.Make(t, guest)
-			before, err := libvirt.Domain(t.Context(), someUUID)
-			if err != nil {
-				t.Fatal(err)
-			}
-			check(t, libvirt, before, folder)
+			c := trial{t, libvirt, hypervisor.Domain{}, folder}
+			c.before = c.read()
+			check(c)
 		})
 	}
 	t.Run("an unknown uuid is no domain, whatever is asked", func(t *testing.T) {
 		libvirt, _, _ := open(t)
-		_, err := libvirt.Domain(t.Context(), someUUID)
-		_, unnamed := libvirt.Named(t.Context(), someName)
+		c, ctx := trial{t, libvirt, hypervisor.Domain{}, ""}, t.Context()
+		_, err := c.Domain(ctx, someUUID)
+		_, unnamed := c.Named(ctx, someName)
 		for _, err := range []error{
-			err, unnamed, libvirt.Destroy(t.Context(), someUUID, 1), libvirt.Undefine(t.Context(), hypervisor.Domain{UUID: someUUID}, 0),
-			libvirt.SetAutostart(t.Context(), someUUID), libvirt.DefineSnapshot(t.Context(), someUUID, hypervisor.Record{}),
-			libvirt.DefineCheckpoint(t.Context(), someUUID, hypervisor.Record{}),
+			err, unnamed, c.Destroy(ctx, someUUID, 1), c.Undefine(ctx, hypervisor.Domain{UUID: someUUID}, 0), c.SetAutostart(ctx, someUUID),
+			c.DefineSnapshot(ctx, someUUID, hypervisor.Record{}), c.DefineCheckpoint(ctx, someUUID, hypervisor.Record{}),
 		} {
-			wantError(t, err, hypervisor.ErrNoDomain)
+			c.want(err, hypervisor.ErrNoDomain)
 		}
 	})
-	run("an inactive domain is told whole and undefined", Guest{ProjectID: "p1", Disk: "contract.qcow2"},
-		func(t *testing.T, libvirt Libvirt, got hypervisor.Domain, folder string) {
-			if got.UUID != someUUID || got.Name != someName || got.Active || got.ID != -1 || got.State != "shutoff" || !got.Persistent ||
-				got.Driver != "QEMU" {
-				t.Errorf("got %+v", got)
-			}
-			if got.Nova == nil || got.Nova.ProjectID != "p1" || got.Nova.UserID != "u1" || got.Nova.Flavor != "m1.nano" {
-				t.Errorf("nova: got %+v", got.Nova)
-			}
-			if len(got.Disks) != 1 || got.Disks[0].Source != folder+"/contract.qcow2" || got.UEFI != nil || got.TPM != nil {
-				t.Errorf("got %+v", got.Definition)
-			}
-			undefine(t, libvirt, 0)
-		})
-	run("a running domain is neither undefined nor powered off by another run's id", Guest{Running: true},
-		func(t *testing.T, libvirt Libvirt, before hypervisor.Domain, _ string) {
-			if !before.Active || before.ID < 1 || before.State != "running" {
-				t.Errorf("got %+v", before)
-			}
-			wantError(t, libvirt.Undefine(t.Context(), read(t, libvirt), 0), hypervisor.ErrActive)
-			wantError(t, libvirt.Destroy(t.Context(), someUUID, before.ID+1), hypervisor.ErrRestarted)
-			after := read(t, libvirt)
-			if !after.Active || !after.Persistent || after.ID != before.ID {
-				t.Errorf("got %+v", after)
-			}
-			for range 2 { // off already is off
-				wantError(t, libvirt.Destroy(t.Context(), someUUID, before.ID), nil)
-			}
-			if after := read(t, libvirt); after.Active || !after.Persistent {
-				t.Errorf("got %+v", after)
-			}
-			undefine(t, libvirt, 0)
-		})
-	run("a domain that is not as it was judged is not undefined", Guest{},
-		func(t *testing.T, libvirt Libvirt, before hypervisor.Domain, _ string) {
-			wantError(t, libvirt.Define(t.Context(), strings.Replace(before.XML, "<vcpu", "<description>another</description><vcpu", 1)), nil)
-			wantError(t, libvirt.Undefine(t.Context(), before, 0), hypervisor.ErrChanged)
-			undefine(t, libvirt, 0)
-		})
+	run("an inactive domain is told whole and undefined", Guest{ProjectID: "p1", Disk: "contract.qcow2"}, func(c trial) {
+		got := c.before
+		if got.UUID != someUUID || got.Name != someName || got.Active || got.ID != -1 || got.State != "shutoff" || !got.Persistent ||
+			got.Driver != "QEMU" {
+			c.Errorf("got %+v", got)
+		}
+		if got.Nova == nil || got.Nova.ProjectID != "p1" || got.Nova.UserID != "u1" || got.Nova.Flavor != "m1.nano" {
+			c.Errorf("nova: got %+v", got.Nova)
+		}
+		if len(got.Disks) != 1 || got.Disks[0].Source != c.folder+"/contract.qcow2" || got.UEFI != nil || got.TPM != nil {
+			c.Errorf("got %+v", got.Definition)
+		}
+		c.undefine(0)
+	})
+	run("a running domain is neither undefined nor powered off by another run's id", Guest{Running: true}, func(c trial) {
+		if !c.before.Active || c.before.ID < 1 || c.before.State != "running" {
+			c.Errorf("got %+v", c.before)
+		}
+		c.want(c.Undefine(c.Context(), c.read(), 0), hypervisor.ErrActive)
+		c.want(c.Destroy(c.Context(), someUUID, c.before.ID+1), hypervisor.ErrRestarted)
+		if after := c.read(); !after.Active || !after.Persistent || after.ID != c.before.ID {
+			c.Errorf("got %+v", after)
+		}
+		for range 2 { // off already is off
+			c.want(c.Destroy(c.Context(), someUUID, c.before.ID), nil)
+		}
+		if after := c.read(); after.Active || !after.Persistent {
+			c.Errorf("got %+v", after)
+		}
+		c.undefine(0)
+	})
+	run("a domain that is not as it was judged is not undefined", Guest{}, func(c trial) {
+		c.want(c.Define(c.Context(), strings.Replace(c.before.XML, "<vcpu", "<description>another</description><vcpu", 1)), nil)
+		c.want(c.Undefine(c.Context(), c.before, 0), hypervisor.ErrChanged)
+		c.undefine(0)
+	})
 	run("what was undefined is defined again as it was, and not started",
-		Guest{Snapshot: "s1", Checkpoint: "c1", Disk: "contract.qcow2", ProjectID: "p1"},
-		func(t *testing.T, libvirt Libvirt, _ hypervisor.Domain, _ string) {
-			wantError(t, libvirt.SetAutostart(t.Context(), someUUID), nil)
-			before := read(t, libvirt)
-			undefine(t, libvirt, hypervisor.SnapshotsMetadata|hypervisor.CheckpointsMetadata)
-			wantError(t, libvirt.Define(t.Context(), before.XML), nil)
-			if uuid, err := libvirt.Named(t.Context(), someName); uuid != someUUID {
-				t.Errorf("got %q, %v", uuid, err)
+		Guest{Snapshot: "s1", Checkpoint: "c1", Disk: "contract.qcow2", ProjectID: "p1"}, func(c trial) {
+			const records = hypervisor.SnapshotsMetadata | hypervisor.CheckpointsMetadata
+			c.want(c.SetAutostart(c.Context(), someUUID), nil)
+			before := c.read()
+			c.undefine(records)
+			c.want(c.Define(c.Context(), before.XML), nil)
+			if uuid, err := c.Named(c.Context(), someName); uuid != someUUID {
+				c.Errorf("got %q, %v", uuid, err)
 			}
-			wantError(t, libvirt.SetAutostart(t.Context(), someUUID), nil)
-			wantError(t, libvirt.DefineSnapshot(t.Context(), someUUID, before.Snapshots[0]), nil)
-			wantError(t, libvirt.DefineCheckpoint(t.Context(), someUUID, before.Checkpoints[0]), nil)
-			if diff := cmp.Diff(before, read(t, libvirt)); diff != "" {
-				t.Error(diff)
+			c.want(c.SetAutostart(c.Context(), someUUID), nil)
+			c.want(c.DefineSnapshot(c.Context(), someUUID, before.Snapshots[0]), nil)
+			c.want(c.DefineCheckpoint(c.Context(), someUUID, before.Checkpoints[0]), nil)
+			if diff := cmp.Diff(before, c.read()); diff != "" {
+				c.Error(diff)
 			}
-			undefine(t, libvirt, hypervisor.SnapshotsMetadata|hypervisor.CheckpointsMetadata)
+			c.undefine(records)
 		})
-	run("a name that another domain has is not given twice", Guest{},
-		func(t *testing.T, libvirt Libvirt, before hypervisor.Domain, _ string) {
-			var said *hypervisor.Error
-			if err := libvirt.Define(t.Context(), strings.Replace(before.XML, someUUID, otherUUID, 1)); !errors.As(err, &said) || said.Code != 9 {
-				t.Errorf("got %v, want libvirt's 9", err)
+	run("a name that another domain has is not given twice", Guest{}, func(c trial) {
+		c.says(c.Define(c.Context(), strings.Replace(c.before.XML, someUUID, otherUUID, 1)), 9)
+	})
+	run("a transient domain is gone once it is off", Guest{Running: true, Transient: true}, func(c trial) {
+		if !c.before.Active || c.before.Persistent {
+			c.Errorf("got %+v", c.before)
+		}
+		c.want(c.Destroy(c.Context(), someUUID, c.before.ID), nil)
+		c.gone()
+	})
+	run("a running domain without a definition gets one", Guest{Running: true, Transient: true}, func(c trial) {
+		c.want(c.Define(c.Context(), c.before.XML), nil)
+		if after := c.read(); !after.Active || !after.Persistent || after.ID != c.before.ID {
+			c.Errorf("got %+v", after)
+		}
+	})
+	for _, test := range []struct {
+		name  string
+		guest Guest
+		there func(hypervisor.Domain, string) bool
+		flag  hypervisor.Flags
+	}{
+		{"a managed save must be given up", Guest{ManagedSave: true},
+			func(d hypervisor.Domain, _ string) bool { return d.ManagedSave && !d.Active }, hypervisor.ManagedSave},
+		{"snapshot metadata must be given up", Guest{Snapshot: "s1", Disk: "contract.qcow2"},
+			func(d hypervisor.Domain, _ string) bool {
+				return len(d.Snapshots) == 1 && d.Snapshots[0].Name == "s1" && d.Snapshots[0].XML != ""
+			}, hypervisor.SnapshotsMetadata},
+		{"checkpoint metadata must be given up", Guest{Checkpoint: "c1", Disk: "contract.qcow2"},
+			func(d hypervisor.Domain, _ string) bool {
+				return len(d.Checkpoints) == 1 && d.Checkpoints[0].Name == "c1" && d.Checkpoints[0].XML != ""
+			}, hypervisor.CheckpointsMetadata},
+		{"NVRAM must be kept or given up", Guest{NVRAM: "contract_VARS.fd"},
+			func(d hypervisor.Domain, folder string) bool {
+				return d.UEFI != nil && d.UEFI.Path == folder+"/contract_VARS.fd"
+			}, hypervisor.NVRAM},
+	} {
+		run(test.name, test.guest, func(c trial) {
+			if !test.there(c.before, c.folder) {
+				c.Errorf("got %+v", c.before)
 			}
-		})
-	run("a transient domain is gone once it is off", Guest{Running: true, Transient: true},
-		func(t *testing.T, libvirt Libvirt, before hypervisor.Domain, _ string) {
-			if !before.Active || before.Persistent {
-				t.Errorf("got %+v", before)
-			}
-			wantError(t, libvirt.Destroy(t.Context(), someUUID, before.ID), nil)
-			wantGone(t, libvirt)
-		})
-	run("a running domain without a definition gets one", Guest{Running: true, Transient: true},
-		func(t *testing.T, libvirt Libvirt, before hypervisor.Domain, _ string) {
-			wantError(t, libvirt.Define(t.Context(), before.XML), nil)
-			if after := read(t, libvirt); !after.Active || !after.Persistent || after.ID != before.ID {
-				t.Errorf("got %+v", after)
-			}
-		})
-	run("a managed save must be given up", Guest{ManagedSave: true},
-		func(t *testing.T, libvirt Libvirt, before hypervisor.Domain, _ string) {
-			if !before.ManagedSave || before.Active {
-				t.Errorf("got %+v", before)
-			}
-			wantInvalid(t, libvirt.Undefine(t.Context(), read(t, libvirt), 0))
-			undefine(t, libvirt, hypervisor.ManagedSave)
-		})
-	run("snapshot metadata must be given up", Guest{Snapshot: "s1", Disk: "contract.qcow2"},
-		func(t *testing.T, libvirt Libvirt, before hypervisor.Domain, _ string) {
-			if len(before.Snapshots) != 1 || before.Snapshots[0].Name != "s1" || before.Snapshots[0].XML == "" {
-				t.Errorf("got %+v", before.Snapshots)
-			}
-			wantInvalid(t, libvirt.Undefine(t.Context(), read(t, libvirt), 0))
-			undefine(t, libvirt, hypervisor.SnapshotsMetadata)
-		})
-	run("checkpoint metadata must be given up", Guest{Checkpoint: "c1", Disk: "contract.qcow2"},
-		func(t *testing.T, libvirt Libvirt, before hypervisor.Domain, _ string) {
-			if len(before.Checkpoints) != 1 || before.Checkpoints[0].Name != "c1" || before.Checkpoints[0].XML == "" {
-				t.Errorf("got %+v", before.Checkpoints)
-			}
-			wantInvalid(t, libvirt.Undefine(t.Context(), read(t, libvirt), 0))
-			undefine(t, libvirt, hypervisor.CheckpointsMetadata)
-		})
-	testUses(t, run)
-	run("what may go is gone before the rest is refused", Guest{Snapshot: "s1", ManagedSave: true, Disk: "contract.qcow2"},
-		func(t *testing.T, libvirt Libvirt, _ hypervisor.Domain, _ string) {
-			wantInvalid(t, libvirt.Undefine(t.Context(), read(t, libvirt), hypervisor.SnapshotsMetadata))
-			if after := read(t, libvirt); len(after.Snapshots) != 0 || !after.ManagedSave {
-				t.Errorf("got %+v: is undefine atomic now?", after)
-			}
-			undefine(t, libvirt, hypervisor.ManagedSave)
-		})
-	run("NVRAM must be kept or given up", Guest{NVRAM: "contract_VARS.fd"},
-		func(t *testing.T, libvirt Libvirt, before hypervisor.Domain, folder string) {
-			if before.UEFI == nil || before.UEFI.Path != folder+"/contract_VARS.fd" {
-				t.Errorf("got %+v", before.UEFI)
-			}
-			wantInvalid(t, libvirt.Undefine(t.Context(), read(t, libvirt), 0))
-			undefine(t, libvirt, hypervisor.NVRAM)
-			if _, err := os.Stat(before.UEFI.Path); !errors.Is(err, os.ErrNotExist) {
-				t.Errorf("the file is still there: %v", err)
+			// OPERATION_INVALID is libvirt's one number for all that stands in an undefine's way.
+			c.says(c.Undefine(c.Context(), c.read(), 0), 55)
+			c.undefine(test.flag)
+			if _, err := os.Stat(c.folder + "/contract_VARS.fd"); !errors.Is(err, os.ErrNotExist) {
+				c.Errorf("the file is still there: %v", err)
 			}
 		})
-	run("NVRAM that is kept stays", Guest{NVRAM: "contract_VARS.fd"},
-		func(t *testing.T, libvirt Libvirt, before hypervisor.Domain, _ string) {
-			undefine(t, libvirt, hypervisor.KeepNVRAM)
-			if _, err := os.Stat(before.UEFI.Path); err != nil {
-				t.Error(err)
+	}
+	run("what may go is gone before the rest is refused", Guest{Snapshot: "s1", ManagedSave: true, Disk: "contract.qcow2"}, func(c trial) {
+		c.says(c.Undefine(c.Context(), c.read(), hypervisor.SnapshotsMetadata), 55)
+		if after := c.read(); len(after.Snapshots) != 0 || !after.ManagedSave {
+			c.Errorf("got %+v: is undefine atomic now?", after)
+		}
+		c.undefine(hypervisor.ManagedSave)
+	})
+	run("NVRAM that is kept stays", Guest{NVRAM: "contract_VARS.fd"}, func(c trial) {
+		c.undefine(hypervisor.KeepNVRAM)
+		if _, err := os.Stat(c.before.UEFI.Path); err != nil {
+			c.Error(err)
+		}
+	})
+	run("a TPM is told, and its flags are known", Guest{TPM: true}, func(c trial) {
+		if c.before.TPM == nil || c.before.TPM.PersistentState || c.before.LibvirtVersion < hypervisor.WithTPMFlags {
+			c.Errorf("got %+v with libvirt %s", c.before.TPM, c.before.LibvirtVersion)
+		}
+		c.undefine(hypervisor.TPM)
+	})
+	run("a domain that is off tells what it would use", Guest{Disk: "contract.qcow2", NVRAM: "contract_VARS.fd"}, func(c trial) {
+		use, qemus := c.use()
+		if use.Active || use.PID != 0 || !use.QEMU || use.Name != someName || len(use.Disks) != 1 ||
+			use.Disks[0].Source != c.folder+"/contract.qcow2" || !use.Disks[0].File || use.Disks[0].ReadOnly {
+			c.Errorf("got %+v", use)
+		}
+		for _, path := range []string{"/contract.qcow2", "/contract_VARS.fd"} {
+			if !slices.Contains(use.Uses, c.folder+path) {
+				c.Errorf("%s is not in %q", path, use.Uses)
 			}
-		})
-	run("a TPM is told, and its flags are known", Guest{TPM: true},
-		func(t *testing.T, libvirt Libvirt, before hypervisor.Domain, _ string) {
-			if before.TPM == nil || before.TPM.PersistentState || before.LibvirtVersion < hypervisor.WithTPMFlags {
-				t.Errorf("got %+v with libvirt %s", before.TPM, before.LibvirtVersion)
-			}
-			undefine(t, libvirt, hypervisor.TPM)
-		})
+		}
+		if len(qemus) > 0 {
+			c.Errorf("it is off, got %+v", qemus)
+		}
+	})
+	run("a domain that runs is a process that has its disk open", Guest{Disk: "contract.qcow2", Running: true}, func(c trial) {
+		use, qemus := c.use()
+		if !use.Active || use.PID == 0 || !slices.Contains(use.Uses, c.folder+"/contract.qcow2") {
+			c.Errorf("got %+v", use)
+		}
+		if len(qemus) != 1 || qemus[0].PID != use.PID || qemus[0].Guest != someName || qemus[0].Command != "qemu-system-x86" ||
+			!slices.Equal(qemus[0].Uses, []string{c.folder + "/contract.qcow2"}) {
+			c.Errorf("got %+v, %+v", qemus, use)
+		}
+	})
 }
 
-func read(t *testing.T, libvirt Libvirt) hypervisor.Domain {
-	t.Helper()
-	domain, err := libvirt.Domain(t.Context(), someUUID)
+func (c trial) read() hypervisor.Domain {
+	c.Helper()
+	domain, err := c.Domain(c.Context(), someUUID)
 	if err != nil {
-		t.Fatal(err)
+		c.Fatal(err)
 	}
 	return domain
 }
 
-func undefine(t *testing.T, libvirt Libvirt, flags hypervisor.Flags) {
-	t.Helper()
-	wantError(t, libvirt.Undefine(t.Context(), read(t, libvirt), flags), nil)
-	wantGone(t, libvirt)
+func (c trial) undefine(flags hypervisor.Flags) {
+	c.Helper()
+	c.want(c.Undefine(c.Context(), c.read(), flags), nil)
+	c.gone()
 }
 
-func wantGone(t *testing.T, libvirt Libvirt) {
-	t.Helper()
-	_, err := libvirt.Domain(t.Context(), someUUID)
-	wantError(t, err, hypervisor.ErrNoDomain)
+func (c trial) gone() {
+	c.Helper()
+	_, err := c.Domain(c.Context(), someUUID)
+	c.want(err, hypervisor.ErrNoDomain)
 }
 
-func wantError(t *testing.T, got, want error) {
-	t.Helper()
+func (c trial) want(got, want error) {
+	c.Helper()
 	if !errors.Is(got, want) {
-		t.Errorf("got error %v, want %v", got, want)
+		c.Errorf("got error %v, want %v", got, want)
 	}
 }
 
-// wantInvalid wants OPERATION_INVALID, libvirt's one number for all that stands
-// in an undefine's way.
-func wantInvalid(t *testing.T, got error) {
-	t.Helper()
+// says wants this number of libvirt's.
+func (c trial) says(got error, code int) {
+	c.Helper()
 	var said *hypervisor.Error
-	if !errors.As(got, &said) || said.Code != 55 {
-		t.Errorf("got error %v, want libvirt's 55", got)
+	if !errors.As(got, &said) || said.Code != code {
+		c.Errorf("got error %v, want libvirt's %d", got, code)
 	}
+}
+
+// use is what the domain uses, and its QEMUs.
+func (c trial) use() (hypervisor.DomainUse, []hypervisor.ProcessUse) {
+	c.Helper()
+	uses, err := c.DomainUses(c.Context())
+	at := slices.IndexFunc(uses, func(u hypervisor.DomainUse) bool { return u.UUID == someUUID })
+	if err != nil || at < 0 {
+		c.Fatalf("got %+v, %v", uses, err)
+	}
+	found, err := c.ProcessUses(c.Context(), func(path string) bool { return path == c.folder+"/contract.qcow2" })
+	if err != nil {
+		c.Fatal(err)
+	}
+	return uses[at], slices.DeleteFunc(found, func(p hypervisor.ProcessUse) bool { return p.GuestUUID != someUUID })
 }

@@ -34,12 +34,14 @@ type Fake struct {
 	lastID int
 }
 
+// guest is a domain, of which the fake itself knows the state and the records.
 type guest struct {
-	Guest
-	id                     int
-	definition             string
-	autostart              bool
-	snapshots, checkpoints []hypervisor.Record
+	hypervisor.Domain
+	made Guest
+}
+
+func newGuest(made Guest) *guest {
+	return &guest{hypervisor.Domain{UUID: made.UUID, Name: made.Name, ID: -1, State: "shutoff", Driver: "QEMU"}, made}
 }
 
 // NewFake has no domains and the version 9.0.0.
@@ -55,18 +57,17 @@ func (f *Fake) Make(t testing.TB, g Guest) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	made := &guest{Guest: g, id: -1, definition: g.XML()}
+	made := newGuest(g)
+	made.ManagedSave, made.Persistent, made.XML = g.ManagedSave, !g.Transient, g.XML()
 	if g.Snapshot != "" {
-		made.snapshots = []hypervisor.Record{{Name: g.Snapshot, Current: true, XML: "<domainsnapshot><name>" + g.Snapshot +
-			"</name></domainsnapshot>"}}
+		made.Snapshots = []hypervisor.Record{{Name: g.Snapshot, Current: true, XML: "<domainsnapshot/>"}}
 	}
 	if g.Checkpoint != "" {
-		made.checkpoints = []hypervisor.Record{{Name: g.Checkpoint, XML: "<domaincheckpoint><name>" + g.Checkpoint +
-			"</name></domaincheckpoint>"}}
+		made.Checkpoints = []hypervisor.Record{{Name: g.Checkpoint, XML: "<domaincheckpoint/>"}}
 	}
 	f.guests[g.UUID] = made
 	if g.Running {
-		f.start(g.UUID)
+		f.start(made)
 	}
 }
 
@@ -74,12 +75,12 @@ func (f *Fake) Make(t testing.TB, g Guest) {
 func (f *Fake) Start(uuid string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.start(uuid)
+	f.start(f.guests[uuid])
 }
 
-func (f *Fake) start(uuid string) {
+func (f *Fake) start(g *guest) {
 	f.lastID++
-	f.guests[uuid].id, f.guests[uuid].Running = f.lastID, true
+	g.ID, g.Active, g.State = f.lastID, true, "running"
 }
 
 // Remove takes a domain away, as others than the module under test do.
@@ -89,66 +90,61 @@ func (f *Fake) Remove(uuid string) {
 	delete(f.guests, uuid)
 }
 
-func (f *Fake) request(name, uuid string) (*guest, func(), error) {
-	if f.Before != nil {
-		if err := f.Before(name, uuid); err != nil {
-			return nil, nil, err
-		}
+func (f *Fake) hook(request, uuid string) error {
+	if f.Before == nil {
+		return nil
+	}
+	return f.Before(request, uuid)
+}
+
+// request does something with a domain, which is nil for a define.
+func (f *Fake) request(name, uuid string, do func(*guest) error) error {
+	if err := f.hook(name, uuid); err != nil {
+		return err
 	}
 	f.mu.Lock()
+	defer f.mu.Unlock()
 	if name != "read" {
 		f.Writes = append(f.Writes, name)
 	}
 	found, ok := f.guests[uuid]
 	if !ok && name != "define" {
-		f.mu.Unlock()
-		return nil, nil, Said(42, "Domain not found: no domain with matching uuid '"+uuid+"'")
+		return Said(42, "Domain not found: no domain with matching uuid '"+uuid+"'")
 	}
-	return found, f.mu.Unlock, nil
+	return do(found)
 }
 
 // Domain is as hypervisor.Connection's.
-func (f *Fake) Domain(_ context.Context, uuid string) (hypervisor.Domain, error) {
-	g, unlock, err := f.request("read", uuid)
-	if err != nil {
-		return hypervisor.Domain{}, err
-	}
-	defer unlock()
-	return f.domain(g)
+func (f *Fake) Domain(_ context.Context, uuid string) (domain hypervisor.Domain, err error) {
+	err = f.request("read", uuid, func(g *guest) (err error) {
+		domain, err = f.domain(g)
+		return err
+	})
+	return domain, err
 }
 
-func (f *Fake) domain(g *guest) (hypervisor.Domain, error) {
-	domain := hypervisor.Domain{
-		UUID: g.UUID, Name: g.Name, ID: g.id, State: "shutoff", Active: g.Running, Persistent: !g.Transient,
-		Driver: "QEMU", LibvirtVersion: f.Version, ManagedSave: g.ManagedSave, XML: g.definition,
-		Autostart: g.autostart, Snapshots: slices.Clone(g.snapshots), Checkpoints: slices.Clone(g.checkpoints),
-	}
-	if g.Running {
-		domain.State = "running"
-	}
-	var err error
-	domain.Definition, err = hypervisor.ParseDefinition(g.UUID, domain.XML)
+func (f *Fake) domain(g *guest) (domain hypervisor.Domain, err error) {
+	domain, domain.LibvirtVersion = g.Domain, f.Version
+	domain.Definition, err = hypervisor.ParseDefinition(g.UUID, g.XML)
 	return domain, err
 }
 
 // DomainUses is as hypervisor.Connection's.
 func (f *Fake) DomainUses(context.Context) (uses []hypervisor.DomainUse, err error) {
-	if f.Before != nil {
-		if err := f.Before("list", ""); err != nil {
-			return nil, err
-		}
+	if err := f.hook("list", ""); err != nil {
+		return nil, err
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, g := range f.guests {
-		use, err := hypervisor.ParseDomainUse(g.Running, g.definition)
+		use, err := hypervisor.ParseDomainUse(g.Active, g.XML)
 		if err != nil {
 			return nil, err
 		}
-		if g.Backing != "" {
-			use.Uses = append(use.Uses, g.Backing)
+		if g.made.Backing != "" {
+			use.Uses = append(use.Uses, g.made.Backing)
 		}
-		if g.Running {
+		if g.Active {
 			use.PID = g.pid()
 		}
 		uses = append(uses, use)
@@ -159,19 +155,16 @@ func (f *Fake) DomainUses(context.Context) (uses []hypervisor.DomainUse, err err
 
 // ProcessUses is as hypervisor.Connection's.
 func (f *Fake) ProcessUses(_ context.Context, matters func(string) bool) (found []hypervisor.ProcessUse, err error) {
-	if f.Before != nil {
-		if err := f.Before("processes", ""); err != nil {
-			return nil, err
-		}
+	if err := f.hook("processes", ""); err != nil {
+		return nil, err
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	all := slices.Clone(f.Processes)
 	for _, g := range f.guests {
-		if g.Running {
-			qemu := hypervisor.ProcessUse{PID: g.pid(), Command: "qemu-system-x86", Guest: g.Name, GuestUUID: g.UUID}
-			qemu.Uses = []string{g.Disk, g.Backing, g.NVRAM}
-			all = append(all, qemu)
+		if g.Active {
+			all = append(all, hypervisor.ProcessUse{PID: g.pid(), Command: "qemu-system-x86", Guest: g.Name, GuestUUID: g.UUID,
+				Uses: []string{g.made.Disk, g.made.Backing, g.made.NVRAM}})
 		}
 	}
 	for _, process := range all {
@@ -183,7 +176,7 @@ func (f *Fake) ProcessUses(_ context.Context, matters func(string) bool) (found 
 	return found, nil
 }
 
-func (g *guest) pid() int { return 1000 + g.id }
+func (g *guest) pid() int { return 1000 + g.ID }
 
 // Named is as hypervisor.Connection's.
 func (f *Fake) Named(_ context.Context, name string) (string, error) {
@@ -199,46 +192,44 @@ func (f *Fake) Named(_ context.Context, name string) (string, error) {
 
 // Destroy is as hypervisor.Connection's.
 func (f *Fake) Destroy(_ context.Context, uuid string, id int) error {
-	g, unlock, err := f.request("destroy", uuid)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	switch {
-	case !g.Running:
+	return f.request("destroy", uuid, func(g *guest) error {
+		switch {
+		case !g.Active:
+			return nil
+		case g.ID != id:
+			return fmt.Errorf("power off domain %s: %w", uuid, hypervisor.ErrRestarted)
+		case !g.Persistent:
+			delete(f.guests, uuid)
+		}
+		g.Active, g.ID, g.State = false, -1, "shutoff"
 		return nil
-	case g.id != id:
-		return fmt.Errorf("power off domain %s: %w", uuid, hypervisor.ErrRestarted)
-	case g.Transient:
-		delete(f.guests, uuid)
-	}
-	g.Running, g.id = false, -1
-	return nil
+	})
 }
 
 // Undefine is as hypervisor.Connection's.
 func (f *Fake) Undefine(_ context.Context, judged hypervisor.Domain, flags hypervisor.Flags) error {
-	uuid := judged.UUID
-	g, unlock, err := f.request("undefine", uuid)
-	if err != nil {
+	var found *guest
+	if err := f.request("undefine", judged.UUID, func(g *guest) error {
+		found = g
+		now, err := f.domain(g)
+		switch {
+		case err != nil:
+			return err
+		case g.Active:
+			return fmt.Errorf("undefine domain %s: %w", judged.UUID, hypervisor.ErrActive)
+		case !reflect.DeepEqual(now, judged):
+			return fmt.Errorf("undefine domain %s: %w", judged.UUID, hypervisor.ErrChanged)
+		}
+		return nil
+	}); err != nil {
 		return err
-	}
-	now, err := f.domain(g)
-	unlock()
-	switch {
-	case err != nil:
-		return err
-	case g.Running:
-		return fmt.Errorf("undefine domain %s: %w", uuid, hypervisor.ErrActive)
-	case !reflect.DeepEqual(now, judged):
-		return fmt.Errorf("undefine domain %s: %w", uuid, hypervisor.ErrChanged)
 	}
 	if f.Between != nil {
-		f.Between(uuid)
+		f.Between(judged.UUID)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.undefine(g, flags)
+	return f.undefine(found, flags)
 }
 
 func (f *Fake) undefine(g *guest, flags hypervisor.Flags) error {
@@ -246,29 +237,31 @@ func (f *Fake) undefine(g *guest, flags hypervisor.Flags) error {
 	switch {
 	case flags&tpmFlags != 0 && f.Version < hypervisor.WithTPMFlags:
 		return Said(8, "unsupported flags in function qemuDomainUndefineFlags")
-	case g.Running: // succeeds, and leaves a transient domain
-		g.Transient = true
+	case g.Active: // succeeds, and leaves a transient domain
+		g.Persistent = false
 		return nil
-	case len(g.snapshots) > 0 && flags&hypervisor.SnapshotsMetadata == 0:
-		return Said(55, "cannot delete inactive domain with 1 snapshots")
 	}
-	g.snapshots = nil
-	if len(g.checkpoints) > 0 && flags&hypervisor.CheckpointsMetadata == 0 {
-		return Said(55, "cannot delete inactive domain with 1 checkpoints")
-	}
-	g.checkpoints = nil
-	if g.ManagedSave && flags&hypervisor.ManagedSave == 0 {
-		return Said(55, "Refusing to undefine while domain managed save image exists")
-	}
-	g.ManagedSave = false
-	if _, err := os.Stat(g.NVRAM); g.NVRAM != "" && err == nil {
-		if flags&(hypervisor.NVRAM|hypervisor.KeepNVRAM) == 0 {
-			return Said(55, "cannot undefine domain with nvram")
+	_, missing := os.Stat(g.made.NVRAM)
+	for _, part := range []struct {
+		there  bool
+		flags  hypervisor.Flags // of which one must be given
+		why    string
+		remove func()
+	}{
+		{len(g.Snapshots) > 0, hypervisor.SnapshotsMetadata, "cannot delete inactive domain with 1 snapshots", func() { g.Snapshots = nil }},
+		{len(g.Checkpoints) > 0, hypervisor.CheckpointsMetadata, "cannot delete inactive domain with 1 checkpoints",
+			func() { g.Checkpoints = nil }},
+		{g.ManagedSave, hypervisor.ManagedSave, "Refusing to undefine while domain managed save image exists", func() { g.ManagedSave = false }},
+		{g.made.NVRAM != "" && missing == nil, hypervisor.NVRAM | hypervisor.KeepNVRAM, "cannot undefine domain with nvram", func() {}},
+	} {
+		if part.there && flags&part.flags == 0 {
+			return Said(55, part.why)
 		}
-		if flags&hypervisor.NVRAM != 0 {
-			if err := os.Remove(g.NVRAM); err != nil {
-				return Said(38, err.Error())
-			}
+		part.remove()
+	}
+	if g.made.NVRAM != "" && missing == nil && flags&hypervisor.NVRAM != 0 {
+		if err := os.Remove(g.made.NVRAM); err != nil {
+			return Said(38, err.Error())
 		}
 	}
 	delete(f.guests, g.UUID)
@@ -277,61 +270,50 @@ func (f *Fake) undefine(g *guest, flags hypervisor.Flags) error {
 
 // Define is as hypervisor.Connection's.
 func (f *Fake) Define(_ context.Context, text string) error {
-	_, unlock, err := f.request("define", "")
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	var domain struct {
-		Name  string `xml:"name"`
-		UUID  string `xml:"uuid"`
-		NVRAM string `xml:"os>nvram"`
-	}
-	if err := xml.Unmarshal([]byte(text), &domain); err != nil {
-		return Said(27, err.Error())
-	}
-	for uuid, g := range f.guests {
-		if g.Name == domain.Name && uuid != domain.UUID {
-			return Said(9, "domain '"+g.Name+"' already exists with uuid "+uuid)
+	return f.request("define", "", func(*guest) error {
+		var domain struct {
+			Name  string `xml:"name"`
+			UUID  string `xml:"uuid"`
+			NVRAM string `xml:"os>nvram"`
 		}
-	}
-	g, ok := f.guests[domain.UUID]
-	if !ok {
-		g = &guest{Guest: Guest{UUID: domain.UUID, Name: domain.Name, NVRAM: domain.NVRAM}, id: -1}
-		f.guests[domain.UUID] = g
-	}
-	g.definition, g.Transient = text, false
-	return nil
+		if err := xml.Unmarshal([]byte(text), &domain); err != nil {
+			return Said(27, err.Error())
+		}
+		for uuid, g := range f.guests {
+			if g.Name == domain.Name && uuid != domain.UUID {
+				return Said(9, "domain '"+g.Name+"' already exists with uuid "+uuid)
+			}
+		}
+		g, ok := f.guests[domain.UUID]
+		if !ok {
+			g = newGuest(Guest{UUID: domain.UUID, Name: domain.Name, NVRAM: domain.NVRAM})
+			f.guests[domain.UUID] = g
+		}
+		g.XML, g.Persistent = text, true
+		return nil
+	})
 }
 
 // DefineSnapshot is as hypervisor.Connection's.
 func (f *Fake) DefineSnapshot(_ context.Context, uuid string, snapshot hypervisor.Record) error {
-	g, unlock, err := f.request("define snapshot", uuid)
-	if err == nil {
-		g.snapshots = append(g.snapshots, snapshot)
-		unlock()
-	}
-	return err
+	return f.edit("define snapshot", uuid, func(g *guest) { g.Snapshots = append(slices.Clone(g.Snapshots), snapshot) })
 }
 
 // DefineCheckpoint is as hypervisor.Connection's.
 func (f *Fake) DefineCheckpoint(_ context.Context, uuid string, checkpoint hypervisor.Record) error {
-	g, unlock, err := f.request("define checkpoint", uuid)
-	if err == nil {
-		g.checkpoints = append(g.checkpoints, checkpoint)
-		unlock()
-	}
-	return err
+	return f.edit("define checkpoint", uuid, func(g *guest) { g.Checkpoints = append(slices.Clone(g.Checkpoints), checkpoint) })
 }
 
 // SetAutostart is as hypervisor.Connection's.
 func (f *Fake) SetAutostart(_ context.Context, uuid string) error {
-	g, unlock, err := f.request("set autostart", uuid)
-	if err == nil {
-		g.autostart = true
-		unlock()
-	}
-	return err
+	return f.edit("set autostart", uuid, func(g *guest) { g.Autostart = true })
+}
+
+func (f *Fake) edit(request, uuid string, change func(*guest)) error {
+	return f.request(request, uuid, func(g *guest) error {
+		change(g)
+		return nil
+	})
 }
 
 // Lost is the error of a call whose connection breaks.

@@ -3,11 +3,12 @@ package hypervisortest_test
 import (
 	"testing"
 
+	"nova-orphan/internal/hypervisor"
 	"nova-orphan/internal/hypervisor/hypervisortest"
 )
 
 func TestTheFakeKeepsTheContract(t *testing.T) {
-	hypervisortest.TestContract(t, func(t *testing.T) (hypervisortest.Libvirt, hypervisortest.Host, string) {
+	hypervisortest.TestContract(t, func(t *testing.T) (hypervisor.Libvirt, hypervisortest.Host, string) {
 		fake := hypervisortest.NewFake()
 		return fake, fake, t.TempDir()
 	})

@@ -66,17 +66,14 @@ func Listen(t testing.TB, see func(Message) bool) (uri string) {
 }
 
 func (p *Proxy) serve(client net.Conn) {
-	defer client.Close()
 	libvirt, err := net.Dial("unix", SystemSocket)
 	if err != nil {
+		_ = client.Close()
 		return
 	}
-	var once sync.Once
 	hangUp := func() {
-		once.Do(func() {
-			_ = client.Close()
-			_ = libvirt.Close()
-		})
+		_ = client.Close()
+		_ = libvirt.Close()
 	}
 	go p.pass(libvirt, client, true, hangUp)
 	p.pass(client, libvirt, false, hangUp)

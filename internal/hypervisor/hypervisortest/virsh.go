@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
 
 // Virsh prepares domains at a URI by libvirt's own command, and looks at them.
@@ -102,25 +101,6 @@ func (v Virsh) Clean(g Guest) {
 	for _, file := range []string{g.Disk, g.NVRAM} {
 		if file != "" {
 			_ = os.Remove(file)
-		}
-	}
-}
-
-// Wait asks virsh until it answers want, for at most ten seconds.
-func (v Virsh) Wait(t testing.TB, want string, args ...string) {
-	t.Helper()
-	deadline := time.After(10 * time.Second)
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		out, _ := v.Try(args...)
-		if out == want {
-			return
-		}
-		select {
-		case <-deadline:
-			t.Fatalf("virsh %s: %q, want %q", strings.Join(args, " "), out, want)
-		case <-tick.C:
 		}
 	}
 }

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"nova-orphan/internal/ansible"
+	"nova-orphan/internal/backup"
+	"nova-orphan/internal/hypervisor"
+	"nova-orphan/internal/orphan"
+	"nova-orphan/internal/step"
+)
+
+type answer struct {
+	ansible.Result
+	Domains []*outcome `json:"domains"`
+}
+
+// outcome is the answer for one domain.
+type outcome struct {
+	UUID string `json:"uuid"`
+	step.Answer
+	Found      bool               `json:"found"`
+	Domain     *hypervisor.Domain `json:"domain,omitempty"`
+	Flags      []string           `json:"flags,omitempty"`
+	Removed    []string           `json:"removed,omitempty"`
+	LeftBehind []string           `json:"left_behind,omitempty"`
+	Restored   []string           `json:"restored,omitempty"`
+	// Lost is what no restore brings back.
+	Lost        []string `json:"lost,omitempty"`
+	LibvirtCode int      `json:"libvirt_code,omitempty"`
+	// Users and Images are there, if empty, wherever it was looked for them.
+	Users  []sharer           `json:"users,omitzero"`
+	Images []hypervisor.Image `json:"images,omitzero"`
+}
+
+// host is where the call's domains are.
+type host struct {
+	parameters
+	call    *ansible.Call
+	libvirt hypervisor.Libvirt
+	// unreachable is why nothing of it can be read, if so.
+	unreachable error
+	// shared is what all its domains and processes used when the call began; nil where each domain's task looks itself.
+	shared *usage
+}
+
+// atOnce is how many domains are worked on at a time: one whose disk hangs does not keep all others waiting.
+const atOnce = 4
+
+// all is the call: each domain for itself.
+func (h *host) all(ctx context.Context) (ansible.Answer, error) {
+	if h.State == absent && len(h.UUIDs) > 1 && h.unreachable == nil {
+		// Where it fails, each fails at it, and says so of its own.
+		if found, err := readUsage(ctx, h.libvirt, h.UUIDs...); err == nil {
+			h.shared = &found
+		}
+	}
+	if h.unreachable != nil {
+		ctx = context.WithoutCancel(ctx) // to be told of each, though the time may be up
+	}
+	reply := &answer{}
+	var err error
+	reply.Domains, err = step.Each(ctx, &reply.Result, "domains", h.UUIDs, atOnce, h.one)
+	return reply, err
+}
+
+// task is what is done for one domain.
+type task struct {
+	*host
+	*outcome
+	// reading is what is being read, for the case that it cannot be.
+	reading string
+}
+
+func (h *host) one(ctx context.Context, uuid string, o *outcome) error {
+	t := &task{h, o, "domain " + uuid}
+	o.UUID = uuid
+	err := h.unreachable
+	switch {
+	case err != nil:
+		o.Verdict = orphan.Unknown
+	case h.State == present:
+		err = (&restoration{task: t}).run(ctx)
+	case h.State == written:
+		err = t.save(ctx)
+	default:
+		err = (&removal{task: t}).run(ctx)
+	}
+	if o.Verdict == orphan.Unknown {
+		o.Reasons = []string{t.reading + " could not be read"}
+	}
+	var said *hypervisor.Error
+	if errors.As(err, &said) {
+		o.LibvirtCode = said.Code
+	}
+	return err
+}
+
+// refuse is the error of a step that is not done for these reasons; nil without any.
+func (t *task) refuse(step string, reasons []string) error {
+	if t.Reasons = reasons; len(reasons) == 0 {
+		return nil
+	}
+	t.Plan = nil
+	return fmt.Errorf("%s: %w", step, orphan.Refusal(reasons))
+}
+
+// done says that something was done, or would be in check mode.
+func (t *task) done(past, infinitive string) string {
+	if t.call.Check {
+		return "would " + infinitive
+	}
+	return past
+}
+
+func (t *task) writeBackup(data any) (err error) {
+	path, err := backup.Write(t.BackupDir, t.UUID, moduleName, data)
+	if err != nil {
+		return fmt.Errorf("%w: make room there or give another backup_dir", err)
+	}
+	t.BackupFile = path
+	return nil
+}
+
+// attempts bounds how often something is asked for that another job's lock stood in the way of, for which libvirt
+// itself waits 30 s (qemu_domainjob.c QEMU_JOB_WAIT_TIME), that another changed meanwhile, or whose answer was lost.
+const attempts = 3
+
+// noPause: libvirt has waited for a lock, and connecting waits for a daemon that restarts.
+func noPause(ctx context.Context, _ uint) error { return ctx.Err() }
