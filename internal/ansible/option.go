@@ -140,13 +140,13 @@ func RequiredBy(name string, names ...string) Rule {
 	}
 }
 
-// OnlyIf refuses the option unless the option name has this value.
+// OnlyIf refuses the option unless the option name has this value. A false asks for nothing.
 func OnlyIf(option, name string, value any) Rule {
 	return func(values map[string]any) error {
-		_, given := values[option]
+		wanted, given := values[option]
 		current, known := values[name]
 		switch {
-		case !given || current == value:
+		case !given || wanted == false || current == value:
 			return nil
 		case !known:
 			return fmt.Errorf("parameter '%s' is only taken if %s is %v", option, name, value)

@@ -51,7 +51,7 @@ func TestAPortThatCannotBeReadIsNotGone(t *testing.T) {
 		if got := answer.Get("remains").String(); got != `["port others (192.0.2.7) is untouched: it is of another by now (compute:nova)"]` {
 			t.Errorf("got %s", answer)
 		}
-		if got := port(cloud, "others"); got == nil || got.Device != "another" {
+		if got := portIn(cloud, "others"); got == nil || got.Device != "another" {
 			t.Errorf("the port of another is %+v", got)
 		}
 	}
