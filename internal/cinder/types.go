@@ -1,6 +1,10 @@
 package cinder
 
-import "encoding/json"
+import (
+	"encoding/json"
+
+	"github.com/gophercloud/gophercloud/v2/openstack/blockstorage/v3/volumes"
+)
 
 // Attachment is Cinder's record that a volume is given to an instance.
 type Attachment struct {
@@ -47,27 +51,8 @@ func (c *Connection) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// Volume is a volume.
-type Volume struct {
-	ID          string `json:"id"`
-	Name        string `json:"name"`
-	Status      string `json:"status"`
-	Size        int    `json:"size"` // in GiB
-	Multiattach bool   `json:"multiattach"`
-	Bootable    string `json:"bootable"` // "true" or "false"
-	ProjectID   string `json:"os-vol-tenant-attr:tenant_id"`
-	// Attachments are those whose status is attached; see Client.AttachmentsOf.
-	Attachments []VolumeAttachment `json:"attachments"`
-}
-
-// VolumeAttachment is an attachment as its volume shows it.
-type VolumeAttachment struct {
-	// ID is the attachment's: the field "id" has the volume's.
-	ID     string `json:"attachment_id"`
-	Server string `json:"server_id"`
-	Device string `json:"device"`
-	Host   string `json:"host_name"`
-}
+// Volume is a volume. Its attachments are those whose status is attached; see Client.AttachmentsOf.
+type Volume = volumes.Volume
 
 // Snapshot is a snapshot of a volume.
 type Snapshot struct {

@@ -153,12 +153,12 @@ func (t *task) readVolume(ctx context.Context, e *evidence, id string) (volume, 
 	if v.Gone = found == nil; err != nil || v.Gone {
 		return v, err
 	}
-	v.Name, v.Status, v.Size, v.ProjectID = found.Name, found.Status, found.Size, found.ProjectID
+	v.Name, v.Status, v.Size, v.ProjectID = found.Name, found.Status, found.Size, found.TenantID
 	v.Multiattach, v.Bootable = found.Multiattach, found.Bootable == "true"
 	for _, shown := range found.Attachments {
 		for i := range e.Attachments {
-			if a := &e.Attachments[i]; a.ID == shown.ID {
-				a.Device, a.Host = shown.Device, shown.Host
+			if a := &e.Attachments[i]; a.ID == shown.AttachmentID {
+				a.Device, a.Host = shown.Device, shown.HostName
 			}
 		}
 	}
