@@ -122,7 +122,7 @@ func (m Module) canonical(given map[string]any, ignoreUnknown bool) (map[string]
 	named := map[string]any{}
 	known := map[string]bool{}
 	for _, option := range m.Options {
-		for _, name := range append([]string{option.Name}, option.Aliases...) {
+		for _, name := range option.names() {
 			known[name] = true
 			value, ok := given[name]
 			if !ok || value == nil {
@@ -190,20 +190,14 @@ func (m Module) coerce(call *Call, named map[string]any) error {
 // carry a secret, not even one under a mistyped neighbour.
 func (m Module) collectSecrets(call *Call, given map[string]any) {
 	for _, option := range m.Options {
-		if !option.NoLog {
-			continue
-		}
-		for _, name := range append([]string{option.Name}, option.Aliases...) {
+		for _, name := range option.names() {
 			value, ok := given[name]
-			if !ok {
+			if !ok || !option.NoLog {
 				continue
 			}
 			if option.Type == Dict {
-				dict, err := toDict(value)
-				if err != nil {
-					continue
-				}
-				call.secrets.addNamed(dict.(map[string]any))
+				dict, _ := toDict(value)
+				call.secrets.addNamed(dict)
 			} else if text, err := toStr(value); err == nil {
 				call.secrets.add(text.(string))
 			}

@@ -43,6 +43,9 @@ type Option struct {
 	Check func(value any) (any, error)
 }
 
+// names are all by which it can be given, its own first.
+func (o Option) names() []string { return append([]string{o.Name}, o.Aliases...) }
+
 var uuidForm = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
 
 // UUID is a Check for a UUID in its usual form. It returns it in lower case, as
@@ -81,7 +84,7 @@ func Absolute(value any) (any, error) {
 var Timeout = Option{Name: "timeout", Type: Int, Default: 60, Check: Between(1, 24*60*60)}
 
 // A Rule relates options to each other; it returns an error in AnsibleModule's
-// words. Given says whether an option was given, or has a default.
+// words. What has a default counts as given.
 type Rule func(values map[string]any) error
 
 // MutuallyExclusive allows at most one of the options.
