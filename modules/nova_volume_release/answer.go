@@ -22,6 +22,9 @@ type entry struct {
 	Remains []string `json:"remains"`
 }
 
+// Name implements step.Named.
+func (r *entry) Name(instance string) { r.Instance, r.Remains = instance, []string{} }
+
 // fill puts what was found into the answer.
 func (r *entry) fill(e evidence) {
 	r.Verdict, r.Reasons, r.holdings = e.judgement.Verdict, e.judgement.Reasons, e.holdings

@@ -52,10 +52,6 @@ func (t *task) loadEarlierBackups() error {
 			return err
 		}
 		t.earlier = append(t.earlier, earlier)
-		// Nova's rows may have lost a port that is somebody else's by now; what became of it is told all the same.
-		for _, p := range earlier.Ports {
-			t.seenPorts = appendNew(t.seenPorts, p.ID)
-		}
 	}
 	return nil
 }
@@ -85,16 +81,16 @@ func (t *task) readVolumes(ctx context.Context, e *evidence) error {
 		return err
 	}
 	for _, m := range e.mappings {
-		t.seenVolumes = appendNew(t.seenVolumes, m.VolumeID)
+		t.seen = appendNew(t.seen, m.VolumeID)
 	}
 	for _, a := range own {
-		t.seenVolumes = appendNew(t.seenVolumes, a.VolumeID)
+		t.seen = appendNew(t.seen, a.VolumeID)
 		e.Attachments = append(e.Attachments, attachment{
 			ID: a.ID, VolumeID: a.VolumeID, Status: a.Status, Mode: a.Mode, AttachedAt: a.AttachedAt, Connection: a.Connection,
 		})
 	}
 	begun := t.begun()
-	volumes := appendNew(slices.Clone(t.seenVolumes), begun...)
+	volumes := appendNew(slices.Clone(t.seen), begun...)
 	for _, v := range e.given {
 		volumes = appendNew(volumes, v.ID)
 	}
@@ -103,7 +99,7 @@ func (t *task) readVolumes(ctx context.Context, e *evidence) error {
 		if err != nil {
 			return err
 		}
-		ours := slices.Contains(t.seenVolumes, id)
+		ours := slices.Contains(t.seen, id)
 		switch {
 		case ours:
 		case slices.Contains(begun, id) && !v.Gone && len(v.AttachedTo) == 0: // else it is gone, or somebody else's by now
@@ -193,12 +189,17 @@ func (t *task) readPorts(ctx context.Context, e *evidence) error {
 	if err != nil {
 		return err
 	}
-	t.seenPorts = appendNew(t.seenPorts, e.portIDs...)
 	for _, p := range own {
-		t.seenPorts = appendNew(t.seenPorts, p.ID)
 		e.Ports = append(e.Ports, port{Port: p})
 	}
-	for _, id := range t.seenPorts {
+	// Nova's rows may have lost a port that is somebody else's by now; what became of it is told all the same.
+	known := appendNew(nil, e.portIDs...)
+	for _, r := range t.earlier {
+		for _, p := range r.Ports {
+			known = appendNew(known, p.ID)
+		}
+	}
+	for _, id := range known {
 		if slices.ContainsFunc(own, func(p neutron.Port) bool { return p.ID == id }) {
 			continue
 		}

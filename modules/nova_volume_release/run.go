@@ -25,9 +25,9 @@ type task struct {
 	instance string
 	reply    *entry
 	backup   step.Backup
-	// seenVolumes and seenPorts are those of which this call knows that they are the instance's:
-	// when the attachment is gone, nothing may say so any more.
-	seenVolumes, seenPorts []string
+	// seen are the volumes of which this call knows that they are the instance's: when the
+	// attachment is gone, nothing may say so any more.
+	seen []string
 	// earlier are this module's backups, of earlier calls and of this one.
 	earlier []record
 	// next is what was decided last.
@@ -45,7 +45,6 @@ func (c *cloud) all(ctx context.Context) (ansible.Answer, error) {
 func (c *cloud) one(ctx context.Context, instance string, reply *entry) error {
 	t := &task{cloud: c, instance: instance, reply: reply,
 		backup: step.Backup{Dir: c.BackupDir, UUID: instance, Module: name, Answer: &reply.Answer}}
-	reply.Instance, reply.Remains = instance, []string{}
 	if t.State == released {
 		return t.release(ctx)
 	}
