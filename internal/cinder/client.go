@@ -85,7 +85,8 @@ func (c *Client) Volume(ctx context.Context, id string) (*Volume, error) {
 	if err == nil && (volume.ID != id || volume.Status == "" || volume.Attachments == nil) {
 		err = errors.New("the answer has no such volume with its status and attachments")
 	}
-	if found, err := openstack.Found(err, "read volume %s", id); !found {
+	found, err := openstack.Found(err, "read volume %s", id)
+	if !found {
 		return nil, err
 	}
 	return volume, nil
@@ -98,7 +99,8 @@ func (c *Client) Snapshot(ctx context.Context, id string) (*Snapshot, error) {
 	if err == nil && snapshot.ID != id {
 		err = errors.New("the answer has no such snapshot")
 	}
-	if found, err := openstack.Found(err, "read snapshot %s", id); !found {
+	found, err := openstack.Found(err, "read snapshot %s", id)
+	if !found {
 		return nil, err
 	}
 	return &snapshot, nil

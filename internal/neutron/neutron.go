@@ -73,7 +73,8 @@ func (c *Client) Port(ctx context.Context, id string) (*Port, error) {
 	if err == nil && port.ID != id {
 		err = errors.New("the answer has no such port")
 	}
-	if found, err := openstack.Found(err, "read port %s", id); !found {
+	found, err := openstack.Found(err, "read port %s", id)
+	if !found {
 		return nil, err
 	}
 	return &port, nil

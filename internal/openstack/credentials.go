@@ -119,8 +119,8 @@ func parse(from source, auth Auth) (parsed gophercloud.AuthOptions, endpoint gop
 		options = append(options, clouds.WithInsecure(!*verify))
 	}
 	if from.info != nil {
-		text, err := yaml.Marshal(map[string]any{"clouds": map[string]any{"task": map[string]any{"auth": from.info}}})
-		if err != nil {
+		var text []byte
+		if text, err = yaml.Marshal(map[string]any{"clouds": map[string]any{"task": map[string]any{"auth": from.info}}}); err != nil {
 			return parsed, endpoint, nil, err
 		}
 		options = append(options, clouds.WithCloudName("task"), clouds.WithCloudsYAML(bytes.NewReader(text)))

@@ -20,7 +20,8 @@ func base() evidence {
 		return port{Port: neutron.Port{ID: id, DeviceID: instance, DeviceOwner: "compute:nova"}, MadeByNova: byNova}
 	}
 	return evidence{instance: instance,
-		novaEvidence: novaEvidence{judgement: orphan.Judgement{Verdict: orphan.Stuck}, mapped: true, made: map[string]bool{"p1": user, "p2": nova},
+		novaEvidence: novaEvidence{judgement: orphan.Judgement{Verdict: orphan.Stuck}, mapped: true,
+			made:     map[string]bool{"p1": user, "p2": nova},
 			mappings: []mapping{{VolumeID: "v1", Device: "/dev/vda", Root: true}, {VolumeID: "v2", Device: "/dev/vdb"}}},
 		holdings: holdings{
 			Attachments: []attachment{{ID: "a1", VolumeID: "v1", Status: "attached"}, {ID: "a2", VolumeID: "v2", Status: "attached"}},
