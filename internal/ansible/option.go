@@ -46,6 +46,20 @@ type Option struct {
 // names are all by which it can be given, its own first.
 func (o Option) names() []string { return append([]string{o.Name}, o.Aliases...) }
 
+// pick is the value that was given by one of the names; nil if there is none.
+func (o Option) pick(given map[string]any) (value any, err error) {
+	for _, name := range o.names() {
+		switch {
+		case given[name] == nil:
+		case value != nil:
+			return nil, fmt.Errorf("argument '%s' and its alias '%s' are both set: give one of them", o.Name, name)
+		default:
+			value = given[name]
+		}
+	}
+	return value, nil
+}
+
 var uuidForm = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
 
 // UUID is a Check for a UUID in its usual form. It returns it in lower case, as
