@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"nova-orphan/internal/backup"
-	"nova-orphan/internal/cinder"
 	"nova-orphan/internal/neutron"
 	"nova-orphan/internal/nova"
 	"nova-orphan/internal/orphan"
@@ -58,8 +57,7 @@ func (t *task) loadEarlierBackups() error {
 
 // read reads all of it. With an error, the verdict is unknown.
 func (t *task) read(ctx context.Context) (e evidence, err error) {
-	e = evidence{instance: t.instance, earlier: t.earlier, noCinder: t.volumes == nil, noNeutron: t.ports == nil,
-		holdings: holdings{[]attachment{}, []volume{}, []cinder.Snapshot{}, []image{}, []port{}}}
+	e = evidence{instance: t.instance, earlier: t.earlier, noCinder: t.volumes == nil, noNeutron: t.ports == nil, holdings: nothing()}
 	e.novaEvidence, err = t.lookup.Lookup(ctx, t.instance)
 	for _, read := range []func(context.Context, *evidence) error{t.readVolumes, t.readImages, t.readPorts, t.readServer} {
 		if err == nil {

@@ -17,6 +17,11 @@ type holdings struct {
 	Ports       []port            `json:"ports"`
 }
 
+// nothing has no null, of which a play would have to take care.
+func nothing() holdings {
+	return holdings{[]attachment{}, []volume{}, []cinder.Snapshot{}, []image{}, []port{}}
+}
+
 // attachment gives the instance a volume.
 type attachment struct {
 	ID         string            `json:"attachment_id"`
