@@ -23,7 +23,9 @@ type entry struct {
 }
 
 // Name implements step.Named.
-func (r *entry) Name(instance string) { r.Instance, r.holdings, r.Remains = instance, nothing(), []string{} }
+func (r *entry) Name(instance string) {
+	r.Instance, r.holdings, r.Remains = instance, nothing(), []string{}
+}
 
 // fill puts what was found into the answer.
 func (r *entry) fill(e evidence) {
