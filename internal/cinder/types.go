@@ -35,19 +35,11 @@ type Connection struct {
 	Encrypted     bool     `json:"encrypted,omitempty"`
 }
 
-// UnmarshalJSON takes what it knows, field by field: what a driver writes in another
-// form, or an attachment without a connection yet, is no error.
+// UnmarshalJSON takes what it knows: what a driver writes in another form, or an attachment
+// without a connection yet, is no error.
 func (c *Connection) UnmarshalJSON(data []byte) error {
-	var fields map[string]json.RawMessage
-	if json.Unmarshal(data, &fields) != nil {
-		return nil //nolint:nilerr // it is text or nothing, of which nothing is kept
-	}
-	for name, into := range map[string]any{
-		"driver_volume_type": &c.Type, "name": &c.Name, "hosts": &c.Hosts, "target_iqn": &c.TargetIQN, "target_iqns": &c.TargetIQNs,
-		"target_portal": &c.TargetPortal, "target_portals": &c.TargetPortals, "access_mode": &c.AccessMode, "encrypted": &c.Encrypted,
-	} {
-		_ = json.Unmarshal(fields[name], into)
-	}
+	type known Connection
+	_ = json.Unmarshal(data, (*known)(c)) // which leaves out what does not fit, and goes on
 	return nil
 }
 

@@ -167,7 +167,8 @@ func TestTheCertificatesOfNovaConfGoBeforeThoseOfTheEnvironment(t *testing.T) {
 			for name, path := range files {
 				conf += name + " = " + path + "\n"
 			}
-			if _, err := credentialsOf(Auth{NovaConf: write(t, "nova.conf", conf)}, nil); err == nil || !strings.Contains(err.Error(), "/of/nova.conf") {
+			_, err := credentialsOf(Auth{NovaConf: write(t, "nova.conf", conf)}, nil)
+			if err == nil || !strings.Contains(err.Error(), "/of/nova.conf") {
 				t.Errorf("got %v", err)
 			}
 		})

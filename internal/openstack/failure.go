@@ -128,6 +128,11 @@ func Pause(ctx context.Context, failures uint) error {
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < wait {
 		return context.DeadlineExceeded
 	}
+	return Sleep(ctx, wait)
+}
+
+// Sleep waits, unless the context ends before.
+func Sleep(ctx context.Context, wait time.Duration) error {
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {

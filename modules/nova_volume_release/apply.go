@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/gophercloud/gophercloud/v2"
+
+	"nova-orphan/internal/openstack"
 )
 
 // write does one step and waits until it shows. It says whether this call has
@@ -117,12 +119,8 @@ func await(ctx context.Context, look func() (done bool, err error)) error {
 		if done || err != nil {
 			return err
 		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return fmt.Errorf("it is still there: %w", ctx.Err())
+		if err := openstack.Sleep(ctx, wait); err != nil {
+			return fmt.Errorf("it is still there: %w", err)
 		}
 	}
 }
