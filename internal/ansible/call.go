@@ -76,29 +76,14 @@ func (m Module) readCall(call *Call, argv []string) error {
 }
 
 func (m Module) fill(call *Call, arguments map[string]any) error {
-	ignoreUnknown := false
-	given := map[string]any{}
-	for key, value := range arguments {
-		// Every release adds keys under this prefix; the ones not used here are nobody's mistake.
-		if !strings.HasPrefix(key, "_ansible_") {
-			given[key] = value
-			continue
-		}
-		switch key {
-		case "_ansible_check_mode":
-			call.Check = value == true
-		case "_ansible_diff":
-			call.Diff = value == true
-		case "_ansible_no_log":
-			call.noLog = value == true
-		case "_ansible_ignore_unknown_opts":
-			ignoreUnknown = value == true
-		case "_ansible_syslog_facility":
-			call.facility, _ = value.(string)
-		}
-	}
+	call.Check, call.Diff = arguments["_ansible_check_mode"] == true, arguments["_ansible_diff"] == true
+	call.noLog = arguments["_ansible_no_log"] == true
+	call.facility, _ = arguments["_ansible_syslog_facility"].(string)
+	given := maps.Clone(arguments)
+	// Every release adds keys under this prefix; the ones not used here are nobody's mistake.
+	maps.DeleteFunc(given, func(key string, _ any) bool { return strings.HasPrefix(key, "_ansible_") })
 	m.collectSecrets(call, given)
-	if unknown := m.unknown(given); len(unknown) > 0 && !ignoreUnknown {
+	if unknown := m.unknown(given); len(unknown) > 0 && arguments["_ansible_ignore_unknown_opts"] != true {
 		//nolint:staticcheck // AnsibleModule's own words
 		return fmt.Errorf("Unsupported parameters for (%s) module: %s. Supported parameters include: %s.",
 			m.Name, strings.Join(unknown, ", "), m.supported())
