@@ -64,7 +64,7 @@ func encode(answer Answer, secrets *secrets) (string, error) {
 		err = decodeJSON(raw, &value)
 	}
 	if err == nil {
-		raw, err = json.Marshal(eachText(secrets.mask("", value), printable))
+		raw, err = json.Marshal(secrets.clean("", value))
 	}
 	if err != nil {
 		return "", fmt.Errorf("encode the answer: %w", err)
@@ -72,21 +72,22 @@ func encode(answer Answer, secrets *secrets) (string, error) {
 	return ascii(string(raw)) + "\n", nil
 }
 
-// eachText replaces every text of a decoded JSON value, the keys as well.
-func eachText(value any, replace func(string) string) any {
+// clean masks and writes out every text of a decoded JSON value that stands under this key.
+// The keys are not masked: they are ours, or ids.
+func (s *secrets) clean(key string, value any) any {
 	switch v := value.(type) {
 	case string:
-		return replace(v)
+		return printable(s.mask(key, v))
 	case []any:
 		for i := range v {
-			v[i] = eachText(v[i], replace)
+			v[i] = s.clean(key, v[i])
 		}
 	case map[string]any:
-		replaced := make(map[string]any, len(v))
+		cleaned := make(map[string]any, len(v))
 		for key := range v {
-			replaced[replace(key)] = eachText(v[key], replace)
+			cleaned[printable(key)] = s.clean(key, v[key])
 		}
-		return replaced
+		return cleaned
 	}
 	return value
 }
@@ -94,9 +95,6 @@ func eachText(value any, replace func(string) string) any {
 // printable writes out what would move the cursor, add a line, or turn the direction of
 // writing: tenants choose the names that stand in reports and logs.
 func printable(text string) string {
-	if !strings.ContainsFunc(text, moves) {
-		return text
-	}
 	var out strings.Builder
 	for _, r := range text {
 		if moves(r) {
@@ -117,14 +115,12 @@ func moves(r rune) bool {
 func ascii(text string) string {
 	var out strings.Builder
 	for _, r := range text {
-		switch {
-		case r < 0x7f:
+		if r < 0x7f {
 			out.WriteRune(r)
-		case r > 0xffff:
-			high, low := utf16.EncodeRune(r)
-			fmt.Fprintf(&out, `\u%04x\u%04x`, high, low)
-		default:
-			fmt.Fprintf(&out, `\u%04x`, r)
+			continue
+		}
+		for _, unit := range utf16.AppendRune(nil, r) {
+			fmt.Fprintf(&out, `\u%04x`, unit)
 		}
 	}
 	return out.String()

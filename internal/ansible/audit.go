@@ -1,6 +1,7 @@
 package ansible
 
 import (
+	"cmp"
 	"fmt"
 	"log/syslog"
 )
@@ -11,22 +12,16 @@ func (c *Call) Audit(format string, values ...any) {
 	if c.noLog || c.Check {
 		return
 	}
-	writer, err := syslog.New(facility(c.facility)|syslog.LOG_INFO, "ansible-"+c.module)
+	writer, err := syslog.New(cmp.Or(facilities[c.facility], syslog.LOG_USER)|syslog.LOG_INFO, "ansible-"+c.module)
 	if err != nil {
 		return
 	}
 	defer writer.Close()
-	_ = writer.Info(printable(c.secrets.maskText("msg", fmt.Sprintf(format, values...))))
+	_ = writer.Info(printable(c.secrets.mask("msg", fmt.Sprintf(format, values...))))
 }
 
-func facility(name string) syslog.Priority {
-	facilities := map[string]syslog.Priority{
-		"LOG_AUTH": syslog.LOG_AUTH, "LOG_AUTHPRIV": syslog.LOG_AUTHPRIV, "LOG_DAEMON": syslog.LOG_DAEMON,
-		"LOG_LOCAL0": syslog.LOG_LOCAL0, "LOG_LOCAL1": syslog.LOG_LOCAL1, "LOG_LOCAL2": syslog.LOG_LOCAL2, "LOG_LOCAL3": syslog.LOG_LOCAL3,
-		"LOG_LOCAL4": syslog.LOG_LOCAL4, "LOG_LOCAL5": syslog.LOG_LOCAL5, "LOG_LOCAL6": syslog.LOG_LOCAL6, "LOG_LOCAL7": syslog.LOG_LOCAL7,
-	}
-	if priority, ok := facilities[name]; ok {
-		return priority
-	}
-	return syslog.LOG_USER
+var facilities = map[string]syslog.Priority{
+	"LOG_AUTH": syslog.LOG_AUTH, "LOG_AUTHPRIV": syslog.LOG_AUTHPRIV, "LOG_DAEMON": syslog.LOG_DAEMON,
+	"LOG_LOCAL0": syslog.LOG_LOCAL0, "LOG_LOCAL1": syslog.LOG_LOCAL1, "LOG_LOCAL2": syslog.LOG_LOCAL2, "LOG_LOCAL3": syslog.LOG_LOCAL3,
+	"LOG_LOCAL4": syslog.LOG_LOCAL4, "LOG_LOCAL5": syslog.LOG_LOCAL5, "LOG_LOCAL6": syslog.LOG_LOCAL6, "LOG_LOCAL7": syslog.LOG_LOCAL7,
 }

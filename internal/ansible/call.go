@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -75,33 +76,19 @@ func (m Module) readCall(call *Call, argv []string) error {
 }
 
 func (m Module) fill(call *Call, arguments map[string]any) error {
-	ignoreUnknown := false
-	given := map[string]any{}
-	for key, value := range arguments {
-		// Every release adds keys under this prefix; the ones not used here are nobody's mistake.
-		if !strings.HasPrefix(key, "_ansible_") {
-			given[key] = value
-			continue
-		}
-		switch key {
-		case "_ansible_check_mode":
-			call.Check = value == true
-		case "_ansible_diff":
-			call.Diff = value == true
-		case "_ansible_no_log":
-			call.noLog = value == true
-		case "_ansible_ignore_unknown_opts":
-			ignoreUnknown = value == true
-		case "_ansible_syslog_facility":
-			call.facility, _ = value.(string)
-		}
-	}
+	call.Check, call.Diff = arguments["_ansible_check_mode"] == true, arguments["_ansible_diff"] == true
+	call.noLog = arguments["_ansible_no_log"] == true
+	call.facility, _ = arguments["_ansible_syslog_facility"].(string)
+	given := maps.Clone(arguments)
+	// Every release adds keys under this prefix; the ones not used here are nobody's mistake.
+	maps.DeleteFunc(given, func(key string, _ any) bool { return strings.HasPrefix(key, "_ansible_") })
 	m.collectSecrets(call, given)
-	named, err := m.canonical(given, ignoreUnknown)
-	if err != nil {
-		return err
+	if unknown := m.unknown(given); len(unknown) > 0 && arguments["_ansible_ignore_unknown_opts"] != true {
+		//nolint:staticcheck // AnsibleModule's own words
+		return fmt.Errorf("Unsupported parameters for (%s) module: %s. Supported parameters include: %s.",
+			m.Name, strings.Join(unknown, ", "), m.supported())
 	}
-	if err := m.coerce(call, named); err != nil {
+	if err := m.coerce(call, given); err != nil {
 		return err
 	}
 	for _, rule := range m.Rules {
@@ -117,36 +104,15 @@ func (m Module) fill(call *Call, arguments map[string]any) error {
 	return nil
 }
 
-// canonical maps aliases to their options and refuses what no option is called.
-func (m Module) canonical(given map[string]any, ignoreUnknown bool) (map[string]any, error) {
-	named := map[string]any{}
-	known := map[string]bool{}
+// unknown are the names that no option has.
+func (m Module) unknown(given map[string]any) []string {
+	left := maps.Clone(given)
 	for _, option := range m.Options {
-		for _, name := range append([]string{option.Name}, option.Aliases...) {
-			known[name] = true
-			value, ok := given[name]
-			if !ok || value == nil {
-				continue
-			}
-			if _, twice := named[option.Name]; twice {
-				return nil, fmt.Errorf("argument '%s' and its alias '%s' are both set: give one of them", option.Name, name)
-			}
-			named[option.Name] = value
+		for _, name := range option.names() {
+			delete(left, name)
 		}
 	}
-	var unknown []string
-	for name := range given {
-		if !known[name] {
-			unknown = append(unknown, name)
-		}
-	}
-	if len(unknown) > 0 && !ignoreUnknown {
-		slices.Sort(unknown)
-		//nolint:staticcheck // AnsibleModule's own words
-		return nil, fmt.Errorf("Unsupported parameters for (%s) module: %s. Supported parameters include: %s.",
-			m.Name, strings.Join(unknown, ", "), m.supported())
-	}
-	return named, nil
+	return slices.Sorted(maps.Keys(left))
 }
 
 func (m Module) supported() string {
@@ -162,17 +128,18 @@ func (m Module) supported() string {
 	return strings.Join(names, ", ")
 }
 
-func (m Module) coerce(call *Call, named map[string]any) error {
+func (m Module) coerce(call *Call, given map[string]any) error {
 	var missing []string
 	for _, option := range m.Options {
-		value, given := named[option.Name]
+		value, err := option.pick(given)
+		if err == nil && value != nil {
+			value, err = option.coerce(value)
+		}
 		switch {
-		case given:
-			coerced, err := option.coerce(value)
-			if err != nil {
-				return err
-			}
-			call.values[option.Name] = coerced
+		case err != nil:
+			return err
+		case value != nil:
+			call.values[option.Name] = value
 		case option.Default != nil:
 			call.values[option.Name] = option.Default
 		case option.Required:
@@ -190,20 +157,14 @@ func (m Module) coerce(call *Call, named map[string]any) error {
 // carry a secret, not even one under a mistyped neighbour.
 func (m Module) collectSecrets(call *Call, given map[string]any) {
 	for _, option := range m.Options {
-		if !option.NoLog {
-			continue
-		}
-		for _, name := range append([]string{option.Name}, option.Aliases...) {
+		for _, name := range option.names() {
 			value, ok := given[name]
-			if !ok {
+			if !ok || !option.NoLog {
 				continue
 			}
 			if option.Type == Dict {
-				dict, err := toDict(value)
-				if err != nil {
-					continue
-				}
-				call.secrets.addNamed(dict.(map[string]any))
+				dict, _ := toDict(value)
+				call.secrets.addNamed(dict)
 			} else if text, err := toStr(value); err == nil {
 				call.secrets.add(text.(string))
 			}

@@ -13,10 +13,12 @@ import (
 	"strings"
 )
 
+var converters = map[Type]func(any) (any, error){Str: toStr, Int: toInt, Bool: toBool, List: toList, Dict: toDict, Path: toPath}
+
 // coerce converts an argument to the option's type as AnsibleModule does, and
 // checks it. Numbers arrive as json.Number.
 func (o Option) coerce(value any) (any, error) {
-	converted, err := convert(o.Type, value)
+	converted, err := converters[o.Type](value)
 	if err != nil {
 		return nil, fmt.Errorf("argument '%s' is of type %s and we were unable to convert to %s: %w", o.Name, pythonType(value), o.Type, err)
 	}
@@ -37,7 +39,7 @@ func (o Option) coerceElements(elements []any) (any, error) {
 		return nil, fmt.Errorf("argument '%s' must not be empty: leave it out, or list at least one value", o.Name)
 	}
 	for i, element := range elements {
-		converted, err := convert(o.Elements, element)
+		converted, err := converters[o.Elements](element)
 		if err != nil {
 			//nolint:staticcheck // AnsibleModule's own words
 			return nil, fmt.Errorf("Elements value for option '%s' is of type %s and we were unable to convert to %s: %w",
@@ -59,23 +61,6 @@ func (o Option) check(value any) (any, error) {
 		return nil, fmt.Errorf("argument '%s' %w", o.Name, err)
 	}
 	return checked, nil
-}
-
-func convert(to Type, value any) (any, error) {
-	switch to {
-	case Int:
-		return toInt(value)
-	case Bool:
-		return toBool(value)
-	case List:
-		return toList(value)
-	case Dict:
-		return toDict(value)
-	case Path:
-		return toPath(value)
-	default:
-		return toStr(value)
-	}
 }
 
 func toStr(value any) (any, error) {

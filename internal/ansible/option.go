@@ -43,6 +43,23 @@ type Option struct {
 	Check func(value any) (any, error)
 }
 
+// names are all by which it can be given, its own first.
+func (o Option) names() []string { return append([]string{o.Name}, o.Aliases...) }
+
+// pick is the value that was given by one of the names; nil if there is none.
+func (o Option) pick(given map[string]any) (value any, err error) {
+	for _, name := range o.names() {
+		switch {
+		case given[name] == nil:
+		case value != nil:
+			return nil, fmt.Errorf("argument '%s' and its alias '%s' are both set: give one of them", o.Name, name)
+		default:
+			value = given[name]
+		}
+	}
+	return value, nil
+}
+
 var uuidForm = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
 
 // UUID is a Check for a UUID in its usual form. It returns it in lower case, as
@@ -81,7 +98,7 @@ func Absolute(value any) (any, error) {
 var Timeout = Option{Name: "timeout", Type: Int, Default: 60, Check: Between(1, 24*60*60)}
 
 // A Rule relates options to each other; it returns an error in AnsibleModule's
-// words. Given says whether an option was given, or has a default.
+// words. What has a default counts as given.
 type Rule func(values map[string]any) error
 
 // MutuallyExclusive allows at most one of the options.
@@ -140,13 +157,13 @@ func RequiredBy(name string, names ...string) Rule {
 	}
 }
 
-// OnlyIf refuses the option unless the option name has this value.
+// OnlyIf refuses the option unless the option name has this value. A false asks for nothing.
 func OnlyIf(option, name string, value any) Rule {
 	return func(values map[string]any) error {
-		_, given := values[option]
+		wanted, given := values[option]
 		current, known := values[name]
 		switch {
-		case !given || current == value:
+		case !given || wanted == false || current == value:
 			return nil
 		case !known:
 			return fmt.Errorf("parameter '%s' is only taken if %s is %v", option, name, value)

@@ -33,16 +33,14 @@ func (s *secrets) add(values ...string) {
 
 var secretKey = regexp.MustCompile(`(?i)passw|passcode|passphrase|_pass$|^pass$|pwd|secret|token|private|client_key`)
 
-func (s *secrets) addNamed(dict map[string]any) {
-	for key, value := range dict {
-		switch v := value.(type) {
-		case map[string]any:
-			s.addNamed(v)
-		case string:
-			if secretKey.MatchString(key) {
-				s.add(v)
-			}
+// addNamed adds the values of the keys that name a secret.
+func (s *secrets) addNamed(value any) {
+	dict, _ := value.(map[string]any)
+	for key := range dict {
+		if text, ok := dict[key].(string); ok && secretKey.MatchString(key) {
+			s.add(text)
 		}
+		s.addNamed(dict[key])
 	}
 }
 
@@ -52,24 +50,7 @@ var plainWord = regexp.MustCompile(`^[A-Za-z][a-z_-]{0,10}$`)
 // sentences are the keys of a Result under which there is prose of ours.
 var sentences = []string{"msg", "reasons", "plan", "warnings", "exception"}
 
-// mask walks a decoded JSON value that stands under this key. Keys are ours, and stay.
-func (s *secrets) mask(key string, value any) any {
-	switch v := value.(type) {
-	case string:
-		return s.maskText(key, v)
-	case []any:
-		for i := range v {
-			v[i] = s.mask(key, v[i])
-		}
-	case map[string]any:
-		for key := range v {
-			v[key] = s.mask(key, v[key])
-		}
-	}
-	return value
-}
-
-// maskText replaces the secrets that stand in the text under this key; a short one only
+// mask replaces the secrets that stand in the text under this key; a short one only
 // where it is a word of its own: "nova" must not turn the path /var/lib/nova_cell into
 // something that a playbook then acts on.
 //
@@ -78,7 +59,7 @@ func (s *secrets) mask(key string, value any) any {
 // and take the verdict from a playbook. It is ours as a whole value, whose key says what
 // it is, and in a sentence, but where a value stands: quoted, after a name of secrets,
 // an = or a colon, before an @, as libraries and services quote what they were given.
-func (s *secrets) maskText(key, text string) string {
+func (s *secrets) mask(key, text string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if uuidForm.MatchString(text) && !slices.Contains(s.values, text) {

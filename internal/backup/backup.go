@@ -5,6 +5,7 @@
 package backup
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -30,65 +31,61 @@ type Backup struct {
 
 // Write stores data, which encoding/json must be able to encode, and returns
 // the file's path. The file appears under its name only when it is complete.
-func Write(dir, uuid, module string, data any) (path string, err error) {
+func Write(dir, uuid, module string, data any) (string, error) {
 	host, _ := os.Hostname()
 	now := time.Now().UTC()
-	content, err := json.MarshalIndent(Backup{Format: format, Module: module, UUID: uuid, Time: now, Host: host, Data: data}, "", "  ")
+	path := filepath.Join(dir, uuid, now.Format("20060102T150405.000000Z")+"-"+module+".json")
+	err := writeFile(path, Backup{Format: format, Module: module, UUID: uuid, Time: now, Host: host, Data: data})
 	if err != nil {
-		return "", fmt.Errorf("encode the backup of %s: %w", uuid, err)
-	}
-	folder := filepath.Join(dir, uuid)
-	if err := os.MkdirAll(folder, 0o700); err != nil {
-		return "", fmt.Errorf("write the backup of %s, so nothing was changed: %w", uuid, err)
-	}
-	path = filepath.Join(folder, now.Format("20060102T150405.000000Z")+"-"+module+".json")
-	if err := writeFile(path, append(content, '\n')); err != nil {
 		return "", fmt.Errorf("write the backup of %s, so nothing was changed: %w", uuid, err)
 	}
 	return path, nil
 }
 
-func writeFile(path string, content []byte) (err error) {
-	// CreateTemp makes the file with mode 0600.
-	file, err := os.CreateTemp(filepath.Dir(path), ".partial-*")
+// Replace puts other data into a file that Write has made, once more is known. A reader,
+// or a run that is killed meanwhile, has the old data or the new.
+func Replace(path string, data any) error {
+	file, _, err := Source{File: path}.open()
+	if err == nil {
+		file.Data = data
+		err = writeFile(path, file)
+	}
+	if err != nil {
+		return fmt.Errorf("complete the backup: %w", err)
+	}
+	return nil
+}
+
+func writeFile(path string, b Backup) error {
+	content, err := json.MarshalIndent(b, "", "  ")
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil {
-			_ = file.Close()
-			_ = os.Remove(file.Name())
-		}
-	}()
-	if _, err = file.Write(content); err != nil {
+	folder := filepath.Dir(path)
+	if err = os.MkdirAll(folder, 0o700); err != nil {
 		return err
 	}
-	if err = file.Sync(); err != nil {
+	// CreateTemp makes the file with mode 0600.
+	file, err := os.CreateTemp(folder, ".partial-*")
+	if err != nil {
 		return err
 	}
-	if err = file.Close(); err != nil {
+	_, err = file.Write(append(content, '\n'))
+	if err = cmp.Or(err, file.Sync(), file.Close()); err == nil {
+		err = os.Rename(file.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(file.Name())
 		return err
 	}
-	if err = os.Rename(file.Name(), path); err != nil {
-		return err
-	}
-	return syncDirs(filepath.Dir(path))
+	// The new name, and the folder's own name in its parent, are to survive a power cut.
+	return cmp.Or(syncDir(folder), syncDir(filepath.Dir(folder)))
 }
 
-// syncDirs makes the new name, and the folder's own name in its parent, survive a power cut.
-func syncDirs(folder string) error {
-	for _, dir := range []string{folder, filepath.Dir(folder)} {
-		handle, err := os.Open(dir)
-		if err != nil {
-			return err
-		}
-		err = handle.Sync()
-		if closeErr := handle.Close(); err == nil {
-			err = closeErr
-		}
-		if err != nil {
-			return err
-		}
+func syncDir(dir string) error {
+	handle, err := os.Open(dir)
+	if err != nil {
+		return err
 	}
-	return nil
+	return cmp.Or(handle.Sync(), handle.Close())
 }

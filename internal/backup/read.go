@@ -60,66 +60,63 @@ func (s Source) String() string {
 
 // UUID tells whose backup it is, for a module that is not told otherwise.
 func (s Source) UUID() (string, error) {
-	content, err := s.bytes()
+	file, _, err := s.open()
+	if err == nil {
+		if _, wrong := ansible.UUID(file.UUID); wrong != nil {
+			err = fmt.Errorf("%s is no backup of nova-orphan: it has no uuid", s)
+		}
+	}
 	if err != nil {
 		return "", fmt.Errorf("read the backup: %w", err)
 	}
-	var file Backup
-	if err = json.Unmarshal(content, &file); err == nil {
-		_, err = ansible.UUID(file.UUID)
-	}
-	if err != nil {
-		return "", fmt.Errorf("read the backup: %s is no backup of nova-orphan: it has no uuid", s)
-	}
 	return file.UUID, nil
-}
-
-// Read is Read for a source.
-func (s Source) Read(module, uuid string, into any) error {
-	content, err := s.bytes()
-	if err != nil {
-		return fmt.Errorf("read the backup of %s: %w", uuid, err)
-	}
-	return decode(content, s.String(), module, uuid, into)
-}
-
-func (s Source) bytes() ([]byte, error) {
-	if s.File != "" {
-		return os.ReadFile(s.File)
-	}
-	content, err := base64.StdEncoding.DecodeString(s.Content)
-	if err != nil {
-		// Its own error quotes what it found.
-		return nil, fmt.Errorf("argument '%s' takes a backup file in base64", ContentOption.Name)
-	}
-	return content, nil
 }
 
 // Read decodes what module wrote down about uuid into into, in the form that it
 // gave to Write. The file of another module, instance or format is an error:
 // what it holds must not be written anywhere.
+func (s Source) Read(module, uuid string, into any) error {
+	file, data, err := s.open()
+	switch {
+	case err != nil:
+	case file.Format != format:
+		err = fmt.Errorf("%s has format %d, this release reads format %d", s, file.Format, format)
+	case file.Module != module:
+		err = fmt.Errorf("%s is a backup of module %q, not of %s", s, file.Module, module)
+	case file.UUID != uuid:
+		err = fmt.Errorf("%s is the backup of %q", s, file.UUID)
+	default:
+		if err = json.Unmarshal(data, into); err != nil {
+			err = fmt.Errorf("the data of %s: %w", s, err)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("read the backup of %s: %w", uuid, err)
+	}
+	return nil
+}
+
+// Read is Read of a file.
 func Read(path, module, uuid string, into any) error {
 	return Source{File: path}.Read(module, uuid, into)
 }
 
-func decode(content []byte, path, module, uuid string, into any) error {
-	var data json.RawMessage
-	file := Backup{Data: &data}
-	if err := json.Unmarshal(content, &file); err != nil {
-		return fmt.Errorf("read the backup of %s: %s is no backup of nova-orphan: %w", uuid, path, err)
+func (s Source) open() (file Backup, data json.RawMessage, err error) {
+	var content []byte
+	if s.File != "" {
+		content, err = os.ReadFile(s.File)
+	} else if content, err = base64.StdEncoding.DecodeString(s.Content); err != nil {
+		// Its own error quotes what it found.
+		err = fmt.Errorf("argument '%s' takes a backup file in base64", ContentOption.Name)
 	}
-	switch {
-	case file.Format != format:
-		return fmt.Errorf("read the backup of %s: %s has format %d, this release reads format %d", uuid, path, file.Format, format)
-	case file.Module != module:
-		return fmt.Errorf("read the backup of %s: %s is a backup of module %q, not of %s", uuid, path, file.Module, module)
-	case file.UUID != uuid:
-		return fmt.Errorf("read the backup of %s: %s is the backup of %q", uuid, path, file.UUID)
+	if err != nil {
+		return file, nil, err
 	}
-	if err := json.Unmarshal(data, into); err != nil {
-		return fmt.Errorf("read the backup of %s: the data of %s: %w", uuid, path, err)
+	file.Data = &data
+	if err = json.Unmarshal(content, &file); err != nil {
+		err = fmt.Errorf("%s is no backup of nova-orphan: %w", s, err)
 	}
-	return nil
+	return file, data, err
 }
 
 // Earlier are the files that module has written about uuid in dir, the oldest first.

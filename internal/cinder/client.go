@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
 	"slices"
 
 	"github.com/gophercloud/gophercloud/v2"
+	"github.com/gophercloud/gophercloud/v2/openstack/blockstorage/v3/attachments"
+	"github.com/gophercloud/gophercloud/v2/openstack/blockstorage/v3/snapshots"
+	"github.com/gophercloud/gophercloud/v2/openstack/blockstorage/v3/volumes"
 
 	"nova-orphan/internal/openstack"
 )
@@ -22,19 +24,12 @@ type Client struct {
 // (see openstack.BlockStorageMicroversion).
 func New(service *gophercloud.ServiceClient) *Client { return &Client{service} }
 
-func (c *Client) get(ctx context.Context, path string, into any) error {
-	_, err := c.service.Get(ctx, c.service.ServiceURL(path), into, nil)
-	return err
-}
-
-func missing(err error) bool { return gophercloud.ResponseCodeIs(err, http.StatusNotFound) }
-
 // SeesAllProjects is an error for a user from whom Cinder hides other projects'
 // attachments: it ignores all_tenants from him rather than refuse it
 // (cinder/api/v3/attachments.py _items), so that nothing found would prove nothing.
 // Only an admin may list the services.
 func (c *Client) SeesAllProjects(ctx context.Context) error {
-	if err := c.get(ctx, "os-services?binary=cinder-scheduler", nil); err != nil {
+	if _, err := c.service.Get(ctx, c.service.ServiceURL("os-services?binary=cinder-scheduler"), nil, nil); err != nil {
 		return fmt.Errorf("ask cinder whether it shows all projects: %w", err)
 	}
 	return nil
@@ -65,33 +60,6 @@ func (c *Client) attachments(ctx context.Context, filter, value string, ours fun
 	return all, nil
 }
 
-// AttachmentExists says whether there still is such an attachment.
-func (c *Client) AttachmentExists(ctx context.Context, attachment string) (bool, error) {
-	err := c.get(ctx, "attachments/"+attachment, nil)
-	if err != nil && !missing(err) {
-		return false, fmt.Errorf("read attachment %s: %w", attachment, err)
-	}
-	return err == nil, nil
-}
-
-// Volume is nil for a volume that Cinder does not know.
-func (c *Client) Volume(ctx context.Context, id string) (*Volume, error) {
-	var answer struct {
-		Volume *Volume `json:"volume"`
-	}
-	err := c.get(ctx, "volumes/"+id, &answer)
-	switch {
-	case missing(err):
-		return nil, nil
-	case err == nil && (answer.Volume == nil || answer.Volume.ID != id || answer.Volume.Status == "" || answer.Volume.Attachments == nil):
-		err = errors.New("the answer has no such volume with its status and attachments")
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read volume %s: %w", id, err)
-	}
-	return answer.Volume, nil
-}
-
 // Snapshots lists those of a volume.
 func (c *Client) Snapshots(ctx context.Context, volume string) ([]Snapshot, error) {
 	all, err := list(ctx, c, "snapshots/detail", "volume_id", volume, func(s Snapshot) string { return s.ID })
@@ -101,25 +69,55 @@ func (c *Client) Snapshots(ctx context.Context, volume string) ([]Snapshot, erro
 	return slices.DeleteFunc(all, func(s Snapshot) bool { return s.VolumeID != volume }), nil
 }
 
-// Snapshot is nil for a snapshot that Cinder does not know.
-func (c *Client) Snapshot(ctx context.Context, id string) (*Snapshot, error) {
-	var answer struct {
-		Snapshot *Snapshot `json:"snapshot"`
-	}
-	err := c.get(ctx, "snapshots/"+id, &answer)
-	switch {
-	case missing(err):
-		return nil, nil
-	case err == nil && (answer.Snapshot == nil || answer.Snapshot.ID != id):
-		err = errors.New("the answer has no such snapshot")
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read snapshot %s: %w", id, err)
-	}
-	return answer.Snapshot, nil
-}
-
 // list lists those of all projects.
 func list[T any](ctx context.Context, c *Client, path, filter, value string, id func(T) string) ([]T, error) {
 	return openstack.Pages(ctx, c.service, path, url.Values{"all_tenants": {"1"}, filter: {value}}, id)
+}
+
+// AttachmentExists says whether there still is such an attachment.
+func (c *Client) AttachmentExists(ctx context.Context, attachment string) (bool, error) {
+	return openstack.Found(attachments.Get(ctx, c.service, attachment).Err, "read attachment %s", attachment)
+}
+
+// Volume is nil for a volume that Cinder does not know.
+func (c *Client) Volume(ctx context.Context, id string) (*Volume, error) {
+	volume, err := volumes.Get(ctx, c.service, id).Extract()
+	if err == nil && (volume.ID != id || volume.Status == "" || volume.Attachments == nil) {
+		err = errors.New("the answer has no such volume with its status and attachments")
+	}
+	found, err := openstack.Found(err, "read volume %s", id)
+	if !found {
+		return nil, err
+	}
+	return volume, nil
+}
+
+// Snapshot is nil for a snapshot that Cinder does not know.
+func (c *Client) Snapshot(ctx context.Context, id string) (*Snapshot, error) {
+	var snapshot Snapshot
+	err := snapshots.Get(ctx, c.service, id).ExtractIntoStructPtr(&snapshot, "snapshot")
+	if err == nil && snapshot.ID != id {
+		err = errors.New("the answer has no such snapshot")
+	}
+	found, err := openstack.Found(err, "read snapshot %s", id)
+	if !found {
+		return nil, err
+	}
+	return &snapshot, nil
+}
+
+// DeleteAttachment detaches: Cinder ends the host's connection and gives the volume
+// back, if nothing else is attached to it. With serviceToken, if it is not empty, it
+// is Nova who asks (see openstack.ServiceToken). It is false for one that is gone already.
+func (c *Client) DeleteAttachment(ctx context.Context, attachment, serviceToken string) (bool, error) {
+	service := *c.service
+	if serviceToken != "" {
+		service.MoreHeaders = map[string]string{"X-Service-Token": serviceToken}
+	}
+	return openstack.Found(attachments.Delete(ctx, &service, attachment).Err, "delete attachment %s", attachment)
+}
+
+// DeleteSnapshot begins to delete a snapshot. It is false for one that is gone already.
+func (c *Client) DeleteSnapshot(ctx context.Context, snapshot string) (bool, error) {
+	return openstack.Found(snapshots.Delete(ctx, c.service, snapshot).Err, "delete snapshot %s", snapshot)
 }

@@ -84,7 +84,7 @@ func FuzzAnswers(f *testing.F) {
 		}
 		_, _ = client.AttachmentExists(t.Context(), id)
 		_, _ = client.DeleteAttachment(t.Context(), id, "token")
-		_ = client.ResetVolume(t.Context(), id)
+		_, _ = client.DeleteSnapshot(t.Context(), id)
 	})
 }
 

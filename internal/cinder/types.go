@@ -1,6 +1,10 @@
 package cinder
 
-import "encoding/json"
+import (
+	"encoding/json"
+
+	"github.com/gophercloud/gophercloud/v2/openstack/blockstorage/v3/volumes"
+)
 
 // Attachment is Cinder's record that a volume is given to an instance.
 type Attachment struct {
@@ -31,43 +35,16 @@ type Connection struct {
 	Encrypted     bool     `json:"encrypted,omitempty"`
 }
 
-// UnmarshalJSON takes what it knows, field by field: what a driver writes in another
-// form, or an attachment without a connection yet, is no error.
+// UnmarshalJSON takes what it knows: what a driver writes in another form, or an attachment
+// without a connection yet, is no error.
 func (c *Connection) UnmarshalJSON(data []byte) error {
-	var fields map[string]json.RawMessage
-	if json.Unmarshal(data, &fields) != nil {
-		return nil //nolint:nilerr // it is text or nothing, of which nothing is kept
-	}
-	for name, into := range map[string]any{
-		"driver_volume_type": &c.Type, "name": &c.Name, "hosts": &c.Hosts, "target_iqn": &c.TargetIQN, "target_iqns": &c.TargetIQNs,
-		"target_portal": &c.TargetPortal, "target_portals": &c.TargetPortals, "access_mode": &c.AccessMode, "encrypted": &c.Encrypted,
-	} {
-		_ = json.Unmarshal(fields[name], into)
-	}
+	type known Connection
+	_ = json.Unmarshal(data, (*known)(c)) // which leaves out what does not fit, and goes on
 	return nil
 }
 
-// Volume is a volume.
-type Volume struct {
-	ID          string `json:"id"`
-	Name        string `json:"name"`
-	Status      string `json:"status"`
-	Size        int    `json:"size"` // in GiB
-	Multiattach bool   `json:"multiattach"`
-	Bootable    string `json:"bootable"` // "true" or "false"
-	ProjectID   string `json:"os-vol-tenant-attr:tenant_id"`
-	// Attachments are those whose status is attached; see Client.AttachmentsOf.
-	Attachments []VolumeAttachment `json:"attachments"`
-}
-
-// VolumeAttachment is an attachment as its volume shows it.
-type VolumeAttachment struct {
-	// ID is the attachment's: the field "id" has the volume's.
-	ID     string `json:"attachment_id"`
-	Server string `json:"server_id"`
-	Device string `json:"device"`
-	Host   string `json:"host_name"`
-}
+// Volume is a volume. Its attachments are those whose status is attached; see Client.AttachmentsOf.
+type Volume = volumes.Volume
 
 // Snapshot is a snapshot of a volume.
 type Snapshot struct {

@@ -12,6 +12,7 @@ import (
 	"strconv"
 
 	"github.com/gophercloud/gophercloud/v2"
+	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/ports"
 
 	"nova-orphan/internal/openstack"
 )
@@ -67,20 +68,16 @@ func (c *Client) Ports(ctx context.Context, instance string) ([]Port, error) {
 
 // Port is nil for a port that Neutron does not know.
 func (c *Client) Port(ctx context.Context, id string) (*Port, error) {
-	var answer struct {
-		Port *Port `json:"port"`
-	}
-	_, err := c.service.Get(ctx, c.service.ServiceURL("ports", id), &answer, nil)
-	switch {
-	case gophercloud.ResponseCodeIs(err, http.StatusNotFound):
-		return nil, nil
-	case err == nil && (answer.Port == nil || answer.Port.ID != id):
+	var port Port
+	err := ports.Get(ctx, c.service, id).ExtractInto(&port)
+	if err == nil && port.ID != id {
 		err = errors.New("the answer has no such port")
 	}
-	if err != nil {
-		return nil, fmt.Errorf("read port %s: %w", id, err)
+	found, err := openstack.Found(err, "read port %s", id)
+	if !found {
+		return nil, err
 	}
-	return answer.Port, nil
+	return &port, nil
 }
 
 // ofTheHost are the keys of a binding profile that belong to a device of the host,
@@ -109,8 +106,8 @@ func (c *Client) Unbind(ctx context.Context, port Port) error {
 		// Nova would refuse to give the port to a server of another name.
 		change["dns_name"] = ""
 	}
-	options := &gophercloud.RequestOpts{OkCodes: []int{http.StatusOK}, MoreHeaders: unchanged(port)}
-	if _, err := c.service.Put(ctx, c.service.ServiceURL("ports", port.ID), map[string]any{"port": change}, nil, options); err != nil {
+	service, body, options := c.ifUnchanged(port), map[string]any{"port": change}, &gophercloud.RequestOpts{OkCodes: []int{http.StatusOK}}
+	if _, err := service.Put(ctx, service.ServiceURL("ports", port.ID), body, nil, options); err != nil {
 		return fmt.Errorf("unbind port %s: %w", port.ID, err)
 	}
 	return nil
@@ -119,19 +116,15 @@ func (c *Client) Unbind(ctx context.Context, port Port) error {
 // Delete deletes a port, unless it has changed since it was read. It is false for one
 // that is gone already.
 func (c *Client) Delete(ctx context.Context, port Port) (bool, error) {
-	options := &gophercloud.RequestOpts{OkCodes: []int{http.StatusNoContent, http.StatusNotFound}, MoreHeaders: unchanged(port)}
-	response, err := c.service.Delete(ctx, c.service.ServiceURL("ports", port.ID), options)
-	if err != nil {
-		return false, fmt.Errorf("delete port %s: %w", port.ID, err)
-	}
-	return response.StatusCode != http.StatusNotFound, nil
+	return openstack.Found(ports.Delete(ctx, c.ifUnchanged(port), port.ID).Err, "delete port %s", port.ID)
 }
 
-// unchanged is the condition that Neutron checks in the transaction that writes
+// ifUnchanged is with the condition that Neutron checks in the transaction that writes
 // (extension revision-if-match, since Pike).
-func unchanged(port Port) map[string]string {
-	if port.Revision == nil {
-		return nil
+func (c *Client) ifUnchanged(port Port) *gophercloud.ServiceClient {
+	service := *c.service
+	if port.Revision != nil {
+		service.MoreHeaders = map[string]string{"If-Match": "revision_number=" + strconv.Itoa(*port.Revision)}
 	}
-	return map[string]string{"If-Match": "revision_number=" + strconv.Itoa(*port.Revision)}
+	return &service
 }

@@ -15,16 +15,29 @@ import (
 	"gopkg.in/yaml.v2"
 )
 
-// A source is where the credentials come from. All but clouds.yaml itself are
-// put in the form of its entries, so that one reader serves all.
+// A source is where the credentials come from.
 type source struct {
-	origin    string // as it stands in error texts
-	cloudName string
-	entry     *clouds.Cloud // nil: the entry cloudName of clouds.yaml
-	authType  string
-	region    string
+	origin string // as it stands in error texts
+	// Auth is what it says of the options that the task leaves out. Cloud is the entry of
+	// clouds.yaml, unless there is info.
+	Auth
+	// info is the section auth of an entry of clouds.yaml, in whose form all others are put, so
+	// that one reader serves all.
+	info any
 	// interfaces are tried in this order; empty: as the entry says, else public.
 	interfaces []string
+}
+
+// infoOf takes the section auth from where its keys have these values.
+func infoOf(value func(key string) string, more ...string) map[string]string {
+	info := map[string]string{}
+	for _, key := range append([]string{
+		"auth_url", "username", "user_id", "password", "project_name", "project_id", "user_domain_name", "user_domain_id", "project_domain_name",
+		"project_domain_id", "system_scope", "application_credential_id", "application_credential_name", "application_credential_secret",
+	}, more...) {
+		info[key] = value(key)
+	}
+	return info
 }
 
 // credentials are a source, read and made complete.
@@ -40,7 +53,7 @@ type credentials struct {
 func find(auth Auth, getenv func(string) string) (source, error) {
 	switch {
 	case auth.Cloud != "":
-		return source{origin: "clouds.yaml", cloudName: auth.Cloud}, nil
+		return source{origin: "clouds.yaml", Auth: Auth{Cloud: auth.Cloud}}, nil
 	case auth.Auth != nil:
 		return fromOption(auth.Auth)
 	case auth.NovaConf != "":
@@ -73,7 +86,7 @@ func fromOption(auth map[string]any) (source, error) {
 	if info.AuthURL == "" {
 		return source{}, errors.New("argument 'auth' has no auth_url: that is Keystone's URL, like https://HOST:5000/v3")
 	}
-	return source{origin: "the option auth", entry: &clouds.Cloud{AuthInfo: info}}, nil
+	return source{origin: "the option auth", info: info}, nil
 }
 
 // read turns a source into credentials; options of the task go first.
@@ -82,7 +95,7 @@ func read(from source, auth Auth) (credentials, error) {
 	if err != nil {
 		return credentials{}, fmt.Errorf("read credentials from %s: %w", from.origin, err)
 	}
-	complete(&parsed, cmp.Or(auth.AuthType, from.authType))
+	complete(&parsed, cmp.Or(auth.AuthType, from.AuthType))
 	interfaces := []gophercloud.Availability{endpoint.Availability}
 	if auth.Interface == "" && len(from.interfaces) > 0 {
 		interfaces = nil
@@ -97,38 +110,29 @@ func parse(from source, auth Auth) (parsed gophercloud.AuthOptions, endpoint gop
 	// gophercloud reads OS_REGION_NAME and OS_INTERFACE even for a cloud that the task
 	// names; an empty text here stops that.
 	options := []clouds.ParseOption{
-		clouds.WithCloudName(from.cloudName), clouds.WithRegion(cmp.Or(auth.RegionName, from.region)), clouds.WithEndpointType(auth.Interface),
+		clouds.WithCloudName(from.Cloud), clouds.WithRegion(cmp.Or(auth.RegionName, from.RegionName)), clouds.WithEndpointType(auth.Interface),
+		// These it takes from OS_CACERT and its like only where they are empty.
+		clouds.WithCACertPath(cmp.Or(auth.CACert, from.CACert)), clouds.WithClientCertPath(cmp.Or(auth.ClientCert, from.ClientCert)),
+		clouds.WithClientKeyPath(cmp.Or(auth.ClientKey, from.ClientKey)),
 	}
-	for _, file := range []struct {
-		path string
-		with func(string) clouds.ParseOption
-	}{{auth.CACert, clouds.WithCACertPath}, {auth.ClientCert, clouds.WithClientCertPath}, {auth.ClientKey, clouds.WithClientKeyPath}} {
-		if file.path != "" {
-			options = append(options, file.with(file.path))
-		}
+	if verify := cmp.Or(auth.ValidateCerts, from.ValidateCerts); verify != nil {
+		options = append(options, clouds.WithInsecure(!*verify))
 	}
-	if auth.ValidateCerts != nil {
-		options = append(options, clouds.WithInsecure(!*auth.ValidateCerts))
-	}
-	if from.entry != nil {
+	if from.info != nil {
 		var text []byte
-		if text, err = yaml.Marshal(clouds.Clouds{Clouds: map[string]clouds.Cloud{"task": *from.entry}}); err != nil {
+		if text, err = yaml.Marshal(map[string]any{"clouds": map[string]any{"task": map[string]any{"auth": from.info}}}); err != nil {
 			return parsed, endpoint, nil, err
 		}
 		options = append(options, clouds.WithCloudName("task"), clouds.WithCloudsYAML(bytes.NewReader(text)))
-		if from.entry.CACertFile != "" && auth.CACert == "" {
-			options = append(options, clouds.WithCACertPath(from.entry.CACertFile))
-		}
 	}
 	// gophercloud 2.15 takes for granted that an entry of clouds.yaml has a section "auth".
 	defer func() {
 		if recover() != nil {
-			err = fmt.Errorf("the cloud %s has no section auth", from.cloudName)
+			err = fmt.Errorf("the cloud %s has no section auth", from.Cloud)
 		}
 	}()
 	parsed, endpoint, config, err = clouds.Parse(options...)
-	var form *yaml.TypeError
-	if errors.As(err, &form) {
+	if form := new(yaml.TypeError); errors.As(err, &form) {
 		err = errors.New("it does not have the form of clouds.yaml") // the error quotes values
 	}
 	return parsed, endpoint, config, err

@@ -157,6 +157,24 @@ func TestNovaConfGivesItsCredentials(t *testing.T) {
 	}
 }
 
+func TestTheCertificatesOfNovaConfGoBeforeThoseOfTheEnvironment(t *testing.T) {
+	for option, variable := range map[string]string{"cafile": "OS_CACERT", "certfile": "OS_CERT", "keyfile": "OS_KEY"} {
+		t.Run(option, func(t *testing.T) {
+			t.Setenv(variable, "/of/the/environment")
+			files := map[string]string{"certfile": write(t, "cert", ""), "keyfile": write(t, "key", "")}
+			files[option] = "/of/nova.conf"
+			conf := "[placement]\nauth_url = https://keystone\n"
+			for name, path := range files {
+				conf += name + " = " + path + "\n"
+			}
+			_, err := credentialsOf(Auth{NovaConf: write(t, "nova.conf", conf)}, nil)
+			if err == nil || !strings.Contains(err.Error(), "/of/nova.conf") {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
 func write(t *testing.T, name, content string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)

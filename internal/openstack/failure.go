@@ -58,6 +58,18 @@ func Uncertain(err error) bool {
 	return errors.As(err, &f) && f.Method != http.MethodGet && (f.Status == 0 && !errors.Is(f.cause, syscall.ECONNREFUSED) || f.Status >= 500)
 }
 
+// Found says of a request whether the service has what it is about: 404 is an answer, any
+// other error is one, and told with what was asked.
+func Found(err error, format string, values ...any) (bool, error) {
+	if gophercloud.ResponseCodeIs(err, http.StatusNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf(format+": %w", append(values, err)...)
+	}
+	return true, nil
+}
+
 // transient says that the same request may succeed a moment later.
 func (f *Failure) transient() bool {
 	switch f.Status {
@@ -116,6 +128,11 @@ func Pause(ctx context.Context, failures uint) error {
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < wait {
 		return context.DeadlineExceeded
 	}
+	return Sleep(ctx, wait)
+}
+
+// Sleep waits, unless the context ends before.
+func Sleep(ctx context.Context, wait time.Duration) error {
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {

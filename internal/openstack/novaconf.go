@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/gophercloud/gophercloud/v2/openstack/config/clouds"
-
 	"nova-orphan/internal/osloconf"
 )
 
@@ -20,7 +18,7 @@ func fromNovaConf(path string) (source, error) {
 		return source{}, err
 	}
 	for _, section := range []string{"placement", "keystone_authtoken"} {
-		if found, err := fromSection(config, path, section); err != nil || found.entry != nil {
+		if found, err := fromSection(config, path, section); err != nil || found.info != nil {
 			return found, err
 		}
 	}
@@ -28,7 +26,7 @@ func fromNovaConf(path string) (source, error) {
 		"is it the nova.conf of a controller?", path)
 }
 
-// fromSection takes the credentials of a section; the source has no entry where there is no auth_url.
+// fromSection takes the credentials of a section; the source has no info where there is no auth_url.
 func fromSection(config osloconf.Config, path, section string) (found source, err error) {
 	get := func(section, option string) string {
 		value, failure := config.Get(section, option)
@@ -43,9 +41,13 @@ func fromSection(config osloconf.Config, path, section string) (found source, er
 	// They are tried in this order (keystoneauth1/loading/adapter.py; the default is Nova's, nova/conf/utils.py).
 	interfaces := cmp.Or(get(section, "valid_interfaces"), "internal,public")
 	found = source{
-		origin: fmt.Sprintf("[%s] of %s", credentials, path), region: get(section, "region_name"),
-		entry:    entryFrom(func(option string) string { return get(credentials, option) }),
-		authType: get(credentials, "auth_type"), interfaces: strings.FieldsFunc(interfaces, func(r rune) bool { return r == ',' || r == ' ' }),
+		origin: fmt.Sprintf("[%s] of %s", credentials, path), info: infoOf(func(key string) string { return get(credentials, key) }),
+		interfaces: strings.FieldsFunc(interfaces, func(r rune) bool { return r == ',' || r == ' ' }),
+		Auth: Auth{RegionName: get(section, "region_name"), AuthType: get(credentials, "auth_type"), CACert: get(credentials, "cafile"),
+			ClientCert: get(credentials, "certfile"), ClientKey: get(credentials, "keyfile")},
+	}
+	if isTrue(get(credentials, "insecure")) {
+		found.ValidateCerts = new(bool)
 	}
 	return found, err
 }
@@ -63,7 +65,7 @@ func (c *Cloud) ForNetwork(ctx context.Context, auth Auth, secret func(...string
 		return nil, err
 	}
 	found, err := fromSection(config, auth.NovaConf, "neutron")
-	if err != nil || found.entry == nil {
+	if err != nil || found.info == nil {
 		return c, err
 	}
 	return connect(ctx, found, auth, secret)
@@ -87,7 +89,7 @@ func ServiceToken(ctx context.Context, auth Auth, secret func(...string)) (strin
 		return "", err
 	}
 	found, err := fromSection(config, auth.NovaConf, "service_user")
-	if err != nil || found.entry == nil {
+	if err != nil || found.info == nil {
 		return "", err
 	}
 	cloud, err := connect(ctx, found, auth, secret)
@@ -95,32 +97,4 @@ func ServiceToken(ctx context.Context, auth Auth, secret func(...string)) (strin
 		return "", err
 	}
 	return cloud.provider.Token(), nil
-}
-
-func entryFrom(get func(string) string) *clouds.Cloud {
-	entry := &clouds.Cloud{
-		AuthInfo: &clouds.AuthInfo{
-			AuthURL:                     get("auth_url"),
-			Username:                    get("username"),
-			UserID:                      get("user_id"),
-			Password:                    get("password"),
-			ProjectName:                 get("project_name"),
-			ProjectID:                   get("project_id"),
-			UserDomainName:              get("user_domain_name"),
-			UserDomainID:                get("user_domain_id"),
-			ProjectDomainName:           get("project_domain_name"),
-			ProjectDomainID:             get("project_domain_id"),
-			SystemScope:                 get("system_scope"),
-			ApplicationCredentialID:     get("application_credential_id"),
-			ApplicationCredentialName:   get("application_credential_name"),
-			ApplicationCredentialSecret: get("application_credential_secret"),
-		},
-		CACertFile:     get("cafile"),
-		ClientCertFile: get("certfile"),
-		ClientKeyFile:  get("keyfile"),
-	}
-	if isTrue(get("insecure")) {
-		entry.Verify = new(bool)
-	}
-	return entry
 }

@@ -19,18 +19,17 @@ const AtOnce = 8
 // which cannot be cancelled. It is less than what package ansible grants the module.
 const late = 3 * time.Second
 
-// Entry is a pointer to a struct that embeds Answer.
+// Entry is a pointer to a struct that embeds Answer, and says whose it is.
 type Entry[A any] interface {
 	*A
+	// Name is called first, so that an entry of which nothing else is known says whose it is.
+	Name(element string)
 	answer() *Answer
 }
 
-// fresh is an entry that says whose it is, if A can: that is known however its work ends.
-func fresh[A any, P Entry[A]](element string) P {
+func newEntry[A any, P Entry[A]](element string) P {
 	a := P(new(A))
-	if named, ok := any(a).(interface{ SetElement(string) }); ok {
-		named.SetElement(element)
-	}
+	a.Name(element)
 	return a
 }
 
@@ -46,13 +45,14 @@ func Each[A any, P Entry[A]](ctx context.Context, result *ansible.Result, kind s
 	places := make(chan struct{}, atOnce)
 	for i, element := range list {
 		outcomes[i] = ansible.Go(func() (P, error) {
-			a := fresh[A, P](element)
+			a := newEntry[A, P](element)
 			select {
 			case places <- struct{}{}:
 				defer func() { <-places }()
 			case <-ctx.Done():
 			}
 			if ctx.Err() != nil {
+				a.answer().Verdict = orphan.Unknown
 				return a, fmt.Errorf("not begun, so that nothing was changed: %w", context.Cause(ctx))
 			}
 			// A panic would take the answer with it.
@@ -79,7 +79,7 @@ func Each[A any, P Entry[A]](ctx context.Context, result *ansible.Result, kind s
 			case outcome := <-outcomes[i]:
 				answers[i], errs[i] = outcome.Value, outcome.Err
 			default:
-				answers[i] = fresh[A, P](element)
+				answers[i] = newEntry[A, P](element)
 				answers[i].answer().Verdict = orphan.Unknown
 				errs[i] = fmt.Errorf("no answer within the time: what was asked of the service may still happen, run the module again to see")
 			}

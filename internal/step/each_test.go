@@ -20,7 +20,7 @@ type entry struct {
 	element string
 }
 
-func (e *entry) SetElement(element string) { e.element = element }
+func (e *entry) Name(element string) { e.element = element }
 
 func TestWhatOneElementFailsAtStopsNoneOfTheOthers(t *testing.T) {
 	result := &ansible.Result{}

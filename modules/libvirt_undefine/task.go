@@ -35,6 +35,9 @@ type outcome struct {
 	Images []hypervisor.Image `json:"images,omitzero"`
 }
 
+// Name implements step.Entry.
+func (o *outcome) Name(uuid string) { o.UUID = uuid }
+
 // host is where the call's domains are.
 type host struct {
 	parameters
@@ -76,7 +79,6 @@ type task struct {
 
 func (h *host) one(ctx context.Context, uuid string, o *outcome) error {
 	t := &task{h, o, "domain " + uuid}
-	o.UUID = uuid
 	err := h.unreachable
 	switch {
 	case err != nil:

@@ -2,13 +2,13 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/gophercloud/gophercloud/v2"
+
+	"nova-orphan/internal/openstack"
 )
 
 // write does one step and waits until it shows. It says whether this call has
@@ -20,38 +20,12 @@ func (t *task) write(ctx context.Context, s action) (bool, error) {
 		return err == nil, err
 	case detach:
 		return t.detach(ctx, s)
-	case reset:
-		return t.reset(ctx, s)
 	case deleteSnapshot:
-		return t.deleteAndWait(ctx, s, t.volumes.DeleteSnapshot, func() (string, error) {
-			found, err := t.volumes.Snapshot(ctx, s.id)
-			if found == nil {
-				return "", err
-			}
-			return found.Status, err
-		})
-	case deleteVolume:
-		status := func() (string, error) {
-			found, err := t.volumes.Volume(ctx, s.id)
-			if found == nil {
-				return "", err
-			}
-			return found.Status, err
-		}
-		switch now, err := status(); {
-		case err != nil:
-			return false, err
-		case slices.Contains([]string{"in-use", "detaching"}, now):
-			return false, errNotYet
-		}
-		return t.deleteAndWait(ctx, s, t.volumes.DeleteVolume, status)
+		return t.deleteSnapshot(ctx, s)
 	default:
 		return t.releasePort(ctx, s)
 	}
 }
-
-// errNotYet says that a step waits for another one, which the next look plans.
-var errNotYet = errors.New("the volume is not free yet")
 
 // detachGrace is how long a volume may take to become free after its last attachment is
 // gone. Cinder sets its status with the same request, so that it is soon clear what stays.
@@ -102,33 +76,19 @@ func explain(err error, byService bool) error {
 	return err
 }
 
-func (t *task) reset(ctx context.Context, s action) (bool, error) {
-	v := volume{id: s.id}
-	var err error
-	if v.all, err = t.volumes.AttachmentsOf(ctx, s.id); err != nil {
-		return false, err
-	}
-	if v.cinder, err = t.volumes.Volume(ctx, s.id); err != nil || !v.hasNoAttachment() {
-		return false, err // somebody has done it, or has the volume by now
-	}
-	err = t.volumes.ResetVolume(ctx, s.id)
-	return err == nil, err
-}
-
-// deleteAndWait deletes, and waits until it is gone. Cinder sets the status deleting
-// before it answers, so that any other one says that it gave up.
-func (t *task) deleteAndWait(ctx context.Context, s action, remove func(context.Context, string) (bool, error),
-	status func() (string, error)) (bool, error) {
-	deleted, err := remove(ctx, s.id)
+// deleteSnapshot waits until it is gone. Cinder sets the status deleting before it answers,
+// so that any other one says that it gave up.
+func (t *task) deleteSnapshot(ctx context.Context, s action) (bool, error) {
+	deleted, err := t.volumes.DeleteSnapshot(ctx, s.id)
 	if err != nil {
 		return false, err
 	}
 	err = await(ctx, func() (bool, error) {
-		now, failure := status()
-		if failure == nil && now != "" && now != "deleting" {
-			failure = fmt.Errorf("cinder did not delete it: it is %s (see the log of cinder-volume)", now)
+		left, failure := t.volumes.Snapshot(ctx, s.id)
+		if left != nil && left.Status != "deleting" {
+			failure = fmt.Errorf("cinder did not delete it: it is %s (see the log of cinder-volume)", left.Status)
 		}
-		return now == "", failure
+		return left == nil, failure
 	})
 	if err != nil {
 		return deleted, fmt.Errorf("%s: %w", s.text, err)
@@ -159,12 +119,8 @@ func await(ctx context.Context, look func() (done bool, err error)) error {
 		if done || err != nil {
 			return err
 		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return fmt.Errorf("it is still there: %w", ctx.Err())
+		if err := openstack.Sleep(ctx, wait); err != nil {
+			return fmt.Errorf("it is still there: %w", err)
 		}
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"sync"
+	"time"
 
 	"github.com/gophercloud/gophercloud/v2"
 	"github.com/tidwall/gjson"
@@ -24,28 +26,46 @@ type image struct {
 	Snapshots []string `json:"snapshots,omitempty"`
 }
 
-type glance struct{ client *gophercloud.ServiceClient }
+// glance lists server images. Those made of volumes it lists for all instances that ask at the same time.
+type glance struct {
+	client    *gophercloud.ServiceClient
+	mu        sync.Mutex
+	ofVolumes []image
+	listed    time.Time
+}
 
-// MadeFrom implements images. An image that Nova makes of a disk has the property
-// instance_uuid; one that it makes of a server booted from volume has only a list of
-// snapshots (nova/compute/utils.py create_image; nova/compute/api.py snapshot_volume_backed).
+// listFresh is for how long the images made of volumes are as they were listed. It is short: of a
+// snapshot that is deleted no image may consist. A fake cloud stands still, so that tests make it longer.
+var listFresh = 10 * time.Second
+
+// MadeFrom lists the images made from the instance, and those made of a volume's snapshot. An
+// image that Nova makes of a disk has the property instance_uuid; one that it makes of a server
+// booted from volume has only a list of snapshots (nova/compute/utils.py create_image;
+// nova/compute/api.py snapshot_volume_backed).
 func (g *glance) MadeFrom(ctx context.Context, instance string, snapshots []cinder.Snapshot) ([]image, error) {
-	found, err := g.list(ctx, url.Values{"instance_uuid": {instance}}, func(i image) bool { return i.Instance == instance })
+	found, err := g.list(ctx, url.Values{"instance_uuid": {instance}})
+	found = slices.DeleteFunc(found, func(i image) bool { return i.Instance != instance })
 	if err != nil || len(snapshots) == 0 {
 		return found, err
 	}
-	ofVolumes, err := g.list(ctx, url.Values{"bdm_v2": {"True"}}, func(i image) bool {
-		return slices.ContainsFunc(snapshots, func(s cinder.Snapshot) bool { return slices.Contains(i.Snapshots, s.ID) })
-	})
-	for _, i := range ofVolumes {
-		if !slices.ContainsFunc(found, func(known image) bool { return known.ID == i.ID }) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if time.Since(g.listed) > listFresh {
+		if g.ofVolumes, err = g.list(ctx, url.Values{"bdm_v2": {"True"}}); err != nil {
+			return nil, err
+		}
+		g.listed = time.Now()
+	}
+	for _, i := range g.ofVolumes {
+		if slices.ContainsFunc(snapshots, func(s cinder.Snapshot) bool { return slices.Contains(i.Snapshots, s.ID) }) &&
+			!slices.ContainsFunc(found, func(known image) bool { return known.ID == i.ID }) {
 			found = append(found, i)
 		}
 	}
-	return found, err
+	return found, nil
 }
 
-func (g *glance) list(ctx context.Context, query url.Values, wanted func(image) bool) ([]image, error) {
+func (g *glance) list(ctx context.Context, query url.Values) ([]image, error) {
 	query.Set("limit", "1000")
 	found, err := openstack.Pages(ctx, g.client, "images", query, func(i image) string { return i.ID })
 	if err != nil {
@@ -53,11 +73,9 @@ func (g *glance) list(ctx context.Context, query url.Values, wanted func(image) 
 	}
 	for i := range found {
 		for _, id := range gjson.Get(found[i].Mapping, "#.snapshot_id").Array() {
-			if id.String() != "" {
-				found[i].Snapshots = append(found[i].Snapshots, id.String())
-			}
+			found[i].Snapshots = appendNew(found[i].Snapshots, id.String())
 		}
 		found[i].Mapping = ""
 	}
-	return slices.DeleteFunc(found, func(i image) bool { return !wanted(i) }), nil
+	return found, nil
 }

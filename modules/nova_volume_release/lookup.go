@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"nova-orphan/internal/compute"
 	"nova-orphan/internal/nova"
 	"nova-orphan/internal/orphan"
 )
@@ -79,6 +80,12 @@ func (d fromDatabases) Lookup(ctx context.Context, uuid string) (novaEvidence, e
 type fromAPI struct {
 	api    novaAPI
 	policy orphan.Policy
+}
+
+type novaAPI interface {
+	Find(ctx context.Context, uuid string) (server *compute.Server, unmapped bool, err error)
+	Migrations(ctx context.Context, instance string) ([]compute.Migration, error)
+	Devices(ctx context.Context, uuid string) (map[string]string, error)
 }
 
 // Lookup implements novaLookup.

@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"os"
 	"slices"
 
@@ -27,13 +26,6 @@ const (
 )
 
 func module() ansible.Module {
-	onlyToRelease := func(options ...string) (rules []ansible.Rule) {
-		for _, option := range options {
-			rules = append(rules, onlyIfTrue(option, "state", released))
-		}
-		return rules
-	}
-	rules := append(onlyToRelease("preserve_volumes", "delete_root_volume", "delete_snapshots", "reset_volumes"), neitherKeptNorDeleted)
 	return ansible.Module{
 		Name: name,
 		Each: step.Instances.Name,
@@ -41,33 +33,17 @@ func module() ansible.Module {
 			step.Instances,
 			{Name: "state", Type: ansible.Str, Choices: []string{released, saved}},
 			{Name: "preserve_volumes", Type: ansible.Bool, Default: false},
-			{Name: "delete_root_volume", Type: ansible.Bool, Default: false},
 			{Name: "delete_snapshots", Type: ansible.Bool, Default: false},
-			{Name: "reset_volumes", Type: ansible.Bool, Default: false},
 			{Name: "ports", Type: ansible.Str, Default: release, Choices: []string{keep, release}},
 			step.BackupDir,
 			ansible.Timeout,
 		}, slices.Concat(step.PolicyOptions(), openstack.AuthOptions())...),
-		Rules: append(rules, openstack.AuthRules()...),
-		Run:   run,
+		Rules: append([]ansible.Rule{
+			ansible.OnlyIf("preserve_volumes", "state", released),
+			ansible.OnlyIf("delete_snapshots", "state", released),
+		}, openstack.AuthRules()...),
+		Run: run,
 	}
-}
-
-// onlyIfTrue is ansible.OnlyIf for an option with the default false.
-func onlyIfTrue(option, name string, value any) ansible.Rule {
-	return func(values map[string]any) error {
-		if values[option] != true {
-			return nil
-		}
-		return ansible.OnlyIf(option, name, value)(values)
-	}
-}
-
-func neitherKeptNorDeleted(values map[string]any) error {
-	if values["preserve_volumes"] == true && values["delete_root_volume"] == true {
-		return errors.New("parameters are mutually exclusive: preserve_volumes|delete_root_volume")
-	}
-	return nil
 }
 
 type parameters struct {
@@ -76,9 +52,7 @@ type parameters struct {
 	Instances       []string `option:"instance_uuid"`
 	State           string   `option:"state"`
 	PreserveVolumes bool     `option:"preserve_volumes"`
-	DeleteRoot      bool     `option:"delete_root_volume"`
 	DeleteSnapshots bool     `option:"delete_snapshots"`
-	ResetVolumes    bool     `option:"reset_volumes"`
 	Ports           string   `option:"ports"`
 	BackupDir       string   `option:"backup_dir"`
 }
@@ -94,19 +68,18 @@ func run(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
 		reply.Instances, err = step.Stop[entry](&reply.Result, "instances", p.Instances, err)
 		return reply, err
 	}
-	if p.NovaConf == "" {
-		return c.all(ctx)
+	if p.NovaConf != "" {
+		access, err := nova.FromConf(p.NovaConf, call.Secret)
+		if err != nil {
+			return nil, err
+		}
+		// The databases are only read here, so that they need not be able to do more.
+		databases, err := nova.Open(access, true)
+		if err != nil {
+			return nil, err
+		}
+		defer databases.Close()
+		c.lookup = fromDatabases{databases, p.Judging()}
 	}
-	access, err := nova.FromConf(p.NovaConf, call.Secret)
-	if err != nil {
-		return nil, err
-	}
-	// The databases are only read here, so that they need not be able to do more.
-	databases, err := nova.Open(access, true)
-	if err != nil {
-		return nil, err
-	}
-	defer databases.Close()
-	c.lookup = fromDatabases{databases, p.Judging()}
 	return c.all(ctx)
 }

@@ -156,7 +156,7 @@ func TestARootVolumeIsDetachedAndPreservedWhenNovaDeletesTheServer(t *testing.T)
 	}
 }
 
-func TestTheRootVolumeOfAZombieIsDeletedWhenAsked(t *testing.T) {
+func TestTheRootVolumeOfAZombieIsDetachedAndNotDeleted(t *testing.T) {
 	o := newOrphanage(t)
 	uuid, root := o.bootFromVolume()
 	o.stop(uuid)
@@ -164,11 +164,11 @@ func TestTheRootVolumeOfAZombieIsDeletedWhenAsked(t *testing.T) {
 	// Nova's API does not know it, so that Cinder needs no service token.
 	conf := o.conf(false)
 	o.call(uuid, conf, arguments{"preserve_volumes": true}).Failed(false, "preserve_volumes cannot be granted", root)
-	answer := o.call(uuid, conf, arguments{"delete_root_volume": true}).Done(true)
-	if got := o.Status(root); got != "" || answer.Get("verdict").String() != "zombie" {
+	answer := o.call(uuid, conf, nil).Done(true)
+	if got := o.Status(root); got != "available" || answer.Get("verdict").String() != "zombie" {
 		t.Errorf("the volume is %s, got %s", got, answer)
 	}
-	o.call(uuid, conf, arguments{"delete_root_volume": true}).Done(false)
+	o.call(uuid, conf, nil).Done(false)
 }
 
 func TestAServerThatComesToLifeKeepsItsOtherVolumes(t *testing.T) {

@@ -28,7 +28,7 @@ func TestWhatHasGoneBackToItsOwnerIsToldAndUntouchedOnTheRealServices(t *testing
 	o.ports.Give(taken, rival)
 
 	conf := o.conf(false)
-	answer := o.call(uuid, conf, arguments{"delete_snapshots": true, "reset_volumes": true}).Done(true)
+	answer := o.call(uuid, conf, arguments{"delete_snapshots": true}).Done(true)
 	if got := o.Snapshots(data); len(got) != 1 || got[0] != snapshot {
 		t.Errorf("left are the snapshots %v", got)
 	}
@@ -60,7 +60,7 @@ func TestWhatHasGoneBackToItsOwnerIsToldAndUntouchedOnTheRealServices(t *testing
 		if !mapped { // by hand-written SQL, as is found
 			o.nova.Cell("UPDATE block_device_mapping SET deleted = 1 WHERE instance_uuid = '%s'", uuid)
 		}
-		answer = o.call(uuid, conf, arguments{"delete_snapshots": true, "reset_volumes": true}).Done(false)
+		answer = o.call(uuid, conf, arguments{"delete_snapshots": true}).Done(false)
 		if told := answer.Get("volumes.0"); told.Get("attached_to").String() != `["`+rival+`"]` || told.Get("gone").Bool() ||
 			told.Get("status").String() != "in-use" {
 			t.Errorf("of the volume it says %s", told)

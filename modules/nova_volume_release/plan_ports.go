@@ -3,49 +3,43 @@ package main
 import (
 	"fmt"
 	"strings"
-
-	"nova-orphan/internal/neutron"
 )
 
 // releasePorts does with each what Nova's deallocate_for_instance does
 // (nova/network/neutron.py), where it is known whose it is.
 func (p *plan) releasePorts(e evidence, want parameters) {
-	for _, port := range e.ports {
-		byNova, known := e.made[port.ID]
+	for _, port := range e.Ports {
 		switch _, accelerated := port.Profile["arq_uuid"]; {
+		case !e.owns(port): // it is gone, or another's by now
 		case want.Ports == keep:
-			p.addRemaining("port %s stays (ports: keep)", describePort(port))
+			p.addRemaining("port %s stays (ports: keep)", port)
 		case port.DeviceOwner != "" && !strings.HasPrefix(port.DeviceOwner, "compute:"):
-			p.addRemaining("port %s stays: its owner is %s, not nova", describePort(port), port.DeviceOwner)
+			p.addRemaining("port %s stays: its owner is %s, not nova", port, port.DeviceOwner)
 		case accelerated:
-			p.addRemaining("port %s stays: it has an accelerator of Cyborg's, which only nova gives back", describePort(port))
-		case !known:
+			p.addRemaining("port %s stays: it has an accelerator of Cyborg's, which only nova gives back", port)
+		case port.MadeByNova == nil:
+			why := "does not have it"
+			if e.made == nil {
+				why = "was not read (nova_conf)"
+			}
 			p.addRemaining("port %s stays: whether nova made it is only in the info cache in nova's database, which %s: openstack port delete "+
 				"%s, or openstack port set --device '' --device-owner '' --host '' %s if a user made it",
-				describePort(port), unread(e), port.ID, port.ID)
-		case byNova:
-			p.add(deletePort, port.ID, "", "delete port %s, which nova made", describePort(port))
+				port, why, port.ID, port.ID)
+		case *port.MadeByNova:
+			p.add(deletePort, port.ID, "", "delete port %s, which nova made", port)
 		default:
-			p.add(unbind, port.ID, "", "unbind port %s, which a user made", describePort(port))
+			p.add(unbind, port.ID, "", "unbind port %s, which a user made", port)
 		}
 	}
 }
 
-// unread says why the info cache does not tell.
-func unread(e evidence) string {
-	if e.made == nil {
-		return "was not read (nova_conf)"
-	}
-	return "does not have it"
-}
-
-func describePort(port neutron.Port) string {
+func (p port) String() string {
 	var addresses []string
-	for _, ip := range port.FixedIPs {
+	for _, ip := range p.FixedIPs {
 		addresses = append(addresses, ip.Address)
 	}
 	if len(addresses) == 0 {
-		return port.ID
+		return p.ID
 	}
-	return fmt.Sprintf("%s (%s)", port.ID, strings.Join(addresses, ", "))
+	return fmt.Sprintf("%s (%s)", p.ID, strings.Join(addresses, ", "))
 }

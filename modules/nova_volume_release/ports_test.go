@@ -66,7 +66,7 @@ func portsOf(t *testing.T) (*openstacktest.Cloud, *told) {
 		made: map[string]bool{"users": false, "novas": true}}}
 }
 
-func port(cloud *openstacktest.Cloud, id string) *openstacktest.Port {
+func portIn(cloud *openstacktest.Cloud, id string) *openstacktest.Port {
 	var found *openstacktest.Port
 	cloud.Do(func() {
 		for _, p := range cloud.Ports {
@@ -83,17 +83,17 @@ func TestPortsAreReleasedAsNovaWould(t *testing.T) {
 	if answer := inProcess(t, cloud, witness); answer.Get("failed").Bool() || !answer.Get("changed").Bool() {
 		t.Fatal(answer)
 	}
-	users := port(cloud, "users")
+	users := portIn(cloud, "users")
 	if users == nil || users.Device != "" || users.Owner != "" || users.Host != "" || users.DNSName != "" {
 		t.Errorf("the user's port is %+v", users)
 	}
 	if len(users.Profile) != 1 || users.Profile["mine"] != "kept" {
 		t.Errorf("its profile is %v", users.Profile)
 	}
-	if port(cloud, "novas") != nil {
+	if portIn(cloud, "novas") != nil {
 		t.Error("the port that Nova made is still there")
 	}
-	if others := port(cloud, "others"); others == nil || others.Device != "another" {
+	if others := portIn(cloud, "others"); others == nil || others.Device != "another" {
 		t.Errorf("another server's port is %+v", others)
 	}
 	cloud.Requests()
@@ -121,10 +121,10 @@ func TestAPortThatChangesMeanwhileIsLookedAtAgain(t *testing.T) {
 			if answer := inProcess(t, cloud, witness); answer.Get("failed").Bool() {
 				t.Fatal(answer)
 			}
-			if got := port(cloud, "users").Device; got != test.device {
+			if got := portIn(cloud, "users").Device; got != test.device {
 				t.Errorf("the port is of device %q", got)
 			}
-			if port(cloud, "novas") != nil {
+			if portIn(cloud, "novas") != nil {
 				t.Error("the port that Nova made is still there")
 			}
 		})
@@ -166,7 +166,7 @@ func TestPortsAreReleasedByTheAccountByWhichNovaBindsThem(t *testing.T) {
 			if answer.Get("failed").Bool() != (test.refused != "") || !strings.Contains(answer.Get("msg").String(), test.refused) {
 				t.Fatalf("got %s", answer)
 			}
-			if got := port(cloud, "users"); (got.Device == "") != (test.refused == "") {
+			if got := portIn(cloud, "users"); (got.Device == "") != (test.refused == "") {
 				t.Errorf("the port is %+v", got)
 			}
 		})
@@ -180,7 +180,7 @@ func TestAProfileThatStaysIsNotSent(t *testing.T) {
 	if answer := inProcess(t, cloud, witness); answer.Get("failed").Bool() {
 		t.Fatal(answer)
 	}
-	if got := port(cloud, "users"); got.Device != "" || got.Profile["mine"] != "kept" {
+	if got := portIn(cloud, "users"); got.Device != "" || got.Profile["mine"] != "kept" {
 		t.Errorf("the port is %+v", got)
 	}
 }

@@ -111,7 +111,7 @@ func TestAWriteWhoseAnswerWasLostIsToldBesideARefusal(t *testing.T) {
 func attachedElsewhere(s *stage) {
 	rival := openstacktest.UUID()
 	s.proxy.At(answered, "DELETE", "/attachments/"+s.rootAttachment, func() bool { s.world.Attach(s.root, rival); return true })
-	s.start(arguments{"reset_volumes": true}).Done(true)
+	s.start(arguments{}).Done(true)
 	if got := s.world.Attachments(rival); len(got) != 1 || s.world.Status(s.root) != "in-use" {
 		s.t.Errorf("the other one has %v, and the volume is %s", got, s.world.Status(s.root))
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"testing"
 
 	"nova-orphan/internal/ansible/ansibletest"
@@ -51,8 +52,39 @@ func TestAPortThatCannotBeReadIsNotGone(t *testing.T) {
 		if got := answer.Get("remains").String(); got != `["port others (192.0.2.7) is untouched: it is of another by now (compute:nova)"]` {
 			t.Errorf("got %s", answer)
 		}
-		if got := port(cloud, "others"); got == nil || got.Device != "another" {
+		if got := portIn(cloud, "others"); got == nil || got.Device != "another" {
 			t.Errorf("the port of another is %+v", got)
 		}
+	}
+}
+
+// However many instances there are: that Cinder shows all projects, and which images consist of snapshots.
+func TestWhatIsTheSameForAllInstancesIsAskedOnce(t *testing.T) {
+	cloud := openstacktest.NewInEnvironment(t)
+	var instances []string
+	for i := range 12 {
+		uuid, volume := openstacktest.UUID(), fmt.Sprint("v", i)
+		instances = append(instances, uuid)
+		cloud.Volumes = append(cloud.Volumes, &openstacktest.Volume{ID: volume, Status: "in-use"})
+		cloud.Attachments = append(cloud.Attachments, &openstacktest.Attachment{ID: fmt.Sprint("a", i), Volume: volume, Instance: uuid,
+			Status: "attached"})
+		cloud.Snapshots = append(cloud.Snapshots, &openstacktest.Snapshot{ID: fmt.Sprint("s", i), Volume: volume, Status: "available"})
+	}
+	cloud.Images = []openstacktest.Image{{ID: "i7", Mapping: `[{"snapshot_id": "s7"}]`}}
+	answer := ansibletest.Call(t, module(), map[string]any{"instance_uuid": instances, "state": released, "delete_snapshots": true,
+		"backup_dir": t.TempDir()})
+	asked := map[string]int{}
+	for _, request := range cloud.Requests() {
+		asked[request]++
+	}
+	for _, request := range []string{
+		"POST /identity/v3/auth/tokens", "GET /volume/v3/os-services?binary=cinder-scheduler", "GET /image/v2/images?bdm_v2=True&limit=1000",
+	} {
+		if asked[request] != 1 {
+			t.Errorf("%s: %d times", request, asked[request])
+		}
+	}
+	if answer.Get("failed").Bool() || len(cloud.Snapshots) != 1 || cloud.Snapshots[0].ID != "s7" || len(cloud.Attachments) > 0 {
+		t.Errorf("left are %v and %v, got %s", cloud.Snapshots, cloud.Attachments, answer)
 	}
 }

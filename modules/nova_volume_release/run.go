@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/gophercloud/gophercloud/v2"
 
@@ -14,7 +16,7 @@ import (
 	"nova-orphan/internal/step"
 )
 
-// maxTries bounds how often is written: a volume that is to be deleted waits for its attachments.
+// maxTries bounds how often is written: what somebody attaches meanwhile goes, too.
 const maxTries = 5
 
 // task is what is done for one instance.
@@ -23,9 +25,11 @@ type task struct {
 	instance string
 	reply    *entry
 	backup   step.Backup
-	// seen are the volumes and ports met.
-	seen, seenPorts seen
-	earlier         earlierBackups
+	// seen are the volumes of which this call knows that they are the instance's: when the
+	// attachment is gone, nothing may say so any more.
+	seen []string
+	// earlier are this module's backups, of earlier calls and of this one.
+	earlier []record
 	// next is what was decided last.
 	next plan
 }
@@ -39,9 +43,8 @@ func (c *cloud) all(ctx context.Context) (ansible.Answer, error) {
 }
 
 func (c *cloud) one(ctx context.Context, instance string, reply *entry) error {
-	t := &task{cloud: c, instance: instance, reply: reply, earlier: earlierBackups{},
+	t := &task{cloud: c, instance: instance, reply: reply,
 		backup: step.Backup{Dir: c.BackupDir, UUID: instance, Module: name, Answer: &reply.Answer}}
-	reply.Instance, reply.Remains = instance, []string{}
 	if t.State == released {
 		return t.release(ctx)
 	}
@@ -51,7 +54,7 @@ func (c *cloud) one(ctx context.Context, instance string, reply *entry) error {
 		return err
 	}
 	reply.Remains = inventory(e, t.parameters)
-	if t.State == saved && len(e.volumes)+len(e.ports)+len(e.formerPorts) > 0 && !t.call.Check {
+	if t.State == saved && e.hasAny() && !t.call.Check {
 		return t.backup.Save(recordOf(e, plan{}))
 	}
 	return nil
@@ -63,7 +66,9 @@ func (t *task) release(ctx context.Context) error {
 	}
 	loop := step.Loop[evidence]{
 		Call: t.call, Answer: &t.reply.Answer, Subject: "instance " + t.instance, Tries: maxTries,
-		Read: t.read, Plan: t.plan, Save: t.save, Uncertain: openstack.Uncertain, Again: again, Pause: openstack.Pause,
+		Read: t.read, Plan: t.plan, Save: t.save, Uncertain: openstack.Uncertain, Pause: openstack.Pause,
+		// The port has changed since it was read.
+		Again: func(err error) bool { return gophercloud.ResponseCodeIs(err, http.StatusPreconditionFailed) },
 	}
 	err := loop.Run(ctx)
 	if err == nil && !t.reply.Changed {
@@ -72,15 +77,21 @@ func (t *task) release(ctx context.Context) error {
 	return err
 }
 
-// plan decides, and says so in the answer.
+// plan decides, and says so in the answer. What a later look finds to do is added to what was found first.
 func (t *task) plan(e evidence) (actions []step.Action, err error) {
 	t.next, err = decide(e, t.parameters)
 	t.reply.fill(e)
-	if err != nil {
-		t.reply.addReasons(e, err)
+	if against := (orphan.Refusal{}); errors.As(err, &against) {
+		judged := notAnOrphan(e.instance, e.judgement, "") // whose reasons are there already
+		t.reply.Reasons = slices.Concat(e.judgement.Reasons, against[len(judged):])
 		return nil, err
 	}
-	t.reply.plan(e, t.next)
+	t.reply.Plan = appendNew(t.reply.Plan, t.next.lines()...)
+	t.reply.Msg = strings.Join(t.reply.Plan, "; ")
+	t.reply.Remains = append([]string{}, t.next.remains...)
+	if t.reply.Diff == nil {
+		t.reply.Diff = &ansible.Diff{Before: sideOf(e), After: sideOf(predict(e, t.next))}
+	}
 	for _, a := range t.next.steps {
 		actions = append(actions, step.Action{Key: string(a.kind) + " " + a.id, Text: a.text, Do: func(ctx context.Context) (bool, error) {
 			if err := t.judgeAnew(ctx); err != nil {
@@ -98,23 +109,27 @@ func (t *task) judgeAnew(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("judge the instance anew: %w", err)
 	}
-	if !said.judgement.Refuses() {
-		return nil
+	if against := notAnOrphan(t.instance, said.judgement, " by now"); against != nil {
+		t.reply.Verdict, t.reply.Reasons = said.judgement.Verdict, said.judgement.Reasons
+		return against
 	}
-	t.reply.Verdict, t.reply.Reasons = said.judgement.Verdict, said.judgement.Reasons
-	return orphan.Refusal(append([]string{fmt.Sprintf("instance %s is %s by now", t.instance, said.judgement.Verdict)},
-		said.judgement.Reasons...))
+	return nil
 }
 
 // save writes down what was read, before something of it is changed. Another look
 // writes another file only if it found something else.
 func (t *task) save(e evidence) error {
 	content := recordOf(e, t.next)
-	t.earlier.add(content)
+	t.earlier = append(t.earlier, content)
 	return t.backup.Save(content)
 }
 
-// again says that after this failure it makes sense to look and judge again.
-func again(err error) bool {
-	return errors.Is(err, errNotYet) || gophercloud.ResponseCodeIs(err, http.StatusPreconditionFailed)
+// appendNew adds what the list does not have.
+func appendNew(list []string, more ...string) []string {
+	for _, text := range more {
+		if text != "" && !slices.Contains(list, text) {
+			list = append(list, text)
+		}
+	}
+	return list
 }

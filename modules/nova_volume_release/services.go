@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
-	"sync/atomic"
+
+	"github.com/gophercloud/gophercloud/v2"
 
 	"nova-orphan/internal/ansible"
 	"nova-orphan/internal/cinder"
@@ -13,58 +15,17 @@ import (
 	"nova-orphan/internal/openstack"
 )
 
-// volumes is the Cinder that this module needs.
-type volumes interface {
-	SeesAllProjects(ctx context.Context) error
-	Attachments(ctx context.Context, instance string) ([]cinder.Attachment, error)
-	AttachmentsOf(ctx context.Context, volume string) ([]cinder.Attachment, error)
-	AttachmentExists(ctx context.Context, attachment string) (bool, error)
-	Volume(ctx context.Context, id string) (*cinder.Volume, error)
-	Snapshots(ctx context.Context, volume string) ([]cinder.Snapshot, error)
-	Snapshot(ctx context.Context, id string) (*cinder.Snapshot, error)
-	DeleteAttachment(ctx context.Context, attachment, serviceToken string) (bool, error)
-	DeleteSnapshot(ctx context.Context, snapshot string) (bool, error)
-	DeleteVolume(ctx context.Context, volume string) (bool, error)
-	ResetVolume(ctx context.Context, volume string) error
-}
-
-// ports is the Neutron that this module needs.
-type ports interface {
-	Ports(ctx context.Context, instance string) ([]neutron.Port, error)
-	Port(ctx context.Context, id string) (*neutron.Port, error)
-	Unbind(ctx context.Context, port neutron.Port) error
-	Delete(ctx context.Context, port neutron.Port) (bool, error)
-}
-
-// images is the Glance that this module needs.
-type images interface {
-	// MadeFrom lists the images made from the instance, and those made of a volume's
-	// snapshot.
-	MadeFrom(ctx context.Context, instance string, snapshots []cinder.Snapshot) ([]image, error)
-}
-
-// novaAPI is the Nova that this module needs.
-type novaAPI interface {
-	Server(ctx context.Context, uuid string) (*compute.Server, error)
-	Find(ctx context.Context, uuid string) (server *compute.Server, unmapped bool, err error)
-	Migrations(ctx context.Context, instance string) ([]compute.Migration, error)
-	Devices(ctx context.Context, uuid string) (map[string]string, error)
-	KeepVolume(ctx context.Context, uuid, volume string) error
-}
-
 // cloud is how the call reaches Nova and the other services, of which only Nova must be there.
 type cloud struct {
 	parameters
 	call   *ansible.Call
 	lookup novaLookup
-	nova   novaAPI
+	nova   *compute.Client
 	// What is nil, the cloud does not have.
-	volumes volumes
-	ports   ports
-	images  images
-	// seesAll says that Cinder shows all projects.
-	seesAll atomic.Bool
-	// serviceToken asks for the token of a service; see openstack.ServiceToken.
+	volumes *cinder.Client
+	ports   *neutron.Client
+	images  *glance
+	// serviceToken asks for the token of a service, once; see openstack.ServiceToken.
 	serviceToken func(context.Context) (string, error)
 }
 
@@ -74,40 +35,42 @@ func connect(ctx context.Context, call *ansible.Call, p parameters) (*cloud, err
 	if err != nil {
 		return nil, err
 	}
+	ofNetwork, err := found.ForNetwork(ctx, p.Auth, call.Secret)
+	if err != nil {
+		return nil, err
+	}
 	client, err := found.Compute()
 	if err != nil {
 		return nil, err
 	}
 	c := &cloud{parameters: p, call: call, nova: compute.New(client)}
-	c.lookup = fromAPI{c.nova, c.Judging()}
-	var once sync.Mutex
+	c.lookup = fromAPI{c.nova, p.Judging()}
+	var mu sync.Mutex
 	token := ""
 	c.serviceToken = func(ctx context.Context) (_ string, err error) {
-		once.Lock()
-		defer once.Unlock()
+		mu.Lock()
+		defer mu.Unlock()
 		if token == "" {
 			token, err = openstack.ServiceToken(ctx, p.Auth, call.Secret)
 		}
 		return token, err
 	}
-	ofNetwork, err := found.ForNetwork(ctx, p.Auth, call.Secret)
-	if err != nil {
-		return nil, err
+	optional := func(find func() (*gophercloud.ServiceClient, error)) *gophercloud.ServiceClient {
+		client, failure := find()
+		if !errors.Is(failure, openstack.ErrNoService) {
+			err = cmp.Or(err, failure)
+		}
+		return client
 	}
-	if client, err = found.BlockStorage(); err == nil {
+	if client := optional(found.BlockStorage); client != nil {
 		c.volumes = cinder.New(client)
-	} else if !errors.Is(err, openstack.ErrNoService) {
-		return nil, err
+		err = cmp.Or(err, c.volumes.SeesAllProjects(ctx))
 	}
-	if client, err = ofNetwork.Network(); err == nil {
+	if client := optional(ofNetwork.Network); client != nil {
 		c.ports = neutron.New(client)
-	} else if !errors.Is(err, openstack.ErrNoService) {
-		return nil, err
 	}
-	if client, err = found.Image(); err == nil {
-		c.images = &glance{client}
-	} else if !errors.Is(err, openstack.ErrNoService) {
-		return nil, err
+	if client := optional(found.Image); client != nil {
+		c.images = &glance{client: client}
 	}
-	return c, nil
+	return c, err
 }

@@ -24,8 +24,8 @@ type entry struct {
 	Before []held `json:"allocations_before"`
 }
 
-// SetElement implements step.Each's.
-func (e *entry) SetElement(uuid string) { e.Consumer = uuid }
+// Name implements step.Entry.
+func (e *entry) Name(uuid string) { e.Consumer = uuid }
 
 // consumer is one consumer with all that it holds; also the form of the backup.
 type consumer struct {
