@@ -62,14 +62,9 @@ func TestWhatIsRefusedOrCannotBeReadKeepsNoneOfTheOthers(t *testing.T) {
 	}
 }
 
-func TestWhoUsesAFileIsLookedForOnceForAllAndAgainBeforeEachIsRemoved(t *testing.T) {
-	for title, c := range map[string]struct {
-		check, there bool
-		looks        int
-	}{
-		"a check":             {check: true, there: true, looks: 1},
-		"none is there":       {looks: 1},
-		"all of them removed": {there: true, looks: 1 + 20},
+func TestWhoUsesAFileIsLookedForTogether(t *testing.T) {
+	for title, c := range map[string]struct{ check, there bool }{
+		"a check": {check: true, there: true}, "none is there": {}, "all of them removed": {there: true},
 	} {
 		t.Run(title, func(t *testing.T) {
 			fake := hypervisortest.NewFake()
@@ -80,22 +75,29 @@ func TestWhoUsesAFileIsLookedForOnceForAllAndAgainBeforeEachIsRemoved(t *testing
 				}
 			}
 			var mu sync.Mutex
-			looks := map[string]int{}
+			looks, all := map[string]int{}, make(chan struct{})
 			fake.Before = func(request, _ string) error {
 				mu.Lock()
-				defer mu.Unlock()
 				looks[request]++
+				if request == "read" && looks[request] == atOnce {
+					close(all)
+				}
+				mu.Unlock()
+				if request == "list" {
+					<-all // as on a busy host
+				}
 				return nil
 			}
 			answer := answerOf(t, fake, map[string]any{"backup_dir": t.TempDir(), "uuids": uuids, "_ansible_check_mode": c.check, "uuid": nil})
-			if answer.Get("failed").Bool() || looks["list"] != c.looks || looks["processes"] != c.looks {
+			// One for the first, one for those who came meanwhile, and one for each of the rest at most.
+			if most := 2 + len(uuids) - atOnce; answer.Get("failed").Bool() || looks["list"] > most || looks["processes"] != looks["list"] {
 				t.Errorf("looked %v: %s", looks, answer.Get("msg"))
 			}
 		})
 	}
 }
 
-// late has somebody come once the host was looked at for all.
+// late has somebody come once the host was looked at for the first time.
 type late struct {
 	*hypervisortest.Fake
 	come func()
@@ -107,7 +109,7 @@ func (l late) ProcessUses(ctx context.Context, matters func(string) bool) ([]hyp
 	return l.Fake.ProcessUses(ctx, matters)
 }
 
-func TestOneThatComesAfterAllWereLookedAtIsSeenBeforeItsFilesGo(t *testing.T) {
+func TestOneThatComesAfterTheLookIsSeenBeforeItsFilesGo(t *testing.T) {
 	fake := hypervisortest.NewFake()
 	for n := range 2 {
 		guest := guestOf(n)
@@ -118,10 +120,10 @@ func TestOneThatComesAfterAllWereLookedAtIsSeenBeforeItsFilesGo(t *testing.T) {
 		fake.Make(t, hypervisortest.Guest{UUID: otherUUID, Name: "rescue", Foreign: true, Disk: guestOf(1).Disk, Running: true})
 	}, &sync.Once{}}
 	answer := answerOf(t, libvirt, map[string]any{"backup_dir": t.TempDir(), "uuid": []string{uuidOf(0), uuidOf(1)}, "destroy": true})
-	wantAnswer(t, answer, map[string]string{"failed": "true", "domains.#.verdict": `["","live"]`, "domains.#.changed": "[true,false]",
-		"domains.1.users.0.name": "rescue", "domains.1.plan": "[]", "domains.1.backup_file": ""})
-	if !slices.Equal(fake.Writes, []string{"destroy", "undefine"}) {
-		t.Errorf("asked %v", fake.Writes)
+	wantAnswer(t, answer, map[string]string{"failed": "true", "domains.#.verdict": `["","live"]`, "domains.#.failed": "[false,true]",
+		"domains.1.users.0.name": "rescue", "domains.1.plan": "[]"})
+	if _, err := fake.Domain(t.Context(), uuidOf(1)); err != nil || slices.Index(fake.Writes, "undefine") != len(fake.Writes)-1 {
+		t.Errorf("asked %v: %v", fake.Writes, err)
 	}
 }
 

@@ -45,21 +45,15 @@ type host struct {
 	libvirt hypervisor.Libvirt
 	// unreachable is why nothing of it can be read, if so.
 	unreachable error
-	// shared is what all its domains and processes used when the call began; nil where each domain's task looks itself.
-	shared *usage
+	// usage is asked once for all whose domains are looked at at the same time.
+	usage step.Shared[usage]
 }
 
-// atOnce is how many domains are worked on at a time: one whose disk hangs does not keep all others waiting.
-const atOnce = 4
+// atOnce is how many domains are worked on at a time: so many share a look at who uses what.
+const atOnce = 2 * step.AtOnce
 
 // all is the call: each domain for itself.
 func (h *host) all(ctx context.Context) (ansible.Answer, error) {
-	if h.State == absent && len(h.UUIDs) > 1 && h.unreachable == nil {
-		// Where it fails, each fails at it, and says so of its own.
-		if found, err := readUsage(ctx, h.libvirt, h.UUIDs...); err == nil {
-			h.shared = &found
-		}
-	}
 	if h.unreachable != nil {
 		ctx = context.WithoutCancel(ctx) // to be told of each, though the time may be up
 	}

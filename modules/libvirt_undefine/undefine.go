@@ -42,8 +42,7 @@ func (r *removal) run(ctx context.Context) error {
 	return err
 }
 
-// read reads who uses what anew for each domain that is to be removed; what was read for all is
-// enough to remove none by.
+// read reads the domain, and who uses what from now on.
 func (r *removal) read(ctx context.Context) (evidence, error) {
 	r.reading = "domain " + r.UUID
 	found, err := r.readDomain(ctx)
@@ -54,13 +53,7 @@ func (r *removal) read(ctx context.Context) (evidence, error) {
 		r.Found, r.Domain = true, &found.Domain
 	}
 	r.reading = "who uses the files of instance " + r.UUID
-	if r.shared != nil {
-		found.Usage = *r.shared
-		if _, reasons := judge(found, r.parameters); r.call.Check || !found.found() || len(reasons) > 0 {
-			return found, nil
-		}
-	}
-	found.Usage, err = readUsage(ctx, r.libvirt, r.UUID)
+	found.Usage, err = r.usage.Ask(func() (usage, error) { return readUsage(ctx, r.libvirt, r.UUIDs...) })
 	return found, err
 }
 

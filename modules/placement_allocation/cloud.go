@@ -11,6 +11,7 @@ import (
 	"nova-orphan/internal/compute"
 	"nova-orphan/internal/openstack"
 	"nova-orphan/internal/placement"
+	"nova-orphan/internal/step"
 )
 
 // cloud is how the call reaches Placement and Nova, and what is the same for all consumers.
@@ -25,8 +26,8 @@ type cloud struct {
 	// goal is what each is to hold.
 	goal goal
 	// listsAll and migrations, of the instance, are what Nova says for several consumers at once.
-	listsAll   shared[struct{}]
-	migrations shared[[]compute.Migration]
+	listsAll   step.Shared[struct{}]
+	migrations step.Shared[[]compute.Migration]
 }
 
 // prepare reads what is the same for all consumers, and says what to do for each.

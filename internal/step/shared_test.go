@@ -1,4 +1,4 @@
-package main
+package step
 
 import (
 	"errors"
@@ -8,7 +8,7 @@ import (
 )
 
 func TestNobodyGetsAnAnswerToWhatWasAskedBeforeHeWantedToKnow(t *testing.T) {
-	var question shared[int32]
+	var question Shared[int32]
 	var clock, asked, under atomic.Int32
 	const people = 50
 	failure := errors.New("no answer")
@@ -18,7 +18,7 @@ func TestNobodyGetsAnAnswerToWhatWasAskedBeforeHeWantedToKnow(t *testing.T) {
 		all.Go(func() {
 			wanted := clock.Add(1)
 			come.Done()
-			got, err := question.ask(func() (int32, error) {
+			got, err := question.Ask(func() (int32, error) {
 				if asked.Add(1) == 1 {
 					come.Wait() // so that they come together
 				}
@@ -41,7 +41,7 @@ func TestNobodyGetsAnAnswerToWhatWasAskedBeforeHeWantedToKnow(t *testing.T) {
 }
 
 func TestAPanicIsNoAnswerForThoseWhoWaitForIt(t *testing.T) {
-	var question shared[int]
+	var question Shared[int]
 	var all sync.WaitGroup
 	for range 10 {
 		all.Go(func() {
@@ -50,7 +50,7 @@ func TestAPanicIsNoAnswerForThoseWhoWaitForIt(t *testing.T) {
 					t.Error("it takes it for an answer")
 				}
 			}()
-			_, _ = question.ask(func() (int, error) { panic("found") })
+			_, _ = question.Ask(func() (int, error) { panic("found") })
 		})
 	}
 	all.Wait()

@@ -9,30 +9,6 @@ import (
 	"nova-orphan/internal/placement"
 )
 
-// shared is a question that is asked once for all who wait to have it asked. Nobody gets the
-// answer to one that was asked before: it would say nothing of what happened since.
-type shared[T any] struct {
-	mu, turn sync.Mutex
-	next     func() (T, error)
-}
-
-func (s *shared[T]) ask(question func() (T, error)) (T, error) {
-	s.mu.Lock()
-	if s.next == nil {
-		s.next = sync.OnceValues(func() (T, error) {
-			s.mu.Lock()
-			s.next = nil // whoever comes from here on is too late for this one
-			s.mu.Unlock()
-			return question()
-		})
-	}
-	mine := s.next
-	s.mu.Unlock()
-	s.turn.Lock() // while one is asked, others come together for the next
-	defer s.turn.Unlock()
-	return mine()
-}
-
 // providers are the resource providers that the call has met. A tree is read once for all
 // consumers that hold something on it.
 type providers struct {
