@@ -2,7 +2,6 @@ package compute
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"net/url"
 )
@@ -29,19 +28,11 @@ func (c *Client) Services(ctx context.Context, binary, host string) ([]Service, 
 	if host != "" {
 		query.Set("host", host)
 	}
-	var answer struct {
-		Services *[]Service `json:"services"`
+	found, _, err := get[[]Service](ctx, c, "os-services?"+query.Encode(), "services")
+	if err == nil && len(found) == 0 {
+		err = c.everyCellAnswers(ctx)
 	}
-	if _, err := c.read(ctx, "os-services?"+query.Encode(), &answer); err != nil {
-		return nil, err
-	}
-	if answer.Services == nil {
-		return nil, errors.New("read services: the answer has no services")
-	}
-	if len(*answer.Services) == 0 {
-		return nil, c.everyCellAnswers(ctx)
-	}
-	return *answer.Services, nil
+	return found, err
 }
 
 // Change is what to change of a service; what is nil stays. A reason goes only with

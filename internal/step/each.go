@@ -25,6 +25,18 @@ type Entry[A any] interface {
 	answer() *Answer
 }
 
+// Named is an entry that says whose it is. An entry is told so when it is made, so that one
+// of which nothing else is known says it, too.
+type Named interface{ Name(element string) }
+
+func newEntry[A any, P Entry[A]](element string) P {
+	a := P(new(A))
+	if named, ok := any(a).(Named); ok {
+		named.Name(element)
+	}
+	return a
+}
+
 // Each does something for every element of a list, at most atOnce at a time, and gives
 // their answers, in the list's order, each element once. What one fails at, or panics,
 // keeps none of the others from being done; the error then counts and names those that
@@ -37,13 +49,14 @@ func Each[A any, P Entry[A]](ctx context.Context, result *ansible.Result, kind s
 	places := make(chan struct{}, atOnce)
 	for i, element := range list {
 		outcomes[i] = ansible.Go(func() (P, error) {
-			a := P(new(A))
+			a := newEntry[A, P](element)
 			select {
 			case places <- struct{}{}:
 				defer func() { <-places }()
 			case <-ctx.Done():
 			}
 			if ctx.Err() != nil {
+				a.answer().Verdict = orphan.Unknown
 				return a, fmt.Errorf("not begun, so that nothing was changed: %w", context.Cause(ctx))
 			}
 			// A panic would take the answer with it.
@@ -70,7 +83,7 @@ func Each[A any, P Entry[A]](ctx context.Context, result *ansible.Result, kind s
 			case outcome := <-outcomes[i]:
 				answers[i], errs[i] = outcome.Value, outcome.Err
 			default:
-				answers[i] = P(new(A))
+				answers[i] = newEntry[A, P](list[i])
 				answers[i].answer().Verdict = orphan.Unknown
 				errs[i] = fmt.Errorf("no answer within the time: what was asked of the service may still happen, run the module again to see")
 			}

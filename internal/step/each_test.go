@@ -20,11 +20,12 @@ type entry struct {
 	element string
 }
 
+func (e *entry) Name(element string) { e.element = element }
+
 func TestWhatOneElementFailsAtStopsNoneOfTheOthers(t *testing.T) {
 	result := &ansible.Result{}
 	answers, err := Each(t.Context(), result, "hosts", []string{"a", "b", "a", "c", "d", "e"}, 2,
 		func(_ context.Context, element string, e *entry) error {
-			e.element = element
 			switch element {
 			case "a":
 				e.Changed, e.Diff, e.Warnings = true, &ansible.Diff{Before: map[string]any{"is": 1}, After: map[string]any{}}, []string{"look"}
@@ -107,7 +108,7 @@ func TestAnElementThatHangsDoesNotTakeTheAnswersOfTheOthersWithIt(t *testing.T) 
 			e.Changed = true
 			return nil
 		})
-		if !answers[0].Failed || answers[0].Verdict != orphan.Unknown || answers[1].Failed || !answers[1].Changed || !result.Changed {
+		if answers[0].element != "a" || !answers[0].Failed || answers[0].Verdict != orphan.Unknown || answers[1].Failed || !answers[1].Changed || !result.Changed {
 			t.Errorf("got %+v and %+v", answers[0], answers[1])
 		}
 		if err == nil || !strings.Contains(err.Error(), "a: no answer within the time") || time.Since(began) != time.Minute+late {
@@ -118,17 +119,17 @@ func TestAnElementThatHangsDoesNotTakeTheAnswersOfTheOthersWithIt(t *testing.T) 
 
 func TestWhatIsNotBegunWhenTheTimeIsUpIsToldSo(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
-	answers, err := Each(ctx, &ansible.Result{}, "hosts", []string{"a", "b", "c"}, 1, func(_ context.Context, element string, e *entry) error {
+	answers, err := Each(ctx, &ansible.Result{}, "hosts", []string{"a", "b", "c"}, 1, func(_ context.Context, _ string, e *entry) error {
 		cancel(errors.New("interrupted"))
-		e.element, e.Changed = element, true
+		e.Changed = true
 		return nil
 	})
 	done := 0
 	for _, e := range answers {
 		if e.Changed {
 			done++
-		} else if !strings.Contains(e.Msg, "not begun, so that nothing was changed: interrupted") {
-			t.Errorf("got %s", e.Msg)
+		} else if e.element == "" || e.Verdict != orphan.Unknown || !strings.Contains(e.Msg, "not begun, so that nothing was changed: interrupted") {
+			t.Errorf("got %+v", e)
 		}
 	}
 	if done != 1 || err == nil || !strings.HasPrefix(err.Error(), "2 of 3 hosts failed: ") {
