@@ -20,9 +20,8 @@ import (
 func (c *Client) ListsAll(ctx context.Context) error {
 	// No server has this uuid, so that the answer is short.
 	const none = "00000000-0000-0000-0000-000000000000"
-	_, _, err := get[any](ctx, c, "servers?"+url.Values{"all_tenants": {"True"}, "status": {"deleted"}, "limit": {"1"}, "uuid": {none}}.Encode(),
-		"servers")
-	if err != nil {
+	query := url.Values{"all_tenants": {"True"}, "status": {"deleted"}, "limit": {"1"}, "uuid": {none}}
+	if _, _, err := get[any](ctx, c, "servers?"+query.Encode(), "servers"); err != nil {
 		return err
 	}
 	return c.everyCellAnswers(ctx)

@@ -193,7 +193,8 @@ var ErrUntold = errors.New("nova has a migration of this uuid, and tells no more
 // a proof only if the client ListsAll.
 func (c *Client) Migration(ctx context.Context, uuid string, hosts []string) (*Migration, error) {
 	// No instance has this UUID, so that the page after the marker is empty.
-	_, _, err := get[any](ctx, c, "os-migrations?"+url.Values{"instance_uuid": {uuid}, "limit": {"1"}, "marker": {uuid}}.Encode(), "migrations")
+	query := url.Values{"instance_uuid": {uuid}, "limit": {"1"}, "marker": {uuid}}
+	_, _, err := get[any](ctx, c, "os-migrations?"+query.Encode(), "migrations")
 	if failure := new(openstack.Failure); errors.As(err, &failure) && failure.Status == http.StatusBadRequest &&
 		strings.Contains(failure.Detail, uuid) {
 		return nil, nil

@@ -128,7 +128,8 @@ func TestWhatIsNotBegunWhenTheTimeIsUpIsToldSo(t *testing.T) {
 	for _, e := range answers {
 		if e.Changed {
 			done++
-		} else if e.element == "" || e.Verdict != orphan.Unknown || !strings.Contains(e.Msg, "not begun, so that nothing was changed: interrupted") {
+		} else if e.element == "" || e.Verdict != orphan.Unknown ||
+			!strings.Contains(e.Msg, "not begun, so that nothing was changed: interrupted") {
 			t.Errorf("got %+v", e)
 		}
 	}

@@ -141,6 +141,6 @@ func (l look) end() (ending, bool) {
 }
 
 func (l look) fill(text string) string {
-	return strings.NewReplacer("{id}", l.now.ID, "{host}", cmp.Or(l.now.Host, "its host"), "{state}", l.now.VMState, "{updated}", l.now.Updated,
-		"{failure}", fmt.Sprint(l.failure)).Replace(text)
+	return strings.NewReplacer("{id}", l.now.ID, "{host}", cmp.Or(l.now.Host, "its host"), "{state}", l.now.VMState,
+		"{updated}", l.now.Updated, "{failure}", fmt.Sprint(l.failure)).Replace(text)
 }

@@ -114,7 +114,8 @@ func (e evidence) judgeTask(busy orphan.Judgement, p parameters) orphan.Judgemen
 	case !p.ResetState:
 		busy.Reasons = append(busy.Reasons, "reset_state: true resets the task first, if nothing was written for min_age")
 	case !known:
-		busy.Reasons = append(busy.Reasons, "reset_state resets the task only when nothing was written for min_age, and Nova does not tell when it was")
+		busy.Reasons = append(busy.Reasons, "reset_state resets the task only when nothing was written for min_age, "+
+			"and Nova does not tell when it was")
 	case policy.Fresh(e.server.At, e.server.UpdatedAt()):
 		busy.Reasons = append(busy.Reasons, fmt.Sprintf("reset_state resets the task only when nothing was written for min_age (%s), "+
 			"and it was %s ago", policy.MinAge, idle))
