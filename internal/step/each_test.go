@@ -40,8 +40,8 @@ func TestWhatOneElementFailsAtStopsNoneOfTheOthers(t *testing.T) {
 	for _, e := range answers {
 		got = append(got, fmt.Sprint(e.element, " ", e.Changed, " ", e.Failed, " ", e.Msg, " ", e.Reasons == nil, e.Plan == nil))
 	}
-	want := []string{"a true false  false false", "b false true no false false", "c false true internal error, please report it: found false false",
-		"d false true no false false", "e false false  false false"}
+	want := []string{"a true false  false false", "b false true no false false",
+		"c false true internal error, please report it: found false false", "d false true no false false", "e false false  false false"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q", got)
 	}
@@ -108,7 +108,8 @@ func TestAnElementThatHangsDoesNotTakeTheAnswersOfTheOthersWithIt(t *testing.T) 
 			e.Changed = true
 			return nil
 		})
-		if answers[0].element != "a" || !answers[0].Failed || answers[0].Verdict != orphan.Unknown || answers[1].Failed || !answers[1].Changed || !result.Changed {
+		if answers[0].element != "a" || !answers[0].Failed || answers[0].Verdict != orphan.Unknown ||
+			answers[1].Failed || !answers[1].Changed || !result.Changed {
 			t.Errorf("got %+v and %+v", answers[0], answers[1])
 		}
 		if err == nil || !strings.Contains(err.Error(), "a: no answer within the time") || time.Since(began) != time.Minute+late {

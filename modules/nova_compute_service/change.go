@@ -40,8 +40,8 @@ type task struct {
 // evidence is what is known of the service at one time.
 type evidence struct {
 	service compute.Service
-	// none is why there is no such service, or none that can be told.
-	none error
+	// found are those of this host; unless it is one, service is empty. If there is none, all are those of any host.
+	found, all []compute.Service
 	// at is just before it was read.
 	at time.Time
 	// count is that of the servers; nil unless the host is about to count as down.
@@ -77,7 +77,7 @@ func (t *task) do(ctx context.Context) error {
 
 func (t *task) read(ctx context.Context) (e evidence, err error) {
 	e.at = t.now()
-	found, err := t.nova.Services(ctx, binary, t.host)
+	e.found, err = t.nova.Services(ctx, binary, t.host)
 	if err != nil {
 		t.reply.Verdict = orphan.Unknown
 		if t.sent {
@@ -85,26 +85,23 @@ func (t *task) read(ctx context.Context) (e evidence, err error) {
 		}
 		return e, err
 	}
-	exists := len(found) > 0
+	exists := len(e.found) > 0
 	t.reply.Exists = &exists
-	var all []compute.Service
 	if !exists {
-		if all, err = t.nova.Services(ctx, binary, ""); err != nil {
-			return e, err
-		}
+		e.all, err = t.nova.Services(ctx, binary, "")
 	}
-	if e.service, e.none = pick(found, all, t.host); e.none != nil {
-		return e, nil
+	if len(e.found) != 1 {
+		return e, err
 	}
+	e.service = e.found[0]
 	if t.reply.Service = &e.service; t.reply.ServiceBefore == nil {
 		t.reply.ServiceBefore = &e.service
 	}
 	if t.ForcedDown != nil && *t.ForcedDown && !e.service.ForcedDown {
-		count, err := t.nova.CountServers(ctx, t.host)
-		if err != nil {
+		e.count = new(compute.Count)
+		if *e.count, err = t.nova.CountServers(ctx, t.host); err != nil {
 			return e, fmt.Errorf("count the servers on %s: %w", t.host, err)
 		}
-		e.count = &count
 	}
 	if t.BackupFile == "" {
 		return e, nil
@@ -119,8 +116,8 @@ func (t *task) read(ctx context.Context) (e evidence, err error) {
 
 // plan says what there is to do, and does so in the answer at the first look.
 func (t *task) plan(e evidence) ([]step.Action, error) {
-	if e.none != nil {
-		return nil, e.none
+	if len(e.found) != 1 {
+		return nil, notOne(e.found, e.all, t.host)
 	}
 	t.seen = e
 	now, told := e.service.ForcedDown, ""
@@ -190,14 +187,11 @@ func (t *task) save(e evidence) (err error) {
 // shownHosts is how many hosts an error text lists.
 const shownHosts = 8
 
-// pick is the one service that is meant; all are those of nova-compute on any host.
-func pick(found, all []compute.Service, host string) (compute.Service, error) {
-	if len(found) == 1 {
-		return found[0], nil
-	}
-	if len(found) > 1 {
-		return compute.Service{}, fmt.Errorf("there are %d services %s on host %s, as if two cells had one each: which is meant cannot be told",
-			len(found), binary, host)
+// notOne says why it cannot be told which service is meant.
+func notOne(found, all []compute.Service, host string) error {
+	if len(found) > 0 {
+		return fmt.Errorf("there are %d services %s on host %s, as if two cells had one each: which is meant cannot be told", len(found),
+			binary, host)
 	}
 	var hosts []string
 	for _, service := range all {
@@ -211,6 +205,5 @@ func pick(found, all []compute.Service, host string) (compute.Service, error) {
 	case len(hosts) > shownHosts:
 		list += fmt.Sprintf(" and on %d more", len(hosts)-shownHosts)
 	}
-	return compute.Service{}, fmt.Errorf("there is no service %s on host %q: %s (a short name and a full one are two hosts to Nova)", binary,
-		host, list)
+	return fmt.Errorf("there is no service %s on host %q: %s (a short name and a full one are two hosts to Nova)", binary, host, list)
 }

@@ -61,14 +61,13 @@ func named(host any) (any, error) {
 func hostUnlessListing(values map[string]any) error {
 	hosts, given := values["host"].([]any)
 	_, listing := values["instance_uuid"]
-	for _, other := range []string{"forced_down", "orphans", backup.FileOption.Name} {
-		_, given := values[other]
-		listing = listing && !given
-	}
-	if !given && !listing {
+	_, sets := values["forced_down"]
+	_, leavesOut := values["orphans"]
+	_, restores := values[backup.FileOption.Name]
+	if !given && (!listing || sets || leavesOut || restores) {
 		return errors.New("missing required arguments: host")
 	}
-	if _, restores := values[backup.FileOption.Name]; restores && len(hosts) > 1 {
+	if restores && len(hosts) > 1 {
 		return fmt.Errorf("argument '%s' is of one host, and host lists %d", backup.FileOption.Name, len(hosts))
 	}
 	return nil
@@ -143,8 +142,8 @@ func run(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
 		own := client.Recording()
 		defer func() { a.Requests = own.Sent() }()
 		t := &task{ledger: ledgerOf(own, a.Warn), call: call, host: host, reply: a}
-		if err := t.do(ctx); err != nil || around == nil {
-			return err
+		if failed := t.do(ctx); failed != nil || around == nil {
+			return failed
 		}
 		return t.lookAround(ctx, around)
 	})

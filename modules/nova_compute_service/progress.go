@@ -106,10 +106,10 @@ func (a *surroundings) see(ctx context.Context, host string, orphans map[string]
 		return s, err
 	}
 	for _, provider := range providers {
-		held, err := a.allocations.Consumers(ctx, provider)
+		held, failure := a.allocations.Consumers(ctx, provider)
 		// nova-compute makes its provider when it first reports: before, nothing is scheduled there.
-		if err != nil && !errors.Is(err, placement.ErrNoProvider) {
-			return s, err
+		if failure != nil && !errors.Is(failure, placement.ErrNoProvider) {
+			return s, failure
 		}
 		s.consumers = slices.AppendSeq(s.consumers, maps.Keys(held))
 	}

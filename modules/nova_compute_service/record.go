@@ -246,8 +246,8 @@ func (l ledger) records() (all []record, err error) {
 func (l ledger) recordsOf(folder string) (all []record, err error) {
 	files, err := backup.Earlier(l.BackupDir, folder, name)
 	for _, file := range files {
-		r, err := l.read(file, folder)
-		if err != nil {
+		var r record
+		if r, err = l.read(file, folder); err != nil {
 			return nil, err
 		}
 		all = append(all, r)
