@@ -33,6 +33,19 @@ func New(service *gophercloud.ServiceClient) *Client {
 	return &Client{service: service, cells: &shared{turn: make(chan struct{}, 1)}}
 }
 
+// Connect logs in, and finds Nova.
+func Connect(ctx context.Context, auth openstack.Auth, secret func(...string)) (*Client, *openstack.Cloud, error) {
+	cloud, err := openstack.Connect(ctx, auth, secret)
+	if err != nil {
+		return nil, nil, err
+	}
+	service, err := cloud.Compute()
+	if err != nil {
+		return nil, nil, err
+	}
+	return New(service), cloud, nil
+}
+
 // Recording is the same client with a record of its own, for one of several elements.
 func (c *Client) Recording() *Client { return &Client{service: c.service, cells: c.cells} }
 

@@ -152,15 +152,14 @@ func run(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
 
 // connect finds what is to be asked: the databases and Placement only for who shows by nova_conf.
 func connect(ctx context.Context, call *ansible.Call, p parameters) (*compute.Client, *surroundings, error) {
-	cloud, err := openstack.Connect(ctx, p.Auth, call.Secret)
-	if err != nil {
-		return nil, nil, err
-	}
-	service, err := cloud.Compute()
+	client, cloud, err := compute.Connect(ctx, p.Auth, call.Secret)
 	if err != nil || p.NovaConf == "" || p.changes() || len(p.Hosts) == 0 {
-		return compute.New(service), nil, err
+		return client, nil, err
 	}
-	client := compute.New(service)
+	placed, err := cloud.Placement()
+	if err != nil {
+		return client, nil, err
+	}
 	access, err := nova.FromConf(p.NovaConf, call.Secret)
 	if err != nil {
 		return client, nil, err
@@ -169,9 +168,5 @@ func connect(ctx context.Context, call *ansible.Call, p parameters) (*compute.Cl
 	if err != nil {
 		return client, nil, err
 	}
-	around := &surroundings{cells: databases, close: databases.Close}
-	if service, err = cloud.Placement(); err == nil {
-		around.allocations = placement.New(service)
-	}
-	return client, around, err
+	return client, &surroundings{cells: databases, allocations: placement.New(placed), close: databases.Close}, nil
 }

@@ -53,7 +53,7 @@ func run(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
 	if err := call.Decode(&p); err != nil {
 		return nil, err
 	}
-	client, failure := connect(ctx, call, p.Auth)
+	client, _, failure := compute.Connect(ctx, p.Auth, call.Secret)
 	reply := &answer{}
 	var err error
 	reply.Instances, err = step.Each(ctx, &reply.Result, "instances", p.Instances, step.AtOnce,
@@ -72,16 +72,4 @@ func run(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
 		}
 	}
 	return reply, err
-}
-
-func connect(ctx context.Context, call *ansible.Call, auth openstack.Auth) (*compute.Client, error) {
-	cloud, err := openstack.Connect(ctx, auth, call.Secret)
-	if err != nil {
-		return nil, err
-	}
-	service, err := cloud.Compute()
-	if err != nil {
-		return nil, err
-	}
-	return compute.New(service), nil
 }
