@@ -106,7 +106,7 @@ func (a actor) call(p parameters) error {
 	return t.do(ctx)
 }
 
-// run is what ladder_forced_down.yml does: the deletion is between.
+// run is what method_forced_down.yml does: the deletion is between.
 func (a actor) run(instance string) {
 	yes := true
 	err := a.call(parameters{ForcedDown: &yes, InstanceUUID: instance})
