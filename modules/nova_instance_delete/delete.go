@@ -15,24 +15,11 @@ import (
 	"nova-orphan/internal/step"
 )
 
-// servers is the Nova that this module needs.
-type servers interface {
-	Server(ctx context.Context, uuid string) (*compute.Server, error)
-	Find(ctx context.Context, uuid string) (server *compute.Server, unmapped bool, err error)
-	LockedReason(ctx context.Context, uuid string) (string, error)
-	Migrations(ctx context.Context, instance string) ([]compute.Migration, error)
-	KeepVolume(ctx context.Context, uuid, volume string) error
-	ResetState(ctx context.Context, uuid string) error
-	Delete(ctx context.Context, uuid string) error
-	ForceDelete(ctx context.Context, uuid string) error
-	Sent() []compute.Request
-}
-
 // task is what is done for one instance.
 type task struct {
 	parameters
 	call  *ansible.Call
-	nova  servers
+	nova  *compute.Client
 	uuid  string
 	reply *entry
 	// seen is the last evidence, and next what was decided by it.

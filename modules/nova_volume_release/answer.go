@@ -26,6 +26,9 @@ type entry struct {
 	Remains []string `json:"remains"`
 }
 
+// Name implements step.Named.
+func (e *entry) Name(instance string) { e.Instance = instance }
+
 // holdings are what the instance has outside of Nova, also the form of the backup.
 type holdings struct {
 	Attachments []attachment      `json:"attachments"`

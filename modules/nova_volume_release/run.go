@@ -41,7 +41,7 @@ func (c *cloud) all(ctx context.Context) (ansible.Answer, error) {
 func (c *cloud) one(ctx context.Context, instance string, reply *entry) error {
 	t := &task{cloud: c, instance: instance, reply: reply, earlier: earlierBackups{},
 		backup: step.Backup{Dir: c.BackupDir, UUID: instance, Module: name, Answer: &reply.Answer}}
-	reply.Instance, reply.Remains = instance, []string{}
+	reply.Remains = []string{}
 	if t.State == released {
 		return t.release(ctx)
 	}
