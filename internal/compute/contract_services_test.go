@@ -17,7 +17,7 @@ func (w *world) service(binary, host string) compute.Service {
 
 func (w *world) forceDown(value bool) {
 	w.t.Helper()
-	w.must(w.UpdateService(w.ctx, w.service("nova-compute", host).ID, compute.Change{ForcedDown: &value}))
+	w.must(w.ForceDown(w.ctx, w.service("nova-compute", host).ID, value))
 	w.wantsSent(200)
 }
 
@@ -49,27 +49,7 @@ func forcesDown(w *world) {
 	}
 }
 
-func disables(w *world) {
-	id := w.service("nova-compute", host).ID
-	off, on, reason := "disabled", "enabled", "a test"
-	// Of a service that is up Nova would call the agent, and wait a minute for one that
-	// does not answer (nova/compute/api.py _update_compute_provider_status).
-	w.forceDown(true)
-	w.t.Cleanup(func() { w.forceDown(false) })
-	w.must(w.UpdateService(w.ctx, id, compute.Change{Status: &off, DisabledReason: &reason}))
-	if s := w.service("nova-compute", host); s.Status != off || s.DisabledReason == nil || *s.DisabledReason != reason || !s.ForcedDown {
-		w.t.Errorf("got %+v", s)
-	}
-	w.must(w.UpdateService(w.ctx, id, compute.Change{Status: &on}))
-	if s := w.service("nova-compute", host); s.Status != on || s.DisabledReason != nil || !s.ForcedDown {
-		w.t.Errorf("got %+v", s)
-	}
-	w.wantsRefused(w.UpdateService(w.ctx, id, compute.Change{Status: &on, DisabledReason: &reason}), 400)
-	w.wantsRefused(w.UpdateService(w.ctx, id, compute.Change{}), 400)
-}
-
 func refusesBinary(w *world) {
-	yes := true
-	w.wantsRefused(w.UpdateService(w.ctx, w.service("nova-scheduler", "controller").ID, compute.Change{ForcedDown: &yes}), 400)
-	w.wantsRefused(w.UpdateService(w.ctx, openstacktest.UUID(), compute.Change{ForcedDown: &yes}), 404)
+	w.wantsRefused(w.ForceDown(w.ctx, w.service("nova-scheduler", "controller").ID, true), 400)
+	w.wantsRefused(w.ForceDown(w.ctx, openstacktest.UUID(), true), 404)
 }

@@ -118,7 +118,6 @@ func testContract(t *testing.T, newBackstage func(*testing.T) backstage) {
 		{"a host's servers are counted", counts},
 		{"a service is found by binary and host", findsService},
 		{"a service is forced down and back, and nothing else changes", forcesDown},
-		{"a service is disabled with a reason, which enabling takes away", disables},
 		{"only nova-compute is changed", refusesBinary},
 	} {
 		t.Run(clause.name, func(t *testing.T) {

@@ -63,19 +63,14 @@ type Fault struct {
 
 // Server is nil for a UUID that the API does not find, or that it hides from the user.
 func (c *Client) Server(ctx context.Context, uuid string) (*Server, error) {
-	var answer struct {
-		Server *json.RawMessage `json:"server"`
-	}
-	at, err := c.read(ctx, "servers/"+uuid, &answer)
-	switch {
-	case gophercloud.ResponseCodeIs(err, http.StatusNotFound):
+	raw, at, err := get[json.RawMessage](ctx, c, "servers/"+uuid, "server")
+	if gophercloud.ResponseCodeIs(err, http.StatusNotFound) {
 		return nil, nil
-	case err != nil:
-		return nil, err
-	case answer.Server == nil:
-		return nil, fmt.Errorf("read server %s: the answer has no server", uuid)
 	}
-	server, err := serverFrom(*answer.Server, uuid, at)
+	if err != nil {
+		return nil, err
+	}
+	server, err := serverFrom(raw, uuid, at)
 	if err == nil && server.ID != uuid {
 		return nil, fmt.Errorf("read server %s: the answer is about %q", uuid, server.ID)
 	}
@@ -104,66 +99,15 @@ func (c *Client) Find(ctx context.Context, uuid string) (server *Server, unmappe
 // cell, and so, other than Server, needs no instance mapping. That it has none is a
 // proof only if the client ListsAll.
 func (c *Client) Listed(ctx context.Context, uuid string) (*Server, error) {
-	var answer struct {
-		Servers *[]json.RawMessage `json:"servers"`
-	}
-	at, err := c.read(ctx, "servers/detail?"+url.Values{"all_tenants": {"True"}, "uuid": {uuid}}.Encode(), &answer)
-	switch {
-	case err != nil:
+	found, at, err := get[[]json.RawMessage](ctx, c, "servers/detail?"+url.Values{"all_tenants": {"True"}, "uuid": {uuid}}.Encode(), "servers")
+	if err != nil || len(found) == 0 {
 		return nil, err
-	case answer.Servers == nil:
-		return nil, fmt.Errorf("list server %s: the answer has no servers", uuid)
-	case len(*answer.Servers) == 0:
-		return nil, nil
 	}
-	server, err := serverFrom((*answer.Servers)[0], uuid, at)
+	server, err := serverFrom(found[0], uuid, at)
 	if err == nil && server.ID != uuid { // to whom the policy allow_all_filters is not granted
 		return nil, fmt.Errorf("list server %s: Nova ignores that filter for this user", uuid)
 	}
 	return server, err
-}
-
-// ListsAll is an error unless Nova's lists leave nothing out: neither other projects'
-// servers, from this user, nor what is in a cell that is down. It says so of now: ask
-// it after the list.
-//
-// That all_tenants is granted is not enough: a server of another project is 404 to
-// everyone who is no administrator by the policy context_is_admin. Only to such a one
-// does Nova list deleted servers (nova/api/openstack/compute/servers.py _get_servers).
-func (c *Client) ListsAll(ctx context.Context) error {
-	// No server has this uuid, so that the answer is short.
-	const none = "00000000-0000-0000-0000-000000000000"
-	_, err := c.read(ctx, "servers?"+url.Values{"all_tenants": {"True"}, "status": {"deleted"}, "limit": {"1"}, "uuid": {none}}.Encode(), nil)
-	if err != nil {
-		return err
-	}
-	return c.everyCellAnswers(ctx)
-}
-
-// everyCellAnswers asks each cell, cell0 too, for the servers of a project that there
-// is not. Nova asks one cell after the other for them and passes over no failure
-// (nova/api/openstack/compute/simple_tenant_usage.py _get_instances_all_cells). From its
-// lists it omits a cell that is down, and says so in its log only (nova/compute/multi_cell_list.py
-// get_records_sorted), unless [api]list_records_by_skipping_down_cells is off; os-services
-// shows such a cell from 2.69 on, but only by its host mappings (nova/compute/api.py service_get_all).
-func (c *Client) everyCellAnswers(ctx context.Context) error {
-	var answer struct {
-		Usage *struct{} `json:"tenant_usage"`
-	}
-	_, err := c.read(ctx, "os-simple-tenant-usage/none?"+url.Values{"start": {"2000-01-01T00:00:00"}, "end": {"2000-01-01T00:00:01"},
-		"limit": {"1"}}.Encode(), &answer)
-	if err == nil && answer.Usage == nil {
-		err = errors.New("the answer has no usage")
-	}
-	if failure := new(openstack.Failure); errors.As(err, &failure) && failure.Status/100 == 4 {
-		return fmt.Errorf("cannot tell whether every cell of Nova's answers, and its lists leave out one that does not without a word: %w", err)
-	}
-	if err != nil {
-		return fmt.Errorf("a cell of Nova's may be down, and its lists leave that out without a word "+
-			"(the log of nova-api names it: bring its database back; only one that is no more, and is not cell0, is for nova-manage cell_v2 "+
-			"delete_cell): %w", err)
-	}
-	return nil
 }
 
 func serverFrom(raw json.RawMessage, uuid string, at time.Time) (*Server, error) {
@@ -177,10 +121,9 @@ func serverFrom(raw json.RawMessage, uuid string, at time.Time) (*Server, error)
 // LockedReason is why a server was locked, as Nova tells since 2.73 (Train); it
 // is empty where Nova is older, was given no reason, or finds no server.
 func (c *Client) LockedReason(ctx context.Context, uuid string) (string, error) {
-	telling := Client{service: new(gophercloud.ServiceClient)}
-	*telling.service = *c.service
-	telling.service.Microversion = openstack.LockedReasonMicroversion
-	server, err := telling.Server(ctx, uuid)
+	telling := *c.service
+	telling.Microversion = openstack.LockedReasonMicroversion
+	server, err := New(&telling).Server(ctx, uuid)
 	if gophercloud.ResponseCodeIs(err, http.StatusNotAcceptable) || err == nil && server == nil {
 		return "", nil
 	}
@@ -193,23 +136,15 @@ func (c *Client) LockedReason(ctx context.Context, uuid string) (string, error) 
 // Devices are the names under which the guest has the server's volumes, by the
 // volumes' ids; empty where Nova has none.
 func (c *Client) Devices(ctx context.Context, uuid string) (map[string]string, error) {
-	var answer struct {
-		Attachments *[]struct {
-			Volume string `json:"volumeId"`
-			Device string `json:"device"`
-		} `json:"volumeAttachments"`
-	}
-	if _, err := c.read(ctx, "servers/"+uuid+"/os-volume_attachments", &answer); err != nil {
-		return nil, err
-	}
-	if answer.Attachments == nil {
-		return nil, fmt.Errorf("read the volumes of server %s: the answer has none", uuid)
-	}
+	attachments, _, err := get[[]struct {
+		Volume string `json:"volumeId"`
+		Device string `json:"device"`
+	}](ctx, c, "servers/"+uuid+"/os-volume_attachments", "volumeAttachments")
 	devices := map[string]string{}
-	for _, a := range *answer.Attachments {
+	for _, a := range attachments {
 		devices[a.Volume] = a.Device
 	}
-	return devices, nil
+	return devices, err
 }
 
 // Migration is a migration of a server.
@@ -258,7 +193,8 @@ var ErrUntold = errors.New("nova has a migration of this uuid, and tells no more
 // a proof only if the client ListsAll.
 func (c *Client) Migration(ctx context.Context, uuid string, hosts []string) (*Migration, error) {
 	// No instance has this UUID, so that the page after the marker is empty.
-	_, err := c.read(ctx, "os-migrations?"+url.Values{"instance_uuid": {uuid}, "limit": {"1"}, "marker": {uuid}}.Encode(), nil)
+	query := url.Values{"instance_uuid": {uuid}, "limit": {"1"}, "marker": {uuid}}
+	_, _, err := get[any](ctx, c, "os-migrations?"+query.Encode(), "migrations")
 	if failure := new(openstack.Failure); errors.As(err, &failure) && failure.Status == http.StatusBadRequest &&
 		strings.Contains(failure.Detail, uuid) {
 		return nil, nil

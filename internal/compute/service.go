@@ -2,7 +2,6 @@ package compute
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"net/url"
 )
@@ -29,34 +28,16 @@ func (c *Client) Services(ctx context.Context, binary, host string) ([]Service, 
 	if host != "" {
 		query.Set("host", host)
 	}
-	var answer struct {
-		Services *[]Service `json:"services"`
+	found, _, err := get[[]Service](ctx, c, "os-services?"+query.Encode(), "services")
+	if err == nil && len(found) == 0 {
+		err = c.everyCellAnswers(ctx)
 	}
-	if _, err := c.read(ctx, "os-services?"+query.Encode(), &answer); err != nil {
-		return nil, err
-	}
-	if answer.Services == nil {
-		return nil, errors.New("read services: the answer has no services")
-	}
-	if len(*answer.Services) == 0 {
-		return nil, c.everyCellAnswers(ctx)
-	}
-	return *answer.Services, nil
+	return found, err
 }
 
-// Change is what to change of a service; what is nil stays. A reason goes only with
-// the status disabled, and a status takes the reason that was there away.
-type Change struct {
-	ForcedDown     *bool   `json:"forced_down,omitempty"`
-	Status         *string `json:"status,omitempty"`
-	DisabledReason *string `json:"disabled_reason,omitempty"`
-}
-
-// UpdateService changes a nova-compute service, in one step; Nova refuses other
+// ForceDown has a nova-compute service count as down, or no longer. Nova refuses other
 // binaries, and to take the flag from a host with evacuations that its nova-compute
-// has not cleaned up after (nova/api/openstack/compute/services.py update). When the
-// status of a service that is up changes, the answer waits for the service, a minute
-// at most.
-func (c *Client) UpdateService(ctx context.Context, id string, change Change) error {
-	return c.write(ctx, http.MethodPut, "os-services/"+id, c.service.Microversion, change)
+// has not cleaned up after (nova/api/openstack/compute/services.py update).
+func (c *Client) ForceDown(ctx context.Context, service string, value bool) error {
+	return c.write(ctx, http.MethodPut, "os-services/"+service, c.service.Microversion, map[string]bool{"forced_down": value})
 }

@@ -9,6 +9,7 @@ import (
 	"nova-orphan/internal/backup"
 	"nova-orphan/internal/hypervisor"
 	"nova-orphan/internal/orphan"
+	"nova-orphan/internal/shared"
 	"nova-orphan/internal/step"
 )
 
@@ -46,7 +47,7 @@ type host struct {
 	// unreachable is why nothing of it can be read, if so.
 	unreachable error
 	// usage is asked once for all whose domains are looked at at the same time.
-	usage step.Shared[usage]
+	usage shared.Question[usage]
 }
 
 // atOnce is how many domains are worked on at a time: so many share a look at who uses what.

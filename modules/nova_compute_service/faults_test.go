@@ -35,7 +35,7 @@ func TestNoFaultTellsASecretOrPassesForAChange(t *testing.T) {
 					Recover: func() { cloud.Do(cloud.Recover) },
 					Failed: func(t *testing.T, answer gjson.Result) {
 						writes := openstacktest.Writes(cloud.Requests())
-						if answer.Get("changed").Bool() || len(writes) > maxWrites || target.method != "PUT" && len(writes) > 0 {
+						if answer.Get("changed").Bool() || len(writes) > maxTries || target.method != "PUT" && len(writes) > 0 {
 							t.Errorf("%d writes, got %s", len(writes), answer)
 						}
 					},

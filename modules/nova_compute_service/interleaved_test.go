@@ -38,7 +38,7 @@ func newTheatre(t *testing.T, folder string, forcedDown, reports bool) *theatre 
 
 func (w *theatre) begin(folder string, forcedDown bool) {
 	w.now, w.folder = time.Date(2026, 1, 29, 13, 42, 2, 0, time.UTC), folder
-	w.service = compute.Service{ID: "s", Host: theHost, Binary: updatable, Status: enabled, State: up, ForcedDown: forcedDown}
+	w.service = compute.Service{ID: "s", Host: theHost, Binary: binary, Status: "enabled", State: "up", ForcedDown: forcedDown}
 	w.write()
 }
 
@@ -82,9 +82,9 @@ func (a actor) Services(context.Context, string, string) ([]compute.Service, err
 	return []compute.Service{a.service}, nil
 }
 
-func (a actor) UpdateService(_ context.Context, _ string, change compute.Change) error {
+func (a actor) ForceDown(_ context.Context, _ string, value bool) error {
 	a.await()
-	a.set(*change.ForcedDown)
+	a.set(value)
 	return nil
 }
 
@@ -92,21 +92,24 @@ func (a actor) CountServers(context.Context, string) (compute.Count, error) {
 	return compute.Count{}, nil
 }
 
-func (a actor) Sent() []compute.Request { return nil }
-
-// call is one call of the module.
-func (a actor) call(p parameters) (*answer, error) {
-	p.BackupDir, p.Binary = a.folder, updatable
-	t := &task{parameters: p, call: a.silent, nova: a, reply: &answer{}, now: func() time.Time { return a.now }}
+func (a actor) ledger(p parameters) (ledger, context.Context, context.CancelFunc) {
+	p.BackupDir = a.folder
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	return t.reply, t.do(ctx, nil)
+	return ledger{parameters: p, nova: a, now: func() time.Time { return a.now }, warn: func(string) {}}, ctx, cancel
 }
 
-// run is what ladder_forced_down.yml does: the deletion is between.
+// call is one call of the module for the host.
+func (a actor) call(p parameters) error {
+	l, ctx, cancel := a.ledger(p)
+	defer cancel()
+	t := &task{ledger: l, call: a.silent, host: theHost, reply: &entry{}}
+	return t.do(ctx)
+}
+
+// run is what method_forced_down.yml does: the deletion is between.
 func (a actor) run(instance string) {
 	yes := true
-	_, err := a.call(parameters{Host: theHost, ForcedDown: &yes, InstanceUUID: instance})
+	err := a.call(parameters{ForcedDown: &yes, InstanceUUID: instance})
 	for range 3 {
 		if err = errors.Join(err, a.putBack(instance)); err == nil {
 			break
@@ -118,15 +121,16 @@ func (a actor) run(instance string) {
 // putBack is forced_down_left.yml.
 func (a actor) putBack(instance string) error {
 	*a.lists = true
-	listed, err := a.call(parameters{InstanceUUID: instance})
+	l, ctx, cancel := a.ledger(parameters{InstanceUUID: instance})
+	defer cancel()
+	listed, err := l.left(ctx)
 	*a.lists = false
 	if err != nil {
 		return err
 	}
-	for _, left := range *listed.LeftForcedDown {
+	for _, left := range *listed {
 		if left.AsLeft {
-			_, failure := a.call(parameters{Host: left.Host, BackupFile: left.BackupFile})
-			err = errors.Join(err, failure)
+			err = errors.Join(err, a.call(parameters{BackupFile: left.BackupFile}))
 		}
 	}
 	return err

@@ -1,119 +1,103 @@
-// Nova_compute_service is an Ansible module that shows a compute service of
-// Nova's, and forces it down, enables or disables it.
+// Nova_compute_service is an Ansible module that shows the compute services of
+// hosts, and has them count as down.
 package main
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"time"
 
 	"nova-orphan/internal/ansible"
 	"nova-orphan/internal/backup"
 	"nova-orphan/internal/compute"
+	"nova-orphan/internal/nova"
 	"nova-orphan/internal/openstack"
+	"nova-orphan/internal/orphan"
+	"nova-orphan/internal/placement"
+	"nova-orphan/internal/step"
 )
 
 func main() { os.Exit(ansible.Main(os.Args, os.Stdout, module())) }
 
-const name = "nova_compute_service"
-
 const (
-	enabled  = "enabled"
-	disabled = "disabled"
-	up       = "up"
-	down     = "down"
-	// updatable is the one binary that Nova lets be changed.
-	updatable = "nova-compute"
+	name   = "nova_compute_service"
+	binary = "nova-compute"
 )
 
 func module() ansible.Module {
 	return ansible.Module{
 		Name: name,
+		Each: "host",
 		Options: append([]ansible.Option{
-			{Name: "host", Type: ansible.Str},
-			{Name: "binary", Type: ansible.Str, Default: updatable},
+			{Name: "host", Aliases: []string{"hosts"}, Type: ansible.List, Elements: ansible.Str, Check: named},
 			{Name: "forced_down", Type: ansible.Bool},
-			{Name: "state", Type: ansible.Str, Choices: []string{disabled, enabled}},
-			{Name: "disabled_reason", Type: ansible.Str},
-			{Name: "wait_for", Type: ansible.Str, Choices: []string{down, up}},
 			{Name: "orphans", Type: ansible.Dict, Check: judgedRows},
 			{Name: "instance_uuid", Aliases: []string{"uuid", "server"}, Type: ansible.Str, Check: ansible.UUID},
 			backup.FileOption,
-			{Name: "backup_dir", Type: ansible.Path, Default: backup.DefaultDir, Check: ansible.Absolute},
+			step.BackupDir,
 			ansible.Timeout,
 		}, openstack.AuthOptions()...),
 		Rules: append([]ansible.Rule{
 			hostUnlessListing,
 			ansible.RequiredBy("orphans", "nova_conf"),
-			ansible.OnlyIf("disabled_reason", "state", disabled),
-			ansible.MutuallyExclusive("backup_file", "forced_down"),
-			ansible.MutuallyExclusive("backup_file", "state"),
+			ansible.MutuallyExclusive(backup.FileOption.Name, "forced_down"),
 		}, openstack.AuthRules()...),
 		Run: run,
 	}
 }
 
+// named refuses the host "", for which Nova would answer with those of all hosts.
+func named(host any) (any, error) {
+	if host == "" {
+		return nil, errors.New("takes names of hosts, got an empty one")
+	}
+	return host, nil
+}
+
 // hostUnlessListing lets the host be left out only by who wants to know what earlier
-// runs for the instance have left, on whatever host.
+// runs for the instance have left, on whatever host. A backup is of one host.
 func hostUnlessListing(values map[string]any) error {
-	if _, given := values["host"]; given {
-		return nil
-	}
+	hosts, given := values["host"].([]any)
 	_, listing := values["instance_uuid"]
-	for _, other := range []string{"forced_down", "state", "wait_for", "orphans", backup.FileOption.Name} {
-		_, given := values[other]
-		listing = listing && !given
-	}
-	if !listing {
+	_, sets := values["forced_down"]
+	_, leavesOut := values["orphans"]
+	_, restores := values[backup.FileOption.Name]
+	if !given && (!listing || sets || leavesOut || restores) {
 		return errors.New("missing required arguments: host")
+	}
+	if restores && len(hosts) > 1 {
+		return fmt.Errorf("argument '%s' is of one host, and host lists %d", backup.FileOption.Name, len(hosts))
 	}
 	return nil
 }
 
 type parameters struct {
 	openstack.Auth
-	Host           string `option:"host"`
-	Binary         string `option:"binary"`
-	ForcedDown     *bool  `option:"forced_down"`
-	State          string `option:"state"`
-	DisabledReason string `option:"disabled_reason"`
-	WaitFor        string `option:"wait_for"`
-	InstanceUUID   string `option:"instance_uuid"`
-	BackupFile     string `option:"backup_file"`
-	BackupDir      string `option:"backup_dir"`
+	Hosts        []string `option:"host"`
+	ForcedDown   *bool    `option:"forced_down"`
+	InstanceUUID string   `option:"instance_uuid"`
+	BackupFile   string   `option:"backup_file"`
+	BackupDir    string   `option:"backup_dir"`
 	// Orphans are left out of what is in progress.
 	Orphans map[string]judgedRow `option:"orphans"`
 }
 
-// changes says that something is asked for, or waited for, and not only shown.
-func (p parameters) changes() bool {
-	return p.ForcedDown != nil || p.State != "" || p.BackupFile != "" || p.WaitFor != ""
-}
-
-// services is the Nova that this module needs.
-type services interface {
-	Services(ctx context.Context, binary, host string) ([]compute.Service, error)
-	CountServers(ctx context.Context, host string) (compute.Count, error)
-	UpdateService(ctx context.Context, id string, change compute.Change) error
-	Sent() []compute.Request
-}
-
-// task is one call of the module.
-type task struct {
-	parameters
-	call  *ansible.Call
-	nova  services
-	reply *answer
-	now   func() time.Time
-	// folder is on whose behalf the backup to put back was written.
-	folder string
-	// told is what the backup would put back and this call does not.
-	told string
-}
+// changes says that something is asked for, and not only shown.
+func (p parameters) changes() bool { return p.ForcedDown != nil || p.BackupFile != "" }
 
 type answer struct {
 	ansible.Result
+	Services []*entry `json:"services"`
+	// LeftForcedDown is nil if that was not asked.
+	LeftForcedDown *[]leftover `json:"left_forced_down,omitempty"`
+}
+
+// entry is the answer for one host.
+type entry struct {
+	Host string `json:"host"`
+	step.Answer
 	// Service is what Nova has now, ServiceBefore what it had.
 	Service       *compute.Service `json:"service"`
 	ServiceBefore *compute.Service `json:"service_before"`
@@ -122,43 +106,67 @@ type answer struct {
 	// Servers are those on the host; nil if that was not asked.
 	Servers *compute.Count `json:"servers,omitempty"`
 	// InProgress is nil if that was not asked.
-	InProgress []undertaking `json:"in_progress"`
-	// LeftForcedDown is nil if that was not asked.
-	LeftForcedDown *[]leftover       `json:"left_forced_down,omitempty"`
-	Requests       []compute.Request `json:"requests"`
+	InProgress []undertaking     `json:"in_progress"`
+	Requests   []compute.Request `json:"requests"`
 }
+
+// Name implements step.Entry.
+func (e *entry) Name(host string) { e.Host, e.Requests = host, []compute.Request{} }
 
 func run(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
-	t := &task{call: call, reply: &answer{Requests: []compute.Request{}}, now: func() time.Time { return time.Now().UTC() }}
-	if err := call.Decode(&t.parameters); err != nil {
+	var p parameters
+	if err := call.Decode(&p); err != nil {
 		return nil, err
 	}
-	cloud, err := openstack.Connect(ctx, t.Auth, call.Secret)
-	if err != nil {
-		return nil, err
+	reply := &answer{Services: []*entry{}}
+	client, around, failure := connect(ctx, call, p)
+	if around != nil {
+		defer func() { _ = around.close() }()
 	}
-	service, err := cloud.Compute()
-	if err != nil {
-		return nil, err
+	ledgerOf := func(nova services, warn func(string)) ledger {
+		return ledger{parameters: p, nova: nova, warn: warn, now: func() time.Time { return time.Now().UTC() }}
 	}
-	t.nova = compute.New(service)
-	err = t.do(ctx, cloud)
-	t.reply.Requests = append(t.reply.Requests, t.nova.Sent()...)
-	return t.reply, err
+	if failure == nil && p.InstanceUUID != "" && !p.changes() {
+		warn := func(text string) { reply.Warnings = append(reply.Warnings, text) }
+		reply.LeftForcedDown, failure = ledgerOf(client, warn).left(ctx)
+	}
+	if len(p.Hosts) == 0 {
+		return reply, failure
+	}
+	var err error
+	reply.Services, err = step.Each(ctx, &reply.Result, "hosts", p.Hosts, step.AtOnce, func(ctx context.Context, host string, a *entry) error {
+		if failure != nil {
+			a.Verdict = orphan.Unknown
+			return failure
+		}
+		own := client.Recording()
+		defer func() { a.Requests = own.Sent() }()
+		t := &task{ledger: ledgerOf(own, a.Warn), call: call, host: host, reply: a}
+		if failed := t.do(ctx); failed != nil || around == nil {
+			return failed
+		}
+		return t.lookAround(ctx, around)
+	})
+	return reply, err
 }
 
-// do changes the service, or shows all that there is to know.
-func (t *task) do(ctx context.Context, cloud *openstack.Cloud) error {
-	if t.InstanceUUID != "" && !t.changes() {
-		if err := t.listLeft(ctx); err != nil || t.Host == "" {
-			return err
-		}
+// connect finds what is to be asked: the databases and Placement only for who shows by nova_conf.
+func connect(ctx context.Context, call *ansible.Call, p parameters) (*compute.Client, *surroundings, error) {
+	client, cloud, err := compute.Connect(ctx, p.Auth, call.Secret)
+	if err != nil || p.NovaConf == "" || p.changes() || len(p.Hosts) == 0 {
+		return client, nil, err
 	}
-	if err := t.change(ctx); err != nil {
-		return err
+	placed, err := cloud.Placement()
+	if err != nil {
+		return client, nil, err
 	}
-	if t.NovaConf == "" || t.changes() || t.Binary != updatable {
-		return nil
+	access, err := nova.FromConf(p.NovaConf, call.Secret)
+	if err != nil {
+		return client, nil, err
 	}
-	return t.lookAround(ctx, cloud)
+	databases, err := nova.Open(access, true)
+	if err != nil {
+		return client, nil, err
+	}
+	return client, &surroundings{cells: databases, allocations: placement.New(placed), close: databases.Close}, nil
 }

@@ -5,13 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"nova-orphan/internal/ansible"
 	"nova-orphan/internal/nova"
-	"nova-orphan/internal/openstack"
+	"nova-orphan/internal/orphan"
 	"nova-orphan/internal/placement"
 )
 
@@ -70,26 +71,19 @@ type (
 	}
 )
 
-// lookAround tells what is in progress on the host. It asks for the allocations before
-// the databases: conductor has written the row of a build only when the scheduler has
-// its allocation, and the build request stays until then.
-func (t *task) lookAround(ctx context.Context, cloud *openstack.Cloud) error {
-	access, err := nova.FromConf(t.NovaConf, t.call.Secret)
+// surroundings are where it is read what is in progress.
+type surroundings struct {
+	cells       cells
+	allocations allocations
+	close       func() error
+}
+
+// lookAround tells what is in progress on the host.
+func (t *task) lookAround(ctx context.Context, around *surroundings) error {
+	found, err := around.see(ctx, t.seen.service.Host, t.Orphans)
 	if err != nil {
-		return err
-	}
-	databases, err := nova.Open(access, true)
-	if err != nil {
-		return err
-	}
-	defer databases.Close()
-	service, err := cloud.Placement()
-	if err != nil {
-		return err
-	}
-	found, err := t.see(ctx, databases, placement.New(service))
-	if err != nil {
-		return fmt.Errorf("cannot tell what is in progress on %s: %w", t.reply.Service.Host, err)
+		t.reply.Verdict = orphan.Unknown
+		return fmt.Errorf("cannot tell what is in progress on %s: %w", t.host, err)
 	}
 	t.reply.InProgress = found.inProgress(t.Orphans)
 	return nil
@@ -103,29 +97,25 @@ type sight struct {
 	activity  nova.Activity
 }
 
-func (t *task) see(ctx context.Context, databases cells, placed allocations) (sight, error) {
-	s := sight{host: t.reply.Service.Host}
-	providers, err := databases.Providers(ctx, s.host)
+// see asks for the allocations before the databases: conductor has written the row of a
+// build only when the scheduler has its allocation, and the build request stays until then.
+func (a *surroundings) see(ctx context.Context, host string, orphans map[string]judgedRow) (sight, error) {
+	s := sight{host: host}
+	providers, err := a.cells.Providers(ctx, host)
 	if err != nil {
 		return s, err
 	}
 	for _, provider := range providers {
-		held, failure := placed.Consumers(ctx, provider)
+		held, failure := a.allocations.Consumers(ctx, provider)
 		// nova-compute makes its provider when it first reports: before, nothing is scheduled there.
 		if failure != nil && !errors.Is(failure, placement.ErrNoProvider) {
 			return s, failure
 		}
-		for consumer := range held {
-			s.consumers = append(s.consumers, consumer)
-		}
+		s.consumers = slices.AppendSeq(s.consumers, maps.Keys(held))
 	}
 	slices.Sort(s.consumers)
 	s.consumers = slices.Compact(s.consumers)
-	ask := slices.Clone(s.consumers)
-	for uuid := range t.Orphans {
-		ask = append(ask, uuid)
-	}
-	s.activity, err = databases.Activity(ctx, s.host, ask)
+	s.activity, err = a.cells.Activity(ctx, host, slices.AppendSeq(slices.Clone(s.consumers), maps.Keys(orphans)))
 	return s, err
 }
 

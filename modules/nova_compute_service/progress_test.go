@@ -181,13 +181,11 @@ func TestWhatCannotBeReadIsAFailureAndNoEmptyList(t *testing.T) {
 		{"the cell cannot be read any more", clerk{noMatches: broken}, true, "providers, activity of h and 1"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			task := &task{reply: &answer{Service: &serviceH}, parameters: parameters{Orphans: map[string]judgedRow{two: {}}}}
-			_, err := task.see(t.Context(), &test.clerk, &test.clerk)
+			around := &surroundings{cells: &test.clerk, allocations: &test.clerk}
+			_, err := around.see(t.Context(), "h", map[string]judgedRow{two: {}})
 			if (err != nil) != test.fails || strings.Join(test.clerk.asked, ", ") != test.asked {
 				t.Errorf("asked for %q, %v", test.clerk.asked, err)
 			}
 		})
 	}
 }
-
-var serviceH = serviceOf(setting{})

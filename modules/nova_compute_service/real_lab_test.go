@@ -44,14 +44,14 @@ func TestOfTwoRunsOnOneHostOfTheRealNovaNeitherLeavesItDownForGood(t *testing.T)
 
 func TestAHostWhoseRealNovaComputeReportsIsPutBack(t *testing.T) {
 	s := newRealStage(t)
-	first := s.start(options{"forced_down": true, "wait_for": "down"}).Done(true)
+	first := s.start(options{"forced_down": true}).Done(true)
 	written := first.Get("service.updated_at").String()
 	for end := time.Now().Add(time.Minute); s.start(nil).Done(false).Get("service.updated_at").String() == written; {
 		if time.Now().After(end) {
 			t.Fatal("nova-compute does not report while it is forced down")
 		}
 	}
-	s.start(options{"backup_file": first.Get("backup_file").String(), "wait_for": "up"}).Done(true)
+	s.start(options{"backup_file": first.Get("backup_file").String()}).Done(true)
 	s.wants(false)
 }
 
@@ -61,8 +61,7 @@ func TestAnUnknownHostIsToldWithThoseThatThereAre(t *testing.T) {
 	s := newRealStage(t)
 	s.start(options{"host": "compute1.lab.example"}).Failed(false, `there is no service nova-compute on host "compute1.lab.example"`,
 		"there is one on compute1, compute2")
-	s.start(options{"host": "controller", "binary": "nova-scheduler", "forced_down": true}).Failed(false,
-		"nova changes services nova-compute only")
+	s.start(options{"host": "controller", "forced_down": true}).Failed(false, `there is no service nova-compute on host "controller"`)
 }
 
 type realNova struct {

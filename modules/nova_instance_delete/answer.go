@@ -6,6 +6,7 @@ import (
 
 	"nova-orphan/internal/ansible"
 	"nova-orphan/internal/compute"
+	"nova-orphan/internal/step"
 )
 
 // The outcomes. Only stillThere is a reason for a more forceful way: Nova took a
@@ -19,6 +20,13 @@ const (
 
 type answer struct {
 	ansible.Result
+	Instances []*entry `json:"instances"`
+}
+
+// entry is the answer for one instance.
+type entry struct {
+	Instance string `json:"instance_uuid"`
+	step.Answer
 	// Outcome is empty in check mode only, when nothing speaks against the delete.
 	Outcome string `json:"outcome,omitempty"`
 	// Server is what Nova has now, ServerBefore what it had.
@@ -26,6 +34,9 @@ type answer struct {
 	ServerBefore *server           `json:"server_before"`
 	Requests     []compute.Request `json:"requests"`
 }
+
+// Name implements step.Entry.
+func (e *entry) Name(instance string) { e.Instance, e.Requests = instance, []compute.Request{} }
 
 // server is what an operator wants to know of it. Metadata and user data, which may
 // hold secrets, are in the backup only.
@@ -67,18 +78,14 @@ func shown(s *compute.Server) *server {
 	return one
 }
 
-// fillAnswer puts the judgement, the plan and the diff into the answer.
-func (t *task) fillAnswer(s evidence, next plan) {
-	t.reply.Plan = next.steps
-	if s.server == nil || !next.wait {
-		return
-	}
+// diff is from what there is to nothing.
+func diff(s *compute.Server) *ansible.Diff {
 	volumes := map[string]any{}
-	for _, volume := range s.server.Volumes {
+	for _, volume := range s.Volumes {
 		volumes[volume.ID] = map[string]any{"delete_on_termination": volume.DeleteOnTermination}
 	}
-	t.reply.Diff = &ansible.Diff{BeforeHeader: s.uuid, AfterHeader: s.uuid, After: map[string]any{}, Before: map[string]any{
-		"status": s.server.Status, "vm_state": s.server.VMState, "task_state": s.server.TaskState, "host": s.server.Host, "volumes": volumes,
+	return &ansible.Diff{After: map[string]any{}, Before: map[string]any{
+		"status": s.Status, "vm_state": s.VMState, "task_state": s.TaskState, "host": s.Host, "volumes": volumes,
 	}}
 }
 

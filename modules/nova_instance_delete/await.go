@@ -4,11 +4,11 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"nova-orphan/internal/compute"
 	"nova-orphan/internal/openstack"
-	"nova-orphan/internal/orphan"
 )
 
 // attempt is a delete that this call has sent, or another's that is under way.
@@ -28,104 +28,119 @@ var deleteTraceTimeout = 10 * time.Second
 
 // await looks until the instance is gone, until it is clear that it stays, or until
 // the time is up.
-func (t *task) await(ctx context.Context, try attempt) error {
+func (t *task) await(ctx context.Context) error {
 	since := time.Now()
 	for looks := uint(1); ; looks++ {
-		now, _, err := t.nova.Find(ctx, t.InstanceUUID)
+		now, _, err := t.nova.Find(ctx, t.uuid)
 		if err != nil {
 			if ctx.Err() == nil && openstack.Pause(ctx, looks) == nil {
 				continue // a passing failure must not hide how it ends
 			}
-			t.reply.Verdict, t.reply.Reasons = string(orphan.Unknown), []string{err.Error()}
+			t.cannotTell(err)
 			t.reply.Outcome = unknown
-			return fmt.Errorf("cannot tell whether instance %s is gone (run the module again): %w", t.InstanceUUID, err)
+			return fmt.Errorf("cannot tell whether instance %s is gone (run the module again): %w", t.uuid, err)
 		}
 		t.reply.Server = shown(now)
 		if now == nil {
-			t.conclude(try)
+			t.conclude()
 			return nil
 		}
-		t.reply.Changed = t.reply.Changed || try.sent && try.hasChanged(now)
-		end := try.terminalReason(now, time.Since(since))
-		if end.outcome == "" && openstack.Pause(ctx, looks) != nil {
-			end = try.timeoutReason(now)
+		l := look{attempt: *t.try, now: now, waited: time.Since(since)}
+		t.reply.Changed = t.reply.Changed || l.sent && l.changed()
+		end, ended := l.end()
+		if !ended && openstack.Pause(ctx, looks) != nil {
+			l.late = true
+			end, ended = l.end()
 		}
-		if end.outcome != "" {
+		if ended {
 			t.reply.Outcome = end.outcome
-			return fmt.Errorf("instance %s is still there (%s): %s", t.InstanceUUID, described(now), end.why)
+			return fmt.Errorf("instance %s is still there (%s): %s", t.uuid, described(now), l.fill(end.text))
 		}
 	}
 }
 
-func (t *task) conclude(try attempt) {
-	t.reply.Outcome = gone
-	t.reply.Msg = fmt.Sprintf("instance %s is gone: somebody else deleted it", t.InstanceUUID)
-	if try.sent && (try.failure == nil || openstack.Uncertain(try.failure)) {
+func (t *task) conclude() {
+	t.reply.Outcome, t.reply.Msg = gone, fmt.Sprintf("instance %s is gone: somebody else deleted it", t.uuid)
+	lost := openstack.Uncertain(t.try.failure)
+	if t.try.sent && (t.try.failure == nil || lost) {
 		t.reply.Changed = true
-		t.reply.Msg = fmt.Sprintf("deleted instance %s, which was %s", t.InstanceUUID, t.reply.Verdict)
+		t.reply.Msg = fmt.Sprintf("deleted instance %s, which was %s", t.uuid, t.reply.Verdict)
 	}
-	if try.failure != nil && openstack.Uncertain(try.failure) {
-		t.reply.Warnings = append(t.reply.Warnings, "the delete got no certain answer; read back, the instance is gone: "+try.failure.Error())
+	if lost {
+		t.reply.Warn("the delete got no certain answer; read back, the instance is gone: " + t.try.failure.Error())
 	}
 }
 
-// hasChanged says that something has been written since.
-func (a attempt) hasChanged(now *compute.Server) bool {
-	before := a.baseline
-	return now.Updated != before.Updated || now.TaskState != before.TaskState || now.VMState != before.VMState
+// look is what is seen of the server after the delete.
+type look struct {
+	attempt
+	now    *compute.Server
+	waited time.Duration
+	late   bool // there is no time for another
 }
 
-// end is how an attempt ended that did not delete the instance, and what to do next;
-// it has no outcome as long as the delete may be at work.
-type end struct{ outcome, why string }
-
-func (a attempt) terminalReason(now *compute.Server, waited time.Duration) end {
-	switch {
-	case now.VMState == "soft-delete":
-		return end{refused, "Nova only marked it as deleted, since its reclaim_instance_interval is set; " +
-			"its owner can restore it until that is over. " +
-			"Next: wait, or openstack server delete --force " + now.ID + " (another time force: true does not even mark it)"}
-	case a.hasChanged(now) && now.TaskState == "" && now.VMState == "error":
-		return end{stillThere, fmt.Sprintf("the delete ended in an error. Next: see the log of %s for it; repair the cause and delete again, "+
-			"or force the service down (nova_compute_service) and delete again", logOf(now))}
-	case a.hasChanged(now) && now.TaskState == "" && now.VMState != "deleted":
-		return end{refused, "somebody has set its state to " + now.VMState + " meanwhile. Next: ask them"}
-	case a.sent && a.failure == nil && now.TaskState != "" && now.TaskState == a.baseline.TaskState && waited >= deleteTraceTimeout:
-		return end{stillThere, "Nova took the request and ignored it, as it does in the middle of a delete while the host is up. " +
-			"Next: reset_state: true, " + sinceThen(now)}
-	case a.sent && a.failure == nil && !a.hasChanged(now) && waited >= deleteTraceTimeout:
-		return end{refused, "Nova took the request and ignored it, as it does when disable_terminate is set in its database. " +
-			"Next: unset that there, if the instance may go"}
-	}
-	return end{}
+// changed says that something has been written since.
+func (l look) changed() bool {
+	return l.now.Updated != l.baseline.Updated || l.now.TaskState != l.baseline.TaskState || l.now.VMState != l.baseline.VMState
 }
 
-// sinceThen is the option by which the next call knows that this one's request has
-// written the row, and that it is no sign of life.
-func sinceThen(now *compute.Server) string { return "with unchanged_since: " + now.Updated }
+// idle says that whatever was done is over.
+func (l look) idle() bool { return l.changed() && l.now.TaskState == "" }
 
-// timeoutReason says what is known when the time is up.
-func (a attempt) timeoutReason(now *compute.Server) end {
-	switch {
-	case a.failure != nil && !a.hasChanged(now):
-		outcome := unknown
-		if !openstack.Uncertain(a.failure) { // Nova has it, and says of it 404
-			outcome = stillThere
+// ignored says that Nova took the request, and has had the time to show it.
+func (l look) ignored() bool { return l.sent && l.failure == nil && l.waited >= deleteTraceTimeout }
+
+// ending is how a delete ended that did not delete the instance, and what to do next.
+type ending struct {
+	outcome string
+	when    func(look) bool
+	text    string // in which fill fills in what the look has
+}
+
+// endings has the first that is so. None is so as long as the delete may be at work.
+var endings = []ending{
+	{refused, func(l look) bool { return l.now.VMState == "soft-delete" },
+		"Nova only marked it as deleted, since its reclaim_instance_interval is set; its owner can restore it until that is over. " +
+			"Next: wait, or openstack server delete --force {id} (another time force: true does not even mark it)"},
+	{stillThere, func(l look) bool { return l.idle() && l.now.VMState == "error" },
+		"the delete ended in an error. Next: see the log of nova-compute on {host} for it; repair the cause and delete again, " +
+			"or force the service down (nova_compute_service) and delete again"},
+	{refused, func(l look) bool { return l.idle() && l.now.VMState != "deleted" },
+		"somebody has set its state to {state} meanwhile. Next: ask them"},
+	{stillThere, func(l look) bool {
+		return l.ignored() && l.now.TaskState != "" && l.now.TaskState == l.baseline.TaskState
+	},
+		"Nova took the request and ignored it, as it does in the middle of a delete while the host is up. " +
+			"Next: reset_state: true, with unchanged_since: {updated}"},
+	{refused, func(l look) bool { return l.ignored() && !l.changed() },
+		"Nova took the request and ignored it, as it does when disable_terminate is set in its database. " +
+			"Next: unset that there, if the instance may go"},
+	{unknown, func(l look) bool { return l.late && !l.changed() && openstack.Uncertain(l.failure) },
+		"no trace of the delete is seen: {failure}. Next: run the module again"},
+	{stillThere, func(l look) bool { return l.late && !l.changed() && l.failure != nil }, // Nova has it, and says of it 404
+		"no trace of the delete is seen: {failure}. Next: run the module again"},
+	{refused, func(l look) bool { return l.late && !l.sent }, // somebody else's, who may have more patience
+		"the delete that is under way was not over in time. " +
+			"Next: run the module again when nothing was written since {updated} for min_age"},
+	{unknown, func(l look) bool { return l.late && !l.changed() },
+		"there was too little time to see a trace of the delete. Next: run the module again, with a longer timeout"},
+	{stillThere, func(l look) bool { return l.late && l.now.Host == "" },
+		"the delete was not over in time. Next: see the logs of nova-api and nova-conductor"},
+	{stillThere, func(l look) bool { return l.late },
+		"the delete was not over in time. Next: restart nova-compute on {host}, which takes it up again; " +
+			"or force its service down (nova_compute_service) and delete again, with reset_state: true, with unchanged_since: {updated}"},
+}
+
+func (l look) end() (ending, bool) {
+	for _, end := range endings {
+		if end.when(l) {
+			return end, true
 		}
-		return end{outcome, "no trace of the delete is seen: " + a.failure.Error() + ". Next: run the module again"}
-	case !a.sent:
-		// Somebody else's, who may have more patience.
-		return end{refused, fmt.Sprintf("the delete that is under way was not over in time. "+
-			"Next: run the module again when nothing was written since %s for min_age", now.Updated)}
-	case !a.hasChanged(now):
-		return end{unknown, "there was too little time to see a trace of the delete. Next: run the module again, with a longer timeout"}
-	case now.Host == "":
-		return end{stillThere, "the delete was not over in time. Next: see the logs of nova-api and nova-conductor"}
 	}
-	return end{stillThere, fmt.Sprintf("the delete was not over in time. Next: restart nova-compute on %s, which takes it up again; "+
-		"or force its service down (nova_compute_service) and delete again, with reset_state: true, %s", now.Host, sinceThen(now))}
+	return ending{}, false
 }
 
-func logOf(server *compute.Server) string {
-	return "nova-compute on " + cmp.Or(server.Host, "its host")
+func (l look) fill(text string) string {
+	return strings.NewReplacer("{id}", l.now.ID, "{host}", cmp.Or(l.now.Host, "its host"), "{state}", l.now.VMState,
+		"{updated}", l.now.Updated, "{failure}", fmt.Sprint(l.failure)).Replace(text)
 }

@@ -150,18 +150,17 @@ func TestDecide(t *testing.T) {
 		{"gone", []change{func(s *evidence, _ *parameters) { s.server = nil }}, orphan.Absent, "", ``},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			s, p := base(), parameters{InstanceUUID: uuid, Policy: step.Policy{MinAge: 300}}
+			s, p := base(), parameters{Policy: step.Policy{MinAge: 300}}
 			for _, one := range test.changes {
 				one(&s, &p)
 			}
-			judgement := judge(s, p)
-			next, err := decide(s, judgement, p)
-			said := strings.Join(next.steps, "\n")
+			next, err := decide(s, p)
+			said := strings.Join(next.lines, "\n")
 			if err != nil {
 				said = strings.ReplaceAll(err.Error(), "; ", "\n")
 			}
-			if got := inWords(next, err); got != test.want || judgement.Verdict != test.verdict {
-				t.Errorf("%s, %q, want %s, %q: %s", judgement.Verdict, got, test.verdict, test.want, said)
+			if got := inWords(next, err); got != test.want || next.Verdict != test.verdict {
+				t.Errorf("%s, %q, want %s, %q: %s", next.Verdict, got, test.verdict, test.want, said)
 			}
 			if !regexp.MustCompile(test.words).MatchString(said) {
 				t.Errorf("want %s, got %s", test.words, said)
@@ -181,10 +180,10 @@ func inWords(next plan, err error) string {
 		}
 	}
 	switch {
-	case next.delete:
-		words = append(words, "delete")
 	case next.wait:
 		words = append(words, "wait")
+	case next.Verdict != orphan.Absent:
+		words = append(words, "delete")
 	}
 	return strings.Join(words, "")
 }
@@ -212,13 +211,13 @@ func TestOnlyWhatNovaCannotReachLeavesRoomForAMoreForcefulWay(t *testing.T) {
 		{"seen only in part, and unmapped", []change{vmState(""), unmap}, unknown},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			s, p := base(), parameters{InstanceUUID: uuid, Policy: step.Policy{MinAge: 300}}
+			s, p := base(), parameters{Policy: step.Policy{MinAge: 300}}
 			for _, one := range test.changes {
 				one(&s, &p)
 			}
-			_, err := decide(s, judge(s, p), p)
-			if got := outcomeOf(fmt.Errorf("nothing was deleted: %w", err)); got != test.want {
-				t.Errorf("got %s, want %s: %v", got, test.want, err)
+			next, err := decide(s, p)
+			if next.outcome != test.want || err == nil {
+				t.Errorf("got %s, want %s: %v", next.outcome, test.want, err)
 			}
 		})
 	}
@@ -278,12 +277,18 @@ func TestWhatIsSeenAfterTheDeleteSaysWhetherItIsWorthToWait(t *testing.T) {
 			if test.lost {
 				try.failure = errors.New("lost")
 			}
-			got := try.terminalReason(after.server, test.waited)
-			if got.outcome != test.outcome || (got.why == "") != (test.want == "") || !strings.Contains(got.why, test.want) {
-				t.Errorf("got %+v, want %s, %q", got, test.outcome, test.want)
+			outcome, text := look{attempt: try, now: after.server, waited: test.waited}.said()
+			if outcome != test.outcome || (text == "") != (test.want == "") || !strings.Contains(text, test.want) {
+				t.Errorf("got %s, %q, want %s, %q", outcome, text, test.outcome, test.want)
 			}
 		})
 	}
+}
+
+// said is how it ended, and the text of that.
+func (l look) said() (outcome, text string) {
+	end, _ := l.end()
+	return end.outcome, l.fill(end.text)
 }
 
 func TestWhenTheTimeIsUp(t *testing.T) {
@@ -310,8 +315,9 @@ func TestWhenTheTimeIsUp(t *testing.T) {
 				one(&after, &parameters{})
 			}
 			test.try.baseline = base().server
-			if got := test.try.timeoutReason(after.server); got.outcome != test.outcome || !strings.Contains(got.why, test.want) {
-				t.Errorf("got %+v", got)
+			outcome, text := look{attempt: test.try, now: after.server, late: true}.said()
+			if outcome != test.outcome || !strings.Contains(text, test.want) {
+				t.Errorf("got %s, %q", outcome, text)
 			}
 		})
 	}

@@ -11,7 +11,7 @@ import (
 	"nova-orphan/internal/compute"
 	"nova-orphan/internal/openstack"
 	"nova-orphan/internal/placement"
-	"nova-orphan/internal/step"
+	"nova-orphan/internal/shared"
 )
 
 // cloud is how the call reaches Placement and Nova, and what is the same for all consumers.
@@ -25,9 +25,8 @@ type cloud struct {
 	noNova error
 	// goal is what each is to hold.
 	goal goal
-	// listsAll and migrations, of the instance, are what Nova says for several consumers at once.
-	listsAll   step.Shared[struct{}]
-	migrations step.Shared[[]compute.Migration]
+	// migrations, of the instance, are what Nova says for several consumers at once.
+	migrations shared.Question[[]compute.Migration]
 }
 
 // prepare reads what is the same for all consumers, and says what to do for each.

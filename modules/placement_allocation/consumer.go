@@ -93,7 +93,7 @@ func (t *task) lookup(ctx context.Context, todo change) *novaEvidence {
 	if said.tells() {
 		return said
 	}
-	if _, said.failure = t.listsAll.Ask(func() (struct{}, error) { return struct{}{}, t.nova.ListsAll(ctx) }); said.failure == nil {
+	if said.failure = t.nova.ListsAll(ctx); said.failure == nil {
 		said.server, said.failure = t.nova.Listed(ctx, todo.before.Consumer)
 		t.askForMigration(ctx, said, todo)
 	}

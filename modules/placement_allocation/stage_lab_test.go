@@ -88,22 +88,22 @@ func (n *realNova) ask(method, path string, body any) gjson.Result {
 // boot makes a server that exists in cell0 only: no host has room for it.
 func (n *realNova) boot(hypervisor string) string {
 	n.t.Helper()
-	flavor := n.Ask("POST", "flavors", map[string]any{"flavor": map[string]any{
+	flavor := n.ask("POST", "flavors", map[string]any{"flavor": map[string]any{
 		"name": "test-" + openstacktest.UUID(), "vcpus": 1, "ram": 64, "disk": 1_000_000,
 	}}).Get("flavor.id").String()
-	n.t.Cleanup(func() { n.Ask("DELETE", "flavors/"+flavor, nil) })
+	n.t.Cleanup(func() { n.ask("DELETE", "flavors/"+flavor, nil) })
 	image, err := exec.Command("mysql", "--batch", "--skip-column-names",
 		"--execute=SELECT id FROM glance.images WHERE name = 'tiny'").Output()
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	uuid := n.Ask("POST", "servers", map[string]any{"server": map[string]any{
+	uuid := n.ask("POST", "servers", map[string]any{"server": map[string]any{
 		"name": "test", "imageRef": strings.TrimSpace(string(image)), "networks": "none",
 		"flavorRef": flavor,
 	}}).Get("server.id").String()
 	n.t.Cleanup(func() {
 		n.revive(uuid)
-		n.Ask("DELETE", "servers/"+uuid, nil)
+		n.ask("DELETE", "servers/"+uuid, nil)
 	})
 	n.await(uuid)
 	n.revive(uuid)
@@ -117,7 +117,7 @@ func (n *realNova) boot(hypervisor string) string {
 func (n *realNova) await(uuid string) {
 	n.t.Helper()
 	for end := time.Now().Add(time.Minute); ; {
-		status := n.Ask("GET", "servers/"+uuid, nil).Get("server.status").String()
+		status := n.ask("GET", "servers/"+uuid, nil).Get("server.status").String()
 		if status == "ERROR" {
 			return
 		}

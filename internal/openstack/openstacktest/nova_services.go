@@ -69,9 +69,7 @@ func (n *Nova) serveServices(w http.ResponseWriter, r *http.Request, parts []str
 // updateService is nova/api/openstack/compute/services.py update, from 2.53 on.
 func (n *Nova) updateService(w http.ResponseWriter, r *http.Request, id string) {
 	var body struct {
-		Status         *string `json:"status"`
-		DisabledReason *string `json:"disabled_reason"`
-		ForcedDown     *bool   `json:"forced_down"`
+		ForcedDown *bool `json:"forced_down"`
 	}
 	err := json.NewDecoder(r.Body).Decode(&body)
 	at := slices.IndexFunc(n.Services, func(s Service) bool { return s.ID == id })
@@ -83,25 +81,13 @@ func (n *Nova) updateService(w http.ResponseWriter, r *http.Request, id string) 
 		novaRefuses(w, http.StatusBadRequest, "badRequest",
 			"Updating a "+n.Services[at].Binary+" service is not supported. Only nova-compute services can be updated.")
 		return
-	case err != nil || body.Status == nil && body.ForcedDown == nil:
+	case err != nil || body.ForcedDown == nil:
 		novaRefuses(w, http.StatusBadRequest, "badRequest", "No updates were requested. Fields 'status' or 'forced_down' should be specified.")
-		return
-	case body.Status != nil && *body.Status == "enabled" && body.DisabledReason != nil:
-		novaRefuses(w, http.StatusBadRequest, "badRequest", "Specifying 'disabled_reason' with status 'enabled' is invalid.")
 		return
 	}
 	s := &n.Services[at]
-	before := *s
-	if body.Status != nil {
-		s.Disabled, s.Reason = *body.Status == "disabled", ""
-		if body.DisabledReason != nil {
-			s.Reason = *body.DisabledReason
-		}
-	}
-	if body.ForcedDown != nil {
+	if s.ForcedDown != *body.ForcedDown { // SQLAlchemy writes no row in which nothing changes
 		s.ForcedDown = *body.ForcedDown
-	}
-	if *s != before { // SQLAlchemy writes no row in which nothing changes
 		s.Written++
 	}
 	reply(w, http.StatusOK, map[string]any{"service": n.shownService(*s)})

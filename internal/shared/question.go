@@ -1,16 +1,17 @@
-package step
+// Package shared has what the elements of a list share while they are worked on at once.
+package shared
 
 import "sync"
 
-// Shared is a question that is asked once for all who wait to have it asked. Nobody gets the
+// Question is a question that is asked once for all who wait to have it asked. Nobody gets the
 // answer to one that was asked before: it would say nothing of what happened since.
-type Shared[T any] struct {
+type Question[T any] struct {
 	mu, turn sync.Mutex
 	next     func() (T, error)
 }
 
 // Ask waits for its turn, and gives the answer to a question that is asked from now on.
-func (s *Shared[T]) Ask(question func() (T, error)) (T, error) {
+func (s *Question[T]) Ask(question func() (T, error)) (T, error) {
 	s.mu.Lock()
 	if s.next == nil {
 		s.next = sync.OnceValues(func() (T, error) {

@@ -1,4 +1,4 @@
-package step
+package shared
 
 import (
 	"errors"
@@ -8,7 +8,7 @@ import (
 )
 
 func TestNobodyGetsAnAnswerToWhatWasAskedBeforeHeWantedToKnow(t *testing.T) {
-	var question Shared[int32]
+	var question Question[int32]
 	var clock, asked, under atomic.Int32
 	const people = 50
 	failure := errors.New("no answer")
@@ -41,7 +41,7 @@ func TestNobodyGetsAnAnswerToWhatWasAskedBeforeHeWantedToKnow(t *testing.T) {
 }
 
 func TestAPanicIsNoAnswerForThoseWhoWaitForIt(t *testing.T) {
-	var question Shared[int]
+	var question Question[int]
 	var all sync.WaitGroup
 	for range 10 {
 		all.Go(func() {

@@ -1,0 +1,190 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"nova-orphan/internal/ansible"
+	"nova-orphan/internal/compute"
+	"nova-orphan/internal/openstack"
+	"nova-orphan/internal/orphan"
+	"nova-orphan/internal/step"
+)
+
+// task is what is done for one instance.
+type task struct {
+	parameters
+	call  *ansible.Call
+	nova  *compute.Client
+	uuid  string
+	reply *entry
+	// seen is the last evidence, and next what was decided by it.
+	seen evidence
+	next plan
+	// try is nil until the delete is sent, or another's is to be waited for.
+	try *attempt
+}
+
+// maxTries bounds the rounds: one each for the backup, the volumes, the reset and the
+// delete, and two more for answers that are lost.
+const maxTries = 6
+
+// do changes one thing a round, so that each write is judged by what was read just before
+// it: Nova offers no way to delete a server only if it is still as it was read.
+func (t *task) do(ctx context.Context) error {
+	loop := step.Loop[evidence]{
+		Call: t.call, Answer: &t.reply.Answer, Subject: "instance " + t.uuid, Tries: maxTries, Read: t.read, Plan: t.plan,
+		Uncertain: openstack.Uncertain, Again: func(error) bool { return false }, Pause: openstack.Pause,
+	}
+	err := loop.Run(ctx)
+	switch {
+	case err != nil && t.reply.Outcome == "":
+		t.reply.Outcome = outcomeOf(err)
+	case err == nil && t.seen.server == nil:
+		t.reply.Outcome, t.reply.Msg = gone, fmt.Sprintf("instance %s is gone already: nothing to do", t.uuid)
+		if t.begun() {
+			t.reply.Msg = fmt.Sprintf("instance %s is gone: somebody else deleted it meanwhile", t.uuid)
+		}
+	case err == nil && t.call.Check:
+		t.reply.Msg = fmt.Sprintf("instance %s (%s): %s", t.uuid, described(t.seen.server), strings.Join(t.reply.Plan, "; "))
+	case err == nil:
+		return t.await(ctx)
+	}
+	return err
+}
+
+// begun says that there is a backup, so that what was judged is judged again.
+func (t *task) begun() bool { return t.reply.BackupFile != "" }
+
+// read reads all that is judged. What is not read is an error, never absence.
+func (t *task) read(ctx context.Context) (e evidence, err error) {
+	if t.try != nil {
+		return t.seen, nil // what becomes of the delete is seen while it is waited for
+	}
+	e.uuid = t.uuid
+	e.server, e.unmapped, err = t.nova.Find(ctx, t.uuid)
+	if err == nil && e.server != nil && e.server.Locked {
+		e.server.LockedReason, err = t.nova.LockedReason(ctx, t.uuid)
+	}
+	if err == nil && e.server != nil {
+		e.migrations, err = t.nova.Migrations(ctx, t.uuid)
+	}
+	t.show(e.server)
+	if err != nil {
+		t.cannotTell(err)
+		return e, fmt.Errorf("cannot tell what instance %s is: %w", t.uuid, err)
+	}
+	return e, nil
+}
+
+func (t *task) show(s *compute.Server) {
+	t.reply.Server = shown(s)
+	if !t.begun() {
+		t.reply.ServerBefore = t.reply.Server
+	}
+}
+
+func (t *task) cannotTell(err error) {
+	t.reply.Verdict, t.reply.Reasons = orphan.Unknown, []string{err.Error()}
+}
+
+// plan judges, and gives what is to be done next. Of the answer's verdict, plan and diff
+// those before the first change stay, unless a later look refuses.
+func (t *task) plan(e evidence) (actions []step.Action, err error) {
+	if t.try != nil {
+		return nil, nil
+	}
+	t.seen = e
+	t.next, err = decide(e, t.parameters)
+	if err != nil || !t.begun() {
+		t.reply.Verdict, t.reply.Reasons = t.next.Verdict, t.next.Reasons
+	}
+	switch {
+	case err != nil:
+		t.reply.Outcome = t.next.outcome
+		if t.begun() {
+			err = fmt.Errorf("nothing was deleted: %w", err)
+		}
+		return nil, err
+	case e.server == nil:
+		return nil, nil
+	case !t.begun():
+		t.reply.Plan, t.reply.Diff = t.next.lines, diff(e.server)
+	}
+	switch {
+	case t.next.wait:
+		t.try = &attempt{baseline: e.server}
+		return nil, nil
+	case !t.begun():
+		return []step.Action{{Key: "backup", Text: "write the backup", Do: t.save}}, nil
+	case len(t.next.keep) > 0:
+		for _, volume := range t.next.keep {
+			actions = append(actions, step.Action{Key: "keep " + volume, Text: keeping(volume), Do: func(ctx context.Context) (bool, error) {
+				return t.did(t.nova.KeepVolume(ctx, t.uuid, volume), "keep volume "+volume)
+			}})
+		}
+		return actions, nil
+	case t.next.reset:
+		return []step.Action{{Key: "reset", Text: resetting(e.server), Do: func(ctx context.Context) (bool, error) {
+			return t.did(t.nova.ResetState(ctx, t.uuid), "reset the state of instance "+t.uuid)
+		}}}, nil
+	}
+	return []step.Action{{Key: "delete", Text: "delete " + t.uuid, Do: t.send}}, nil
+}
+
+func (t *task) did(err error, what string) (bool, error) {
+	if err != nil {
+		return false, fmt.Errorf("%s, so nothing was deleted: %w", what, err)
+	}
+	return true, nil
+}
+
+// saved is what the backup holds.
+type saved struct {
+	Server     json.RawMessage     `json:"server"`
+	Migrations []compute.Migration `json:"migrations"`
+	Plan       []string            `json:"plan"`
+}
+
+// save writes down what was read. It changes nothing of the instance.
+func (t *task) save(context.Context) (bool, error) {
+	backup := step.Backup{Dir: t.BackupDir, UUID: t.uuid, Module: name, Answer: &t.reply.Answer}
+	return false, backup.Save(saved{Server: t.seen.server.Raw, Migrations: t.seen.migrations, Plan: t.next.lines})
+}
+
+// send sends the delete. Whether it has changed something is seen while it is waited for.
+func (t *task) send(ctx context.Context) (bool, error) {
+	how, err := "delete", error(nil)
+	if t.Force {
+		how, err = "forced delete", t.nova.ForceDelete(ctx, t.uuid)
+	} else {
+		err = t.nova.Delete(ctx, t.uuid)
+	}
+	if err == nil || openstack.Uncertain(err) {
+		t.call.Audit("instance %s was %s: %s sent, backup in %s", t.uuid, t.reply.Verdict, how, t.reply.BackupFile)
+	} else if statusOf(err) != http.StatusNotFound { // that Nova does not find it is what was wanted, if it is true
+		return false, fmt.Errorf("%w: instance %s is still there (%s)", err, t.uuid, described(t.seen.server))
+	}
+	t.try = &attempt{baseline: t.seen.server, sent: true, failure: err}
+	return false, nil
+}
+
+// statusOf is 0 if Nova did not answer.
+func statusOf(err error) int {
+	if failure := (*openstack.Failure)(nil); errors.As(err, &failure) {
+		return failure.Status
+	}
+	return 0
+}
+
+// outcomeOf is that of a call that failed. What is no clear "no" cannot be told.
+func outcomeOf(err error) string {
+	if statusOf(err)/100 == 4 {
+		return refused
+	}
+	return unknown
+}
