@@ -50,9 +50,9 @@ func FailEachRead(t *testing.T, cloud *Cloud, fails func(*testing.T) bool) {
 // listens there.
 var outages = map[string]http.HandlerFunc{
 	"refuses connections":      nil,
-	"answers 503":              func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) },
-	"answers with a page":      raw("text/html", "<html>It works!</html>"),
-	"hangs until the deadline": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+	"answers 503":              raw(503, "text/html", ""),
+	"answers with a page":      raw(200, "text/html", "<html>It works!</html>"),
+	"hangs until the deadline": hang,
 }
 
 // FailEachService makes a call that succeeds, and again with each service that it asks out
