@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-
-	"github.com/tidwall/gjson"
 )
 
 // judge says what is wrong with what a module has printed, to both of its streams, and with its exit status.
@@ -36,13 +34,13 @@ func judge(output []byte, status int) error {
 	return nil
 }
 
-// only gives the answer of a call for one element with what it says of that element
+// Only gives the answer of a call for one element with what it says of that element
 // beside what it says of the call, and the element's sides of the diff. An answer for
 // several, or for none, stays as it is.
-func only(answer []byte) gjson.Result {
+func Only(answer []byte) []byte {
 	var whole map[string]json.RawMessage
 	if json.Unmarshal(answer, &whole) != nil {
-		return gjson.ParseBytes(answer)
+		return answer
 	}
 	for kind, id := range map[string]string{"instances": "instance_uuid", "consumers": "consumer", "domains": "uuid", "services": "host"} {
 		var entries []map[string]json.RawMessage
@@ -62,5 +60,5 @@ func only(answer []byte) gjson.Result {
 		}
 	}
 	flat, _ := json.Marshal(whole) // it was JSON
-	return gjson.ParseBytes(flat)
+	return flat
 }

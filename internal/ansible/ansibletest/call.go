@@ -34,5 +34,5 @@ func Call(t *testing.T, module ansible.Module, arguments map[string]any) gjson.R
 	if err := judge(stdout.Bytes(), status); err != nil {
 		t.Fatalf("%v: %s", err, stdout.String())
 	}
-	return only(stdout.Bytes())
+	return gjson.ParseBytes(Only(stdout.Bytes()))
 }

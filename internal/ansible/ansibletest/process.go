@@ -57,7 +57,7 @@ func (p *Process) Answer() gjson.Result {
 	if err := judge(p.output.Bytes(), p.command.ProcessState.ExitCode()); err != nil {
 		p.t.Fatalf("%v: %s", err, &p.output)
 	}
-	return only(p.output.Bytes())
+	return gjson.ParseBytes(Only(p.output.Bytes()))
 }
 
 // Done wants success.

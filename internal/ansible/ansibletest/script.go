@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/tidwall/gjson"
 )
 
 // Main runs a package's tests, with the module as a program that they start by its name. Without the lab it first calls
@@ -70,7 +71,7 @@ func call(ts *testscript.TestScript, module string, wantFailure bool, args []str
 	ts.Check(os.WriteFile(ts.MkAbs("answer.json"), output, 0o600))
 	ts.Check(judge(output, command.ProcessState.ExitCode()))
 	if failed := command.ProcessState.ExitCode() == 1; failed != wantFailure {
-		ts.Fatalf("failed is %v: %s", failed, only(output).Get("msg"))
+		ts.Fatalf("failed is %v: %s", failed, gjson.GetBytes(output, "msg"))
 	}
 }
 
@@ -101,7 +102,7 @@ func answer(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 2 && (len(args) != 1 || !neg) {
 		ts.Fatalf("usage: answer PATH REGEXP, or ! answer PATH [REGEXP]")
 	}
-	value := only([]byte(ts.ReadFile("answer.json"))).Get(args[0])
+	value := gjson.GetBytes(Only([]byte(ts.ReadFile("answer.json"))), args[0])
 	if len(args) == 1 {
 		if value.Exists() {
 			ts.Fatalf("%s is %s", args[0], value)
