@@ -56,8 +56,8 @@ func RunFaults(t *testing.T, cases map[string]func(*testing.T) FaultCase) {
 		})
 	}
 	all.Wait()
-	if masked.Load() == 0 {
-		t.Error("no output had a secret to mask: the services do not tell them")
+	if int(masked.Load()) < len(cases)/4 {
+		t.Errorf("only %d outputs had a secret to mask: the services do not tell them", masked.Load())
 	}
 	t.Logf("faults: %d", len(cases))
 	t.Logf("outputs that had a secret to mask: %d", masked.Load())

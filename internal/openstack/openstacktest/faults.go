@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 )
 
@@ -56,7 +57,8 @@ func Faults(secrets ...string) (all []Fault) {
 			[]string{lost, "status 200, but an answer that calls itself JSON and is not"}},
 		Fault{"answers with something else", raw(200, "application/json", `{"a": 1}`), false, nil},
 		Fault{"sends elsewhere", func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Location", "http://elsewhere.invalid/v3")
+			userinfo := url.UserPassword("u", strings.Join(secrets, "")).String()
+			w.Header().Set("Location", "http://"+userinfo+"@elsewhere.invalid/v3")
 			w.WriteHeader(http.StatusTemporaryRedirect)
 		}, false, []string{"SERVICE answered 307", "it sends on to http://elsewhere.invalid", "the token is not carried there"}},
 	)
