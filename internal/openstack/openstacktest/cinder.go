@@ -156,17 +156,12 @@ func (c *Cinder) deleteSnapshot(_ *http.Request, s *Snapshot) answer {
 }
 
 func (c *Cinder) reset(r *http.Request, v *Volume) answer {
-	var request struct {
-		Reset struct {
-			Status       string `json:"status"`
-			AttachStatus string `json:"attach_status"`
-		} `json:"os-reset_status"`
-	}
-	if !decode(r, &request) || request.Reset.Status == "" {
+	wanted := sent(r).Get("os-reset_status")
+	if wanted.Get("status").String() == "" {
 		return faults(http.StatusBadRequest, "badRequest", "the fake Cinder only resets states")
 	}
-	v.Status = request.Reset.Status
-	if request.Reset.AttachStatus == "detached" {
+	v.Status = wanted.Get("status").String()
+	if wanted.Get("attach_status").String() == "detached" {
 		c.Attachments = slices.DeleteFunc(c.Attachments, func(a *Attachment) bool { return a.Volume == v.ID })
 	}
 	return answer{http.StatusAccepted, nil}

@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/tidwall/gjson"
 )
 
 // Token is the first that the fake Keystone issues, Password the one it wants.
@@ -200,8 +202,14 @@ func faults(status int, kind, message string) answer {
 	return answer{status, object{kind: object{"code": status, "message": message}}}
 }
 
-// decode reads a request.
-func decode(r *http.Request, into any) bool { return json.NewDecoder(r.Body).Decode(into) == nil }
+// sent is what a request has.
+func sent(r *http.Request) gjson.Result {
+	content, err := io.ReadAll(r.Body)
+	if err != nil || !gjson.ValidBytes(content) {
+		return gjson.Result{}
+	}
+	return gjson.ParseBytes(content)
+}
 
 // routes are a service's, as "GET /servers/{id}", below its endpoint.
 type routes map[string]func(*http.Request) answer
@@ -234,29 +242,22 @@ func unauthorized(message string) answer {
 }
 
 func reply(w http.ResponseWriter, a answer) {
-	if a.body != nil {
-		w.Header().Set("Content-Type", "application/json")
+	if a.body == nil {
+		w.WriteHeader(a.status)
+		return
 	}
-	w.WriteHeader(a.status)
-	if a.body != nil {
-		_ = json.NewEncoder(w).Encode(a.body)
-	}
+	content, _ := json.Marshal(a.body)
+	raw(a.status, "application/json", string(content))(w, nil)
 }
 
+// nobody is a URL where nobody listens.
+const nobody = "http://127.0.0.1:1/v3"
+
 func (c *Cloud) issueToken(w http.ResponseWriter, r *http.Request) {
-	var request struct {
-		Auth struct {
-			Identity struct {
-				Password struct {
-					User struct{ Name, Password string }
-				}
-				ApplicationCredential struct{ Secret string } `json:"application_credential"`
-			}
-		}
-	}
-	decoded := decode(r, &request)
-	identity := request.Auth.Identity
-	if !decoded || !slices.Contains(append(c.Secrets, Password), identity.Password.User.Password+identity.ApplicationCredential.Secret) {
+	identity := sent(r).Get("auth.identity")
+	user := identity.Get("password.user")
+	secret := user.Get("password").String() + identity.Get("application_credential.secret").String()
+	if !slices.Contains(append(c.Secrets, Password), secret) {
 		reply(w, unauthorized("The request you have made requires authentication."))
 		return
 	}
@@ -268,27 +269,21 @@ func (c *Cloud) issueToken(w http.ResponseWriter, r *http.Request) {
 		{"placement", "/placement", false}, {"compute", "/compute/v2.1", c.Missing}, {"volumev3", "/volume/v3", c.NoCinder},
 		{"network", "/network", c.NoNeutron}, {"image", "/image", c.NoGlance},
 	} {
-		if !service.missing {
-			catalog = append(catalog, c.service(service.kind, service.path))
+		if service.missing {
+			continue
 		}
+		address := c.server.URL + service.path
+		if c.Nobody != "" && strings.HasPrefix(service.path, "/"+c.Nobody) {
+			address = nobody
+		}
+		var endpoints []object
+		for _, name := range []string{"public", "internal", "admin"} {
+			endpoints = append(endpoints, object{"id": service.kind + name, "interface": name, "region_id": "RegionOne", "region": "RegionOne",
+				"url": address})
+		}
+		catalog = append(catalog, object{"id": service.kind, "type": service.kind, "name": service.kind, "endpoints": endpoints})
 	}
-	token := map[string]string{ServiceUser: "service-", NetworkUser: "network-"}[identity.Password.User.Name] + c.token()
+	token := map[string]string{ServiceUser: "service-", NetworkUser: "network-"}[user.Get("name").String()] + c.token()
 	w.Header().Set("X-Subject-Token", token)
 	reply(w, answer{http.StatusCreated, object{"token": object{"expires_at": "2099-01-01T00:00:00.000000Z", "catalog": catalog}}})
-}
-
-// nobody is a URL where nobody listens.
-const nobody = "http://127.0.0.1:1/v3"
-
-func (c *Cloud) service(kind, path string) object {
-	address := c.server.URL + path
-	if c.Nobody != "" && strings.HasPrefix(path, "/"+c.Nobody) {
-		address = nobody
-	}
-	var endpoints []object
-	for _, name := range []string{"public", "internal", "admin"} {
-		endpoints = append(endpoints, object{"id": kind + name, "interface": name, "region_id": "RegionOne", "region": "RegionOne",
-			"url": address})
-	}
-	return object{"id": kind, "type": kind, "name": kind, "endpoints": endpoints}
 }

@@ -80,27 +80,21 @@ func (n *Neutron) remove(_ *http.Request, port *Port) answer {
 }
 
 func (n *Neutron) change(r *http.Request, port *Port) answer {
-	var request struct {
-		Port struct {
-			Device  *string        `json:"device_id"`
-			Owner   *string        `json:"device_owner"`
-			DNSName *string        `json:"dns_name"`
-			Profile map[string]any `json:"binding:profile"`
-		}
-	}
-	if !decode(r, &request) || request.Port.Device == nil || request.Port.Owner == nil {
+	wanted := sent(r).Get("port")
+	device, owner, name, profile := wanted.Get("device_id"), wanted.Get("device_owner"), wanted.Get("dns_name"), wanted.Get("binding:profile")
+	if !device.Exists() || !owner.Exists() {
 		return neutronError(http.StatusBadRequest, "HTTPBadRequest", "the fake Neutron only unbinds")
 	}
-	if request.Port.Profile != nil {
+	if profile.IsObject() {
 		if n.ForServices && !strings.HasPrefix(r.Header.Get("X-Auth-Token"), "network-") {
 			return neutronError(http.StatusForbidden, "PolicyNotAuthorized",
 				"(rule:update_port and rule:update_port:binding:profile) is disallowed by policy")
 		}
-		port.Profile = request.Port.Profile
+		port.Profile = profile.Value().(object)
 	}
-	port.Device, port.Owner, port.Host = *request.Port.Device, *request.Port.Owner, ""
-	if request.Port.DNSName != nil {
-		port.DNSName = *request.Port.DNSName
+	port.Device, port.Owner, port.Host = device.String(), owner.String(), ""
+	if name.Exists() {
+		port.DNSName = name.String()
 	}
 	port.Revision++
 	return shows("port", port.json())

@@ -68,14 +68,11 @@ func (n *Nova) showServer(r *http.Request, id string, server Server) answer {
 }
 
 func (n *Nova) act(r *http.Request, id string, server Server) answer {
-	var body object
-	if !decode(r, &body) {
-		return notFound(id)
-	}
-	if _, force := body["forceDelete"]; force {
+	action := sent(r)
+	if action.Get("forceDelete").Exists() {
 		return n.deleteServer(r, id, server)
 	}
-	if _, reset := body["os-resetState"]; !reset {
+	if !action.Get("os-resetState").Exists() {
 		return notFound(id)
 	}
 	server.Status, server.VMState, server.Task, server.Updated = "ERROR", "error", "", time.Now()
@@ -84,16 +81,11 @@ func (n *Nova) act(r *http.Request, id string, server Server) answer {
 }
 
 func (n *Nova) setFlag(r *http.Request, _ string, server Server) answer {
-	var wanted struct {
-		VolumeAttachment struct {
-			DeleteOnTermination bool `json:"delete_on_termination"`
-		}
-	}
-	volume := r.PathValue("volume")
-	if _, attached := server.Volumes[volume]; !decode(r, &wanted) || !attached {
+	volume, flag := r.PathValue("volume"), sent(r).Get("volumeAttachment.delete_on_termination")
+	if _, attached := server.Volumes[volume]; !flag.IsBool() || !attached {
 		return faults(http.StatusNotFound, "itemNotFound", "No volume Block Device Mapping with id "+volume+".")
 	}
-	server.Volumes[volume] = wanted.VolumeAttachment.DeleteOnTermination
+	server.Volumes[volume] = flag.Bool()
 	return answer{http.StatusAccepted, nil}
 }
 

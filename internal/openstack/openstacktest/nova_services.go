@@ -71,12 +71,8 @@ func (n *Nova) listServices(r *http.Request) answer {
 
 // updateService is nova/api/openstack/compute/services.py update, from 2.53 on.
 func (n *Nova) updateService(r *http.Request) answer {
-	var body struct {
-		Status         *string `json:"status"`
-		DisabledReason *string `json:"disabled_reason"`
-		ForcedDown     *bool   `json:"forced_down"`
-	}
-	decoded, id := decode(r, &body), r.PathValue("id")
+	wanted, id := sent(r), r.PathValue("id")
+	status, reason, forcedDown := wanted.Get("status"), wanted.Get("disabled_reason"), wanted.Get("forced_down")
 	at := slices.IndexFunc(n.Services, func(s Service) bool { return s.ID == id })
 	switch {
 	case at < 0:
@@ -84,21 +80,18 @@ func (n *Nova) updateService(r *http.Request) answer {
 	case n.Services[at].Binary != "nova-compute":
 		return faults(http.StatusBadRequest, "badRequest",
 			"Updating a "+n.Services[at].Binary+" service is not supported. Only nova-compute services can be updated.")
-	case !decoded || body.Status == nil && body.ForcedDown == nil:
+	case !status.Exists() && !forcedDown.IsBool():
 		return faults(http.StatusBadRequest, "badRequest", "No updates were requested. Fields 'status' or 'forced_down' should be specified.")
-	case body.Status != nil && *body.Status == "enabled" && body.DisabledReason != nil:
+	case status.String() == "enabled" && reason.Exists():
 		return faults(http.StatusBadRequest, "badRequest", "Specifying 'disabled_reason' with status 'enabled' is invalid.")
 	}
 	s := &n.Services[at]
 	before := *s
-	if body.Status != nil {
-		s.Disabled, s.Reason = *body.Status == "disabled", ""
-		if body.DisabledReason != nil {
-			s.Reason = *body.DisabledReason
-		}
+	if status.Exists() {
+		s.Disabled, s.Reason = status.String() == "disabled", reason.String()
 	}
-	if body.ForcedDown != nil {
-		s.ForcedDown = *body.ForcedDown
+	if forcedDown.Exists() {
+		s.ForcedDown = forcedDown.Bool()
 	}
 	if *s != before { // SQLAlchemy writes no row in which nothing changes
 		s.Written++

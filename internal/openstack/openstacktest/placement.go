@@ -2,6 +2,7 @@ package openstacktest
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"math"
 	"net/http"
@@ -89,15 +90,10 @@ func (p *Placement) listProviders(r *http.Request) answer {
 }
 
 func (p *Placement) createProvider(r *http.Request) answer {
-	var request struct {
-		Name, UUID string
-		Parent     string `json:"parent_provider_uuid"`
-	}
-	if !decode(r, &request) {
-		return refuse(http.StatusBadRequest, "", "Malformed JSON")
-	}
-	p.AddProvider(request.Name, request.UUID, request.Parent, map[string]int{})
-	return answer{http.StatusOK, p.provider(request.UUID).json()}
+	wanted := sent(r)
+	uuid := wanted.Get("uuid").String()
+	p.AddProvider(wanted.Get("name").String(), uuid, wanted.Get("parent_provider_uuid").String(), map[string]int{})
+	return answer{http.StatusOK, p.provider(uuid).json()}
 }
 
 // AddProvider adds a provider with these amounts; parent is a UUID or "".
@@ -115,17 +111,14 @@ func (p *Placement) SetCapacity(uuid, class string, amount int) {
 }
 
 func (p *Placement) putInventories(r *http.Request) answer {
-	var request struct {
-		Inventories map[string]struct{ Total int }
-	}
-	provider := p.provider(r.PathValue("id"))
-	if !decode(r, &request) || provider == nil {
+	inventories, provider := sent(r).Get("inventories"), p.provider(r.PathValue("id"))
+	if !inventories.IsObject() || provider == nil {
 		return refuse(http.StatusBadRequest, "", "no inventories, or no provider")
 	}
-	for class, inventory := range request.Inventories {
-		provider.capacity[class] = inventory.Total
+	for class, inventory := range inventories.Map() {
+		provider.capacity[class] = int(inventory.Get("total").Int())
 	}
-	return answer{http.StatusOK, object{"resource_provider_generation": 0, "inventories": request.Inventories}}
+	return answer{http.StatusOK, object{"resource_provider_generation": 0, "inventories": inventories.Value()}}
 }
 
 func (p *Placement) deleteProvider(r *http.Request) answer {
@@ -192,8 +185,8 @@ type allocationRequest struct {
 
 func (p *Placement) putAllocation(r *http.Request) answer {
 	var request allocationRequest
-	if !decode(r, &request) {
-		return refuse(http.StatusBadRequest, "", "Malformed JSON")
+	if err := json.NewDecoder(r.Body).Decode(&request); err != nil {
+		return refuse(http.StatusBadRequest, "", err.Error())
 	}
 	if problem := p.invalid(request); problem != "" {
 		return refuse(http.StatusBadRequest, "", problem)
