@@ -38,6 +38,7 @@ type FaultCase struct {
 // secret, and does what was to be done when the fault is over. Those that wait for a
 // deadline do so all at once; of the others no more run than leave these the processor.
 func RunFaults(t *testing.T, cases map[string]func(*testing.T) FaultCase) {
+	t.Helper()
 	var masked atomic.Int32
 	var all sync.WaitGroup
 	places := make(chan struct{}, 2*runtime.GOMAXPROCS(0))
