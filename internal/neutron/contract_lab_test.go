@@ -23,4 +23,4 @@ func TestTheRealNeutronKeepsTheContract(t *testing.T) {
 type realMaker struct{ *neutronlab.Lab }
 
 func (r realMaker) port(device string) string { return r.Port(device) }
-func (r realMaker) change(port string)        { r.Rename(port) }
+func (r realMaker) change(port string)        { r.Set(port, "name", "renamed") }

@@ -122,7 +122,8 @@ func TestOneThatComesAfterTheLookIsSeenBeforeItsFilesGo(t *testing.T) {
 	answer := answerOf(t, libvirt, map[string]any{"backup_dir": t.TempDir(), "uuid": []string{uuidOf(0), uuidOf(1)}, "destroy": true})
 	wantAnswer(t, answer, map[string]string{"failed": "true", "domains.#.verdict": `["","live"]`, "domains.#.failed": "[false,true]",
 		"domains.1.users.0.name": "rescue", "domains.1.plan": "[]"})
-	if _, err := fake.Domain(t.Context(), uuidOf(1)); err != nil || slices.Index(fake.Writes, "undefine") != len(fake.Writes)-1 {
+	undefined := slices.DeleteFunc(slices.Clone(fake.Writes), func(write string) bool { return write != "undefine" })
+	if _, err := fake.Domain(t.Context(), uuidOf(1)); err != nil || len(undefined) != 1 {
 		t.Errorf("asked %v: %v", fake.Writes, err)
 	}
 }

@@ -14,7 +14,6 @@ import (
 	"nova-orphan/internal/compute"
 	"nova-orphan/internal/nova"
 	"nova-orphan/internal/openstack"
-	"nova-orphan/internal/orphan"
 	"nova-orphan/internal/placement"
 	"nova-orphan/internal/step"
 )
@@ -133,12 +132,12 @@ func run(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
 	if len(p.Hosts) == 0 {
 		return reply, failure
 	}
+	if failure != nil {
+		reply.Services, failure = step.Stop[entry](&reply.Result, "hosts", p.Hosts, failure)
+		return reply, failure
+	}
 	var err error
 	reply.Services, err = step.Each(ctx, &reply.Result, "hosts", p.Hosts, step.AtOnce, func(ctx context.Context, host string, a *entry) error {
-		if failure != nil {
-			a.Verdict = orphan.Unknown
-			return failure
-		}
 		own := client.Recording()
 		defer func() { a.Requests = own.Sent() }()
 		t := &task{ledger: ledgerOf(own, a.Warn), call: call, host: host, reply: a}

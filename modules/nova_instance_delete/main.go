@@ -11,7 +11,6 @@ import (
 	"nova-orphan/internal/ansible"
 	"nova-orphan/internal/compute"
 	"nova-orphan/internal/openstack"
-	"nova-orphan/internal/orphan"
 	"nova-orphan/internal/step"
 )
 
@@ -54,21 +53,22 @@ func run(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
 		return nil, err
 	}
 	client, _, failure := compute.Connect(ctx, p.Auth, call.Secret)
+	const kind = "instances"
 	reply := &answer{}
 	var err error
-	reply.Instances, err = step.Each(ctx, &reply.Result, "instances", p.Instances, step.AtOnce,
-		func(ctx context.Context, instance string, a *entry) error {
-			if failure != nil {
-				a.Verdict, a.Outcome = orphan.Unknown, outcomeOf(failure)
-				return failure
-			}
-			t := &task{parameters: p, call: call, nova: client.Recording(), uuid: instance, reply: a}
-			defer func() { a.Requests = t.nova.Sent() }()
-			return t.do(ctx)
-		})
+	if failure != nil {
+		reply.Instances, err = step.Stop[entry](&reply.Result, kind, p.Instances, failure)
+	} else {
+		reply.Instances, err = step.Each(ctx, &reply.Result, kind, p.Instances, step.AtOnce,
+			func(ctx context.Context, instance string, a *entry) error {
+				t := &task{parameters: p, call: call, nova: client.Recording(), uuid: instance, reply: a}
+				defer func() { a.Requests = t.nova.Sent() }()
+				return t.do(ctx)
+			})
+	}
 	for _, a := range reply.Instances {
 		if a.Failed { // it may not even have been begun
-			a.Outcome = cmp.Or(a.Outcome, unknown)
+			a.Outcome = cmp.Or(a.Outcome, outcomeOf(failure))
 		}
 	}
 	return reply, err

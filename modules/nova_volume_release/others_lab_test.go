@@ -25,7 +25,7 @@ func TestWhatHasGoneBackToItsOwnerIsToldAndUntouchedOnTheRealServices(t *testing
 	users, taken, gone := o.asNova.Bound(uuid, map[string]any{"pci_slot": "0000:05:01.1", "mine": "kept"}), o.ports.Port(uuid),
 		openstacktest.UUID()
 	o.cache(uuid, map[string]bool{users: true, taken: false, gone: false})
-	o.ports.Give(taken, rival)
+	o.ports.Set(taken, "device_id", rival)
 
 	conf := o.conf(false)
 	answer := o.call(uuid, conf, arguments{"delete_snapshots": true}).Done(true)

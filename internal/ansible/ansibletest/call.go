@@ -12,22 +12,27 @@ import (
 	"nova-orphan/internal/ansible"
 )
 
-// Call calls a module in this process, from the arguments' file to the answer.
-func Call(t *testing.T, module ansible.Module, arguments map[string]any) gjson.Result {
+// write writes the file that Ansible gives a module.
+func write(t *testing.T, arguments map[string]any) (file string) {
 	t.Helper()
 	content, err := json.Marshal(arguments)
 	if err != nil {
 		t.Fatal(err)
 	}
-	file := filepath.Join(t.TempDir(), "arguments.json")
+	file = filepath.Join(t.TempDir(), "arguments.json")
 	if err := os.WriteFile(file, content, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	return file
+}
+
+// Call calls a module in this process, from the arguments' file to the answer.
+func Call(t *testing.T, module ansible.Module, arguments map[string]any) gjson.Result {
+	t.Helper()
 	var stdout bytes.Buffer
-	status := ansible.Main([]string{module.Name, file}, &stdout, module)
-	answer := gjson.ParseBytes(Only(stdout.Bytes()))
-	if (status == 1) != answer.Get("failed").Bool() {
-		t.Fatalf("exit status %d, answer %s", status, stdout.String())
+	status := ansible.Main([]string{module.Name, write(t, arguments)}, &stdout, module)
+	if err := judge(stdout.Bytes(), status); err != nil {
+		t.Fatalf("%v: %s", err, stdout.String())
 	}
-	return answer
+	return gjson.ParseBytes(Only(stdout.Bytes()))
 }

@@ -2,8 +2,6 @@ package ansibletest
 
 import (
 	"bytes"
-	"encoding/json"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -16,7 +14,7 @@ import (
 type Process struct {
 	t       *testing.T
 	command *exec.Cmd
-	output  *bytes.Buffer
+	output  bytes.Buffer
 	ended   chan struct{}
 }
 
@@ -24,18 +22,10 @@ type Process struct {
 // these options and this environment.
 func Start(t *testing.T, module string, options map[string]any, environment []string) *Process {
 	t.Helper()
-	content, err := json.Marshal(options)
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(t.TempDir(), "arguments.json")
-	if err = os.WriteFile(file, content, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	p := &Process{t: t, command: exec.Command(module, file), output: &bytes.Buffer{}, ended: make(chan struct{})}
-	p.command.Stdout, p.command.Stderr, p.command.Env = p.output, p.output, environment
+	p := &Process{t: t, command: exec.Command(module, write(t, options)), ended: make(chan struct{})}
+	p.command.Stdout, p.command.Stderr, p.command.Env = &p.output, &p.output, environment
 	p.command.Env = append(p.command.Environ(), noPauseAtExit)
-	if err = p.command.Start(); err != nil {
+	if err := p.command.Start(); err != nil {
 		t.Fatal(err)
 	}
 	go func() {
@@ -56,7 +46,7 @@ func (p *Process) Killed() {
 	p.t.Helper()
 	<-p.ended
 	if p.command.ProcessState.ExitCode() != -1 || p.output.Len() > 0 {
-		p.t.Fatalf("it ended before it was killed: %s", p.output)
+		p.t.Fatalf("it ended before it was killed: %s", &p.output)
 	}
 }
 
@@ -64,38 +54,34 @@ func (p *Process) Killed() {
 func (p *Process) Answer() gjson.Result {
 	p.t.Helper()
 	<-p.ended
-	line, rest, _ := strings.Cut(p.output.String(), "\n")
-	answer := gjson.Parse(line)
-	if rest != "" || !gjson.Valid(line) || !answer.IsObject() {
-		p.t.Fatalf("it is not one JSON object: %q", p.output.String())
+	if err := judge(p.output.Bytes(), p.command.ProcessState.ExitCode()); err != nil {
+		p.t.Fatalf("%v: %s", err, &p.output)
 	}
-	if code := p.command.ProcessState.ExitCode(); answer.Get("failed").Bool() != (code == 1) || code > 1 {
-		p.t.Fatalf("exit status %d: %s", code, line)
-	}
-	return gjson.ParseBytes(Only([]byte(line)))
+	return gjson.ParseBytes(Only(p.output.Bytes()))
 }
 
 // Done wants success.
 func (p *Process) Done(changed bool) gjson.Result {
 	p.t.Helper()
-	answer := p.Answer()
-	if answer.Get("failed").Bool() || answer.Get("changed").Bool() != changed {
-		p.t.Errorf("want success with changed %v, got %s", changed, answer)
-	}
-	return answer
+	return p.wants(false, changed)
 }
 
 // Failed wants a failure with these words.
 func (p *Process) Failed(changed bool, words ...string) gjson.Result {
 	p.t.Helper()
+	return p.wants(true, changed, words...)
+}
+
+func (p *Process) wants(failed, changed bool, words ...string) gjson.Result {
+	p.t.Helper()
 	answer := p.Answer()
+	if answer.Get("failed").Bool() != failed || answer.Get("changed").Bool() != changed {
+		p.t.Errorf("want failed %v and changed %v, got %s", failed, changed, answer)
+	}
 	for _, want := range words {
 		if !strings.Contains(answer.Get("msg").String(), want) {
 			p.t.Errorf("want %q in the message, got %s", want, answer)
 		}
-	}
-	if !answer.Get("failed").Bool() || answer.Get("changed").Bool() != changed {
-		p.t.Errorf("want a failure with changed %v, got %s", changed, answer)
 	}
 	return answer
 }

@@ -5,26 +5,19 @@
 package cinderlab
 
 import (
-	"context"
-	"crypto/rand"
-	"encoding/json"
-	"fmt"
 	"net/http"
 	"testing"
-	"time"
-
-	"github.com/gophercloud/gophercloud/v2"
-	"github.com/tidwall/gjson"
 
 	"nova-orphan/internal/nova/novalab"
 	"nova-orphan/internal/openstack"
 	"nova-orphan/internal/openstack/openstacktest"
 )
 
+type object = map[string]any
+
 // Lab is the Cinder of the OS_* environment, for one test.
 type Lab struct {
-	t       *testing.T
-	service *gophercloud.ServiceClient
+	openstacktest.REST
 	// several is the type of volumes that take several attachments, once there is one.
 	several string
 }
@@ -35,82 +28,52 @@ func New(t *testing.T) *Lab {
 	service := openstacktest.Client(t, (*openstack.Cloud).BlockStorage)
 	// The first at which an attachment can be completed.
 	service.Microversion = "3.44"
-	return &Lab{t: t, service: service}
-}
-
-// Ask sends a request, and returns its answer. With wanted, only this status is right.
-func (l *Lab) Ask(method, path string, body any, wanted ...int) gjson.Result {
-	l.t.Helper()
-	// Not t.Context(), which has ended when the clean-up runs.
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	if len(wanted) == 0 {
-		wanted = []int{http.StatusOK, http.StatusAccepted, http.StatusNoContent}
-	}
-	response, err := l.service.Request(ctx, method, l.service.ServiceURL(path), &gophercloud.RequestOpts{
-		JSONBody: body, OkCodes: wanted, KeepResponseBody: true,
-	})
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	defer response.Body.Close()
-	var answer json.RawMessage
-	_ = json.NewDecoder(response.Body).Decode(&answer) // some have nothing to say
-	return gjson.ParseBytes(answer)
+	return &Lab{REST: openstacktest.REST{T: t, Client: service}}
 }
 
 // Await asks until the answer's value at the path is this; "" with a 404.
 func (l *Lab) Await(path, field, value string) {
-	l.t.Helper()
-	got := ""
-	tick := time.NewTicker(200 * time.Millisecond)
-	defer tick.Stop()
-	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); <-tick.C {
-		got = l.Ask(http.MethodGet, path, nil, http.StatusOK, http.StatusNotFound).Get(field).String()
-		if got == value {
-			return
-		}
-	}
-	l.t.Fatalf("%s of %s is %q, want %q", field, path, got, value)
+	l.T.Helper()
+	l.Until(field+" of "+path+" is "+value, func() bool {
+		return l.Ask(http.MethodGet, path, nil, http.StatusOK, http.StatusNotFound).Get(field).String() == value
+	})
 }
 
 // Volume makes one of 1 GiB.
 func (l *Lab) Volume(multiattach bool) string {
-	l.t.Helper()
-	return l.VolumeOf(map[string]any{}, multiattach)
+	l.T.Helper()
+	return l.VolumeOf(object{}, multiattach)
 }
 
 // VolumeOf makes one of 1 GiB, with more properties.
 func (l *Lab) VolumeOf(properties map[string]any, multiattach bool) string {
-	l.t.Helper()
+	l.T.Helper()
 	properties["size"], properties["name"] = 1, "test"
 	if multiattach {
 		properties["volume_type"] = l.severalType()
 	}
-	id := l.Ask(http.MethodPost, "volumes", map[string]any{"volume": properties}).Get("volume.id").String()
-	l.t.Cleanup(func() { l.Remove(id) })
+	id := l.Ask(http.MethodPost, "volumes", object{"volume": properties}).Get("volume.id").String()
+	l.T.Cleanup(func() { l.Remove(id) })
 	l.Await("volumes/"+id, "volume.status", "available")
 	return id
 }
 
 // severalType makes a volume type that allows several attachments.
 func (l *Lab) severalType() string {
-	l.t.Helper()
+	l.T.Helper()
 	if l.several == "" {
-		b := make([]byte, 4)
-		_, _ = rand.Read(b)
-		l.several = fmt.Sprintf("test-%x", b)
-		kind := l.Ask(http.MethodPost, "types", map[string]any{"volume_type": map[string]any{
-			"name": l.several, "extra_specs": map[string]any{"multiattach": "<is> True"},
+		l.several = "test-" + openstacktest.UUID()
+		kind := l.Ask(http.MethodPost, "types", object{"volume_type": object{
+			"name": l.several, "extra_specs": object{"multiattach": "<is> True"},
 		}}).Get("volume_type.id").String()
-		l.t.Cleanup(func() { l.Ask(http.MethodDelete, "types/"+kind, nil) })
+		l.T.Cleanup(func() { l.Ask(http.MethodDelete, "types/"+kind, nil) })
 	}
 	return l.several
 }
 
 // Remove deletes a volume with all that it has; gone already is no error.
 func (l *Lab) Remove(volume string) {
-	l.t.Helper()
+	l.T.Helper()
 	l.Clear(volume)
 	l.Ask(http.MethodDelete, "volumes/"+volume, nil, http.StatusAccepted, http.StatusNotFound)
 	l.Await("volumes/"+volume, "volume.status", "")
@@ -118,23 +81,22 @@ func (l *Lab) Remove(volume string) {
 
 // Clear takes all attachments and snapshots from a volume, and makes it available.
 func (l *Lab) Clear(volume string) {
-	l.t.Helper()
-	for _, a := range l.Ask(http.MethodGet, "attachments?all_tenants=1&volume_id="+volume, nil).Get("attachments.#.id").Array() {
-		l.Ask(http.MethodDelete, "attachments/"+a.String(), nil, http.StatusOK, http.StatusNotFound)
+	l.T.Helper()
+	for _, id := range l.ids("attachments", "volume_id", volume) {
+		l.Ask(http.MethodDelete, "attachments/"+id, nil, http.StatusOK, http.StatusNotFound)
 	}
-	for _, s := range l.Ask(http.MethodGet, "snapshots?all_tenants=1&volume_id="+volume, nil).Get("snapshots.#.id").Array() {
-		l.Ask(http.MethodDelete, "snapshots/"+s.String(), nil, http.StatusAccepted, http.StatusNotFound)
-		l.Await("snapshots/"+s.String(), "snapshot.status", "")
+	for _, id := range l.Snapshots(volume) {
+		l.Ask(http.MethodDelete, "snapshots/"+id, nil, http.StatusAccepted, http.StatusNotFound)
+		l.Await("snapshots/"+id, "snapshot.status", "")
 	}
 	l.Ask(http.MethodPost, "volumes/"+volume+"/action",
-		map[string]any{"os-reset_status": map[string]any{"status": "available", "attach_status": "detached"}},
-		http.StatusAccepted, http.StatusNotFound)
+		object{"os-reset_status": object{"status": "available", "attach_status": "detached"}}, http.StatusAccepted, http.StatusNotFound)
 }
 
 // Snapshot makes one of a volume, attached or not.
 func (l *Lab) Snapshot(volume string) string {
-	l.t.Helper()
-	id := l.Ask(http.MethodPost, "snapshots", map[string]any{"snapshot": map[string]any{"volume_id": volume, "name": "test",
+	l.T.Helper()
+	id := l.Ask(http.MethodPost, "snapshots", object{"snapshot": object{"volume_id": volume, "name": "test",
 		"force": true}}).Get("snapshot.id").String()
 	l.Await("snapshots/"+id, "snapshot.status", "available")
 	return id
@@ -142,43 +104,45 @@ func (l *Lab) Snapshot(volume string) string {
 
 // Reserve makes an attachment without a host.
 func (l *Lab) Reserve(volume, instance string) string {
-	l.t.Helper()
-	return l.Ask(http.MethodPost, "attachments", map[string]any{"attachment": map[string]any{"volume_uuid": volume,
-		"instance_uuid": instance}}).Get("attachment.id").String()
+	l.T.Helper()
+	return l.attach(object{"volume_uuid": volume, "instance_uuid": instance})
 }
 
 // Attach makes an attachment with a connection, as Nova does.
 func (l *Lab) Attach(volume, instance string) string {
-	l.t.Helper()
-	id := l.Ask(http.MethodPost, "attachments", map[string]any{"attachment": map[string]any{
-		"volume_uuid": volume, "instance_uuid": instance, "connector": map[string]any{
+	l.T.Helper()
+	id := l.attach(object{
+		"volume_uuid": volume, "instance_uuid": instance, "connector": object{
 			"host": "compute1", "ip": "127.0.0.1", "initiator": "iqn.1993-08.org.debian:01:test", "platform": "x86_64", "os_type": "linux",
 			"multipath": false, "do_local_attach": false, "mountpoint": "/dev/vdb", "mode": "rw",
 		},
-	}}).Get("attachment.id").String()
-	l.Ask(http.MethodPost, "attachments/"+id+"/action", map[string]any{"os-complete": map[string]any{}})
+	})
+	l.Ask(http.MethodPost, "attachments/"+id+"/action", object{"os-complete": object{}})
 	return id
+}
+
+func (l *Lab) attach(attachment object) string {
+	l.T.Helper()
+	return l.Ask(http.MethodPost, "attachments", object{"attachment": attachment}).Get("attachment.id").String()
 }
 
 // Status is a volume's; empty if it is gone.
 func (l *Lab) Status(volume string) string {
-	l.t.Helper()
+	l.T.Helper()
 	return l.Ask(http.MethodGet, "volumes/"+volume, nil, http.StatusOK, http.StatusNotFound).Get("volume.status").String()
 }
 
 // Attachments are those of an instance.
-func (l *Lab) Attachments(instance string) (found []string) {
-	l.t.Helper()
-	for _, id := range l.Ask(http.MethodGet, "attachments?all_tenants=1&instance_id="+instance, nil).Get("attachments.#.id").Array() {
-		found = append(found, id.String())
-	}
-	return found
+func (l *Lab) Attachments(instance string) []string {
+	return l.ids("attachments", "instance_id", instance)
 }
 
 // Snapshots are those of a volume.
-func (l *Lab) Snapshots(volume string) (found []string) {
-	l.t.Helper()
-	for _, id := range l.Ask(http.MethodGet, "snapshots?all_tenants=1&volume_id="+volume, nil).Get("snapshots.#.id").Array() {
+func (l *Lab) Snapshots(volume string) []string { return l.ids("snapshots", "volume_id", volume) }
+
+func (l *Lab) ids(kind, filter, value string) (found []string) {
+	l.T.Helper()
+	for _, id := range l.Ask(http.MethodGet, kind+"?all_tenants=1&"+filter+"="+value, nil).Get(kind + ".#.id").Array() {
 		found = append(found, id.String())
 	}
 	return found
@@ -187,13 +151,7 @@ func (l *Lab) Snapshots(volume string) (found []string) {
 // Lose takes an attachment away and leaves its volume as it is, as a detach does that
 // broke off.
 func (l *Lab) Lose(volume, attachment string) {
-	l.t.Helper()
+	l.T.Helper()
 	l.Ask(http.MethodDelete, "attachments/"+attachment, nil)
-	novalab.Exec(l.t, novalab.Open(l.t, "cinder"), "UPDATE volumes SET status = 'in-use', attach_status = 'attached' WHERE id = ?", volume)
-}
-
-// Hang puts a volume into a status between.
-func (l *Lab) Hang(volume, status string) {
-	l.t.Helper()
-	novalab.Exec(l.t, novalab.Open(l.t, "cinder"), "UPDATE volumes SET status = ? WHERE id = ?", status, volume)
+	novalab.Exec(l.T, novalab.Open(l.T, "cinder"), "UPDATE volumes SET status = 'in-use', attach_status = 'attached' WHERE id = ?", volume)
 }

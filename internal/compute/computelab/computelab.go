@@ -5,8 +5,6 @@
 package computelab
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -18,89 +16,70 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gophercloud/gophercloud/v2"
 	"github.com/tidwall/gjson"
 
+	"nova-orphan/internal/nova/novalab"
 	"nova-orphan/internal/openstack"
 	"nova-orphan/internal/openstack/openstacktest"
 )
 
 // Nova is the lab's, seen by the admin of the OS_* environment.
-type Nova struct {
-	t       *testing.T
-	service *gophercloud.ServiceClient
-}
+type Nova struct{ openstacktest.REST }
 
 // New connects.
 func New(t *testing.T) *Nova {
 	t.Helper()
-	return &Nova{t: t, service: openstacktest.Client(t, (*openstack.Cloud).Compute)}
+	return &Nova{openstacktest.REST{T: t, Client: openstacktest.Client(t, (*openstack.Cloud).Compute)}}
 }
 
-// Ask sends a request at a microversion, and returns its answer.
-func (n *Nova) Ask(microversion, method, path string, body any) gjson.Result {
-	n.t.Helper()
-	answer, err := n.ask(microversion, method, path, body)
-	if err != nil {
-		n.t.Fatal(err)
-	}
-	return answer
+// Ask sends a request at a microversion, and returns its answer. With wanted, only these statuses are right.
+func (n *Nova) Ask(microversion, method, path string, body any, wanted ...int) gjson.Result {
+	n.T.Helper()
+	return n.at(microversion).Ask(method, path, body, wanted...)
 }
 
-func (n *Nova) ask(microversion, method, path string, body any) (gjson.Result, error) {
-	service := *n.service
-	service.Microversion = microversion
-	options := &gophercloud.RequestOpts{JSONBody: body, OkCodes: []int{200, 202, 204}}
-	var answer json.RawMessage
-	if method == http.MethodGet || path == "servers" {
-		options.JSONResponse = &answer
-	}
-	_, err := service.Request(openstacktest.Context(n.t), method, service.ServiceURL(path), options)
-	return gjson.ParseBytes(answer), err
+func (n *Nova) at(microversion string) openstacktest.REST {
+	client := *n.Client
+	client.Microversion = microversion
+	return openstacktest.REST{T: n.T, Client: &client}
 }
 
 // SQL runs a statement in the cells' databases, both that of the hosts' and cell0.
 func (n *Nova) SQL(format string, values ...any) {
-	n.t.Helper()
+	n.T.Helper()
 	for _, database := range []string{"nova", "nova_cell0"} {
-		n.run(database, fmt.Sprintf(format, values...))
+		n.run(database, format, values...)
 	}
 }
 
 // Cell runs a statement in the hosts' cell, and returns what it selects.
 func (n *Nova) Cell(format string, values ...any) string {
-	n.t.Helper()
-	return n.run("nova", fmt.Sprintf(format, values...))
+	n.T.Helper()
+	return n.run("nova", format, values...)
 }
 
 // API runs a statement in the API database.
 func (n *Nova) API(format string, values ...any) {
-	n.t.Helper()
-	n.run("nova_api", fmt.Sprintf(format, values...))
+	n.T.Helper()
+	n.run("nova_api", format, values...)
 }
 
-func (n *Nova) run(database, statement string) string {
-	n.t.Helper()
-	command := exec.Command("mysql", "--batch", "--skip-column-names", database)
-	command.Stdin = strings.NewReader(statement)
-	output, err := command.CombinedOutput()
-	if err != nil {
-		n.t.Fatalf("mysql: %v: %s", err, output)
-	}
-	return strings.TrimSpace(string(output))
+func (n *Nova) run(database, format string, values ...any) string {
+	n.T.Helper()
+	return n.command("mysql", "--batch", "--skip-column-names", "--execute="+fmt.Sprintf(format, values...), database)
 }
 
 // Set sets columns of a server's row, as "vm_state = 'error', task_state = NULL". Its
 // updated_at stays, if they do not say otherwise.
 func (n *Nova) Set(uuid, columns string) {
-	n.t.Helper()
+	n.T.Helper()
 	n.SQL("UPDATE instances SET %s WHERE uuid = '%s'", columns, uuid)
 }
 
 // Boot makes a server with a host, which is ACTIVE, or without one, which is in ERROR
 // since no host has room for it.
 func (n *Nova) Boot(host string) string {
-	n.t.Helper()
+	n.T.Helper()
 	if host == "" {
 		return n.boot("2.37", "ERROR", map[string]any{"flavorRef": n.flavor(true)})
 	}
@@ -109,19 +88,19 @@ func (n *Nova) Boot(host string) string {
 
 // BootAs makes a server that becomes ACTIVE, with more or other properties.
 func (n *Nova) BootAs(properties map[string]any) string {
-	n.t.Helper()
+	n.T.Helper()
 	return n.boot("2.74", "ACTIVE", properties)
 }
 
 func (n *Nova) boot(microversion, status string, properties map[string]any) string {
-	n.t.Helper()
+	n.T.Helper()
 	server := map[string]any{"name": "test", "imageRef": n.Image(), "networks": "none"}
 	maps.Copy(server, properties)
 	if server["flavorRef"] == nil {
 		server["flavorRef"] = n.flavor(false)
 	}
 	uuid := n.Ask(microversion, http.MethodPost, "servers", map[string]any{"server": server}).Get("server.id").String()
-	n.t.Cleanup(func() { n.Remove(uuid) })
+	n.T.Cleanup(func() { n.Remove(uuid) })
 	n.Until("server "+uuid+" is "+status, func() bool { return n.Status(uuid) == status })
 	return uuid
 }
@@ -134,20 +113,14 @@ func (n *Nova) Remove(uuid string) {
 	n.Set(uuid, "vm_state = 'error', task_state = NULL, locked = 0, locked_by = NULL, disable_terminate = 0")
 	n.SQL("DELETE FROM migrations WHERE instance_uuid = '%s' AND source_compute = 'test'", uuid)
 	n.SQL("DELETE FROM block_device_mapping WHERE instance_uuid = '%s' AND connection_info IN ('{}', 'no JSON')", uuid)
-	if _, err := n.ask("2.59", http.MethodDelete, "servers/"+uuid, nil); err != nil && !gophercloud.ResponseCodeIs(err, http.StatusNotFound) {
-		n.t.Errorf("remove server %s: %v", uuid, err)
-	}
+	n.Ask("2.59", http.MethodDelete, "servers/"+uuid, nil, http.StatusNoContent, http.StatusNotFound)
 	n.Until("server "+uuid+" is removed", func() bool { return n.Status(uuid) == "" })
 }
 
 // Status is empty for a server that the API does not find.
 func (n *Nova) Status(uuid string) string {
-	n.t.Helper()
-	answer, err := n.ask("2.59", http.MethodGet, "servers/"+uuid, nil)
-	if err != nil && !gophercloud.ResponseCodeIs(err, http.StatusNotFound) {
-		n.t.Fatal(err)
-	}
-	return answer.Get("server.status").String()
+	n.T.Helper()
+	return n.Ask("2.59", http.MethodGet, "servers/"+uuid, nil, http.StatusOK, http.StatusNotFound).Get("server.status").String()
 }
 
 // Volume attaches a volume in Nova's database alone, with delete_on_termination.
@@ -157,7 +130,7 @@ func (n *Nova) Volume(uuid, volume string) { n.attach(uuid, volume, "{}") }
 func (n *Nova) BrokenVolume(uuid, volume string) { n.attach(uuid, volume, "no JSON") }
 
 func (n *Nova) attach(uuid, volume, connection string) {
-	n.t.Helper()
+	n.T.Helper()
 	n.SQL("INSERT INTO block_device_mapping (created_at, device_name, delete_on_termination, volume_id, connection_info, instance_uuid, "+
 		"deleted, source_type, destination_type, boot_index, uuid) SELECT UTC_TIMESTAMP(), '/dev/vdb', 1, '%s', '%s', uuid, 0, 'volume', "+
 		"'volume', NULL, UUID() FROM instances WHERE uuid = '%s'", volume, connection, uuid)
@@ -165,21 +138,10 @@ func (n *Nova) attach(uuid, volume, connection string) {
 
 // Migration makes a migration of the server.
 func (n *Nova) Migration(uuid, migration, status string) {
-	n.t.Helper()
+	n.T.Helper()
 	n.SQL("INSERT INTO migrations (created_at, uuid, instance_uuid, migration_type, status, source_compute, source_node, hidden, deleted, "+
 		"cross_cell_move) SELECT UTC_TIMESTAMP(), '%s', uuid, 'migration', '%s', 'test', 'test-node', 0, 0, 0 FROM instances WHERE uuid = '%s'",
 		migration, status, uuid)
-}
-
-// Until waits for a condition.
-func (n *Nova) Until(what string, so func() bool) {
-	n.t.Helper()
-	for end := time.Now().Add(2 * time.Minute); !so(); {
-		if time.Now().After(end) {
-			n.t.Fatal(errors.New("not within two minutes: " + what))
-		}
-		<-time.After(200 * time.Millisecond)
-	}
 }
 
 // DownCell adds a cell with a host, whose database Nova's API comes to know, and which then
@@ -188,16 +150,19 @@ func (n *Nova) Until(what string, so func() bool) {
 // the list of its cells (nova/context.py load_cells). A database that it has never reached
 // would be tried for 100 seconds each time ([database]max_retries).
 func (n *Nova) DownCell(host string) {
-	n.t.Helper()
+	n.T.Helper()
 	const name = "test_down"
-	n.t.Cleanup(func() {
+	n.T.Cleanup(func() {
 		n.API("DELETE FROM host_mappings WHERE cell_id = (SELECT id FROM cell_mappings WHERE name = '%[1]s'); DELETE FROM cell_mappings WHERE "+
 			"name = '%[1]s'; DROP DATABASE IF EXISTS %[1]s", name)
 		n.restartAPI()
 	})
 	n.API("DROP DATABASE IF EXISTS %[1]s; CREATE DATABASE %[1]s; GRANT ALL ON %[1]s.* TO nova@'%%'", name)
 	n.command("sh", "-c", "mysqldump --no-data nova | mysql "+name)
-	database := newRelay(n.t)
+	database := novalab.NewRelay(n.T, "tcp", "127.0.0.1:0", "127.0.0.1:3306", func(from, to net.Conn) {
+		go func() { _, _ = io.Copy(to, from) }()
+		_, _ = io.Copy(from, to)
+	})
 	cell1 := n.run("nova_api", "SELECT database_connection FROM cell_mappings WHERE name = 'cell1'")
 	account, _, _ := strings.Cut(cell1, "@127.0.0.1")
 	n.command("nova-manage", "cell_v2", "create_cell", "--name", name, "--transport-url", "none://nowhere/",
@@ -207,100 +172,51 @@ func (n *Nova) DownCell(host string) {
 	n.restartAPI()
 	var workers sync.WaitGroup
 	for range 20 { // of which there are two
-		workers.Go(func() { _, _ = n.ask("2.59", http.MethodGet, "servers?all_tenants=True&limit=1", nil) })
+		workers.Go(func() { _, _ = n.at("2.59").Try(http.MethodGet, "servers?all_tenants=True&limit=1", nil) })
 	}
 	workers.Wait()
-	database.end()
+	database.End()
 }
 
-// relay is a way to the lab's database that can be shut.
-type relay struct {
-	net.Listener
-	mu    sync.Mutex
-	links []net.Conn
-}
-
-func newRelay(t *testing.T) *relay {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+func (n *Nova) command(name string, arguments ...string) string {
+	n.T.Helper()
+	output, err := exec.Command(name, arguments...).CombinedOutput()
 	if err != nil {
-		t.Fatal(err)
+		n.T.Fatalf("%s %v: %v: %s", name, arguments, err, output)
 	}
-	r := &relay{Listener: listener}
-	t.Cleanup(r.end)
-	go func() {
-		for {
-			from, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			to, err := net.Dial("tcp", "127.0.0.1:3306")
-			if err != nil {
-				_ = from.Close()
-				continue
-			}
-			r.mu.Lock()
-			r.links = append(r.links, from, to)
-			r.mu.Unlock()
-			go func() { _, _ = io.Copy(to, from) }()
-			go func() { _, _ = io.Copy(from, to) }()
-		}
-	}()
-	return r
-}
-
-func (r *relay) end() {
-	_ = r.Close()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, link := range r.links {
-		_ = link.Close()
-	}
-}
-
-func (n *Nova) command(name string, arguments ...string) {
-	n.t.Helper()
-	if output, err := exec.Command(name, arguments...).CombinedOutput(); err != nil {
-		n.t.Fatalf("%s %v: %v: %s", name, arguments, err, output)
-	}
+	return strings.TrimSpace(string(output))
 }
 
 func (n *Nova) restartAPI() {
-	n.t.Helper()
+	n.T.Helper()
 	n.command("systemctl", "restart", "nova-api")
 	n.Until("nova-api answers", func() bool {
-		_, err := n.ask("2.59", http.MethodGet, "os-services", nil)
+		_, err := n.at("2.59").Try(http.MethodGet, "os-services", nil)
 		return err == nil
 	})
 }
 
 // Image is the lab's.
 func (n *Nova) Image() string {
-	n.t.Helper()
+	n.T.Helper()
 	return n.run("glance", "SELECT id FROM images WHERE name = 'tiny'")
 }
 
 // flavor is the lab's own, or one for which no host has room.
 func (n *Nova) flavor(huge bool) string {
-	n.t.Helper()
+	n.T.Helper()
 	if !huge {
 		return n.run("nova_api", "SELECT flavorid FROM flavors WHERE name = 'm1.nano'")
 	}
 	body := map[string]any{"flavor": map[string]any{"name": fmt.Sprint("test-", time.Now().UnixNano()), "vcpus": 1, "ram": 64,
 		"disk": 1_000_000}}
-	var answer json.RawMessage
-	_, err := n.service.Post(openstacktest.Context(n.t), n.service.ServiceURL("flavors"), body, &answer,
-		&gophercloud.RequestOpts{OkCodes: []int{200}})
-	if err != nil {
-		n.t.Fatal(err)
-	}
-	id := gjson.GetBytes(answer, "flavor.id").String()
-	n.t.Cleanup(func() { n.Ask("2.59", http.MethodDelete, "flavors/"+id, nil) })
+	id := n.REST.Ask(http.MethodPost, "flavors", body).Get("flavor.id").String()
+	n.T.Cleanup(func() { n.Ask("2.59", http.MethodDelete, "flavors/"+id, nil) })
 	return id
 }
 
 // ForcedDown says whether a host's nova-compute is forced down, by the database.
 func (n *Nova) ForcedDown(host string) bool {
-	n.t.Helper()
+	n.T.Helper()
 	return n.Cell("SELECT forced_down FROM services WHERE host = '%s' AND `binary` = 'nova-compute' AND deleted = 0", host) == "1"
 }

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/go-sql-driver/mysql"
+	_ "github.com/go-sql-driver/mysql" // for database/sql
 
 	"nova-orphan/internal/openstack/openstacktest"
 )
@@ -24,12 +24,15 @@ func (d *Databases) WriteConf(t *testing.T, api string) string {
 // writeConf has also the connection that cell1's mapping is filled from.
 func (d *Databases) writeConf(t *testing.T, api, base string) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "nova.conf")
-	content := "[api_database]\nconnection = " + api + "\n[database]\nconnection = " + base + "\n[placement]\nauth_url = " +
-		d.Cloud.AuthURL() +
-		"\nauth_type = password\nusername = placement\npassword = " + openstacktest.Password +
-		"\nproject_name = service\nregion_name = RegionOne\n"
-	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+	return write(t, "[api_database]\nconnection = "+api+"\n[database]\nconnection = "+base+"\n[placement]\nauth_url = "+d.Cloud.AuthURL()+
+		"\nauth_type = password\nusername = placement\npassword = "+openstacktest.Password+
+		"\nproject_name = service\nregion_name = RegionOne\n")
+}
+
+func write(t *testing.T, conf string) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "nova.conf")
+	if err := os.WriteFile(path, []byte(conf), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return path
@@ -43,16 +46,14 @@ func (d *Databases) RealConf(t *testing.T, cell string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := regexp.MustCompile(`(?m)^(\[api_database\]\nconnection = ).*`).ReplaceAllString(string(content), "${1}"+d.URL("root", "", "api"))
-	text = regexp.MustCompile(`(?m)^(\[database\]\nconnection = ).*`).ReplaceAllString(text, "${1}"+d.URL("root", "", cell))
+	text := string(content)
+	for section, name := range map[string]string{"api_database": "api", "database": cell} {
+		text = regexp.MustCompile(`(?m)^(\[`+section+`\]\nconnection = ).*`).ReplaceAllString(text, "${1}"+d.URL("root", "", name))
+	}
 	if strings.Count(text, d.Prefix) != 2 {
 		t.Fatal("/etc/nova/nova.conf does not have the two connections")
 	}
-	path := filepath.Join(t.TempDir(), "nova.conf")
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
+	return write(t, text)
 }
 
 // URL is how Nova's configuration names one of the databases.
@@ -79,12 +80,5 @@ func Open(t *testing.T, name string) *sql.DB {
 }
 
 func connect(name string) (*sql.DB, error) {
-	config := mysql.NewConfig()
-	config.User, config.Net, config.Addr, config.DBName = "root", "unix", Socket, name
-	config.Params = map[string]string{"time_zone": "'+00:00'"}
-	connector, err := mysql.NewConnector(config)
-	if err != nil {
-		return nil, err
-	}
-	return sql.OpenDB(connector), nil
+	return sql.Open("mysql", "root@unix("+Socket+")/"+name+"?time_zone=%27%2B00%3A00%27")
 }

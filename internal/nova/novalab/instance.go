@@ -22,7 +22,7 @@ func Insert(t *testing.T, db *sql.DB, table string, row map[string]any) int64 {
 	for i, column := range columns {
 		values[i] = row[column]
 	}
-	result := exe(t, db, "INSERT INTO "+table+" (`"+strings.Join(columns, "`, `")+"`) VALUES ("+
+	result := Exec(t, db, "INSERT INTO "+table+" (`"+strings.Join(columns, "`, `")+"`) VALUES ("+
 		strings.TrimSuffix(strings.Repeat("?, ", len(columns)), ", ")+")", values...)
 	id, err := result.LastInsertId()
 	if err != nil {
@@ -91,12 +91,7 @@ func (d *Databases) NewInstance(t *testing.T, uuid string) Instance {
 }
 
 // Exec runs a statement, for the instance with the uuid where it has one placeholder.
-func Exec(t *testing.T, db *sql.DB, statement string, args ...any) {
-	t.Helper()
-	exe(t, db, statement, args...)
-}
-
-func exe(t *testing.T, db *sql.DB, statement string, args ...any) sql.Result {
+func Exec(t *testing.T, db *sql.DB, statement string, args ...any) sql.Result {
 	t.Helper()
 	result, err := db.Exec(statement, args...)
 	if err != nil {
@@ -108,41 +103,47 @@ func exe(t *testing.T, db *sql.DB, statement string, args ...any) sql.Result {
 // Text is the one value that a query gives, or "NULL".
 func Text(t *testing.T, db *sql.DB, query string, args ...any) string {
 	t.Helper()
-	var value sql.NullString
-	if err := db.QueryRow(query, args...).Scan(&value); err != nil {
-		t.Fatalf("%s: %v", query, err)
+	values := texts(t, db, query, args...)
+	if len(values) == 0 {
+		t.Fatalf("%s: no rows", query)
 	}
-	if !value.Valid {
-		return "NULL"
-	}
-	return value.String
+	return values[0]
 }
 
-// tables are those with rows about an instance, with the column that names it.
-func tables() map[string]string {
-	return map[string]string{
+// texts are the values of a query with one column.
+func texts(t *testing.T, db *sql.DB, query string, args ...any) (values []string) {
+	t.Helper()
+	for _, row := range rows(t, db, query, args...) {
+		values = slices.AppendSeq(values, maps.Values(row))
+	}
+	return values
+}
+
+// cellTables and apiTables are those with rows about an instance, with the column that names it.
+var (
+	cellTables = map[string]string{
 		"instances": "uuid", "security_group_instance_association": "instance_uuid", "instance_info_caches": "instance_uuid",
 		"instance_metadata": "instance_uuid", "instance_faults": "instance_uuid", "instance_extra": "instance_uuid",
 		"instance_system_metadata": "instance_uuid", "block_device_mapping": "instance_uuid", "migrations": "instance_uuid",
 		"virtual_interfaces": "instance_uuid", "instance_id_mappings": "uuid", "tags": "resource_id",
 		"console_auth_tokens": "instance_uuid", "instance_actions": "instance_uuid", "pci_devices": "instance_uuid",
 	}
-}
+	apiTables = map[string]string{"instance_mappings": "instance_uuid", "build_requests": "instance_uuid", "request_specs": "instance_uuid"}
+)
 
 // Dump is everything that cell1 has about an instance, for comparing: with
 // raw as it is; else with "deleted" as whether it is right, times as whether
 // they are of the last minute, and without what is each instance's own.
 func (d *Databases) Dump(t *testing.T, uuid string, raw bool) map[string][]string {
 	t.Helper()
-	return dump(t, d.Cell1, tables(), uuid, raw)
+	return dump(t, d.Cell1, cellTables, uuid, raw)
 }
 
 // Everything is all that both databases have about an instance, as it is.
 func (d *Databases) Everything(t *testing.T, uuid string) map[string][]string {
 	t.Helper()
 	all := d.Dump(t, uuid, true)
-	maps.Copy(all, dump(t, d.API, map[string]string{"instance_mappings": "instance_uuid", "build_requests": "instance_uuid",
-		"request_specs": "instance_uuid"}, uuid, true))
+	maps.Copy(all, dump(t, d.API, apiTables, uuid, true))
 	return all
 }
 
@@ -150,60 +151,65 @@ func dump(t *testing.T, db *sql.DB, tables map[string]string, uuid string, raw b
 	t.Helper()
 	dump := map[string][]string{}
 	for table, key := range tables {
-		rows, err := db.Query("SELECT * FROM "+table+" WHERE "+key+" = ?", uuid)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer rows.Close()
-		columns, err := rows.Columns()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for rows.Next() {
-			values := make([]sql.NullString, len(columns))
-			into := make([]any, len(columns))
-			for i := range values {
-				into[i] = &values[i]
+		for _, row := range rows(t, db, "SELECT * FROM "+table+" WHERE "+key+" = ?", uuid) {
+			if !raw {
+				normalize(row, uuid)
 			}
-			if err := rows.Scan(into...); err != nil {
-				t.Fatal(err)
+			var line strings.Builder
+			for _, column := range slices.Sorted(maps.Keys(row)) {
+				fmt.Fprintf(&line, "%s=%s ", column, row[column])
 			}
-			dump[table] = append(dump[table], line(columns, values, uuid, raw))
-		}
-		if err := rows.Err(); err != nil {
-			t.Fatal(err)
+			dump[table] = append(dump[table], line.String())
 		}
 		slices.Sort(dump[table])
 	}
 	return dump
 }
 
-func line(columns []string, values []sql.NullString, uuid string, raw bool) string {
-	text := map[string]string{}
-	for i, column := range columns {
-		text[column] = values[i].String
-		if !values[i].Valid {
-			text[column] = "NULL"
-		}
+// normalize makes rows of two instances alike.
+func normalize(row map[string]string, uuid string) {
+	if row["deleted"] != "0" && row["deleted"] == row["id"] {
+		row["deleted"] = "id"
 	}
-	if !raw {
-		switch text["deleted"] {
-		case "0":
-		case text["id"]:
-			text["deleted"] = "id"
+	delete(row, "id")
+	for column, value := range row {
+		if at, err := time.Parse(time.DateTime, value); err == nil {
+			value = map[bool]string{true: "recent", false: "old"}[time.Since(at).Abs() < time.Minute]
 		}
-		delete(text, "id")
+		row[column] = strings.ReplaceAll(strings.ReplaceAll(value, uuid[:35], "UUID"), uuid[:8], "UUID")
 	}
-	var out strings.Builder
-	for _, column := range slices.Sorted(maps.Keys(text)) {
-		value := text[column]
-		if !raw {
-			if at, err := time.Parse(time.DateTime, value); err == nil {
-				value = map[bool]string{true: "recent", false: "old"}[time.Since(at).Abs() < time.Minute]
+}
+
+// rows are those of a query, by column.
+func rows(t *testing.T, db *sql.DB, query string, args ...any) (found []map[string]string) {
+	t.Helper()
+	result, err := db.Query(query, args...)
+	if err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+	defer result.Close()
+	columns, err := result.Columns()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for result.Next() {
+		values, into := make([]sql.NullString, len(columns)), make([]any, len(columns))
+		for i := range values {
+			into[i] = &values[i]
+		}
+		if err := result.Scan(into...); err != nil {
+			t.Fatal(err)
+		}
+		row := map[string]string{}
+		for i, value := range values {
+			if row[columns[i]] = "NULL"; value.Valid {
+				row[columns[i]] = value.String
 			}
-			value = strings.ReplaceAll(strings.ReplaceAll(value, uuid[:35], "UUID"), uuid[:8], "UUID")
 		}
-		fmt.Fprintf(&out, "%s=%s ", column, value)
+		found = append(found, row)
 	}
-	return out.String()
+	if err := result.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return found
 }

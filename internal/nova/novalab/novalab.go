@@ -5,7 +5,6 @@
 package novalab
 
 import (
-	"context"
 	"database/sql"
 	"fmt"
 	"os"
@@ -68,12 +67,12 @@ func New(t *testing.T) *Databases {
 			empty(t, d.Prefix+name, tablesOf[name])
 			continue
 		}
-		exe(t, Open(t, ""), "CREATE DATABASE "+d.Prefix+name)
+		Exec(t, Open(t, ""), "CREATE DATABASE "+d.Prefix+name)
 		tablesOf[name] = clone(t, schema, d.Prefix+name)
 	}
 	d.API, d.Cell0, d.Cell1 = Open(t, d.Prefix+"api"), Open(t, d.Prefix+"cell0"), Open(t, d.Prefix+"cell1")
 	// An id beyond 1, so that deleted = 1 is not right by chance.
-	exe(t, d.Cell1, "ALTER TABLE instances AUTO_INCREMENT = 41")
+	Exec(t, d.Cell1, "ALTER TABLE instances AUTO_INCREMENT = 41")
 	d.Map(t, 1, "00000000-0000-0000-0000-000000000000", "cell0", d.URL("root", "", "cell0"))
 	d.Map(t, 2, "11111111-1111-4111-8111-111111111111", "cell1", "{scheme}://{username}@{hostname}/"+d.Prefix+"cell1?{query}")
 	d.Conf = d.WriteConf(t, d.URL("root", "", "api"))
@@ -88,15 +87,11 @@ func clone(t *testing.T, schema, name string) []string {
 	if len(tables) == 0 {
 		t.Fatalf("%s has no tables", schema)
 	}
-	unchecked(t, name, func(do func(statement string)) {
-		for _, table := range tables {
-			var create string
-			if err := from.QueryRow("SHOW CREATE TABLE "+table).Scan(&table, &create); err != nil {
-				t.Fatal(err)
-			}
-			do(create)
-		}
-	})
+	var creates []string
+	for _, table := range tables {
+		creates = append(creates, rows(t, from, "SHOW CREATE TABLE "+table)[0]["Create Table"])
+	}
+	unchecked(t, name, creates)
 	return tables
 }
 
@@ -107,49 +102,20 @@ func empty(t *testing.T, name string, tables []string) {
 	for i, table := range tables {
 		looks[i] = "(SELECT '" + table + "' FROM `" + table + "` LIMIT 1)"
 	}
-	used := texts(t, Open(t, name), strings.Join(looks, " UNION ALL "))
-	unchecked(t, name, func(do func(statement string)) {
-		for _, table := range used {
-			do("DELETE FROM " + table)
-		}
-	})
+	var deletes []string
+	for _, used := range texts(t, Open(t, name), strings.Join(looks, " UNION ALL ")) {
+		deletes = append(deletes, "DELETE FROM "+used)
+	}
+	unchecked(t, name, deletes)
 }
 
 // unchecked does statements in a database that need not heed foreign keys.
-func unchecked(t *testing.T, name string, act func(do func(statement string))) {
+func unchecked(t *testing.T, name string, statements []string) {
 	t.Helper()
-	conn, err := Open(t, name).Conn(context.Background())
-	if err != nil {
-		t.Fatal(err)
+	db := Open(t, name)
+	db.SetMaxOpenConns(1) // the setting is one session's
+	Exec(t, db, "SET foreign_key_checks = 0")
+	for _, statement := range statements {
+		Exec(t, db, statement)
 	}
-	defer conn.Close()
-	do := func(statement string) {
-		t.Helper()
-		if _, err := conn.ExecContext(context.Background(), statement); err != nil {
-			t.Fatalf("%s: %v", statement, err)
-		}
-	}
-	do("SET foreign_key_checks = 0")
-	act(do)
-}
-
-// texts are the values of a query with one column.
-func texts(t *testing.T, db *sql.DB, query string) (values []string) {
-	t.Helper()
-	rows, err := db.Query(query)
-	if err != nil {
-		t.Fatalf("%s: %v", query, err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var value string
-		if err = rows.Scan(&value); err != nil {
-			t.Fatal(err)
-		}
-		values = append(values, value)
-	}
-	if err = rows.Err(); err != nil {
-		t.Fatal(err)
-	}
-	return values
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -44,61 +45,31 @@ type Proxy struct {
 	mu         sync.Mutex
 	statements []string
 	decide     func(number int, statement string) Action
-	conns      []net.Conn
-	listener   net.Listener
+	relay      *Relay
 }
 
 // Proxy starts one; decide is called with each statement and its number from 0 on.
 func (d *Databases) Proxy(t *testing.T, decide func(number int, statement string) Action) *Proxy {
 	t.Helper()
-	socket := filepath.Join(t.TempDir(), "p")
-	listener, err := net.Listen("unix", socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &Proxy{Socket: socket, Held: make(chan string, 16), decide: decide, listener: listener}
-	p.Conf = d.writeConf(t, strings.Replace(d.URL("root", "", "api"), Socket, socket, 1),
-		strings.Replace(d.URL("root", "", "cell0"), Socket, socket, 1))
-	t.Cleanup(p.Close)
-	go p.accept()
+	p := &Proxy{Socket: filepath.Join(t.TempDir(), "p"), Held: make(chan string, 16), decide: decide}
+	p.Conf = d.writeConf(t, strings.Replace(d.URL("root", "", "api"), Socket, p.Socket, 1),
+		strings.Replace(d.URL("root", "", "cell0"), Socket, p.Socket, 1))
+	p.relay = NewRelay(t, "unix", p.Socket, Socket, func(client, server net.Conn) {
+		link := &link{client: client, server: server}
+		go link.answers()
+		p.serve(link)
+	})
 	return p
 }
 
 // Close ends it with all its connections.
-func (p *Proxy) Close() {
-	_ = p.listener.Close()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, conn := range p.conns {
-		_ = conn.Close()
-	}
-}
+func (p *Proxy) Close() { p.relay.End() }
 
 // Statements are those that it has seen.
 func (p *Proxy) Statements() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return append([]string(nil), p.statements...)
-}
-
-func (p *Proxy) accept() {
-	for {
-		client, err := p.listener.Accept()
-		if err != nil {
-			return
-		}
-		server, err := net.Dial("unix", Socket)
-		if err != nil {
-			_ = client.Close()
-			continue
-		}
-		p.mu.Lock()
-		p.conns = append(p.conns, client, server)
-		p.mu.Unlock()
-		link := &link{client: client, server: server}
-		go link.answers()
-		go p.serve(link)
-	}
+	return slices.Clone(p.statements)
 }
 
 // link is one connection through the proxy.
@@ -120,20 +91,14 @@ func (l *link) answers() {
 	buffer := make([]byte, 1<<16)
 	for {
 		n, err := l.server.Read(buffer)
-		if err != nil {
-			return
-		}
 		l.mu.Lock()
 		withhold, cut := l.withhold, l.cut
 		l.mu.Unlock()
-		switch {
-		case cut:
+		if err == nil && !cut && !withhold {
+			_, err = l.client.Write(buffer[:n])
+		}
+		if err != nil || cut {
 			return
-		case withhold:
-		default:
-			if _, err := l.client.Write(buffer[:n]); err != nil {
-				return
-			}
 		}
 	}
 }

@@ -1,8 +1,6 @@
 // Package openstacktest is a small cloud in memory: Keystone, Nova, Placement, Cinder,
 // Neutron and Glance as far as the modules ask them. It counts requests, and can be told to fail.
-//
-// Placement behaves as release 8.0 (Zed) was seen to; the contract suite of package
-// placement holds it to the real service.
+// The contract suites of the packages compute, placement, cinder and neutron hold it to the real services.
 package openstacktest
 
 import (
@@ -14,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/tidwall/gjson"
 )
 
 // Token is the first that the fake Keystone issues, Password the one it wants.
@@ -40,6 +40,7 @@ type Cloud struct {
 	Nobody string
 
 	server *httptest.Server
+	mux    *http.ServeMux
 
 	mu       sync.Mutex
 	requests []string
@@ -65,13 +66,15 @@ type Failure struct {
 
 // New starts a cloud; Close ends it.
 func New() *Cloud {
-	cloud := &Cloud{}
-	cloud.Placement.init()
-	cloud.Nova.init()
-	cloud.Cinder.init(&cloud.Nova)
-	cloud.Neutron.init()
-	cloud.server = httptest.NewServer(http.HandlerFunc(cloud.serve))
-	return cloud
+	c := &Cloud{mux: http.NewServeMux()}
+	c.mux.HandleFunc("POST /identity/v3/auth/tokens", c.issueToken)
+	c.mount("placement", "/placement", c.Placement.refuses, c.Placement.routes())
+	c.mount("nova", "/compute/v2.1", c.Nova.refuses, c.Nova.routes())
+	c.mount("cinder", "/volume/v3", c.Cinder.refuses, c.Cinder.routes(&c.Nova, func() string { return "service-" + c.token() }))
+	c.mount("neutron", "/network/v2.0", takesAll, c.Neutron.routes())
+	c.mount("glance", "/image/v2", takesAll, c.Glance.routes())
+	c.server = httptest.NewServer(http.HandlerFunc(c.serve))
+	return c
 }
 
 // Close ends the cloud.
@@ -96,15 +99,12 @@ func (c *Cloud) Do(change func()) {
 }
 
 // Fail arranges a failure.
-func (c *Cloud) Fail(failure Failure) {
-	c.Do(func() { c.failures = append(c.failures, &failure) })
-}
+func (c *Cloud) Fail(failure Failure) { c.Do(func() { c.failures = append(c.failures, &failure) }) }
 
 // Token is the token that is valid now.
-func (c *Cloud) Token() string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.token()
+func (c *Cloud) Token() (token string) {
+	c.Do(func() { token = c.token() })
+	return token
 }
 
 func (c *Cloud) token() string {
@@ -124,11 +124,8 @@ func (c *Cloud) ExpireWithin() { c.expired++ }
 func (c *Cloud) Recover() { c.failures = nil }
 
 // Requests are the requests since the last call, as "METHOD /path".
-func (c *Cloud) Requests() []string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	requests := c.requests
-	c.requests = nil
+func (c *Cloud) Requests() (requests []string) {
+	c.Do(func() { requests, c.requests = c.requests, nil })
 	return requests
 }
 
@@ -140,139 +137,153 @@ func Writes(requests []string) []string {
 }
 
 func (c *Cloud) serve(w http.ResponseWriter, r *http.Request) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.requests = append(c.requests, r.Method+" "+r.URL.RequestURI())
-	for _, failure := range c.failures {
-		if failure.Times == 0 || failure.Method != "" && failure.Method != r.Method || !strings.HasPrefix(r.URL.RequestURI(), failure.Path) {
+	var failure *Failure
+	c.Do(func() {
+		c.requests = append(c.requests, r.Method+" "+r.URL.RequestURI())
+		failure = c.due(r)
+		switch {
+		case failure == nil:
+			c.mux.ServeHTTP(w, r)
+		case failure.Lost:
+			c.mux.ServeHTTP(httptest.NewRecorder(), r)
+		}
+	})
+	if failure != nil {
+		// net/http notices that the client is gone only when it has read the request.
+		_, _ = io.Copy(io.Discard, r.Body)
+		failure.answer(w, r)
+	}
+}
+
+// due is the failure that befalls a request, if any.
+func (c *Cloud) due(r *http.Request) *Failure {
+	for _, f := range c.failures {
+		if f.Times == 0 || f.Method != "" && f.Method != r.Method || !strings.HasPrefix(r.URL.RequestURI(), f.Path) {
 			continue
 		}
-		if failure.Times--; failure.Times == 0 && failure.Next != nil {
-			c.failures = append(c.failures, failure.Next)
+		if f.Times--; f.Times == 0 && f.Next != nil {
+			c.failures = append(c.failures, f.Next)
 		}
-		if failure.Meanwhile != nil {
-			failure.Meanwhile()
-			break
+		if f.Meanwhile == nil {
+			return f
 		}
-		if failure.Lost {
-			c.route(httptest.NewRecorder(), r)
-		}
-		if failure.Answer != nil {
-			// net/http notices that the client is gone only when it has read the request.
-			_, _ = io.Copy(io.Discard, r.Body)
-			failure.Answer(w, r)
-			return
-		}
-		failure.answer(w)
-		return
+		f.Meanwhile()
+		break
 	}
-	c.route(w, r)
+	return nil
 }
 
-func (f *Failure) answer(w http.ResponseWriter) {
-	if f.Status == 0 {
+func (f *Failure) answer(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case f.Answer != nil:
+		f.Answer(w, r)
+	case f.Status == 0:
 		panic(http.ErrAbortHandler)
-	}
-	kind := "text/html"
-	if strings.HasPrefix(f.Body, "{") {
-		kind = "application/json"
-	}
-	w.Header().Set("Content-Type", kind)
-	w.WriteHeader(f.Status)
-	_, _ = fmt.Fprint(w, f.Body)
-}
-
-func (c *Cloud) route(w http.ResponseWriter, r *http.Request) {
-	if r.Method+r.URL.Path == "POST/identity/v3/auth/tokens" {
-		c.issueToken(w, r)
-		return
-	}
-	service, path, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
-	ofNetwork := service == "network" && r.Header.Get("X-Auth-Token") == "network-"+c.token()
-	if r.Header.Get("X-Auth-Token") != c.token() && !ofNetwork {
-		reply(w, http.StatusUnauthorized, map[string]any{"error": map[string]any{"message": "no valid token"}})
-		return
-	}
-	parts := strings.Split(path, "/")
-	switch service {
-	case "placement":
-		c.Placement.serve(w, r, parts)
-	case "compute":
-		c.Nova.serve(w, r, parts[1:])
-	case "volume":
-		c.Cinder.serve(w, r, parts[1:], "service-"+c.token())
-	case "network":
-		c.Neutron.serve(w, r, parts[1:], ofNetwork)
-	case "image":
-		c.Glance.serve(w, r, parts[1:])
+	case strings.HasPrefix(f.Body, "{"):
+		raw(f.Status, "application/json", f.Body)(w, r)
 	default:
-		reply(w, http.StatusNotFound, nil)
+		raw(f.Status, "text/html", f.Body)(w, r)
 	}
 }
 
-func (c *Cloud) issueToken(w http.ResponseWriter, r *http.Request) {
-	var request struct {
-		Auth struct {
-			Identity struct {
-				Password struct {
-					User struct{ Name, Password string }
-				}
-				ApplicationCredential struct{ Secret string } `json:"application_credential"`
-			}
-		}
+type object = map[string]any
+
+// answer is a service's; without a body it has nothing but the status.
+type answer struct {
+	status int
+	body   object
+}
+
+// shows is a success with one key.
+func shows(key string, value any) answer { return answer{http.StatusOK, object{key: value}} }
+
+// faults answers as Nova and Cinder do: with one key, which names the kind of error.
+func faults(status int, kind, message string) answer {
+	return answer{status, object{kind: object{"code": status, "message": message}}}
+}
+
+// sent is what a request has.
+func sent(r *http.Request) gjson.Result {
+	content, err := io.ReadAll(r.Body)
+	if err != nil || !gjson.ValidBytes(content) {
+		return gjson.Result{}
 	}
-	err := json.NewDecoder(r.Body).Decode(&request)
-	identity := request.Auth.Identity
-	if err != nil || !slices.Contains(append(c.Secrets, Password), identity.Password.User.Password+identity.ApplicationCredential.Secret) {
-		reply(w, http.StatusUnauthorized,
-			map[string]any{"error": map[string]any{"message": "The request you have made requires authentication."}})
+	return gjson.ParseBytes(content)
+}
+
+// routes are a service's, as "GET /servers/{id}", below its endpoint.
+type routes map[string]func(*http.Request) answer
+
+func takesAll(*http.Request) (none answer) { return none }
+
+// mount serves a service to those who have a token and whom it does not refuse.
+func (c *Cloud) mount(name, path string, refuses func(*http.Request) answer, all routes) {
+	all["/"] = func(r *http.Request) answer {
+		return faults(http.StatusNotFound, "itemNotFound", r.URL.Path+" could not be found.")
+	}
+	for route, handle := range all {
+		method, rest, _ := strings.Cut(route, "/")
+		c.mux.HandleFunc(method+path+"/"+rest, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("X-Openstack-Request-Id", "req-of-the-fake-"+name)
+			token := r.Header.Get("X-Auth-Token")
+			if token != c.token() && (token != "network-"+c.token() || name != "neutron") {
+				reply(w, unauthorized("no valid token"))
+			} else if refusal := refuses(r); refusal.status != 0 {
+				reply(w, refusal)
+			} else {
+				reply(w, handle(r))
+			}
+		})
+	}
+}
+
+func unauthorized(message string) answer {
+	return answer{http.StatusUnauthorized, object{"error": object{"message": message}}}
+}
+
+func reply(w http.ResponseWriter, a answer) {
+	if a.body == nil {
+		w.WriteHeader(a.status)
 		return
 	}
-	catalog := []any{c.service("placement", "/placement")}
-	if !c.Missing {
-		catalog = append(catalog, c.service("compute", "/compute/v2.1"))
-	}
-	for _, service := range []struct {
-		kind, path string
-		missing    bool
-	}{{"volumev3", "/volume/v3", c.NoCinder}, {"network", "/network", c.NoNeutron}, {"image", "/image", c.NoGlance}} {
-		if !service.missing {
-			catalog = append(catalog, c.service(service.kind, service.path))
-		}
-	}
-	token := c.token()
-	switch identity.Password.User.Name {
-	case ServiceUser:
-		token = "service-" + token
-	case NetworkUser:
-		token = "network-" + token
-	}
-	w.Header().Set("X-Subject-Token", token)
-	reply(w, http.StatusCreated, map[string]any{"token": map[string]any{"expires_at": "2099-01-01T00:00:00.000000Z", "catalog": catalog}})
+	content, _ := json.Marshal(a.body)
+	raw(a.status, "application/json", string(content))(w, nil)
 }
 
 // nobody is a URL where nobody listens.
 const nobody = "http://127.0.0.1:1/v3"
 
-func (c *Cloud) service(kind, path string) map[string]any {
-	address := c.server.URL + path
-	if c.Nobody != "" && strings.HasPrefix(path, "/"+c.Nobody) {
-		address = nobody
-	}
-	var endpoints []any
-	for _, name := range []string{"public", "internal", "admin"} {
-		endpoints = append(endpoints, map[string]any{"id": kind + name, "interface": name, "region_id": "RegionOne", "region": "RegionOne",
-			"url": address})
-	}
-	return map[string]any{"id": kind, "type": kind, "name": kind, "endpoints": endpoints}
-}
-
-func reply(w http.ResponseWriter, status int, body any) {
-	if body == nil {
-		w.WriteHeader(status)
+func (c *Cloud) issueToken(w http.ResponseWriter, r *http.Request) {
+	identity := sent(r).Get("auth.identity")
+	user := identity.Get("password.user")
+	secret := user.Get("password").String() + identity.Get("application_credential.secret").String()
+	if !slices.Contains(append(c.Secrets, Password), secret) {
+		reply(w, unauthorized("The request you have made requires authentication."))
 		return
 	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body)
+	catalog := []object{}
+	for _, service := range []struct {
+		kind, path string
+		missing    bool
+	}{
+		{"placement", "/placement", false}, {"compute", "/compute/v2.1", c.Missing}, {"volumev3", "/volume/v3", c.NoCinder},
+		{"network", "/network", c.NoNeutron}, {"image", "/image", c.NoGlance},
+	} {
+		if service.missing {
+			continue
+		}
+		address := c.server.URL + service.path
+		if c.Nobody != "" && strings.HasPrefix(service.path, "/"+c.Nobody) {
+			address = nobody
+		}
+		var endpoints []object
+		for _, name := range []string{"public", "internal", "admin"} {
+			endpoints = append(endpoints, object{"id": service.kind + name, "interface": name, "region_id": "RegionOne", "region": "RegionOne",
+				"url": address})
+		}
+		catalog = append(catalog, object{"id": service.kind, "type": service.kind, "name": service.kind, "endpoints": endpoints})
+	}
+	token := map[string]string{ServiceUser: "service-", NetworkUser: "network-"}[user.Get("name").String()] + c.token()
+	w.Header().Set("X-Subject-Token", token)
+	reply(w, answer{http.StatusCreated, object{"token": object{"expires_at": "2099-01-01T00:00:00.000000Z", "catalog": catalog}}})
 }

@@ -1,6 +1,7 @@
 package openstacktest
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 
@@ -34,4 +35,35 @@ func InScript(env *testscript.Env) *Cloud {
 	env.Setenv("CALL_ENVIRONMENT", strings.Join(names, " "))
 	env.Setenv("HOME", env.WorkDir)
 	return cloud
+}
+
+// Command does something to the script's cloud, or looks at it.
+type Command func(ts *testscript.TestScript, cloud *Cloud, args []string)
+
+// AddCommands adds them to a testscript's own.
+func AddCommands(commands map[string]func(*testscript.TestScript, bool, []string), more map[string]Command) {
+	for word, command := range more {
+		commands[word] = func(ts *testscript.TestScript, _ bool, args []string) {
+			command(ts, ts.Value(cloudKey{}).(*Cloud), args)
+		}
+	}
+}
+
+// FailCommand is: fail METHOD PATH STATUS|cut TIMES [lost|BODY].
+func FailCommand(ts *testscript.TestScript, cloud *Cloud, args []string) {
+	if len(args) < 4 {
+		ts.Fatalf("usage: fail METHOD PATH STATUS|cut TIMES [lost|BODY]")
+	}
+	failure := Failure{Method: args[0], Path: args[1], Body: "<html>Bad Gateway</html>"}
+	failure.Status, _ = strconv.Atoi(args[2])
+	var err error
+	failure.Times, err = strconv.Atoi(args[3])
+	ts.Check(err)
+	switch {
+	case len(args) == 5 && args[4] == "lost":
+		failure.Lost = true
+	case len(args) == 5:
+		failure.Body = args[4]
+	}
+	cloud.Fail(failure)
 }

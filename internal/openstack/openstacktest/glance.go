@@ -11,25 +11,20 @@ type Glance struct {
 // Image is an image; Mapping is its property block_device_mapping, a text of JSON.
 type Image struct{ ID, Name, Instance, Mapping string }
 
-func (g *Glance) serve(w http.ResponseWriter, r *http.Request, parts []string) {
-	if len(parts) != 1 || parts[0] != "images" {
-		reply(w, http.StatusNotFound, nil)
-		return
-	}
-	list := []any{}
-	for _, image := range g.Images {
-		query := r.URL.Query()
-		if query.Has("instance_uuid") && image.Instance != query.Get("instance_uuid") || query.Get("bdm_v2") == "True" && image.Mapping == "" {
-			continue
+func (g *Glance) routes() routes {
+	return routes{"GET /images": func(r *http.Request) answer {
+		var all []object
+		for _, image := range g.Images {
+			body := object{"id": image.ID, "name": image.Name, "status": "active", "created_at": "2026-01-29T13:42:02Z"}
+			if image.Instance != "" {
+				body["instance_uuid"] = image.Instance
+			}
+			if image.Mapping != "" {
+				body["block_device_mapping"], body["bdm_v2"] = image.Mapping, "True"
+			}
+			all = append(all, body)
 		}
-		body := map[string]any{"id": image.ID, "name": image.Name, "status": "active", "created_at": "2026-01-29T13:42:02Z"}
-		if image.Instance != "" {
-			body["instance_uuid"] = image.Instance
-		}
-		if image.Mapping != "" {
-			body["block_device_mapping"], body["bdm_v2"] = image.Mapping, "True"
-		}
-		list = append(list, body)
-	}
-	reply(w, http.StatusOK, map[string]any{"images": list, "schema": "/v2/schemas/images", "first": "/v2/images"})
+		page, _ := list(r, "images", all, len(all), map[string]string{"instance_uuid": "instance_uuid", "bdm_v2": "bdm_v2"})
+		return page
+	}}
 }

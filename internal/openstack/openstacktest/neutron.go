@@ -1,10 +1,7 @@
 package openstacktest
 
 import (
-	"encoding/json"
 	"net/http"
-	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -27,95 +24,78 @@ type Port struct {
 	Revision                int
 }
 
-func (n *Neutron) init() { n.InTrunk = map[string]bool{} }
+func (n *Neutron) routes() routes {
+	n.InTrunk = map[string]bool{}
+	return routes{
+		"GET /ports":         n.list,
+		"GET /ports/{id}":    n.port(show[*Port]("port")),
+		"PUT /ports/{id}":    n.port(n.change),
+		"DELETE /ports/{id}": n.port(n.remove),
+	}
+}
 
-func (p *Port) json() map[string]any {
-	return map[string]any{
+func (p *Port) json() object {
+	return object{
 		"id": p.ID, "name": "", "mac_address": "fa:16:3e:00:00:01", "status": map[bool]string{true: "DOWN", false: "ACTIVE"}[p.Host == ""],
 		"network_id": "network-1", "project_id": "project-1", "device_id": p.Device, "device_owner": p.Owner, "binding:host_id": p.Host,
-		"binding:profile": p.Profile, "fixed_ips": []any{map[string]any{"subnet_id": "subnet-1", "ip_address": "192.0.2.7"}},
+		"binding:profile": p.Profile, "fixed_ips": []object{{"subnet_id": "subnet-1", "ip_address": "192.0.2.7"}},
 		"dns_name": p.DNSName, "revision_number": p.Revision,
 	}
 }
 
-func neutronError(kind, message string) map[string]any {
-	return map[string]any{"NeutronError": map[string]any{"type": kind, "message": message, "detail": ""}}
+func neutronError(status int, kind, message string) answer {
+	return answer{status, object{"NeutronError": object{"type": kind, "message": message, "detail": ""}}}
 }
 
-func (n *Neutron) serve(w http.ResponseWriter, r *http.Request, parts []string, byService bool) {
-	if len(parts) == 0 || parts[0] != "ports" {
-		reply(w, http.StatusNotFound, neutronError("HTTPNotFound", "The resource could not be found."))
-		return
-	}
-	if len(parts) == 1 {
-		n.list(w, r.URL.Query())
-		return
-	}
-	port := find(n.Ports, func(p *Port) bool { return p.ID == parts[1] })
-	wanted, conditional := strings.CutPrefix(r.Header.Get("If-Match"), "revision_number=")
-	switch {
-	case port == nil:
-		reply(w, http.StatusNotFound, neutronError("PortNotFound", "Port "+parts[1]+" could not be found."))
-	case conditional && wanted != strconv.Itoa(port.Revision):
-		reply(w, http.StatusPreconditionFailed, neutronError("RevisionNumberConstraintFailed",
-			"Constrained to "+wanted+", but current revision is "+strconv.Itoa(port.Revision)))
-	case r.Method == http.MethodGet:
-		reply(w, http.StatusOK, map[string]any{"port": port.json()})
-	case r.Method == http.MethodDelete && n.InTrunk[port.ID]:
-		reply(w, http.StatusConflict, neutronError("PortInUseAsTrunkParent", "Port "+port.ID+" is currently a parent port for trunk 1."))
-	case r.Method == http.MethodDelete:
-		n.Ports = slices.DeleteFunc(n.Ports, func(other *Port) bool { return other == port })
-		reply(w, http.StatusNoContent, nil)
-	default:
-		n.change(w, r, port, byService)
-	}
+// port handles requests for one, at the revision that is asked for.
+func (n *Neutron) port(handle func(*http.Request, *Port) answer) func(*http.Request) answer {
+	return one(&n.Ports, func(r *http.Request, port *Port) answer {
+		wanted, conditional := strings.CutPrefix(r.Header.Get("If-Match"), "revision_number=")
+		if conditional && wanted != strconv.Itoa(port.Revision) {
+			return neutronError(http.StatusPreconditionFailed, "RevisionNumberConstraintFailed",
+				"Constrained to "+wanted+", but current revision is "+strconv.Itoa(port.Revision))
+		}
+		return handle(r, port)
+	})
 }
 
 // list has pages of two, as with pagination_max_limit = 2. A link goes on from a page that
 // is full (neutron/api/api_common.py get_pagination_links).
-func (n *Neutron) list(w http.ResponseWriter, query url.Values) {
-	var found []*Port
-	for _, p := range n.Ports {
-		if p.Device == query.Get("device_id") {
-			found = append(found, p)
-		}
+func (n *Neutron) list(r *http.Request) answer {
+	page, _ := list(r, "ports", shown(n.Ports), 2, map[string]string{"device_id": "device_id"})
+	links := []object{{"rel": "previous", "href": "http://behind.the.proxy/ports?page_reverse=True"}}
+	if found, _ := page.body["ports"].([]object); len(found) == 2 {
+		links = append(links, object{"rel": "next", "href": "http://behind.the.proxy/ports?marker="})
 	}
-	list, links := []any{}, []any{map[string]any{"rel": "previous", "href": "http://behind.the.proxy/ports?page_reverse=True"}}
-	for _, p := range page(found, query, func(p *Port) string { return p.ID }) {
-		list = append(list, p.json())
-	}
-	if len(list) == 2 {
-		links = append(links, map[string]any{"rel": "next", "href": "http://behind.the.proxy/ports?marker="})
-	}
-	reply(w, http.StatusOK, map[string]any{"ports": list, "ports_links": links})
+	page.body["ports_links"] = links
+	return page
 }
 
-func (n *Neutron) change(w http.ResponseWriter, r *http.Request, port *Port, byService bool) {
-	var request struct {
-		Port struct {
-			Device  *string        `json:"device_id"`
-			Owner   *string        `json:"device_owner"`
-			DNSName *string        `json:"dns_name"`
-			Profile map[string]any `json:"binding:profile"`
-			Host    *string        `json:"binding:host_id"`
+func (n *Neutron) remove(_ *http.Request, port *Port) answer {
+	if n.InTrunk[port.ID] {
+		return neutronError(http.StatusConflict, "PortInUseAsTrunkParent", "Port "+port.ID+" is currently a parent port for trunk 1.")
+	}
+	n.Ports = without(n.Ports, port)
+	return answer{http.StatusNoContent, nil}
+}
+
+func (n *Neutron) change(r *http.Request, port *Port) answer {
+	wanted := sent(r).Get("port")
+	device, owner, name, profile := wanted.Get("device_id"), wanted.Get("device_owner"), wanted.Get("dns_name"), wanted.Get("binding:profile")
+	if !device.Exists() || !owner.Exists() {
+		return neutronError(http.StatusBadRequest, "HTTPBadRequest", "the fake Neutron only unbinds")
+	}
+	if profile.IsObject() {
+		if n.ForServices && !strings.HasPrefix(r.Header.Get("X-Auth-Token"), "network-") {
+			return neutronError(http.StatusForbidden, "PolicyNotAuthorized",
+				"(rule:update_port and rule:update_port:binding:profile) is disallowed by policy")
 		}
+		port.Profile = profile.Value().(object)
 	}
-	if err := json.NewDecoder(r.Body).Decode(&request); err != nil || request.Port.Device == nil || request.Port.Owner == nil {
-		reply(w, http.StatusBadRequest, neutronError("HTTPBadRequest", "the fake Neutron only unbinds"))
-		return
-	}
-	if request.Port.Profile != nil {
-		if n.ForServices && !byService {
-			reply(w, http.StatusForbidden, neutronError("PolicyNotAuthorized",
-				"(rule:update_port and rule:update_port:binding:profile) is disallowed by policy"))
-			return
-		}
-		port.Profile = request.Port.Profile
-	}
-	port.Device, port.Owner, port.Host = *request.Port.Device, *request.Port.Owner, ""
-	if request.Port.DNSName != nil {
-		port.DNSName = *request.Port.DNSName
+	port.Device, port.Owner, port.Host = device.String(), owner.String(), ""
+	if name.Exists() {
+		port.DNSName = name.String()
 	}
 	port.Revision++
-	reply(w, http.StatusOK, map[string]any{"port": port.json()})
+	return shows("port", port.json())
 }

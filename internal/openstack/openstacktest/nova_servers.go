@@ -2,11 +2,9 @@ package openstacktest
 
 import (
 	"cmp"
-	"encoding/json"
 	"maps"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -36,188 +34,146 @@ type Server struct {
 	looks int
 }
 
-func (s Server) vmState() string {
-	if s.VMState != "" {
-		return s.VMState
-	}
-	return map[string]string{"ACTIVE": "active", "ERROR": "error", "SHUTOFF": "stopped", "BUILD": "building", "DELETED": "deleted"}[s.Status]
+// Attached is what Nova knows of a volume of a server.
+type Attached struct{ Device, Attachment string }
+
+func notFound(uuid string) answer {
+	return faults(http.StatusNotFound, "itemNotFound", "Instance "+uuid+" could not be found.")
 }
 
-func (n *Nova) serveServer(w http.ResponseWriter, r *http.Request, parts []string) {
-	uuid := parts[0]
-	server, ok := n.Servers[uuid]
-	if !ok || server.Unmapped || n.NotAdmin || n.ListsAll {
-		novaRefuses(w, http.StatusNotFound, "itemNotFound", "Instance "+uuid+" could not be found.")
-		return
-	}
-	if !n.answers(server.Cell) {
-		novaRefuses(w, http.StatusInternalServerError, "computeFault", "Unexpected API Error.")
-		return
-	}
-	var body map[string]json.RawMessage
-	_ = json.NewDecoder(r.Body).Decode(&body)
-	_, force := body["forceDelete"]
-	_, reset := body["os-resetState"]
-	switch {
-	case r.Method == http.MethodGet && len(parts) == 1:
-		if server.looks > 0 {
-			if server.looks--; server.looks == 0 {
-				delete(n.Servers, uuid)
-				break
-			}
-			n.Servers[uuid] = server
+// server handles requests for one that the user finds.
+func (n *Nova) server(handle func(*http.Request, string, Server) answer) func(*http.Request) answer {
+	return func(r *http.Request) answer {
+		id := r.PathValue("id")
+		server, ok := n.Servers[id]
+		switch {
+		case !ok || server.Unmapped || n.NotAdmin || n.ListsAll:
+			return notFound(id)
+		case !n.answers(server.Cell):
+			return unexpected()
 		}
-		shown := n.shown(uuid, server)
-		if r.Header.Get("OpenStack-API-Version") != tellsLockedReason {
-			delete(shown, "locked_reason")
-		}
-		reply(w, http.StatusOK, map[string]any{"server": shown})
-		return
-	case r.Method == http.MethodDelete && len(parts) == 1:
-		n.deleteServer(uuid, server)
-		w.WriteHeader(http.StatusNoContent)
-		return
-	case r.Method == http.MethodPost && force:
-		n.deleteServer(uuid, server)
-		w.WriteHeader(http.StatusAccepted)
-		return
-	case r.Method == http.MethodPost && reset:
-		server.Status, server.VMState, server.Task, server.Updated = "ERROR", "error", "", time.Now()
-		n.Servers[uuid] = server
-		w.WriteHeader(http.StatusAccepted)
-		return
-	case r.Method == http.MethodPut && len(parts) == 3:
-		n.setFlag(w, server, parts[2], body["volumeAttachment"])
-		return
+		return handle(r, id, server)
 	}
-	novaRefuses(w, http.StatusNotFound, "itemNotFound", "Instance "+uuid+" could not be found.")
 }
 
-func (n *Nova) setFlag(w http.ResponseWriter, server Server, volume string, body json.RawMessage) {
-	var wanted struct {
-		DeleteOnTermination bool `json:"delete_on_termination"`
+func (n *Nova) showServer(r *http.Request, id string, server Server) answer {
+	if server.looks > 0 {
+		if server.looks--; server.looks == 0 {
+			delete(n.Servers, id)
+			return notFound(id)
+		}
+		n.Servers[id] = server
 	}
-	_, attached := server.Volumes[volume]
-	if err := json.Unmarshal(body, &wanted); err != nil || !attached {
-		novaRefuses(w, http.StatusNotFound, "itemNotFound", "No volume Block Device Mapping with id "+volume+".")
-		return
+	return shows("server", n.shown(id, server, r.Header.Get("OpenStack-API-Version") == tellsLockedReason))
+}
+
+func (n *Nova) act(r *http.Request, id string, server Server) answer {
+	action := sent(r)
+	if action.Get("forceDelete").Exists() {
+		return n.deleteServer(r, id, server)
 	}
-	server.Volumes[volume] = wanted.DeleteOnTermination
-	w.WriteHeader(http.StatusAccepted)
+	if !action.Get("os-resetState").Exists() {
+		return notFound(id)
+	}
+	server.Status, server.VMState, server.Task, server.Updated = "ERROR", "error", "", time.Now()
+	n.Servers[id] = server
+	return answer{http.StatusAccepted, nil}
+}
+
+func (n *Nova) setFlag(r *http.Request, _ string, server Server) answer {
+	volume, flag := r.PathValue("volume"), sent(r).Get("volumeAttachment.delete_on_termination")
+	if _, attached := server.Volumes[volume]; !flag.IsBool() || !attached {
+		return faults(http.StatusNotFound, "itemNotFound", "No volume Block Device Mapping with id "+volume+".")
+	}
+	server.Volumes[volume] = flag.Bool()
+	return answer{http.StatusAccepted, nil}
+}
+
+// listVolumes says nothing of delete_on_termination, which Nova does from 2.79 on.
+func (n *Nova) listVolumes(r *http.Request) answer {
+	id := r.PathValue("id")
+	server, ok := n.Servers[id]
+	if !ok || server.Unmapped || n.NotAdmin {
+		return notFound(id)
+	}
+	list := []object{}
+	for _, volume := range slices.Sorted(maps.Keys(server.Volumes)) {
+		entry := object{"id": volume, "volumeId": volume, "serverId": id}
+		if device := server.Attached[volume].Device; device != "" {
+			entry["device"] = device
+		}
+		list = append(list, entry)
+	}
+	return shows("volumeAttachments", list)
 }
 
 // deleteServer is nova/compute/api.py _delete, and what nova-compute makes of it.
-func (n *Nova) deleteServer(uuid string, server Server) {
-	at := slices.IndexFunc(n.Services, func(s Service) bool { return s.Host == server.Host && s.Binary == "nova-compute" })
+func (n *Nova) deleteServer(r *http.Request, id string, server Server) answer {
+	taken, at := answer{http.StatusNoContent, nil}, n.compute(server.Host)
+	if r.Method == http.MethodPost {
+		taken.status = http.StatusAccepted
+	}
 	switch {
 	case server.Protected:
-		return
-	case server.Host == "" || at < 0 || n.Services[at].down():
-		delete(n.Servers, uuid)
-		return
-	case server.Task == "deleting" || server.Task == "soft-deleting":
-		// Ignored, but written all the same.
-		server.Updated = time.Now()
-		n.Servers[uuid] = server
-		return
+		return taken
+	case at < 0 || n.Services[at].down():
+		delete(n.Servers, id)
+		return taken
+	case server.Task == "deleting" || server.Task == "soft-deleting": // ignored, but written all the same
+	case n.Services[at].Agent == "fails":
+		server.Status, server.VMState, server.Fault = "ERROR", "error", "Failed to terminate process"
+		server.Task = ""
+	default:
+		server.Task = "deleting"
+		if n.Services[at].Agent == "" {
+			server.looks = 2
+		}
 	}
-	server.Task, server.Updated = "deleting", time.Now()
-	switch n.Services[at].Agent {
-	case "":
-		server.looks = 2
-	case "fails":
-		server.Task, server.Status, server.VMState, server.Fault = "", "ERROR", "error", "Failed to terminate process"
-	}
-	n.Servers[uuid] = server
+	server.Updated = time.Now()
+	n.Servers[id] = server
+	return taken
 }
 
-func (n *Nova) shown(uuid string, server Server) map[string]any {
+// orNull is null in JSON if it is empty.
+func orNull(text string) any {
+	if text == "" {
+		return nil
+	}
+	return text
+}
+
+func (n *Nova) shown(id string, server Server, lockedReason bool) object {
 	if server.Partial {
-		return map[string]any{"id": uuid, "status": "UNKNOWN", "created": "2026-01-29T13:42:02Z"}
+		return object{"id": id, "status": "UNKNOWN", "created": "2026-01-29T13:42:02Z"}
 	}
 	updated := server.Updated
 	if updated.IsZero() {
 		updated = time.Date(2026, 1, 29, 13, 42, 2, 0, time.UTC)
 	}
-	body := map[string]any{
-		"id": uuid, "name": "vm1", "status": server.Status, "tenant_id": "project-1", "user_id": "user-1", "locked": server.Locked,
-		"locked_reason":       server.LockedReason,
-		"OS-EXT-STS:vm_state": server.vmState(), "OS-EXT-STS:power_state": 1, "OS-EXT-STS:task_state": nil,
+	volumes := []object{}
+	for _, volume := range slices.Sorted(maps.Keys(server.Volumes)) {
+		volumes = append(volumes, object{"id": volume, "delete_on_termination": server.Volumes[volume]})
+	}
+	states := map[string]string{"ACTIVE": "active", "ERROR": "error", "SHUTOFF": "stopped", "BUILD": "building", "DELETED": "deleted"}
+	node := ""
+	if server.Host != "" {
+		node = cmp.Or(server.Node, server.Host)
+	}
+	body := object{
+		"id": id, "name": "vm1", "status": server.Status, "tenant_id": "project-1", "user_id": "user-1", "locked": server.Locked,
+		"OS-EXT-STS:vm_state": cmp.Or(server.VMState, states[server.Status]), "OS-EXT-STS:power_state": 1,
+		"OS-EXT-STS:task_state":         orNull(server.Task),
 		"OS-EXT-SRV-ATTR:instance_name": "instance-0000002a", "OS-EXT-SRV-ATTR:user_data": server.UserData,
 		"OS-EXT-SRV-ATTR:root_device_name": "/dev/vda",
-		"OS-EXT-SRV-ATTR:host":             nil, "OS-EXT-SRV-ATTR:hypervisor_hostname": nil,
-		"created": "2026-01-29T13:42:02Z", "updated": updated.UTC().Format(time.RFC3339),
-		"flavor": map[string]any{"original_name": "m1.nano", "vcpus": 1},
+		"OS-EXT-SRV-ATTR:host":             orNull(server.Host), "OS-EXT-SRV-ATTR:hypervisor_hostname": orNull(node),
+		"created": "2026-01-29T13:42:02Z", "updated": updated.UTC().Format(time.RFC3339), "host_status": n.hostStatus(server.Host),
+		"flavor": object{"original_name": "m1.nano", "vcpus": 1}, "os-extended-volumes:volumes_attached": volumes,
 	}
-	if server.Host != "" {
-		body["OS-EXT-SRV-ATTR:host"] = server.Host
-		body["OS-EXT-SRV-ATTR:hypervisor_hostname"] = cmp.Or(server.Node, server.Host)
-	}
-	if server.Task != "" {
-		body["OS-EXT-STS:task_state"] = server.Task
+	if lockedReason {
+		body["locked_reason"] = server.LockedReason
 	}
 	if server.Fault != "" {
-		body["fault"] = map[string]any{"code": 500, "message": server.Fault, "created": "2026-01-29T13:42:02Z"}
+		body["fault"] = object{"code": 500, "message": server.Fault, "created": "2026-01-29T13:42:02Z"}
 	}
-	body["host_status"] = n.hostStatus(server.Host)
-	volumes := []any{}
-	for _, id := range slices.Sorted(maps.Keys(server.Volumes)) {
-		volumes = append(volumes, map[string]any{"id": id, "delete_on_termination": server.Volumes[id]})
-	}
-	body["os-extended-volumes:volumes_attached"] = volumes
 	return body
-}
-
-func (n *Nova) hostStatus(host string) string {
-	for _, s := range n.Services {
-		switch {
-		case s.Host != host || s.Binary != "nova-compute":
-		case s.ForcedDown:
-			return "DOWN"
-		case s.Disabled:
-			return "MAINTENANCE"
-		case s.Silent:
-			return "UNKNOWN"
-		default:
-			return "UP"
-		}
-	}
-	return ""
-}
-
-func (n *Nova) listServers(w http.ResponseWriter, r *http.Request, detail bool) {
-	query := r.URL.Query()
-	var found []string
-	for _, uuid := range slices.Sorted(maps.Keys(n.Servers)) {
-		server := n.Servers[uuid]
-		for key, value := range map[string]string{"uuid": uuid, "host": server.Host, "status": server.Status} {
-			if wanted := query.Get(key); wanted != "" && wanted != value {
-				uuid = ""
-			}
-		}
-		if !n.answers(server.Cell) {
-			uuid = ""
-		}
-		if uuid != "" {
-			found = append(found, uuid)
-		}
-	}
-	from := 0
-	if marker := query.Get("marker"); marker != "" {
-		from = 1 + slices.Index(found, marker)
-	}
-	page := []any{}
-	for _, uuid := range found[from:min(from+n.PageSize, len(found))] {
-		one := map[string]any{"id": uuid, "name": "vm1"}
-		if detail {
-			one = n.shown(uuid, n.Servers[uuid])
-			delete(one, "locked_reason")
-		}
-		page = append(page, one)
-	}
-	body := map[string]any{"servers": page}
-	if from+n.PageSize < len(found) {
-		body["servers_links"] = []any{map[string]any{"rel": "next", "href": strings.TrimSuffix(r.URL.String(), "?")}}
-	}
-	reply(w, http.StatusOK, body)
 }

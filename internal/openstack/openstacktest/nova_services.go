@@ -1,7 +1,6 @@
 package openstacktest
 
 import (
-	"encoding/json"
 	"net/http"
 	"slices"
 	"time"
@@ -27,68 +26,66 @@ type Service struct {
 
 func (s Service) down() bool { return s.ForcedDown || s.Silent }
 
-func (n *Nova) shownService(s Service) map[string]any {
-	body := map[string]any{
-		"id": s.ID, "host": s.Host, "binary": s.Binary, "zone": "nova", "state": "up", "status": "enabled", "disabled_reason": nil,
-		"forced_down": s.ForcedDown,
-		"updated_at":  n.began.Add(time.Duration(s.Written) * time.Second).Format("2006-01-02T15:04:05.000000"),
-	}
-	if s.down() {
-		body["state"] = "down"
-	}
-	if s.Disabled {
-		body["status"] = "disabled"
-	}
-	if s.Reason != "" {
-		body["disabled_reason"] = s.Reason
-	}
-	return body
+// compute is where a host's nova-compute is among the services; -1 if it has none.
+func (n *Nova) compute(host string) int {
+	return slices.IndexFunc(n.Services, func(s Service) bool { return s.Host == host && s.Binary == "nova-compute" })
 }
 
-func (n *Nova) serveServices(w http.ResponseWriter, r *http.Request, parts []string) {
+func (n *Nova) hostStatus(host string) string {
+	at := n.compute(host)
 	switch {
-	case r.Method == http.MethodGet && len(parts) == 0:
-		found := []any{}
-		for i, s := range n.Services {
-			if s.Reports {
-				n.Services[i].Written++
-			}
-			host, binary := r.URL.Query().Get("host"), r.URL.Query().Get("binary")
-			if (host == "" || host == s.Host) && (binary == "" || binary == s.Binary) && n.answers(s.Cell) {
-				found = append(found, n.shownService(n.Services[i]))
-			}
-		}
-		reply(w, http.StatusOK, map[string]any{"services": found})
-	case r.Method == http.MethodPut && len(parts) == 1:
-		n.updateService(w, r, parts[0])
-	default:
-		reply(w, http.StatusNotFound, nil)
+	case at < 0:
+		return ""
+	case n.Services[at].ForcedDown:
+		return "DOWN"
+	case n.Services[at].Disabled:
+		return "MAINTENANCE"
+	case n.Services[at].Silent:
+		return "UNKNOWN"
 	}
+	return "UP"
+}
+
+func (n *Nova) shownService(s Service) object {
+	return object{
+		"id": s.ID, "host": s.Host, "binary": s.Binary, "zone": "nova", "state": map[bool]string{false: "up", true: "down"}[s.down()],
+		"status":          map[bool]string{false: "enabled", true: "disabled"}[s.Disabled],
+		"disabled_reason": orNull(s.Reason), "forced_down": s.ForcedDown,
+		"updated_at": n.began.Add(time.Duration(s.Written) * time.Second).Format("2006-01-02T15:04:05.000000"),
+	}
+}
+
+func (n *Nova) listServices(r *http.Request) answer {
+	var all []object
+	for i := range n.Services {
+		if n.Services[i].Reports {
+			n.Services[i].Written++
+		}
+		if n.answers(n.Services[i].Cell) {
+			all = append(all, n.shownService(n.Services[i]))
+		}
+	}
+	page, _ := list(r, "services", all, len(all), map[string]string{"host": "host", "binary": "binary"})
+	return page
 }
 
 // updateService is nova/api/openstack/compute/services.py update, from 2.53 on.
-func (n *Nova) updateService(w http.ResponseWriter, r *http.Request, id string) {
-	var body struct {
-		ForcedDown *bool `json:"forced_down"`
-	}
-	err := json.NewDecoder(r.Body).Decode(&body)
+func (n *Nova) updateService(r *http.Request) answer {
+	forcedDown, id := sent(r).Get("forced_down"), r.PathValue("id")
 	at := slices.IndexFunc(n.Services, func(s Service) bool { return s.ID == id })
 	switch {
 	case at < 0:
-		novaRefuses(w, http.StatusNotFound, "itemNotFound", "Service "+id+" could not be found.")
-		return
+		return faults(http.StatusNotFound, "itemNotFound", "Service "+id+" could not be found.")
 	case n.Services[at].Binary != "nova-compute":
-		novaRefuses(w, http.StatusBadRequest, "badRequest",
+		return faults(http.StatusBadRequest, "badRequest",
 			"Updating a "+n.Services[at].Binary+" service is not supported. Only nova-compute services can be updated.")
-		return
-	case err != nil || body.ForcedDown == nil:
-		novaRefuses(w, http.StatusBadRequest, "badRequest", "No updates were requested. Fields 'status' or 'forced_down' should be specified.")
-		return
+	case !forcedDown.IsBool():
+		return faults(http.StatusBadRequest, "badRequest", "No updates were requested. Fields 'status' or 'forced_down' should be specified.")
 	}
 	s := &n.Services[at]
-	if s.ForcedDown != *body.ForcedDown { // SQLAlchemy writes no row in which nothing changes
-		s.ForcedDown = *body.ForcedDown
+	if s.ForcedDown != forcedDown.Bool() { // SQLAlchemy writes no row in which nothing changes
+		s.ForcedDown = forcedDown.Bool()
 		s.Written++
 	}
-	reply(w, http.StatusOK, map[string]any{"service": n.shownService(*s)})
+	return shows("service", n.shownService(*s))
 }

@@ -4,9 +4,9 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/http"
 	"slices"
-	"strings"
 )
 
 // Placement is the fake Placement of release 8.0 (Zed), at microversion 1.28, and
@@ -21,116 +21,88 @@ type Placement struct {
 
 type provider struct {
 	uuid, name, parent, root string
-	generation               int
 	capacity                 map[string]int
 }
 
 type consumer struct {
 	generation    int
 	project, user string
-	kind          string // "" as after a write before 1.38
-	held          map[string]map[string]int
+	kind          string             // "" as after a write before 1.38
+	held          map[string]holding // by provider
 }
 
-func (p *Placement) init() { p.consumers = map[string]*consumer{} }
+type holding struct {
+	Resources map[string]int `json:"resources"`
+}
 
-func (p *Placement) serve(w http.ResponseWriter, r *http.Request, parts []string) {
-	version := strings.TrimPrefix(r.Header.Get("OpenStack-API-Version"), "placement ")
-	if version != "1.28" && (version != "1.38" || p.BeforeTypes) {
-		refuse(w, http.StatusNotAcceptable, "", "Unacceptable version header: "+version)
-		return
-	}
-	route := r.Method + " " + parts[0]
-	if len(parts) == 3 {
-		route += " " + parts[2]
-	}
-	switch route {
-	case "GET allocations":
-		p.showAllocation(w, parts[1], version)
-	case "PUT allocations":
-		p.putAllocation(w, r, parts[1])
-	case "GET resource_providers":
-		p.listProviders(w, r)
-	case "POST resource_providers":
-		p.createProvider(w, r)
-	case "GET resource_providers allocations":
-		p.showConsumers(w, parts[1])
-	case "PUT resource_providers inventories":
-		p.putInventories(w, r, parts[1])
-	case "DELETE resource_providers":
-		p.deleteProvider(w, parts[1])
-	default:
-		refuse(w, http.StatusNotFound, "", "The resource could not be found.")
+func (p *Placement) routes() routes {
+	p.consumers = map[string]*consumer{}
+	return routes{
+		"GET /allocations/{id}":                    p.showAllocation,
+		"PUT /allocations/{id}":                    p.putAllocation,
+		"GET /resource_providers":                  p.listProviders,
+		"POST /resource_providers":                 p.createProvider,
+		"DELETE /resource_providers/{id}":          p.deleteProvider,
+		"PUT /resource_providers/{id}/inventories": p.putInventories,
+		"GET /resource_providers/{id}/allocations": p.showConsumers,
 	}
 }
 
-func refuse(w http.ResponseWriter, status int, code, detail string) {
-	if code == "" {
-		code = "placement.undefined_code"
+func (p *Placement) refuses(r *http.Request) (none answer) {
+	version := r.Header.Get("OpenStack-API-Version")
+	if version != "placement 1.28" && (version != readsType || p.BeforeTypes) {
+		return refuse(http.StatusNotAcceptable, "", "Unacceptable version header: "+version)
 	}
+	return none
+}
+
+const readsType = "placement 1.38"
+
+func refuse(status int, code, detail string) answer {
 	if status == http.StatusConflict {
 		detail = "There was a conflict when trying to complete your request.\n\n " + detail + "  "
 	}
-	reply(w, status, map[string]any{"errors": []any{map[string]any{"status": status, "title": http.StatusText(status), "code": code,
-		"detail": detail}}})
+	return answer{status, object{"errors": []object{{"status": status, "title": http.StatusText(status),
+		"code": cmp.Or(code, "placement.undefined_code"), "detail": detail}}}}
 }
 
 func (p *Placement) provider(uuid string) *provider {
-	for _, provider := range p.providers {
-		if provider.uuid == uuid {
-			return provider
-		}
+	if at := slices.IndexFunc(p.providers, func(one *provider) bool { return one.uuid == uuid }); at >= 0 {
+		return p.providers[at]
 	}
 	return nil
 }
 
-func (pr *provider) json() map[string]any {
-	var parent any
-	if pr.parent != "" {
-		parent = pr.parent
-	}
-	return map[string]any{"uuid": pr.uuid, "name": pr.name, "generation": pr.generation, "parent_provider_uuid": parent,
-		"root_provider_uuid": pr.root, "links": []any{}}
+func (pr *provider) json() object {
+	return object{"uuid": pr.uuid, "name": pr.name, "generation": 0, "parent_provider_uuid": orNull(pr.parent),
+		"root_provider_uuid": pr.root, "links": []object{}}
 }
 
-func (p *Placement) listProviders(w http.ResponseWriter, r *http.Request) {
+func (p *Placement) listProviders(r *http.Request) answer {
 	query := r.URL.Query()
-	found := []any{}
-	for _, provider := range p.providers {
-		tree := p.provider(query.Get("in_tree"))
-		if query.Has("name") && provider.name != query.Get("name") || query.Has("uuid") && provider.uuid != query.Get("uuid") ||
-			query.Has("in_tree") && (tree == nil || provider.root != tree.root) {
-			continue
-		}
-		found = append(found, provider.json())
+	if tree := p.provider(query.Get("in_tree")); tree != nil {
+		query.Set("in_tree", tree.root)
+		r.URL.RawQuery = query.Encode()
 	}
-	reply(w, http.StatusOK, map[string]any{"resource_providers": found})
+	page, _ := list(r, "resource_providers", shown(p.providers), math.MaxInt,
+		map[string]string{"name": "name", "uuid": "uuid", "in_tree": "root_provider_uuid"})
+	return page
 }
 
-func (p *Placement) createProvider(w http.ResponseWriter, r *http.Request) {
-	var request struct {
-		Name, UUID string
-		Parent     string `json:"parent_provider_uuid"`
-	}
-	if err := json.NewDecoder(r.Body).Decode(&request); err != nil {
-		refuse(w, http.StatusBadRequest, "", err.Error())
-		return
-	}
-	reply(w, http.StatusOK, p.addProvider(request.Name, request.UUID, request.Parent).json())
-}
-
-func (p *Placement) addProvider(name, uuid, parent string) *provider {
-	added := &provider{uuid: uuid, name: name, parent: parent, root: uuid, capacity: map[string]int{}}
-	if above := p.provider(parent); above != nil {
-		added.root = above.root
-	}
-	p.providers = append(p.providers, added)
-	return added
+func (p *Placement) createProvider(r *http.Request) answer {
+	wanted := sent(r)
+	uuid := wanted.Get("uuid").String()
+	p.AddProvider(wanted.Get("name").String(), uuid, wanted.Get("parent_provider_uuid").String(), map[string]int{})
+	return answer{http.StatusOK, p.provider(uuid).json()}
 }
 
 // AddProvider adds a provider with these amounts; parent is a UUID or "".
 func (p *Placement) AddProvider(name, uuid, parent string, capacity map[string]int) {
-	p.addProvider(name, uuid, parent).capacity = capacity
+	added := &provider{uuid: uuid, name: name, parent: parent, root: uuid, capacity: capacity}
+	if above := p.provider(parent); above != nil {
+		added.root = above.root
+	}
+	p.providers = append(p.providers, added)
 }
 
 // SetCapacity changes a provider's inventory, also to less than is in use.
@@ -138,66 +110,56 @@ func (p *Placement) SetCapacity(uuid, class string, amount int) {
 	p.provider(uuid).capacity[class] = amount
 }
 
-func (p *Placement) putInventories(w http.ResponseWriter, r *http.Request, uuid string) {
-	var request struct {
-		Inventories map[string]struct{ Total int }
+func (p *Placement) putInventories(r *http.Request) answer {
+	inventories, provider := sent(r).Get("inventories"), p.provider(r.PathValue("id"))
+	if !inventories.IsObject() || provider == nil {
+		return refuse(http.StatusBadRequest, "", "no inventories, or no provider")
 	}
-	provider := p.provider(uuid)
-	if err := json.NewDecoder(r.Body).Decode(&request); err != nil || provider == nil {
-		refuse(w, http.StatusBadRequest, "", fmt.Sprint("inventories: ", err))
-		return
+	for class, inventory := range inventories.Map() {
+		provider.capacity[class] = int(inventory.Get("total").Int())
 	}
-	provider.generation++
-	for class, inventory := range request.Inventories {
-		provider.capacity[class] = inventory.Total
-	}
-	reply(w, http.StatusOK, map[string]any{"resource_provider_generation": provider.generation, "inventories": request.Inventories})
+	return answer{http.StatusOK, object{"resource_provider_generation": 0, "inventories": inventories.Value()}}
 }
 
-func (p *Placement) deleteProvider(w http.ResponseWriter, uuid string) {
-	for _, consumer := range p.consumers {
-		if consumer.held[uuid] != nil {
-			refuse(w, http.StatusConflict, "placement.resource_provider.inuse", "Unable to delete resource provider: it has allocations")
-			return
-		}
+func (p *Placement) deleteProvider(r *http.Request) answer {
+	if len(p.consumersOf(r.PathValue("id"))) > 0 {
+		return refuse(http.StatusConflict, "placement.resource_provider.inuse", "Unable to delete resource provider: it has allocations")
 	}
-	p.providers = slices.DeleteFunc(p.providers, func(provider *provider) bool { return provider.uuid == uuid })
-	reply(w, http.StatusNoContent, nil)
+	p.RemoveProvider(r.PathValue("id"))
+	return answer{http.StatusNoContent, nil}
 }
 
-func (p *Placement) showConsumers(w http.ResponseWriter, uuid string) {
-	provider := p.provider(uuid)
-	if provider == nil {
-		refuse(w, http.StatusNotFound, "", "Resource provider '"+uuid+"' not found")
-		return
-	}
-	found := map[string]any{}
-	for consumerUUID, consumer := range p.consumers {
-		if held := consumer.held[uuid]; held != nil {
-			found[consumerUUID] = map[string]any{"resources": held, "consumer_generation": consumer.generation}
+func (p *Placement) consumersOf(provider string) object {
+	found := object{}
+	for uuid, consumer := range p.consumers {
+		if held, ok := consumer.held[provider]; ok {
+			found[uuid] = object{"resources": held.Resources, "consumer_generation": consumer.generation}
 		}
 	}
-	reply(w, http.StatusOK, map[string]any{"allocations": found, "resource_provider_generation": provider.generation})
+	return found
+}
+
+func (p *Placement) showConsumers(r *http.Request) answer {
+	uuid := r.PathValue("id")
+	if p.provider(uuid) == nil {
+		return refuse(http.StatusNotFound, "", "Resource provider '"+uuid+"' not found")
+	}
+	return answer{http.StatusOK, object{"allocations": p.consumersOf(uuid), "resource_provider_generation": 0}}
 }
 
 // A consumer without allocations is not told apart from none, leaked or not.
-func (p *Placement) showAllocation(w http.ResponseWriter, uuid, version string) {
-	consumer := p.consumers[uuid]
+func (p *Placement) showAllocation(r *http.Request) answer {
+	consumer := p.consumers[r.PathValue("id")]
 	if consumer == nil || len(consumer.held) == 0 {
-		reply(w, http.StatusOK, map[string]any{"allocations": map[string]any{}})
-		return
+		return shows("allocations", object{})
 	}
-	held := map[string]any{}
-	for provider, resources := range consumer.held {
-		held[provider] = map[string]any{"resources": resources, "generation": p.provider(provider).generation}
+	body := object{
+		"allocations": consumer.held, "project_id": consumer.project, "user_id": consumer.user, "consumer_generation": consumer.generation,
 	}
-	body := map[string]any{
-		"allocations": held, "project_id": consumer.project, "user_id": consumer.user, "consumer_generation": consumer.generation,
-	}
-	if version == "1.38" {
+	if r.Header.Get("OpenStack-API-Version") == readsType {
 		body["consumer_type"] = cmp.Or(consumer.kind, "unknown")
 	}
-	reply(w, http.StatusOK, body)
+	return answer{http.StatusOK, body}
 }
 
 // SetType gives a consumer a type, as a write at 1.38 would.
@@ -215,40 +177,46 @@ func (p *Placement) RemoveProvider(uuid string) {
 }
 
 type allocationRequest struct {
-	Allocations map[string]struct{ Resources map[string]int }
+	Allocations map[string]holding
 	Project     string `json:"project_id"`
 	User        string `json:"user_id"`
 	Generation  *int   `json:"consumer_generation"`
 }
 
-func (p *Placement) putAllocation(w http.ResponseWriter, r *http.Request, uuid string) {
+func (p *Placement) putAllocation(r *http.Request) answer {
 	var request allocationRequest
 	if err := json.NewDecoder(r.Body).Decode(&request); err != nil {
-		refuse(w, http.StatusBadRequest, "", err.Error())
-		return
+		return refuse(http.StatusBadRequest, "", err.Error())
 	}
 	if problem := p.invalid(request); problem != "" {
-		refuse(w, http.StatusBadRequest, "", problem)
-		return
+		return refuse(http.StatusBadRequest, "", problem)
 	}
+	uuid, expected, got := r.PathValue("id"), "null", "null"
 	known := p.consumers[uuid]
-	if known == nil && request.Generation != nil || known != nil && (request.Generation == nil || *request.Generation != known.generation) {
-		expected, got := "null", "null"
-		if known != nil {
-			expected = fmt.Sprint(known.generation)
-		}
-		if request.Generation != nil {
-			got = fmt.Sprint(*request.Generation)
-		}
-		refuse(w, http.StatusConflict, "placement.concurrent_update", "consumer generation conflict - expected "+expected+" but got "+got)
-		return
+	if known != nil {
+		expected = fmt.Sprint(known.generation)
+	}
+	if request.Generation != nil {
+		got = fmt.Sprint(*request.Generation)
+	}
+	if expected != got {
+		return refuse(http.StatusConflict, "placement.concurrent_update", "consumer generation conflict - expected "+expected+" but got "+got)
 	}
 	if problem := p.overCapacity(uuid, request); problem != "" {
-		refuse(w, http.StatusConflict, "", problem)
-		return
+		return refuse(http.StatusConflict, "", problem)
 	}
-	p.store(uuid, request)
-	reply(w, http.StatusNoContent, nil)
+	switch {
+	case known == nil: // an empty allocation for it leaves it behind, at generation 0
+		known = &consumer{}
+		p.consumers[uuid] = known
+	case len(request.Allocations) == 0:
+		delete(p.consumers, uuid)
+	}
+	known.project, known.user, known.held = request.Project, request.User, request.Allocations
+	if len(known.held) > 0 {
+		known.generation++
+	}
+	return answer{http.StatusNoContent, nil}
 }
 
 func (p *Placement) invalid(request allocationRequest) string {
@@ -278,11 +246,10 @@ func (p *Placement) invalid(request allocationRequest) string {
 // what Placement did before 14.0.
 func (p *Placement) overCapacity(uuid string, request allocationRequest) string {
 	for provider, allocation := range request.Allocations {
-		for class, amount := range allocation.Resources {
-			used := amount
+		for class, used := range allocation.Resources {
 			for other, consumer := range p.consumers {
 				if other != uuid {
-					used += consumer.held[provider][class]
+					used += consumer.held[provider].Resources[class]
 				}
 			}
 			capacity, ok := p.provider(provider).capacity[class]
@@ -298,39 +265,13 @@ func (p *Placement) overCapacity(uuid string, request allocationRequest) string 
 	return ""
 }
 
-func (p *Placement) store(uuid string, request allocationRequest) {
-	known := p.consumers[uuid]
-	created := known == nil
-	if created {
-		known = &consumer{}
-		p.consumers[uuid] = known
-	}
-	known.project, known.user, known.held = request.Project, request.User, map[string]map[string]int{}
-	for provider, allocation := range request.Allocations {
-		known.held[provider] = allocation.Resources
-		p.provider(provider).generation++
-	}
-	switch {
-	case len(known.held) > 0:
-		known.generation++
-	case !created:
-		delete(p.consumers, uuid)
-	}
-	// An empty allocation for a consumer that was not known leaves it behind, generation 0.
-}
-
 // Allocate gives a consumer resources on a provider, beside what it holds.
 func (p *Placement) Allocate(uuid, provider string, resources map[string]int) {
 	known := p.consumers[uuid]
 	if known == nil {
-		known = &consumer{project: "project-1", user: "user-1", held: map[string]map[string]int{}}
+		known = &consumer{project: "project-1", user: "user-1", held: map[string]holding{}}
 		p.consumers[uuid] = known
 	}
-	known.held[provider] = resources
+	known.held[provider] = holding{resources}
 	known.generation++
-}
-
-// Leaked says that Placement keeps an empty row for this consumer.
-func (p *Placement) Leaked(uuid string) bool {
-	return p.consumers[uuid] != nil && len(p.consumers[uuid].held) == 0
 }

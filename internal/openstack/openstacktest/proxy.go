@@ -3,13 +3,15 @@ package openstacktest
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/tidwall/gjson"
 )
 
 // Proxy stands between a module and a cloud, fake or real: it hands out the
@@ -124,44 +126,22 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) {
 
 // route finds the service's endpoint, and the path after it.
 func (p *Proxy) route(uri string) (endpoint, path string) {
-	if path, found := strings.CutPrefix(uri, "/identity/v3"); found {
-		return p.cloud, path
-	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for i, endpoint := range p.endpoints {
-		if path, found := strings.CutPrefix(uri, fmt.Sprintf("/%d/", i)); found {
-			return endpoint, "/" + path
-		}
+	first, rest, _ := strings.Cut(strings.TrimPrefix(uri, "/"), "/")
+	if i, err := strconv.Atoi(first); err == nil && i < len(p.endpoints) {
+		return p.endpoints[i], "/" + rest
 	}
-	return p.cloud, uri
+	return p.cloud, strings.TrimPrefix(uri, "/identity/v3")
 }
 
 func (p *Proxy) withOwnEndpoints(body []byte) []byte {
-	var answer struct {
-		Token map[string]any `json:"token"`
-	}
-	if err := json.NewDecoder(bytes.NewReader(body)).Decode(&answer); err != nil {
-		return body
-	}
-	catalog, _ := answer.Token["catalog"].([]any)
-	for _, service := range catalog {
-		endpoints, _ := service.(map[string]any)["endpoints"].([]any)
-		for _, endpoint := range endpoints {
-			entry := endpoint.(map[string]any)
-			entry["url"] = p.own(strings.TrimSuffix(fmt.Sprint(entry["url"]), "/"))
-		}
-	}
-	replaced, err := json.Marshal(answer)
-	if err != nil {
-		return body
-	}
-	return replaced
-}
-
-func (p *Proxy) own(endpoint string) string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.endpoints = append(p.endpoints, endpoint)
-	return fmt.Sprintf("%s/%d", p.server.URL, len(p.endpoints)-1)
+	for _, url := range gjson.GetBytes(body, "token.catalog.#.endpoints.#.url|@flatten").Array() {
+		own := fmt.Sprintf("%q", fmt.Sprint(p.server.URL, "/", len(p.endpoints)))
+		p.endpoints = append(p.endpoints, strings.TrimSuffix(url.String(), "/"))
+		body = bytes.ReplaceAll(body, []byte(url.Raw), []byte(own))
+	}
+	return body
 }
