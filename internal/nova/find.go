@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"nova-orphan/internal/ansible"
@@ -17,7 +18,9 @@ type Databases struct {
 	access   Access
 	readOnly bool
 	api      *sql.DB
-	cells    []Cell
+
+	once  sync.Mutex // guards what all instances have in common
+	cells []Cell
 }
 
 // Open prepares the access; it does not connect yet. With readOnly no
@@ -63,6 +66,8 @@ type Cell struct {
 	Record Record
 	// Archived says that Record is from the shadow tables.
 	Archived bool
+	// Migrations are the rows of migrations that the cell has without a row of the instance.
+	Migrations []Row
 	// ComputeNode is the row of compute_nodes for the instance's host and node, nil
 	// if there is none. A deleted one counts where no live one is left: Placement may
 	// still have its resource provider.
@@ -83,17 +88,14 @@ func (c Cell) String() string {
 // Find reads everything about an instance. A cell that cannot be read is part
 // of the finding; an error means that the API database could not be read, or is a panic.
 func (d *Databases) Find(ctx context.Context, uuid string) (Finding, error) {
-	finding := Finding{UUID: uuid, API: Record{}}
+	finding := Finding{UUID: uuid}
 	err := reading(ctx, d.api, func(tx *sql.Tx) error {
-		if err := d.readCells(ctx, tx); err != nil {
-			return err
+		err := d.readCells(ctx, tx)
+		if err == nil {
+			finding.API, err = readAPI(ctx, tx, uuid, "")
 		}
-		for _, table := range []string{"instance_mappings", "build_requests"} {
-			rows, err := readTable(ctx, tx, "SELECT * FROM "+table+" WHERE instance_uuid = ?", uuid)
-			if err != nil {
-				return fmt.Errorf("%s: %w", table, err)
-			}
-			finding.API[table] = rows
+		if err != nil {
+			return err
 		}
 		specs, err := readTable(ctx, tx, "SELECT id FROM request_specs WHERE instance_uuid = ?", uuid)
 		finding.RequestSpec = len(specs.Rows) > 0
@@ -113,7 +115,7 @@ func (d *Databases) Find(ctx context.Context, uuid string) (Finding, error) {
 	if slices.ContainsFunc(finding.Cells, func(cell Cell) bool { return cell.Record != nil || cell.Failure != nil }) {
 		return finding, nil
 	}
-	// Shadow tables have no index on the uuid, so that they are searched only when they must be.
+	// Shadow tables and migrations have no index on the uuid, so that they are searched only when they must be.
 	finding.Cells, err = d.inAllCells(ctx, func(ctx context.Context, cell *Cell) error { return cell.readArchive(ctx, uuid) })
 	if err != nil {
 		return finding, fmt.Errorf("read the cells' shadow tables about instance %s: %w", uuid, err)
@@ -123,6 +125,8 @@ func (d *Databases) Find(ctx context.Context, uuid string) (Finding, error) {
 
 // readCells reads the cell mappings, once.
 func (d *Databases) readCells(ctx context.Context, tx *sql.Tx) error {
+	d.once.Lock()
+	defer d.once.Unlock()
 	if d.cells != nil {
 		return nil
 	}
@@ -195,7 +199,12 @@ func (c *Cell) read(ctx context.Context, uuid string) error {
 
 func (c *Cell) readArchive(ctx context.Context, uuid string) error {
 	return reading(ctx, c.db, func(tx *sql.Tx) (err error) {
-		if c.Archived, err = c.look(ctx, tx, "shadow_instances", uuid); err != nil || !c.Archived {
+		if c.Archived, err = c.look(ctx, tx, "shadow_instances", uuid); err != nil {
+			return err
+		}
+		if !c.Archived {
+			migrations, err := readTable(ctx, tx, "SELECT id, uuid, status FROM migrations WHERE instance_uuid = ?", uuid)
+			c.Migrations = migrations.Rows
 			return err
 		}
 		if c.Record, err = readRecord(ctx, tx, "shadow_", uuid); err != nil {
@@ -216,6 +225,30 @@ func (c *Cell) look(ctx context.Context, tx *sql.Tx, table, uuid string) (bool, 
 	}
 	c.Now = answer.Rows[0].time("now")
 	return answer.Rows[0].flag("found"), nil
+}
+
+// Cell returns the cell whose instances table has the instance, nil if there is
+// none, or more than one.
+func (f Finding) Cell() *Cell {
+	var found *Cell
+	for i := range f.Cells {
+		switch {
+		case f.Cells[i].row() == nil || f.Cells[i].Archived:
+		case found != nil:
+			return nil
+		default:
+			found = &f.Cells[i]
+		}
+	}
+	return found
+}
+
+// record is nil where there is no cell.
+func (c *Cell) record() Record {
+	if c == nil {
+		return nil
+	}
+	return c.Record
 }
 
 // row is the instance's own row, nil if the cell does not have it.

@@ -129,6 +129,22 @@ func parts() []childTable {
 	}
 }
 
+// apiTables are those of the API database that a deletion changes, in its order.
+var apiTables = []string{"instance_mappings", "build_requests"}
+
+// readAPI reads the rows of an instance in the API database; with the suffix FOR UPDATE it locks them.
+func readAPI(ctx context.Context, q querier, uuid, suffix string) (Record, error) {
+	record := Record{}
+	for _, table := range apiTables {
+		rows, err := readTable(ctx, q, "SELECT * FROM "+table+" WHERE instance_uuid = ?"+suffix, uuid)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", table, err)
+		}
+		record[table] = rows
+	}
+	return record, nil
+}
+
 type querier interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 }
@@ -219,16 +235,22 @@ func (r Record) isCleanAttempts(row Row) bool {
 // unfinished counts the rows that a deletion still has to change, by table; the
 // instance's own row is not among them.
 func (r Record) unfinished() map[string]int {
-	counts := map[string]int{}
-	for _, part := range parts() {
-		for _, row := range r[part.table].Rows {
-			if r.isCleanAttempts(row) {
-				continue
-			}
-			if part.fate == remove || part.fate == softDelete && !row.deleted() {
-				counts[part.table]++
-			}
-		}
-	}
+	counts := Change{Current: r, Target: r.softDeleted(time.Time{})}.Rows()
+	delete(counts, "instances")
 	return counts
+}
+
+// with is the row with other values in some columns.
+func (r Row) with(values Row) Row {
+	row := maps.Clone(r)
+	maps.Copy(row, values)
+	return row
+}
+
+// String is the value in a message.
+func (v Value) String() string {
+	if v.Null {
+		return "NULL"
+	}
+	return fmt.Sprintf("%q", v.Text)
 }

@@ -67,6 +67,17 @@ func judgeTraces(e Evidence) Judgement {
 	if e.Mapping != nil {
 		reasons = append(reasons, "nova_api: instance_mappings still has a row")
 	}
+	if e.RequestSpec {
+		reasons = append(reasons, "nova_api: request_specs still has a row")
+	}
+	for _, cell := range e.Cells {
+		if len(cell.Migrations) > 0 {
+			reasons = append(reasons, fmt.Sprintf("%s: migrations still has rows: %d", cell.Name, len(cell.Migrations)))
+		}
+	}
+	if len(reasons) > 1 {
+		return Judgement{Verdict: Lost, Reasons: reasons}
+	}
 	return Judgement{Verdict: Absent, Reasons: reasons}
 }
 
@@ -214,16 +225,6 @@ func unmapped(e Evidence, cell Cell) []string {
 		return []string{"nova_api: instance_mappings.cell_id = NULL: the API cannot find the instance, though it is in " + cell.Name}
 	}
 	return nil
-}
-
-// Finished says whether a deleted instance has nothing left to delete in the databases.
-func Finished(e Evidence) bool {
-	for _, cell := range e.Cells {
-		if len(cell.Leftovers) > 0 || cell.Row != nil && cell.Row.NeedsDeletedAt(cell.Now) {
-			return false
-		}
-	}
-	return !e.BuildRequest && (e.Mapping == nil || e.Mapping.QueuedForDelete)
 }
 
 // deleting says whether the task is one of those that end in a deletion

@@ -3,10 +3,7 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -17,6 +14,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/tidwall/gjson"
 
+	"nova-orphan/internal/ansible/ansibletest"
 	"nova-orphan/internal/nova/novalab"
 )
 
@@ -30,20 +28,7 @@ func call(t *testing.T, conf, backups, uuid string, check bool, options map[stri
 	for key, value := range options {
 		arguments[key] = value
 	}
-	content, err := json.Marshal(arguments)
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(t.TempDir(), "arguments.json")
-	if err = os.WriteFile(file, content, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	output, err := exec.Command(name, file).Output()
-	answer := gjson.ParseBytes(output)
-	if !gjson.ValidBytes(output) || (err != nil) != answer.Get("failed").Bool() {
-		t.Fatalf("%v: %s", err, output)
-	}
-	return answer
+	return ansibletest.Start(t, name, arguments, nil).Answer()
 }
 
 // environment leads a module that is called without nova_conf to the databases' cloud.
@@ -59,20 +44,20 @@ type fault struct {
 	// setup are statements for cell1, each with the uuid as its only argument.
 	setup []string
 	api   []string // the same for the API database
-	// options are given to the module.
-	options map[string]any
-	verdict string
-	refusal string // the message matches, and nothing is changed
-	changed bool
+	// options are given to the module, and judged as the judged_as of the instance.
+	options, judged map[string]any
+	verdict         string
+	refusal         string // the message matches, and nothing is changed
+	changed         bool
 }
 
 func faults() []fault {
 	const old = "UTC_TIMESTAMP() - INTERVAL 1 HOUR"
 	const lock = "UPDATE instances SET locked = 1, locked_by = 'admin' WHERE uuid = ?"
 	const justNow = "UPDATE instances SET task_state = 'deleting', updated_at = UTC_TIMESTAMP() WHERE uuid = ?"
+	// judged_as, without the uuid
 	judged := func(host string) map[string]any {
-		return map[string]any{"judged_as": map[string]any{"updated_at": "2026-01-02T03:04:05Z", "vm_state": "error", "task_state": "",
-			"host": host}}
+		return map[string]any{"updated_at": "2026-01-02T03:04:05Z", "vm_state": "error", "task_state": "", "host": host}
 	}
 	const judgedRow = "UPDATE instances SET updated_at = '2026-01-02 03:04:05' WHERE uuid = ?"
 	return []fault{
@@ -108,14 +93,14 @@ func faults() []fault {
 			options: map[string]any{"unchanged_since": time.Now().UTC().Add(time.Hour).Format(time.RFC3339)}, verdict: "stuck", changed: true},
 		{name: "X14 locked, and it may go", setup: []string{lock}, options: map[string]any{"allow_locked": true}, verdict: "stuck",
 			changed: true},
-		{name: "X15 as it was judged", setup: []string{judgedRow}, options: judged("compute1"), verdict: "stuck", changed: true},
+		{name: "X15 as it was judged", setup: []string{judgedRow}, judged: judged("compute1"), verdict: "stuck", changed: true},
 
 		{name: "X14 locked", setup: []string{lock, "INSERT INTO instance_system_metadata (instance_uuid, `key`, value, deleted) VALUES (?, " +
 			"'locked_reason', 'legal hold', 0)"},
 			verdict: "stuck", refusal: `.*locked.*legal hold.*unlock.*`},
 		{name: "X14 protected, and a lock may be ignored", setup: []string{lock, "UPDATE instances SET disable_terminate = 1 WHERE uuid = ?"},
 			options: map[string]any{"allow_locked": true}, verdict: "stuck", refusal: `.*disable_terminate.*`},
-		{name: "X15 not as it was judged", setup: []string{judgedRow}, options: judged("compute2"), verdict: "busy",
+		{name: "X15 not as it was judged", setup: []string{judgedRow}, judged: judged("compute2"), verdict: "busy",
 			refusal: `.*instances\.host was "compute2", is "compute1".*`},
 		{name: "X15 written by somebody after the caller", setup: []string{justNow},
 			options: map[string]any{"unchanged_since": "2026-01-02T03:04:05Z"},
@@ -147,6 +132,9 @@ func TestEachFaultOnNovasOwnSchema(t *testing.T) {
 		t.Run(fault.name, func(t *testing.T) {
 			uuid := fmt.Sprintf("%08x-0000-4000-8000-00000000000%d", i+0x10000000, i%10)
 			instance := lab.NewInstance(t, uuid)
+			if fault.judged != nil {
+				fault.options = map[string]any{"judged_as": map[string]any{uuid: fault.judged}}
+			}
 			for _, statement := range fault.setup {
 				novalab.Exec(t, lab.Cell1, statement, uuid)
 			}

@@ -120,7 +120,9 @@ func (p *plan) spare(e evidence) {
 }
 
 // acts says that Nova still does something with the instance's mappings.
-func acts(verdict orphan.Verdict) bool { return verdict != orphan.Archived && verdict != orphan.Absent }
+func acts(verdict orphan.Verdict) bool {
+	return verdict != orphan.Archived && verdict != orphan.Lost && verdict != orphan.Absent
+}
 
 // preserve takes delete_on_termination from the mappings, or says what will come of it.
 func (p *plan) preserve(e evidence, want parameters, against *orphan.Refusal) {
