@@ -174,10 +174,13 @@ func (d *Databases) Apply(ctx context.Context, c Change, before func() error) er
 }
 
 func (c Change) read(ctx context.Context, tx *sql.Tx) (Record, error) {
+	uuids := []string{c.uuid}
+	read := func() (map[string]Record, error) { return readAPI(ctx, tx, uuids, " FOR UPDATE") }
 	if c.cell != nil {
-		return readRecord(ctx, tx, "", c.uuid)
+		read = func() (map[string]Record, error) { return readRecords(ctx, tx, "", uuids) }
 	}
-	return readAPI(ctx, tx, c.uuid, " FOR UPDATE")
+	records, err := read()
+	return records[c.uuid], err
 }
 
 // rowChange is one row that is not yet as it is to be.

@@ -118,7 +118,7 @@ func run(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
 	}
 	defer databases.Close()
 	world := &cloud{auth: p.apis(nova.DefaultConf), secret: call.Secret}
-	return (&work{p, call, databases, world}).all(ctx)
+	return (&work{parameters: p, call: call, db: databases, world: world}).all(ctx)
 }
 
 // apis is how to reach Cinder and Neutron: as the task says, else by the nova.conf that

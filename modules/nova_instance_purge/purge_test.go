@@ -32,17 +32,23 @@ type fake struct {
 	vmState         string // "" is error
 	// answers are what a change of the cell's rows is answered with, one after the other; nil makes it.
 	answers []func(*fake) error
-	// findErr and mappingErr are what Find and a change in the API database are answered with.
+	// nowhere says that the mapping leads to no cell.
+	nowhere bool
+	// findErr and mappingErr are what FindAll and a change in the API database are answered with.
 	findErr, mappingErr error
 	writes              int
 	mappings            []nova.Row // of block_device_mapping
 }
 
-func (f *fake) Find(context.Context, string) (nova.Finding, error) {
-	uuid := cmp.Or(f.uuid, uuid)
+func (f *fake) FindAll(context.Context, []string) (map[string]nova.Finding, error) {
 	if f.findErr != nil {
-		return nova.Finding{UUID: uuid}, f.findErr
+		return nil, f.findErr
 	}
+	return map[string]nova.Finding{cmp.Or(f.uuid, uuid): f.finding()}, nil
+}
+
+func (f *fake) finding() nova.Finding {
+	uuid := cmp.Or(f.uuid, uuid)
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	row := nova.Row{"uuid": {Text: uuid}, "id": {Text: "43"}, "deleted": {Text: "0"}, "vm_state": {Text: cmp.Or(f.vmState, "error")},
 		"host":       {Text: cmp.Or(f.host, "compute1")},
@@ -58,13 +64,13 @@ func (f *fake) Find(context.Context, string) (nova.Finding, error) {
 	queued := map[bool]string{true: "1", false: "0"}[f.queued]
 	return nova.Finding{
 		UUID:       uuid,
-		MappedCell: nova.Value{Text: "2"},
+		MappedCell: nova.Value{Text: map[bool]string{true: "9", false: "2"}[f.nowhere]},
 		API: nova.Record{"instance_mappings": {Rows: []nova.Row{{"id": {Text: "3"}, "instance_uuid": {Text: uuid}, "cell_id": {Text: "2"},
 			"queued_for_delete": {Text: queued}}}}},
 		Cells: []nova.Cell{{ID: "2", Name: "cell1", Now: now,
 			Record: nova.Record{"instances": {Rows: []nova.Row{row}}, "tags": {Rows: tag},
 				"block_device_mapping": {Rows: slices.Clone(f.mappings)}}}},
-	}, nil
+	}
 }
 
 // Apply makes the rows those of the change's target.
@@ -95,8 +101,12 @@ func (f *fake) Apply(_ context.Context, change nova.Change, before func() error)
 // several are databases with several instances.
 type several map[string]*fake
 
-func (s several) Find(ctx context.Context, uuid string) (nova.Finding, error) {
-	return s[uuid].Find(ctx, uuid)
+func (s several) FindAll(_ context.Context, uuids []string) (map[string]nova.Finding, error) {
+	findings := map[string]nova.Finding{}
+	for _, uuid := range uuids {
+		findings[uuid] = s[uuid].finding()
+	}
+	return findings, nil
 }
 
 func (s several) Apply(ctx context.Context, change nova.Change, before func() error) error {
@@ -125,7 +135,7 @@ func callFakeIn(t *testing.T, f databases, w world, arguments map[string]any) gj
 		if err := call.Decode(&p); err != nil {
 			return nil, err
 		}
-		return (&work{p, call, f, w}).all(ctx)
+		return (&work{parameters: p, call: call, db: f, world: w}).all(ctx)
 	}
 	return ansibletest.Call(t, faked, all)
 }
@@ -280,7 +290,7 @@ func TestOneThatLivesOrCannotBeReadKeepsNoneOfTheOthersFromBeingDone(t *testing.
 		uuids[i] = fmt.Sprintf("%d%s", i+1, uuid[1:])
 	}
 	live, good, unread, finished := &fake{uuid: uuids[0], vmState: "active"}, &fake{uuid: uuids[1]},
-		&fake{uuid: uuids[2], findErr: errors.New("no route")}, &fake{uuid: uuids[3], deleted: true, queued: true}
+		&fake{uuid: uuids[2], nowhere: true}, &fake{uuid: uuids[3], deleted: true, queued: true}
 	databases := several{uuids[0]: live, uuids[1]: good, uuids[2]: unread, uuids[3]: finished}
 	dir := t.TempDir()
 	options := map[string]any{"instance_uuid": append(uuids, strings.ToUpper(uuids[1])), "backup_dir": dir, "_ansible_diff": true}
@@ -291,7 +301,7 @@ func TestOneThatLivesOrCannotBeReadKeepsNoneOfTheOthersFromBeingDone(t *testing.
 		"changed": "true", "instances.#.instance_uuid": `["` + strings.Join(uuids, `","`) + `"]`,
 		"instances.#.verdict": `["live","stuck","unknown","deleted"]`, "instances.#.failed": "[true,false,true,false]",
 		"instances.#.changed": "[false,true,false,false]", "instances.0.rows_changed": "{}", "instances.1.rows_changed.instances": "1",
-		"instances.0.plan": "[]", "instances.0.backup_file": "", "instances.2.msg": "no route", "instances.2.instance": "",
+		"instances.0.plan": "[]", "instances.0.backup_file": "",
 		"instances.1.msg": "finished the deletion of instance " + uuids[1] + ", which was stuck",
 		"instances.3.msg": "instance " + uuids[3] + " is deleted already: nothing to do",
 		"diff.after":      `{"` + uuids[1] + `":` + got.Get("diff.after."+uuids[1]).Raw + `}`,
@@ -301,7 +311,7 @@ func TestOneThatLivesOrCannotBeReadKeepsNoneOfTheOthersFromBeingDone(t *testing.
 		}
 	}
 	if msg := got.Get("msg").String(); !strings.HasPrefix(msg, "2 of 4 instances failed: "+uuids[0]+": refused: instance "+uuids[0]+" is live; ") ||
-		!strings.HasSuffix(msg, uuids[2]+": no route") {
+		!strings.Contains(msg, "; "+uuids[2]+": refused: instance "+uuids[2]+" is unknown; nova_api: instance_mappings.cell_id names a cell") {
 		t.Errorf("msg is %s", msg)
 	}
 	if live.writes+unread.writes+finished.writes > 0 || live.deleted || !good.deleted || !good.queued {
@@ -324,10 +334,10 @@ func TestAnInstanceThatIsLostIsNeitherRefusedNorChanged(t *testing.T) {
 // lost are databases that have but the mapping of the instance.
 type lost struct{ fake }
 
-func (lost) Find(ctx context.Context, uuid string) (nova.Finding, error) {
-	finding, err := (&fake{}).Find(ctx, uuid)
+func (lost) FindAll(context.Context, []string) (map[string]nova.Finding, error) {
+	finding := (&fake{}).finding()
 	finding.Cells[0].Record = nil
-	return finding, err
+	return map[string]nova.Finding{uuid: finding}, nil
 }
 
 func (lost) Apply(context.Context, nova.Change, func() error) error {

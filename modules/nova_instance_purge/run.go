@@ -17,7 +17,7 @@ import (
 
 // databases is what this module needs of Nova's databases.
 type databases interface {
-	Find(ctx context.Context, uuid string) (nova.Finding, error)
+	FindAll(ctx context.Context, uuids []string) (map[string]nova.Finding, error)
 	Apply(ctx context.Context, change nova.Change, before func() error) error
 }
 
@@ -48,6 +48,9 @@ type work struct {
 	call  *ansible.Call
 	db    databases
 	world world
+	// first is what was found of all at once, unread why that could not be read.
+	first  map[string]nova.Finding
+	unread error
 }
 
 // task is what is done for one instance.
@@ -56,6 +59,7 @@ type task struct {
 	instance string
 	reply    *entry
 	backup   step.Backup
+	looked   bool
 	// at is the time that a deletion writes: one for all tries, so that the backup tells it.
 	at time.Time
 	// from is the backup to restore.
@@ -96,9 +100,19 @@ type found struct {
 // all is the call: each instance for itself.
 func (w *work) all(ctx context.Context) (ansible.Answer, error) {
 	reply := &answer{}
+	w.first, w.unread = w.find(ctx, w.Instances)
 	var err error
 	reply.Instances, err = step.Each(ctx, &reply.Result, "instances", w.Instances, step.AtOnce, w.one)
 	return reply, err
+}
+
+// find tries again where the connection was lost.
+func (w *work) find(ctx context.Context, uuids []string) (map[string]nova.Finding, error) {
+	findings, err := w.db.FindAll(ctx, uuids)
+	for tries := uint(1); tries < maxTries && nova.Retriable(err) && openstack.Pause(ctx, tries) == nil; tries++ {
+		findings, err = w.db.FindAll(ctx, uuids)
+	}
+	return findings, err
 }
 
 func (w *work) one(ctx context.Context, instance string, reply *entry) error {
@@ -125,13 +139,14 @@ func (w *work) one(ctx context.Context, instance string, reply *entry) error {
 }
 
 func (t *task) read(ctx context.Context) (f found, err error) {
-	f.Finding, err = t.db.Find(ctx, t.instance)
-	for tries := uint(1); tries < maxTries && nova.Retriable(err) && openstack.Pause(ctx, tries) == nil; tries++ {
-		f.Finding, err = t.db.Find(ctx, t.instance)
+	findings, err := t.first, t.unread
+	if t.looked {
+		findings, err = t.find(ctx, []string{t.instance})
 	}
-	if err != nil {
+	if t.looked = true; err != nil {
 		return f, err
 	}
+	f.Finding = findings[t.instance]
 	f.evidence = f.Evidence(t.Judging())
 	f.judgement = orphan.Judge(f.evidence)
 	f.instance = f.Instance(f.judgement.Verdict)
