@@ -211,11 +211,10 @@ type Mapping struct {
 
 // Mappings are the rows of the instance's cell that have a volume.
 func (f Finding) Mappings() []Mapping {
-	cell := f.Cell()
-	if cell == nil {
-		return nil
+	if cell := f.Cell(); cell != nil {
+		return cell.mappings()
 	}
-	return cell.mappings()
+	return nil
 }
 
 func (c Cell) mappings() (mappings []Mapping) {
@@ -236,9 +235,5 @@ func (c Cell) mappings() (mappings []Mapping) {
 
 // CachedPorts are the ports of the instance's info cache.
 func (f Finding) CachedPorts() []Port {
-	cell := f.Cell()
-	if cell == nil {
-		return nil
-	}
-	return Cell{Record: Record{"instances": cell.Record["instances"], "instance_info_caches": cell.Record["instance_info_caches"]}}.ports()
+	return Cell{Record: f.Cell().record()}.cachedPorts()
 }

@@ -150,7 +150,7 @@ func TestTheSecretOfAVTPMThatTheReapRemovedDoesNotStopARestore(t *testing.T) {
 }
 
 func TestTheHostToWhichAnInstanceComesBackIsToldIfItIsGoneOrAnother(t *testing.T) {
-	served := Host{Name: "compute1", Service: Row{"host": {Text: "compute1"}}}
+	served := Host{Name: "compute1", Service: &ComputeService{}}
 	for _, test := range []struct {
 		name  string
 		hosts []Host

@@ -2,10 +2,7 @@ package nova
 
 import (
 	"slices"
-	"strings"
 	"time"
-
-	"github.com/tidwall/gjson"
 )
 
 // Given is what Nova's rows give to the instance, or gave: the deleted ones, too.
@@ -29,24 +26,15 @@ type GivenVolume struct {
 // somebody has written it by hand.
 func (f Finding) Given() Given {
 	var given Given
-	addPort := func(id string) {
-		if id != "" && !slices.Contains(given.Ports, id) {
-			given.Ports = append(given.Ports, id)
-		}
-	}
 	for _, cell := range f.Cells {
 		given.DeletedAt = earlier(given.DeletedAt, cell.past(cell.row().time("deleted_at")))
 		for _, mapping := range cell.Record["block_device_mapping"].Rows {
 			given.addMapping(cell, mapping)
 		}
-		for _, cache := range cell.Record["instance_info_caches"].Rows {
-			for _, vif := range gjson.Parse(cache.text("network_info")).Array() {
-				addPort(vif.Get("id").String())
+		for _, port := range cell.ports(true) {
+			if !slices.Contains(given.Ports, port.ID) {
+				given.Ports = append(given.Ports, port.ID)
 			}
-		}
-		for _, vif := range cell.Record["virtual_interfaces"].Rows {
-			_, id, _ := strings.Cut(vif.text("address"), "/")
-			addPort(id)
 		}
 	}
 	// Only now, since one mapping that is there outweighs all that are deleted.

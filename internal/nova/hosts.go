@@ -11,18 +11,31 @@ import (
 
 // Host is what a cell knows about a compute host: what a restart of its nova-compute concerns.
 type Host struct {
-	Name string
-	// NamedBy says what names it: row, migration, launched_on, fault, event.
-	NamedBy []string
-	// Service is the row of services for its nova-compute, nil if there is none.
-	Service Row
+	Name string `json:"host"`
+	// NamedBy says what of the record names it: row, migration, launched_on, fault, event.
+	NamedBy []string `json:"named_by"`
+	// Service is its nova-compute, nil if it has none.
+	Service *ComputeService `json:"compute_service"`
 	// Evacuated are the instances that were evacuated from the host, as long as
 	// its nova-compute has not cleaned up after them: with its next start it
 	// destroys their domains there and removes their allocations
 	// (nova/compute/manager.py _destroy_evacuated_instances).
-	Evacuated []string
+	Evacuated OtherInstances `json:"instances_evacuated_from_host"`
 
 	served bool // services has, or had, a nova-compute of this host
+}
+
+// ComputeService is the nova-compute of a host.
+type ComputeService struct {
+	ForcedDown bool   `json:"forced_down"`
+	Disabled   bool   `json:"disabled"`
+	LastSeenUp string `json:"last_seen_up"`
+}
+
+// OtherInstances are instances that a start of the host's nova-compute concerns as well.
+type OtherInstances struct {
+	Count int      `json:"count"`
+	UUIDs []string `json:"uuids"`
 }
 
 // leftByEvacuation are the states of evacuations whose source has not cleaned up
@@ -82,11 +95,10 @@ func readHosts(ctx context.Context, tx *sql.Tx, known map[string]*Cell, archived
 			host := &c.Hosts[i]
 			own := services.of("host", host.Name).Rows
 			if host.served = len(own) > 0; host.served && own[0].number("deleted") == 0 {
-				host.Service = own[0]
+				host.Service = &ComputeService{own[0].flag("forced_down"), own[0].flag("disabled"), own[0].iso("last_seen_up")}
 			}
-			for _, other := range evacuated.of("host", host.Name).Rows {
-				host.Evacuated = append(host.Evacuated, other.text("uuid"))
-			}
+			others := append([]string{}, evacuated.of("host", host.Name).texts("uuid")...)
+			host.Evacuated = OtherInstances{len(others), others}
 		}
 		c.Hosts = slices.DeleteFunc(c.Hosts, Host.neverComputed)
 	}

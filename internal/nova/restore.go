@@ -39,7 +39,7 @@ func (s Saved) Held() (volumes, ports []string) {
 			volumes = append(volumes, mapping.VolumeID)
 		}
 	}
-	for _, port := range cell.ports() {
+	for _, port := range cell.ports(cell.row().number("deleted") != 0) {
 		ports = append(ports, port.ID)
 	}
 	return volumes, ports
