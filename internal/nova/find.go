@@ -252,7 +252,7 @@ func (p *cellPart) read(ctx context.Context, tx *sql.Tx, archived bool, uuids []
 	for uuid, record := range records {
 		p.known[uuid] = &Cell{Record: record, Archived: archived}
 	}
-	if err := readHosts(ctx, tx, p.known, archived); err != nil || !archived {
+	if err = readHosts(ctx, tx, p.known, archived); err != nil || !archived {
 		return err
 	}
 	migrations, err := amongst(ctx, tx, "SELECT id, uuid, instance_uuid, status FROM migrations WHERE instance_uuid", uuids, "")

@@ -201,7 +201,8 @@ func (r *Restoration) compare(where, table string, left, now Row) {
 }
 
 // loggable columns are quoted; others may hold what is nobody's business, such as user_data.
-var loggable = []string{"deleted", "vm_state", "task_state", "power_state", "host", "node", "hidden", "status", "cell_id", "queued_for_delete"}
+var loggable = []string{"deleted", "vm_state", "task_state", "power_state", "host", "node", "hidden", "status", "cell_id",
+	"queued_for_delete"}
 
 // alsoWritten are, by table, the columns that nova-compute writes in a deleted row when it
 // reaps the instance (nova/compute/manager.py _run_pending_deletes,

@@ -188,6 +188,57 @@ func TestEachFaultOnNovasOwnSchema(t *testing.T) {
 	}
 }
 
+func TestEachOfAListIsItsOwnTransactionAndAllAreReadInAsManyQueriesAsOne(t *testing.T) {
+	lab := novalab.New(t)
+	instances := map[string]novalab.Instance{}
+	var uuids []string
+	for i := range 12 {
+		uuid := fmt.Sprintf("%08x-0000-4000-8000-0000000000ee", i+0x18000000)
+		instances[uuid] = lab.NewInstance(t, uuid)
+		uuids = append(uuids, uuid)
+	}
+	live, absent, lost := uuids[3], "18888888-0000-4000-8000-0000000000ee", "18888889-0000-4000-8000-0000000000ee"
+	novalab.Exec(t, lab.Cell1, "UPDATE instances SET vm_state = 'active' WHERE uuid = ?", live)
+	novalab.Exec(t, lab.API, "INSERT INTO request_specs (instance_uuid, spec) VALUES (?, '{}')", lost)
+	before := lab.Everything(t, live)
+	queries := func(list ...string) (count int) {
+		t.Helper()
+		proxy := lab.Proxy(t, func(int, string) novalab.Action { return novalab.Action{} })
+		call(t, proxy.Conf, t.TempDir(), "", true, map[string]any{"instance_uuid": list})
+		for _, statement := range proxy.Statements() {
+			if strings.HasPrefix(statement, "SELECT") {
+				count++
+			}
+		}
+		return count
+	}
+	if one, all := queries(uuids[0]), queries(uuids...); one != all || one < 20 {
+		t.Errorf("%d queries for one, %d for %d", one, all, len(uuids))
+	}
+	backups := t.TempDir()
+	got := call(t, lab.Conf, backups, "", false, map[string]any{"instance_uuid": append(uuids, absent, lost)})
+	if !got.Get("failed").Bool() || !got.Get("changed").Bool() ||
+		!strings.HasPrefix(got.Get("msg").String(), "1 of 14 instances failed: "+live) ||
+		got.Get("instances.12.verdict").String() != "absent" || got.Get("instances.13.verdict").String() != "lost" {
+		t.Errorf("got %s", got)
+	}
+	for i, uuid := range uuids {
+		entry := got.Get(fmt.Sprintf("instances.%d", i))
+		if uuid == live {
+			if diff := cmp.Diff(before, lab.Everything(t, live)); diff != "" || entry.Get("verdict").String() != "live" {
+				t.Errorf("the one that lives was changed: %s: %s", entry, diff)
+			}
+			continue
+		}
+		if entry.Get("instance_uuid").String() != uuid || !entry.Get("changed").Bool() || entry.Get("rows_changed.instances").Int() != 1 ||
+			!strings.Contains(entry.Get("backup_file").String(), uuid) {
+			t.Errorf("%s: %s", uuid, entry)
+		}
+		expectFinished(t, lab, instances[uuid])
+	}
+	expectFiles(t, backups, len(uuids)-1)
+}
+
 func expectFiles(t *testing.T, backups string, want int) {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(backups, "*", "*.json"))

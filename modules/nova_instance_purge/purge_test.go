@@ -310,7 +310,8 @@ func TestOneThatLivesOrCannotBeReadKeepsNoneOfTheOthersFromBeingDone(t *testing.
 			t.Errorf("%s is %s, want %s", path, got.Get(path), want)
 		}
 	}
-	if msg := got.Get("msg").String(); !strings.HasPrefix(msg, "2 of 4 instances failed: "+uuids[0]+": refused: instance "+uuids[0]+" is live; ") ||
+	refused := "2 of 4 instances failed: " + uuids[0] + ": refused: instance " + uuids[0] + " is live; "
+	if msg := got.Get("msg").String(); !strings.HasPrefix(msg, refused) ||
 		!strings.Contains(msg, "; "+uuids[2]+": refused: instance "+uuids[2]+" is unknown; nova_api: instance_mappings.cell_id names a cell") {
 		t.Errorf("msg is %s", msg)
 	}
@@ -332,7 +333,7 @@ func TestAnInstanceThatIsLostIsNeitherRefusedNorChanged(t *testing.T) {
 }
 
 // lost are databases that have but the mapping of the instance.
-type lost struct{ fake }
+type lost struct{}
 
 func (lost) FindAll(context.Context, []string) (map[string]nova.Finding, error) {
 	finding := (&fake{}).finding()

@@ -85,7 +85,8 @@ func TestARestoreInCheckModeAndWithoutABackupOfItsOwnWritesNothing(t *testing.T)
 		"write the backup": {"backup_dir": notAFolder},
 	} {
 		options["state"], options["backup_file"] = "present", file
-		if got := callFake(t, f, options); f.writes > 0 || !strings.Contains(got.Get("msg").String(), want) || got.Get("backup_file").String() != "" {
+		if got := callFake(t, f, options); f.writes > 0 || !strings.Contains(got.Get("msg").String(), want) ||
+			got.Get("backup_file").String() != "" {
 			t.Errorf("%d writes: %s", f.writes, got)
 		}
 	}

@@ -165,7 +165,7 @@ func (t *task) plan(f found) (actions []step.Action, _ error) {
 	t.cells = len(f.Cells)
 	refusal := t.refuse(&f, changes)
 	// A commit that was not answered has happened once nothing of it is left to do.
-	if t.unknown != nil && refusal == nil && !slices.ContainsFunc(changes, func(c nova.Change) bool { return c.Where() == t.unknown.Where() }) {
+	if t.unknown != nil && refusal == nil && !slices.ContainsFunc(changes, t.isUnknown) {
 		t.changed(*t.unknown)
 	}
 	if len(t.done) == 0 {
@@ -260,6 +260,9 @@ func (t *task) changed(change nova.Change) {
 	t.done[change.Where()], t.unknown = true, nil
 	maps.Copy(t.reply.RowsChanged, change.Rows())
 }
+
+// isUnknown says whether the change is that whose commit was not answered.
+func (t *task) isUnknown(change nova.Change) bool { return change.Where() == t.unknown.Where() }
 
 // save writes down what is there before the first change.
 func (t *task) save(f found) error {

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"sync"
 
+	"nova-orphan/internal/ansible"
 	"nova-orphan/internal/cinder"
 	"nova-orphan/internal/neutron"
 	"nova-orphan/internal/nova"
@@ -40,27 +42,29 @@ func (o *once) ask(what func() error) error {
 	return o.err
 }
 
-// Look implements world.
+// Look implements world. It asks Cinder and Neutron at the same time.
 func (c *cloud) Look(ctx context.Context, instance string, volumes, ports []string) (holdings, error) {
-	held := holdings{volumes: map[string]*heldVolume{}, ports: map[string]*neutron.Port{}}
 	if len(volumes)+len(ports) == 0 {
-		return held, nil
+		return holdings{}, nil
 	}
 	if err := c.connected.ask(func() error { return c.connect(ctx) }); err != nil {
-		return held, err
+		return holdings{}, err
 	}
-	if len(volumes) > 0 && c.cinder != nil {
-		if err := c.lookAtVolumes(ctx, held, volumes); err != nil {
-			return held, err
-		}
-	}
+	asked := ansible.Go(func() (map[string]*heldVolume, error) { return c.lookAtVolumes(ctx, volumes) })
+	held, err := c.lookAtPorts(ctx, instance, ports)
+	found := <-asked
+	held.volumes = found.Value
+	return held, cmp.Or(found.Err, err)
+}
+
+func (c *cloud) lookAtPorts(ctx context.Context, instance string, ports []string) (held holdings, err error) {
 	if c.neutron == nil {
 		return held, nil
 	}
-	var err error
 	if held.own, err = c.neutron.Ports(ctx, instance); err != nil {
 		return held, err
 	}
+	held.ports = map[string]*neutron.Port{}
 	for _, id := range ports {
 		if held.ports[id], err = c.neutron.Port(ctx, id); err != nil {
 			return held, err
@@ -69,25 +73,29 @@ func (c *cloud) Look(ctx context.Context, instance string, volumes, ports []stri
 	return held, nil
 }
 
-func (c *cloud) lookAtVolumes(ctx context.Context, held holdings, volumes []string) error {
-	if err := c.seesAll.ask(func() error { return c.cinder.SeesAllProjects(ctx) }); err != nil {
-		return err
+func (c *cloud) lookAtVolumes(ctx context.Context, volumes []string) (map[string]*heldVolume, error) {
+	if len(volumes) == 0 || c.cinder == nil {
+		return nil, nil
 	}
+	if err := c.seesAll.ask(func() error { return c.cinder.SeesAllProjects(ctx) }); err != nil {
+		return nil, err
+	}
+	found := map[string]*heldVolume{}
 	for _, id := range volumes {
 		volume, err := c.cinder.Volume(ctx, id)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if volume == nil {
 			continue
 		}
 		all, err := c.cinder.AttachmentsOf(ctx, id)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		held.volumes[id] = &heldVolume{*volume, all}
+		found[id] = &heldVolume{*volume, all}
 	}
-	return nil
+	return found, nil
 }
 
 func (c *cloud) connect(ctx context.Context) error {
