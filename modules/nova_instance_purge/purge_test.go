@@ -344,3 +344,14 @@ func (lost) FindAll(context.Context, []string) (map[string]nova.Finding, error) 
 func (lost) Apply(context.Context, nova.Change, func() error) error {
 	return errors.New("something is written")
 }
+
+func TestOneWhoseTurnComesLateIsReadAgain(t *testing.T) {
+	for want, readAt := range map[string]time.Time{"compute1": time.Now(), "compute2": time.Now().Add(-time.Hour)} {
+		moved := &fake{host: "compute2"}
+		first := map[string]nova.Finding{uuid: (&fake{}).finding()}
+		one := &task{work: &work{db: moved, world: &cloud{}, readAt: readAt, first: first}, instance: uuid}
+		if got, err := one.read(t.Context()); err != nil || got.instance.Host != want {
+			t.Errorf("read at %s: %+v, %v", readAt, got.instance, err)
+		}
+	}
+}

@@ -51,7 +51,11 @@ type work struct {
 	// first is what was found of all at once, unread why that could not be read.
 	first  map[string]nova.Finding
 	unread error
+	readAt time.Time
 }
+
+// freshFor is how long what was found of all is judged: one whose turn comes later is read again.
+const freshFor = 5 * time.Second
 
 // task is what is done for one instance.
 type task struct {
@@ -101,6 +105,7 @@ type found struct {
 func (w *work) all(ctx context.Context) (ansible.Answer, error) {
 	reply := &answer{}
 	w.first, w.unread = w.find(ctx, w.Instances)
+	w.readAt = time.Now()
 	var err error
 	reply.Instances, err = step.Each(ctx, &reply.Result, "instances", w.Instances, step.AtOnce, w.one)
 	return reply, err
@@ -140,7 +145,7 @@ func (w *work) one(ctx context.Context, instance string, reply *entry) error {
 
 func (t *task) read(ctx context.Context) (f found, err error) {
 	findings, err := t.first, t.unread
-	if t.looked {
+	if t.looked || err == nil && time.Since(t.readAt) > freshFor {
 		findings, err = t.find(ctx, []string{t.instance})
 	}
 	if t.looked = true; err != nil {
