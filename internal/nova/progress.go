@@ -126,20 +126,11 @@ func readActivity(ctx context.Context, tx *sql.Tx, host string, consumers []stri
 }
 
 // strangers are the consumers of which the cell has neither an instance nor a migration.
-func (a Activity) strangers(consumers []string) (strangers []string) {
-	known := map[string]bool{}
-	for _, instance := range a.Instances {
-		known[instance.UUID] = true
-	}
-	for _, migration := range a.Migrations {
-		known[migration.UUID] = true
-	}
-	for _, uuid := range consumers {
-		if !known[uuid] {
-			strangers = append(strangers, uuid)
-		}
-	}
-	return strangers
+func (a Activity) strangers(consumers []string) []string {
+	return slices.DeleteFunc(slices.Clone(consumers), func(uuid string) bool {
+		return slices.ContainsFunc(a.Instances, func(w Worked) bool { return w.UUID == uuid }) ||
+			slices.ContainsFunc(a.Migrations, func(m Move) bool { return m.UUID == uuid })
+	})
 }
 
 func (r Row) worked() Worked {
@@ -170,16 +161,8 @@ func (r Row) written() time.Time {
 
 // once leaves out the rows of more that are in rows, by their id.
 func once(rows, more []Row) []Row {
-	known := map[string]bool{}
-	for _, row := range rows {
-		known[row.text("id")] = true
-	}
-	for _, row := range more {
-		if !known[row.text("id")] {
-			rows = append(rows, row)
-		}
-	}
-	return rows
+	known := byKey(rows)
+	return append(rows, slices.DeleteFunc(more, func(row Row) bool { return known[row.key()] != nil })...)
 }
 
 // texts are the values of a column.

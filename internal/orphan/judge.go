@@ -2,6 +2,7 @@ package orphan
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -276,10 +277,9 @@ func latest(a, b time.Time) time.Time {
 
 // counted lists counts by name, as "migrations 2, tags 1".
 func counted(counts map[string]int) string {
-	list := make([]string, 0, len(counts))
-	for name, count := range counts {
-		list = append(list, fmt.Sprintf("%s %d", name, count))
+	var list []string
+	for _, name := range slices.Sorted(maps.Keys(counts)) {
+		list = append(list, fmt.Sprintf("%s %d", name, counts[name]))
 	}
-	slices.Sort(list)
 	return strings.Join(list, ", ")
 }
