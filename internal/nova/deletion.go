@@ -1,11 +1,15 @@
 package nova
 
 import (
+	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/tidwall/gjson"
+
+	"nova-orphan/internal/orphan"
 )
 
 // Deletion is what becomes of an instance's rows.
@@ -38,55 +42,53 @@ type Disarm struct {
 // Empty says that there is nothing to disarm.
 func (d Disarm) Empty() bool { return len(d.Detached)+len(d.Preserved)+len(d.Ports) == 0 }
 
-// Mapping is a row of block_device_mapping with a volume, as nova-compute reads it when
-// it reaps the domain. It reads the deleted ones, too
-// (nova/compute/manager.py _cleanup_running_deleted_instances: read_deleted="yes").
-type Mapping struct {
-	ID                     int64
-	VolumeID, AttachmentID string
-	// Detaches says that nova-compute lets go of the volume: by the attachment, or without
-	// one by terminate_connection and detach, whoever has it (_shutdown_instance).
-	Detaches            bool
-	DeleteOnTermination bool
-	// GivenBack says that the row was deleted, as Nova does it, before the instance was:
-	// what has become of the volume since is its owner's.
-	GivenBack bool
-	Deleted   bool
-}
-
-// Mappings are the rows of the instance's cell that have a volume.
-func (f Finding) Mappings() []Mapping {
+// Deletion finishes the deletion of an instance as Nova does it, in its cell and then in
+// the API database. There is nothing of it where there is not one cell with its row.
+func (f Finding) Deletion(d Deletion) Changes {
 	cell := f.Cell()
 	if cell == nil {
-		return nil
+		return Changes{}
 	}
-	return cell.mappings()
+	now := timeValue(d.At)
+	return f.changes("delete", now, becomesDeleted, cell.Record.left(d), f.API.queuedForDelete(now))
 }
 
-func (c Cell) mappings() (mappings []Mapping) {
-	// What was given back is told by the times that a deletion leaves, so that it is the same before and after.
-	left := Cell{Record: c.Record.softDeleted(c.Now)}
-	for i, row := range c.Record["block_device_mapping"].Rows {
-		if row.text("volume_id") == "" {
-			continue
+// becomesDeleted leaves the disarmed rows to who knows why they are.
+func becomesDeleted(row rowChange) string {
+	deleted := slices.Contains(row.columns, "deleted")
+	switch {
+	case row.table == "instances" && deleted:
+		return fmt.Sprintf("set deleted = %s (the row's id), vm_state = deleted, task_state = NULL", row.to.text("id"))
+	case row.table == "instances":
+		return "set deleted_at to the current time"
+	case row.table == "instance_mappings":
+		return "set queued_for_delete = 1"
+	case row.table == "build_requests" || row.table == "share_mapping":
+		return "remove N rows"
+	case row.to == nil || deleted:
+		return "delete N rows as Nova does"
+	}
+	return ""
+}
+
+// queuedForDelete is the record of the API database as Nova's API leaves it at a deletion: with
+// queued_for_delete on the mapping (nova/compute/api.py _local_delete_cleanup), and no
+// build request. The mapping and the request spec stay until db archive_deleted_rows.
+func (r Record) queuedForDelete(now Value) Record {
+	target := maps.Clone(r)
+	target.change("instance_mappings", func(row Row) Row {
+		if row.flag("queued_for_delete") {
+			return row
 		}
-		mappings = append(mappings, Mapping{
-			ID: row.number("id"), VolumeID: row.text("volume_id"), AttachmentID: row.text("attachment_id"),
-			Detaches: row.text("destination_type") == "volume", DeleteOnTermination: row.flag("delete_on_termination"),
-			GivenBack: left.gaveBack(left.Record["block_device_mapping"].Rows[i]), Deleted: row.deleted(),
-		})
+		return row.with(Row{"queued_for_delete": {Text: "1"}, "updated_at": now})
+	})
+	if requests, found := r["build_requests"]; found {
+		target["build_requests"] = Table{requests.Types, []Row{}}
 	}
-	return mappings
+	return target
 }
 
-// CachedPorts are the ports of the instance's info cache.
-func (f Finding) CachedPorts() []Port {
-	cell := f.Cell()
-	if cell == nil {
-		return nil
-	}
-	return Cell{Record: Record{"instances": cell.Record["instances"], "instance_info_caches": cell.Record["instance_info_caches"]}}.ports()
-}
+func timeValue(at time.Time) Value { return Value{Text: at.UTC().Format(time.DateTime)} }
 
 // left is the record as the deletion leaves it.
 func (r Record) left(deletion Deletion) Record {
@@ -130,4 +132,108 @@ func (r Row) withoutPorts(ports []string) Row {
 		return r
 	}
 	return r.with(Row{"network_info": {Text: "[" + strings.Join(kept, ", ") + "]"}})
+}
+
+// softDeleted is the record as a deletion leaves it, which is how
+// ComputeManager._delete_instance and instance_destroy leave it
+// (nova/compute/manager.py, nova/db/main/api.py): host, node and cleaned stay,
+// since nova-compute finds by them what it cleans up.
+func (r Record) softDeleted(at time.Time) Record {
+	now := timeValue(at)
+	target := Record{"instances": r["instances"]}
+	target.change("instances", func(row Row) Row { return row.softDeleted(now) })
+	for _, part := range parts() {
+		table, found := r[part.table]
+		if !found || part.fate == keep {
+			continue
+		}
+		rows := []Row{}
+		for _, row := range table.Rows {
+			switch {
+			case part.fate == remove:
+			case r.isCleanAttempts(row) || row.deleted():
+				rows = append(rows, row)
+			default:
+				deletedAt := now
+				if row.number("deleted") != 0 {
+					deletedAt = row["deleted_at"].validPastOr(now)
+				}
+				rows = append(rows, row.with(Row{"deleted": row["id"], "deleted_at": deletedAt}))
+			}
+		}
+		target[part.table] = Table{table.Types, rows}
+	}
+	return target
+}
+
+// softDeleted is the row of instances as a deletion leaves it.
+func (r Row) softDeleted(now Value) Row {
+	if r.deleted() {
+		judged := orphan.Row{DeletedAt: r.time("deleted_at")}
+		if !judged.NeedsDeletedAt(Row{"now": now}.time("now")) {
+			return r
+		}
+		return r.with(Row{"deleted_at": now})
+	}
+	after := r.with(Row{
+		"vm_state": {Text: "deleted"}, "task_state": {Null: true}, "power_state": {Text: "0"}, "progress": {Text: "0"},
+		"updated_at": now, "terminated_at": now, "deleted": r["id"], "deleted_at": now,
+	})
+	if r.number("deleted") != 0 {
+		after["terminated_at"], after["deleted_at"] = r["terminated_at"].validPastOr(now), r["deleted_at"].validPastOr(now)
+	}
+	return after
+}
+
+// validPastOr is a time as it is if it is one and past, and now else.
+func (v Value) validPastOr(now Value) Value {
+	if at := (Row{"at": v}).time("at"); at.Year() < 1970 || v.Text > now.Text {
+		return now
+	}
+	return v
+}
+
+// Mapping is a row of block_device_mapping with a volume, as nova-compute reads it when
+// it reaps the domain. It reads the deleted ones, too
+// (nova/compute/manager.py _cleanup_running_deleted_instances: read_deleted="yes").
+type Mapping struct {
+	ID                     int64
+	VolumeID, AttachmentID string
+	// Detaches says that nova-compute lets go of the volume: by the attachment, or without
+	// one by terminate_connection and detach, whoever has it (_shutdown_instance).
+	Detaches            bool
+	DeleteOnTermination bool
+	// GivenBack says that the row was deleted, as Nova does it, before the instance was:
+	// what has become of the volume since is its owner's.
+	GivenBack bool
+	Deleted   bool
+}
+
+// Mappings are the rows of the instance's cell that have a volume.
+func (f Finding) Mappings() []Mapping {
+	if cell := f.Cell(); cell != nil {
+		return cell.mappings()
+	}
+	return nil
+}
+
+func (c Cell) mappings() (mappings []Mapping) {
+	// What was given back is told by the times that a deletion leaves, so that it is the same before and after.
+	left := Cell{Record: c.Record.softDeleted(c.Now)}
+	for i, row := range c.Record["block_device_mapping"].Rows {
+		if row.text("volume_id") == "" {
+			continue
+		}
+		mappings = append(mappings, Mapping{
+			ID: row.number("id"), VolumeID: row.text("volume_id"), AttachmentID: row.text("attachment_id"),
+			Detaches: row.text("destination_type") == "volume", DeleteOnTermination: row.flag("delete_on_termination"),
+			GivenBack: left.gaveBack(left.Record["block_device_mapping"].Rows[i]), Deleted: row.deleted(),
+		})
+	}
+	return mappings
+}
+
+// CachedPorts are the ports of the instance's info cache.
+func (f Finding) CachedPorts() []Port {
+	return Cell{Record: f.Cell().record()}.cachedPorts()
 }

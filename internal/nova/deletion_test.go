@@ -1,6 +1,7 @@
 package nova
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -100,7 +101,7 @@ func TestWhatIsSomebodyElsesByNowDoesNotComeBack(t *testing.T) {
 		}
 	}
 	live := func(table string) (ids []string) {
-		for _, row := range r.rows[table].Rows {
+		for _, row := range r.Cell.Target[table].Rows {
 			if row.number("deleted") == 0 {
 				ids = append(ids, row.text("id"))
 			}
@@ -111,21 +112,21 @@ func TestWhatIsSomebodyElsesByNowDoesNotComeBack(t *testing.T) {
 		[][]string{live("block_device_mapping"), live("virtual_interfaces"), live("instance_info_caches")}); diff != "" {
 		t.Errorf("live again: %s", diff)
 	}
-	if cache := r.rows["instance_info_caches"].Rows[0].text("network_info"); strings.Contains(cache, "foreign") ||
+	if cache := r.Cell.Target["instance_info_caches"].Rows[0].text("network_info"); strings.Contains(cache, "foreign") ||
 		!strings.Contains(cache, "kept") {
 		t.Errorf("the info cache is %s", cache)
 	}
 	// When it has come back, all but those, there is nothing more to do.
-	r.rows["share_mapping"] = Table{Rows: []Row{}}
-	again := found(r.rows)
+	r.Cell.Target["share_mapping"] = Table{Rows: []Row{}}
+	again := found(r.Cell.Target)
 	again.API = lived().API
-	if r := again.Restoration(saved, strangers); len(r.Conflicts)+len(r.Cell)+len(r.API) > 0 {
-		t.Errorf("again: %q %q", r.Conflicts, r.Cell)
+	if r := again.Restoration(saved, strangers); len(r.Conflicts)+len(r.All()) > 0 {
+		t.Errorf("again: %q %q", r.Conflicts, r.Cell.Steps())
 	}
 	// And without strangers, they come back to the byte.
 	back := found(left).Restoration(saved, Elsewhere{})
 	for _, table := range []string{"block_device_mapping", "virtual_interfaces", "instance_info_caches"} {
-		if left := changes(Record{table: saved.Rows[table]}, Record{table: back.rows[table]}); len(left) > 0 {
+		if left := changes(Record{table: saved.Rows[table]}, Record{table: back.Cell.Target[table]}); len(left) > 0 {
 			t.Errorf("%s would not be as it was: %+v", table, left)
 		}
 	}
@@ -140,7 +141,7 @@ func TestTheSecretOfAVTPMThatTheReapRemovedDoesNotStopARestore(t *testing.T) {
 	rows["instance_system_metadata"] = Table{Rows: rows["instance_system_metadata"].Rows[1:]}
 	r := found(rows).Restoration(saved, Elsewhere{})
 	if len(r.Conflicts) > 0 || !strings.Contains(strings.Join(r.Notes, "\n"), "the secret secret of its vTPM is gone since") ||
-		len(r.rows["instance_system_metadata"].Rows) != 1 {
+		len(r.Cell.Target["instance_system_metadata"].Rows) != 1 {
 		t.Errorf("conflicts %q, notes %q", r.Conflicts, r.Notes)
 	}
 	rows["instance_system_metadata"] = Table{Rows: []Row{}}
@@ -150,7 +151,7 @@ func TestTheSecretOfAVTPMThatTheReapRemovedDoesNotStopARestore(t *testing.T) {
 }
 
 func TestTheHostToWhichAnInstanceComesBackIsToldIfItIsGoneOrAnother(t *testing.T) {
-	served := Host{Name: "compute1", Service: Row{"host": {Text: "compute1"}}}
+	served := Host{Name: "compute1", Service: &ComputeService{}}
 	for _, test := range []struct {
 		name  string
 		hosts []Host
@@ -171,5 +172,78 @@ func TestTheHostToWhichAnInstanceComesBackIsToldIfItIsGoneOrAnother(t *testing.T
 				t.Errorf("notes %q, want %q", notes, test.want)
 			}
 		})
+	}
+}
+
+func TestOnlyWhatIsFinishedIsFinished(t *testing.T) {
+	finished := func() Finding {
+		f := found(afterPurge())
+		f.API["build_requests"] = Table{Rows: []Row{}}
+		return f
+	}
+	instance := func(f Finding) Row { return f.Cells[0].Record["instances"].Rows[0] }
+	mapping := func(f Finding) Row { return f.API["instance_mappings"].Rows[0] }
+	for name, test := range map[string]struct {
+		change func(Finding)
+		want   string
+	}{
+		"a finished deletion": {func(Finding) {}, ""},
+		"children": {func(f Finding) { f.Cells[0].Record["tags"] = Table{Rows: []Row{text("tag", "x"), text("tag", "y")}} },
+			"cell1: tags: delete 2 rows as Nova does"},
+		"queued_for_delete": {func(f Finding) { mapping(f)["queued_for_delete"] = Value{Text: "0"} },
+			"nova_api: instance_mappings: set queued_for_delete = 1"},
+		"queued_for_delete is NULL": {func(f Finding) { mapping(f)["queued_for_delete"] = Value{Null: true} },
+			"nova_api: instance_mappings: set queued_for_delete = 1"},
+		"no mapping": {func(f Finding) { f.API["instance_mappings"] = Table{} }, ""},
+		"a build request": {func(f Finding) { f.API["build_requests"] = Table{Rows: []Row{text("id", "4")}} },
+			"nova_api: build_requests: remove 1 row"},
+		"no deleted_at": {func(f Finding) { instance(f)["deleted_at"] = Value{Null: true} },
+			"cell1: instances: set deleted_at to the current time"},
+		"a future": {func(f Finding) { instance(f)["deleted_at"] = Value{Text: "2026-01-02 03:06:05"} },
+			"cell1: instances: set deleted_at to the current time"},
+		"a second ahead, as a host's clock may be": {func(f Finding) { instance(f)["deleted_at"] = Value{Text: "2026-01-02 03:04:06"} }, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := finished()
+			test.change(f)
+			left := f.Deletion(Deletion{At: purgedAt})
+			if got := strings.Join(append(left.Cell.Steps(), left.API.Steps()...), "; "); got != test.want || (got == "") != (len(left.All()) == 0) {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
+func TestADeletionTellsWhatItWrites(t *testing.T) {
+	f := found(mapped())
+	f.API = lived().API
+	deletion := f.Deletion(Deletion{At: purgedAt, Disarm: Disarm{Preserved: []int64{1, 2}, Ports: []string{"foreign"}}, ShareMappings: true})
+	want := []string{
+		"cell1: instances: set deleted = 43 (the row's id), vm_state = deleted, task_state = NULL",
+		"cell1: block_device_mapping: delete 2 rows as Nova does", // the third is disarmed only
+		"cell1: instance_info_caches: delete 1 row as Nova does", "cell1: share_mapping: remove 1 row",
+		"cell1: virtual_interfaces: delete 2 rows as Nova does",
+	}
+	if diff := cmp.Diff(want, deletion.Cell.Steps()); diff != "" {
+		t.Error(diff)
+	}
+	rows := map[string]int{"instances": 1, "block_device_mapping": 3, "instance_info_caches": 1, "share_mapping": 1, "virtual_interfaces": 2}
+	if diff := cmp.Diff(rows, deletion.Cell.Rows()); diff != "" {
+		t.Error(diff)
+	}
+	before, after := map[string]any{}, map[string]any{}
+	for _, change := range deletion.All() {
+		change.AddTo(before, after)
+	}
+	if diff := cmp.Diff([]any{map[string]any{"3": text("queued_for_delete", "0", "updated_at", "").with(Row{"updated_at": {Null: true}})},
+		map[string]any{"3": text("queued_for_delete", "1", "updated_at", "now")}, map[string]any{"8": "a row"}},
+		[]any{before["instance_mappings"], after["instance_mappings"], before["share_mapping"]}); diff != "" {
+		t.Error(diff)
+	}
+	if short := deletion.Cell.String(); short != "cell1: delete rows "+fmt.Sprint(rows) {
+		t.Errorf("in short: %s", short)
+	}
+	if nowhere := (Finding{API: f.API}).Deletion(Deletion{At: purgedAt}); len(nowhere.All()) > 0 {
+		t.Errorf("no cell has it: %v", nowhere.All())
 	}
 }

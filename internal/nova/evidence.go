@@ -8,7 +8,8 @@ import (
 
 // Evidence is the finding in the judge's terms.
 func (f Finding) Evidence(policy orphan.Policy) orphan.Evidence {
-	evidence := orphan.Evidence{UUID: f.UUID, Policy: policy, BuildRequest: len(f.API["build_requests"].Rows) > 0}
+	evidence := orphan.Evidence{UUID: f.UUID, Policy: policy, BuildRequest: len(f.API["build_requests"].Rows) > 0,
+		RequestSpec: f.RequestSpec}
 	if rows := f.API["instance_mappings"].Rows; len(rows) > 0 {
 		evidence.Mapping = &orphan.Mapping{HasCell: !f.MappedCell.Null, QueuedForDelete: rows[0].flag("queued_for_delete")}
 	}
@@ -28,6 +29,9 @@ func (c Cell) evidence() orphan.Cell {
 	}
 	row := c.row()
 	if row == nil || c.Archived {
+		for _, migration := range c.Migrations {
+			evidence.Migrations = append(evidence.Migrations, judged(migration))
+		}
 		return evidence
 	}
 	evidence.Row = &orphan.Row{

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"nova-orphan/internal/ansible"
@@ -17,7 +18,9 @@ type Databases struct {
 	access   Access
 	readOnly bool
 	api      *sql.DB
-	cells    []Cell
+
+	once  sync.Mutex // guards what all instances have in common
+	cells []Cell
 }
 
 // Open prepares the access; it does not connect yet. With readOnly no
@@ -63,6 +66,8 @@ type Cell struct {
 	Record Record
 	// Archived says that Record is from the shadow tables.
 	Archived bool
+	// Migrations are the rows of migrations that the cell has without a row of the instance.
+	Migrations []Row
 	// ComputeNode is the row of compute_nodes for the instance's host and node, nil
 	// if there is none. A deleted one counts where no live one is left: Placement may
 	// still have its resource provider.
@@ -80,49 +85,89 @@ func (c Cell) String() string {
 	return c.Name
 }
 
-// Find reads everything about an instance. A cell that cannot be read is part
-// of the finding; an error means that the API database could not be read, or is a panic.
+// Find reads everything about one instance; see FindAll.
 func (d *Databases) Find(ctx context.Context, uuid string) (Finding, error) {
-	finding := Finding{UUID: uuid, API: Record{}}
+	findings, err := d.FindAll(ctx, []string{uuid})
+	if err != nil {
+		return Finding{UUID: uuid}, err
+	}
+	return findings[uuid], nil
+}
+
+// FindAll reads everything about instances, in as many queries as for one. A cell that
+// cannot be read is part of the findings; an error means that the API database could not
+// be read, or is a panic.
+func (d *Databases) FindAll(ctx context.Context, uuids []string) (map[string]Finding, error) {
+	findings, about := map[string]Finding{}, instances(uuids)
 	err := reading(ctx, d.api, func(tx *sql.Tx) error {
 		if err := d.readCells(ctx, tx); err != nil {
 			return err
 		}
-		for _, table := range []string{"instance_mappings", "build_requests"} {
-			rows, err := readTable(ctx, tx, "SELECT * FROM "+table+" WHERE instance_uuid = ?", uuid)
-			if err != nil {
-				return fmt.Errorf("%s: %w", table, err)
-			}
-			finding.API[table] = rows
+		records, err := readAPI(ctx, tx, uuids, "")
+		if err != nil {
+			return err
 		}
-		specs, err := readTable(ctx, tx, "SELECT id FROM request_specs WHERE instance_uuid = ?", uuid)
-		finding.RequestSpec = len(specs.Rows) > 0
+		specs, err := amongst(ctx, tx, "SELECT id, instance_uuid FROM request_specs WHERE instance_uuid", uuids, "")
+		for _, uuid := range uuids {
+			finding := Finding{UUID: uuid, API: records[uuid], MappedCell: Value{Null: true},
+				RequestSpec: len(specs.of("instance_uuid", uuid).Rows) > 0}
+			if rows := finding.API["instance_mappings"].Rows; len(rows) > 0 {
+				finding.MappedCell = rows[0]["cell_id"]
+			}
+			findings[uuid] = finding
+		}
 		return err
 	})
 	if err != nil {
-		return finding, fmt.Errorf("read nova's API database about instance %s: %w", uuid, err)
+		return nil, fmt.Errorf("read nova's API database about %s: %w", about, err)
 	}
-	finding.MappedCell = Value{Null: true}
-	if rows := finding.API["instance_mappings"].Rows; len(rows) > 0 {
-		finding.MappedCell = rows[0]["cell_id"]
+	read := func(archived bool) error {
+		parts, cells, err := inAllCells(ctx, d, func(ctx context.Context, db *sql.DB) (part cellPart, err error) {
+			err = reading(ctx, db, func(tx *sql.Tx) error { return part.read(ctx, tx, archived, uuids) })
+			return part, err
+		})
+		for _, uuid := range uuids {
+			finding := findings[uuid]
+			finding.Cells = make([]Cell, len(cells))
+			for i, cell := range cells {
+				cell.Now, cell.Migrations = parts[i].now, parts[i].migrations[uuid]
+				if known := parts[i].known[uuid]; known != nil {
+					cell.Record, cell.Archived, cell.ComputeNode, cell.Hosts = known.Record, known.Archived, known.ComputeNode, known.Hosts
+				}
+				finding.Cells[i] = cell
+			}
+			findings[uuid] = finding
+		}
+		return err
 	}
-	finding.Cells, err = d.inAllCells(ctx, func(ctx context.Context, cell *Cell) error { return cell.read(ctx, uuid) })
-	if err != nil {
-		return finding, fmt.Errorf("read the cells about instance %s: %w", uuid, err)
+	if err := read(false); err != nil {
+		return nil, fmt.Errorf("read the cells about %s: %w", about, err)
 	}
-	if slices.ContainsFunc(finding.Cells, func(cell Cell) bool { return cell.Record != nil || cell.Failure != nil }) {
-		return finding, nil
+	// Shadow tables and migrations have no index on the uuid, so that they are searched only when they must be.
+	uuids = slices.DeleteFunc(slices.Clone(uuids), func(uuid string) bool {
+		return slices.ContainsFunc(findings[uuid].Cells, func(cell Cell) bool { return cell.Record != nil || cell.Failure != nil })
+	})
+	if len(uuids) == 0 {
+		return findings, nil
 	}
-	// Shadow tables have no index on the uuid, so that they are searched only when they must be.
-	finding.Cells, err = d.inAllCells(ctx, func(ctx context.Context, cell *Cell) error { return cell.readArchive(ctx, uuid) })
-	if err != nil {
-		return finding, fmt.Errorf("read the cells' shadow tables about instance %s: %w", uuid, err)
+	if err := read(true); err != nil {
+		return nil, fmt.Errorf("read the cells' shadow tables about %s: %w", about, err)
 	}
-	return finding, nil
+	return findings, nil
+}
+
+// instances names one, or says how many.
+func instances(uuids []string) string {
+	if len(uuids) == 1 {
+		return "instance " + uuids[0]
+	}
+	return fmt.Sprintf("%d instances", len(uuids))
 }
 
 // readCells reads the cell mappings, once.
 func (d *Databases) readCells(ctx context.Context, tx *sql.Tx) error {
+	d.once.Lock()
+	defer d.once.Unlock()
 	if d.cells != nil {
 		return nil
 	}
@@ -145,17 +190,17 @@ func (d *Databases) readCells(ctx context.Context, tx *sql.Tx) error {
 // maxCells bounds the cells that are read at the same time.
 const maxCells = 8
 
-// inAllCells returns the cells as read leaves them. A cell has half of the time
-// that is left: one that hangs must be told as such, by name, and not as a module
-// that came to no end. The error is a panic of read.
-func (d *Databases) inAllCells(ctx context.Context, read func(context.Context, *Cell) error) ([]Cell, error) {
+// inAllCells gives what read answers of each cell, and the cells with its failures. A cell
+// has half of the time that is left: one that hangs must be told as such, by name, and not
+// as a module that came to no end. The error is a panic of read.
+func inAllCells[T any](ctx context.Context, d *Databases, read func(context.Context, *sql.DB) (T, error)) ([]T, []Cell, error) {
 	if deadline, ok := ctx.Deadline(); ok {
 		limit := time.Until(deadline) / 2
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, limit, fmt.Errorf("no answer within %s", limit.Round(100*time.Millisecond)))
 		defer cancel()
 	}
-	cells := append([]Cell(nil), d.cells...)
+	cells, answers := slices.Clone(d.cells), make([]T, len(d.cells))
 	var running []<-chan ansible.Outcome[struct{}]
 	slots := make(chan struct{}, maxCells)
 	for i := range cells {
@@ -166,7 +211,7 @@ func (d *Databases) inAllCells(ctx context.Context, read func(context.Context, *
 		running = append(running, ansible.Go(func() (done struct{}, _ error) {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			cell.Failure = read(ctx, cell)
+			answers[i], cell.Failure = read(ctx, cell.db)
 			if cause := context.Cause(ctx); cell.Failure != nil && cause != nil {
 				cell.Failure = fmt.Errorf("%w: %w", cause, cell.Failure)
 			}
@@ -177,45 +222,70 @@ func (d *Databases) inAllCells(ctx context.Context, read func(context.Context, *
 	for _, outcome := range running {
 		panics = append(panics, (<-outcome).Err)
 	}
-	return cells, errors.Join(panics...)
+	return answers, cells, errors.Join(panics...)
 }
 
-func (c *Cell) read(ctx context.Context, uuid string) error {
-	return reading(ctx, c.db, func(tx *sql.Tx) error {
-		found, err := c.look(ctx, tx, "instances", uuid)
-		if err != nil || !found {
-			return err
-		}
-		if c.Record, err = readRecord(ctx, tx, "", uuid); err != nil {
-			return err
-		}
-		return c.readHosts(ctx, tx)
-	})
+// cellPart is what a cell has of some instances, by uuid.
+type cellPart struct {
+	now        time.Time
+	known      map[string]*Cell
+	migrations map[string][]Row
 }
 
-func (c *Cell) readArchive(ctx context.Context, uuid string) error {
-	return reading(ctx, c.db, func(tx *sql.Tx) (err error) {
-		if c.Archived, err = c.look(ctx, tx, "shadow_instances", uuid); err != nil || !c.Archived {
-			return err
-		}
-		if c.Record, err = readRecord(ctx, tx, "shadow_", uuid); err != nil {
-			return err
-		}
-		return c.readHosts(ctx, tx)
-	})
-}
-
-// look asks whether a table has the instance, and for the database's clock.
-func (c *Cell) look(ctx context.Context, tx *sql.Tx, table, uuid string) (bool, error) {
-	answer, err := readTable(ctx, tx, "SELECT UTC_TIMESTAMP() AS now, EXISTS(SELECT 1 FROM "+table+" WHERE uuid = ?) AS found", uuid)
+func (p *cellPart) read(ctx context.Context, tx *sql.Tx, archived bool, uuids []string) error {
+	clock, err := readTable(ctx, tx, "SELECT UTC_TIMESTAMP() AS now")
 	if err != nil {
-		return false, fmt.Errorf("look for instance %s in %s: %w", uuid, table, err)
+		return fmt.Errorf("look for the instances: %w", err)
 	}
-	if len(answer.Rows) != 1 || answer.Rows[0].time("now").IsZero() {
-		return false, errors.New("the database did not tell its time")
+	if len(clock.Rows) == 1 {
+		p.now = clock.Rows[0].time("now")
 	}
-	c.Now = answer.Rows[0].time("now")
-	return answer.Rows[0].flag("found"), nil
+	if p.now.IsZero() {
+		return errors.New("the database did not tell its time")
+	}
+	prefix := map[bool]string{true: "shadow_"}[archived]
+	records, err := readRecords(ctx, tx, prefix, uuids)
+	if err != nil {
+		return err
+	}
+	p.known, p.migrations = map[string]*Cell{}, map[string][]Row{}
+	for uuid, record := range records {
+		p.known[uuid] = &Cell{Record: record, Archived: archived}
+	}
+	if err = readHosts(ctx, tx, p.known, archived); err != nil || !archived {
+		return err
+	}
+	migrations, err := amongst(ctx, tx, "SELECT id, uuid, instance_uuid, status FROM migrations WHERE instance_uuid", uuids, "")
+	for _, uuid := range uuids {
+		if p.known[uuid] == nil {
+			p.migrations[uuid] = migrations.of("instance_uuid", uuid).Rows
+		}
+	}
+	return err
+}
+
+// Cell returns the cell whose instances table has the instance, nil if there is
+// none, or more than one.
+func (f Finding) Cell() *Cell {
+	var found *Cell
+	for i := range f.Cells {
+		switch {
+		case f.Cells[i].row() == nil || f.Cells[i].Archived:
+		case found != nil:
+			return nil
+		default:
+			found = &f.Cells[i]
+		}
+	}
+	return found
+}
+
+// record is nil where there is no cell.
+func (c *Cell) record() Record {
+	if c == nil {
+		return nil
+	}
+	return c.Record
 }
 
 // row is the instance's own row, nil if the cell does not have it.

@@ -2,10 +2,7 @@ package nova
 
 import (
 	"slices"
-	"strings"
 	"time"
-
-	"github.com/tidwall/gjson"
 )
 
 // Given is what Nova's rows give to the instance, or gave: the deleted ones, too.
@@ -27,54 +24,35 @@ type GivenVolume struct {
 
 // Given reads all cells' rows. A time that the database's clock has not reached is none:
 // somebody has written it by hand.
-func (f Finding) Given() Given {
-	var given Given
-	addPort := func(id string) {
-		if id != "" && !slices.Contains(given.Ports, id) {
-			given.Ports = append(given.Ports, id)
-		}
-	}
+func (f Finding) Given() (given Given) {
+	there := map[string]bool{}
 	for _, cell := range f.Cells {
 		given.DeletedAt = earlier(given.DeletedAt, cell.past(cell.row().time("deleted_at")))
 		for _, mapping := range cell.Record["block_device_mapping"].Rows {
-			given.addMapping(cell, mapping)
-		}
-		for _, cache := range cell.Record["instance_info_caches"].Rows {
-			for _, vif := range gjson.Parse(cache.text("network_info")).Array() {
-				addPort(vif.Get("id").String())
+			id := mapping.text("volume_id")
+			if id == "" {
+				continue
 			}
+			at := slices.IndexFunc(given.Volumes, func(v GivenVolume) bool { return v.ID == id })
+			if at < 0 {
+				given.Volumes, at = append(given.Volumes, GivenVolume{ID: id}), len(given.Volumes)
+			}
+			given.Volumes[at].Returned = earlier(given.Volumes[at].Returned, cell.past(mapping.time("deleted_at")))
+			there[id] = there[id] || mapping.number("deleted") == 0
 		}
-		for _, vif := range cell.Record["virtual_interfaces"].Rows {
-			_, id, _ := strings.Cut(vif.text("address"), "/")
-			addPort(id)
+		for _, port := range cell.ports(true) {
+			if !slices.Contains(given.Ports, port.ID) {
+				given.Ports = append(given.Ports, port.ID)
+			}
 		}
 	}
 	// Only now, since one mapping that is there outweighs all that are deleted.
-	for i := range given.Volumes {
-		if slices.ContainsFunc(f.Cells, func(c Cell) bool { return c.maps(given.Volumes[i].ID) }) {
+	for i, volume := range given.Volumes {
+		if there[volume.ID] {
 			given.Volumes[i].Returned = time.Time{}
 		}
 	}
 	return given
-}
-
-func (g *Given) addMapping(cell Cell, mapping Row) {
-	id := mapping.text("volume_id")
-	if id == "" {
-		return
-	}
-	at := slices.IndexFunc(g.Volumes, func(v GivenVolume) bool { return v.ID == id })
-	if at < 0 {
-		at = len(g.Volumes)
-		g.Volumes = append(g.Volumes, GivenVolume{ID: id})
-	}
-	g.Volumes[at].Returned = earlier(g.Volumes[at].Returned, cell.past(mapping.time("deleted_at")))
-}
-
-func (c Cell) maps(volume string) bool {
-	return slices.ContainsFunc(c.Record["block_device_mapping"].Rows, func(mapping Row) bool {
-		return mapping.text("volume_id") == volume && mapping.number("deleted") == 0
-	})
 }
 
 // past is zero for a time that has not come.

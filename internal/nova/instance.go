@@ -53,7 +53,7 @@ type Instance struct {
 	// VTPMSecret is the uuid of its vTPM's secret in the key manager.
 	VTPMSecret string `json:"vtpm_secret_uuid"`
 	// Hosts are its own host and then those that anything else of its record names: a domain of it may be on each.
-	Hosts []ComputeHost `json:"hosts"`
+	Hosts []Host `json:"hosts"`
 }
 
 // CellName identifies a cell.
@@ -102,40 +102,6 @@ type Migration struct {
 	Dead          bool   `json:"dead"`
 }
 
-// ComputeHost is what a restart of nova-compute on a host concerns.
-type ComputeHost struct {
-	Host string `json:"host"`
-	// NamedBy says what of the record names it: row, migration, launched_on, fault, event.
-	NamedBy []string `json:"named_by"`
-	// ComputeService is nil if the host has none.
-	ComputeService *ComputeService `json:"compute_service"`
-	// Evacuated are those that the next start of the host's nova-compute cleans up after.
-	Evacuated OtherInstances `json:"instances_evacuated_from_host"`
-}
-
-// ComputeService is the nova-compute of a host.
-type ComputeService struct {
-	ForcedDown bool   `json:"forced_down"`
-	Disabled   bool   `json:"disabled"`
-	LastSeenUp string `json:"last_seen_up"`
-}
-
-// OtherInstances are instances that a start of the host's nova-compute concerns as well.
-type OtherInstances struct {
-	Count int      `json:"count"`
-	UUIDs []string `json:"uuids"`
-}
-
-func (h Host) answer() ComputeHost {
-	host := ComputeHost{Host: h.Name, NamedBy: h.NamedBy, Evacuated: OtherInstances{len(h.Evacuated), append([]string{}, h.Evacuated...)}}
-	if h.Service != nil {
-		host.ComputeService = &ComputeService{
-			ForcedDown: h.Service.flag("forced_down"), Disabled: h.Service.flag("disabled"), LastSeenUp: h.Service.iso("last_seen_up"),
-		}
-	}
-	return host
-}
-
 // Instance gives the instance's record, or nil if no cell knows it. With rows in
 // several cells it is the one that is not hidden.
 func (f Finding) Instance(verdict orphan.Verdict) *Instance {
@@ -162,10 +128,9 @@ func (c Cell) instance(verdict orphan.Verdict) *Instance {
 		VMState: row.text("vm_state"), TaskState: row.text("task_state"), Deleted: row.number("deleted"), Locked: row.flag("locked"),
 		CreatedAt: row.iso("created_at"), LaunchedAt: row.iso("launched_at"), UpdatedAt: row.iso("updated_at"), DeletedAt: row.iso("deleted_at"),
 		DomainName: fmt.Sprintf("instance-%08x", row.number("id")),
-		Volumes:    c.volumes(), Ports: c.ports(),
+		Volumes:    c.volumes(), Ports: c.ports(c.row().number("deleted") != 0),
 		Migrations: []Migration{}, DeadMigrationUUIDs: []string{},
-		Shares: []Share{},
-		Hosts:  []ComputeHost{},
+		Shares: []Share{}, Hosts: append([]Host{}, c.Hosts...),
 	}
 	c.flavor(instance)
 	for _, share := range c.Record["share_mapping"].Rows {
@@ -186,9 +151,6 @@ func (c Cell) instance(verdict orphan.Verdict) *Instance {
 		if dead && migration.text("uuid") != "" {
 			instance.DeadMigrationUUIDs = append(instance.DeadMigrationUUIDs, migration.text("uuid"))
 		}
-	}
-	for _, host := range c.Hosts {
-		instance.Hosts = append(instance.Hosts, host.answer())
 	}
 	return instance
 }
@@ -241,15 +203,21 @@ func (c Cell) gaveBack(mapping Row) bool {
 	return then.IsZero() || end.IsZero() || then.Before(end.Add(-together))
 }
 
-// ports come from the info cache, and from virtual_interfaces where somebody
-// emptied that: their address is "MAC/PORT" (nova/network/neutron.py).
-func (c Cell) ports() []Port {
-	ports := []Port{}
-	add := func(port Port) {
-		if port.ID != "" && !slices.ContainsFunc(ports, func(known Port) bool { return known.ID == port.ID }) {
-			ports = append(ports, port)
+// ports come from the info cache, and from virtual_interfaces where somebody emptied that:
+// their address is "MAC/PORT" (nova/network/neutron.py). With gone those that were
+// unplugged are among them.
+func (c Cell) ports(gone bool) []Port {
+	ports := c.cachedPorts()
+	for _, vif := range c.Record["virtual_interfaces"].Rows {
+		if mac, id, _ := strings.Cut(vif.text("address"), "/"); gone || vif.number("deleted") == 0 {
+			ports = addPort(ports, Port{ID: id, MACAddress: mac})
 		}
 	}
+	return ports
+}
+
+func (c Cell) cachedPorts() []Port {
+	ports := []Port{}
 	for _, cache := range c.Record["instance_info_caches"].Rows {
 		for _, vif := range gjson.Parse(cache.text("network_info")).Array() {
 			port := Port{ID: vif.Get("id").String(), MACAddress: vif.Get("address").String()}
@@ -257,17 +225,18 @@ func (c Cell) ports() []Port {
 				kept := told.Bool()
 				port.PreserveOnDelete = &kept
 			}
-			add(port)
+			ports = addPort(ports, port)
 		}
-	}
-	for _, vif := range c.Record["virtual_interfaces"].Rows {
-		if vif.number("deleted") != 0 && c.row().number("deleted") == 0 {
-			continue
-		}
-		mac, id, _ := strings.Cut(vif.text("address"), "/")
-		add(Port{ID: id, MACAddress: mac})
 	}
 	return ports
+}
+
+// addPort adds a port that has an id, once.
+func addPort(ports []Port, port Port) []Port {
+	if port.ID == "" || slices.ContainsFunc(ports, func(known Port) bool { return known.ID == port.ID }) {
+		return ports
+	}
+	return append(ports, port)
 }
 
 // vtpmSecret is the key of instance_system_metadata that names the secret of the vTPM (nova/crypto.py).

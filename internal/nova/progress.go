@@ -5,7 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"strings"
+	"slices"
 	"time"
 )
 
@@ -49,20 +49,18 @@ func (d *Databases) Providers(ctx context.Context, host string) ([]string, error
 	if err := reading(ctx, d.api, func(tx *sql.Tx) error { return d.readCells(ctx, tx) }); err != nil {
 		return nil, fmt.Errorf("read nova's API database: %w", err)
 	}
-	found := make([][]string, len(d.cells))
-	cells, err := d.inAllCells(ctx, func(ctx context.Context, cell *Cell) error {
-		return reading(ctx, cell.db, func(tx *sql.Tx) error {
-			nodes, err := readTable(ctx, tx, "SELECT id, uuid FROM compute_nodes WHERE host = ? AND deleted = 0 AND uuid IS NOT NULL", host)
-			if err != nil {
-				return fmt.Errorf("read compute_nodes of host %s: %w", host, err)
-			}
-			for _, node := range nodes.Rows {
-				found[d.index(cell)] = append(found[d.index(cell)], node.text("uuid"))
-			}
-			return nil
+	found, cells, err := inAllCells(ctx, d, func(ctx context.Context, db *sql.DB) ([]string, error) {
+		var nodes Table
+		err := reading(ctx, db, func(tx *sql.Tx) (err error) {
+			nodes, err = readTable(ctx, tx, "SELECT id, uuid FROM compute_nodes WHERE host = ? AND deleted = 0 AND uuid IS NOT NULL", host)
+			return err
 		})
+		if err != nil {
+			err = fmt.Errorf("read compute_nodes of host %s: %w", host, err)
+		}
+		return nodes.texts("uuid"), err
 	})
-	return flat(found), errors.Join(err, unread(cells))
+	return slices.Concat(found...), errors.Join(err, unread(cells))
 }
 
 // Activity reads the API database before the cells: a build has its build request or
@@ -74,21 +72,19 @@ func (d *Databases) Activity(ctx context.Context, host string, consumers []strin
 		if err := d.readCells(ctx, tx); err != nil {
 			return err
 		}
-		requests, err := amongst(ctx, tx, "SELECT instance_uuid FROM build_requests WHERE instance_uuid", consumers)
-		for _, request := range requests {
-			activity.BuildRequests = append(activity.BuildRequests, request.text("instance_uuid"))
-		}
+		requests, err := amongst(ctx, tx, "SELECT instance_uuid FROM build_requests WHERE instance_uuid", consumers, "")
+		activity.BuildRequests = requests.texts("instance_uuid")
 		return err
 	})
 	if err != nil {
 		return activity, fmt.Errorf("read nova's API database about builds: %w", err)
 	}
-	parts := make([]Activity, len(d.cells))
-	cells, err := d.inAllCells(ctx, func(ctx context.Context, cell *Cell) error {
-		return reading(ctx, cell.db, func(tx *sql.Tx) (err error) {
-			parts[d.index(cell)], err = readActivity(ctx, tx, host, consumers)
+	parts, cells, err := inAllCells(ctx, d, func(ctx context.Context, db *sql.DB) (part Activity, err error) {
+		err = reading(ctx, db, func(tx *sql.Tx) (err error) {
+			part, err = readActivity(ctx, tx, host, consumers)
 			return err
 		})
+		return part, err
 	})
 	for _, part := range parts {
 		activity.Instances = append(activity.Instances, part.Instances...)
@@ -106,46 +102,35 @@ func readActivity(ctx context.Context, tx *sql.Tx, host string, consumers []stri
 	if err != nil {
 		return activity, fmt.Errorf("read instances of host %s: %w", host, err)
 	}
-	asked, err := amongst(ctx, tx, instances+"uuid", consumers)
+	asked, err := amongst(ctx, tx, instances+"uuid", consumers, "")
 	if err != nil {
 		return activity, fmt.Errorf("read instances of consumers: %w", err)
 	}
-	for _, row := range once(onHost.Rows, asked) {
+	for _, row := range once(onHost.Rows, asked.Rows) {
 		activity.Instances = append(activity.Instances, row.worked())
 	}
 	ofHost, err := readTable(ctx, tx, migrations+"deleted = 0 AND (source_compute = ? OR dest_compute = ?)", host, host)
 	if err != nil {
 		return activity, fmt.Errorf("read migrations of host %s: %w", host, err)
 	}
-	if asked, err = amongst(ctx, tx, migrations+"uuid", consumers); err != nil {
+	if asked, err = amongst(ctx, tx, migrations+"uuid", consumers, ""); err != nil {
 		return activity, fmt.Errorf("read migrations of consumers: %w", err)
 	}
-	for _, row := range once(ofHost.Rows, asked) {
+	for _, row := range once(ofHost.Rows, asked.Rows) {
 		activity.Migrations = append(activity.Migrations, row.move())
 	}
 	// Shadow tables have no index on the uuid, so that they are searched only when they must be.
-	archived, err := amongst(ctx, tx, "SELECT id, uuid FROM shadow_instances WHERE uuid", activity.strangers(consumers))
-	for _, row := range archived {
-		activity.Archived = append(activity.Archived, row.text("uuid"))
-	}
+	archived, err := amongst(ctx, tx, "SELECT id, uuid FROM shadow_instances WHERE uuid", activity.strangers(consumers), "")
+	activity.Archived = archived.texts("uuid")
 	return activity, err
 }
 
 // strangers are the consumers of which the cell has neither an instance nor a migration.
-func (a Activity) strangers(consumers []string) (strangers []string) {
-	known := map[string]bool{}
-	for _, instance := range a.Instances {
-		known[instance.UUID] = true
-	}
-	for _, migration := range a.Migrations {
-		known[migration.UUID] = true
-	}
-	for _, uuid := range consumers {
-		if !known[uuid] {
-			strangers = append(strangers, uuid)
-		}
-	}
-	return strangers
+func (a Activity) strangers(consumers []string) []string {
+	return slices.DeleteFunc(slices.Clone(consumers), func(uuid string) bool {
+		return slices.ContainsFunc(a.Instances, func(w Worked) bool { return w.UUID == uuid }) ||
+			slices.ContainsFunc(a.Migrations, func(m Move) bool { return m.UUID == uuid })
+	})
 }
 
 func (r Row) worked() Worked {
@@ -174,56 +159,18 @@ func (r Row) written() time.Time {
 	return r.time("created_at")
 }
 
-// maxNames bounds the values of one IN.
-const maxNames = 1000
-
-// amongst reads the rows that one of the values selects.
-func amongst(ctx context.Context, q querier, query string, values []string) (rows []Row, err error) {
-	for len(values) > 0 {
-		some := values[:min(maxNames, len(values))]
-		values = values[len(some):]
-		args := make([]any, len(some))
-		for i, value := range some {
-			args[i] = value
-		}
-		table, err := readTable(ctx, q, query+" IN (?"+strings.Repeat(", ?", len(some)-1)+")", args...)
-		if err != nil {
-			return nil, err
-		}
-		rows = append(rows, table.Rows...)
-	}
-	return rows, nil
-}
-
 // once leaves out the rows of more that are in rows, by their id.
 func once(rows, more []Row) []Row {
-	known := map[string]bool{}
-	for _, row := range rows {
-		known[row.text("id")] = true
-	}
-	for _, row := range more {
-		if !known[row.text("id")] {
-			rows = append(rows, row)
-		}
-	}
-	return rows
+	known := byKey(rows)
+	return append(rows, slices.DeleteFunc(more, func(row Row) bool { return known[row.key()] != nil })...)
 }
 
-// index is the place of a cell's copy among the cells.
-func (d *Databases) index(cell *Cell) int {
-	for i := range d.cells {
-		if d.cells[i].UUID == cell.UUID {
-			return i
-		}
+// texts are the values of a column.
+func (t Table) texts(column string) (values []string) {
+	for _, row := range t.Rows {
+		values = append(values, row.text(column))
 	}
-	return -1
-}
-
-func flat(lists [][]string) (all []string) {
-	for _, list := range lists {
-		all = append(all, list...)
-	}
-	return all
+	return values
 }
 
 // unread is an error that names every cell that could not be read.

@@ -11,6 +11,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -129,25 +130,86 @@ func parts() []childTable {
 	}
 }
 
+// apiTables are those of the API database that a deletion changes, in its order.
+var apiTables = []string{"instance_mappings", "build_requests"}
+
+// readAPI reads the rows of instances in the API database; with the suffix FOR UPDATE it locks them.
+func readAPI(ctx context.Context, q querier, uuids []string, suffix string) (map[string]Record, error) {
+	records := map[string]Record{}
+	for _, table := range apiTables {
+		rows, err := amongst(ctx, q, "SELECT * FROM "+table+" WHERE instance_uuid", uuids, suffix)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", table, err)
+		}
+		for _, uuid := range uuids {
+			if records[uuid] == nil {
+				records[uuid] = Record{}
+			}
+			records[uuid][table] = rows.of("instance_uuid", uuid)
+		}
+	}
+	return records, nil
+}
+
 type querier interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 }
 
-// readRecord reads all rows of an instance, with prefix "shadow_" the archived ones.
-func readRecord(ctx context.Context, q querier, prefix, uuid string) (Record, error) {
-	record := Record{}
+// readRecords reads all rows of those instances that have one in instances, with prefix
+// "shadow_" the archived ones.
+func readRecords(ctx context.Context, q querier, prefix string, uuids []string) (map[string]Record, error) {
+	records := map[string]Record{}
 	for _, part := range append([]childTable{{table: "instances", key: "uuid"}}, parts()...) {
 		// Archiving deletes what it has no shadow table for, or leaves it (manage.py archive_deleted_rows).
 		optional := part.since != "" || prefix != "" && part.fate != softDelete
-		table, err := readTable(ctx, q, "SELECT * FROM "+prefix+part.table+" WHERE "+part.key+" = ?", uuid)
-		switch {
-		case err == nil:
-			record[part.table] = table
-		case !optional || !hasNumber(err, errNoSuchTable):
-			return nil, fmt.Errorf("read %s of instance %s: %w", prefix+part.table, uuid, err)
+		table, err := amongst(ctx, q, "SELECT * FROM "+prefix+part.table+" WHERE "+part.key, uuids, "")
+		if optional && hasNumber(err, errNoSuchTable) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read %s of %s: %w", prefix+part.table, instances(uuids), err)
+		}
+		if part.table == "instances" {
+			uuids = slices.DeleteFunc(slices.Clone(uuids), func(uuid string) bool { return len(table.of(part.key, uuid).Rows) == 0 })
+		}
+		for _, uuid := range uuids {
+			if records[uuid] == nil {
+				records[uuid] = Record{}
+			}
+			records[uuid][part.table] = table.of(part.key, uuid)
 		}
 	}
-	return record, nil
+	return records, nil
+}
+
+// maxNames bounds the values of one IN.
+const maxNames = 1000
+
+// amongst reads the rows in which the column at the end of the query has one of the values.
+func amongst(ctx context.Context, q querier, query string, values []string, suffix string) (all Table, _ error) {
+	for some := range slices.Chunk(values, maxNames) {
+		args := make([]any, len(some))
+		for i, value := range some {
+			args[i] = value
+		}
+		table, err := readTable(ctx, q, query+" IN (?"+strings.Repeat(", ?", len(some)-1)+")"+suffix, args...)
+		if err != nil {
+			return Table{}, err
+		}
+		all = Table{table.Types, append(all.Rows, table.Rows...)}
+	}
+	return all, nil
+}
+
+// of are the rows in which a column has this value, as the columns' collation compares.
+func (t Table) of(column, value string) Table {
+	rows := []Row{}
+	for _, row := range t.Rows {
+		if strings.EqualFold(strings.TrimRight(row.text(column), " "), value) {
+			rows = append(rows, row)
+		}
+	}
+	return Table{t.Types, rows}
 }
 
 func readTable(ctx context.Context, q querier, query string, args ...any) (Table, error) {
@@ -219,16 +281,22 @@ func (r Record) isCleanAttempts(row Row) bool {
 // unfinished counts the rows that a deletion still has to change, by table; the
 // instance's own row is not among them.
 func (r Record) unfinished() map[string]int {
-	counts := map[string]int{}
-	for _, part := range parts() {
-		for _, row := range r[part.table].Rows {
-			if r.isCleanAttempts(row) {
-				continue
-			}
-			if part.fate == remove || part.fate == softDelete && !row.deleted() {
-				counts[part.table]++
-			}
-		}
-	}
+	counts := Change{Current: r, Target: r.softDeleted(time.Time{})}.Rows()
+	delete(counts, "instances")
 	return counts
+}
+
+// with is the row with other values in some columns.
+func (r Row) with(values Row) Row {
+	row := maps.Clone(r)
+	maps.Copy(row, values)
+	return row
+}
+
+// String is the value in a message.
+func (v Value) String() string {
+	if v.Null {
+		return "NULL"
+	}
+	return fmt.Sprintf("%q", v.Text)
 }

@@ -59,18 +59,18 @@ func TestARestorationIsThePurgeTheOtherWayRound(t *testing.T) {
 	}
 	want := []string{"cell1: instances: put back the values of 1 row", "cell1: instance_extra: put back the values of 1 row",
 		"cell1: tags: insert 1 row again"}
-	if diff := cmp.Diff(want, r.Cell); diff != "" {
+	if diff := cmp.Diff(want, r.Cell.Steps()); diff != "" {
 		t.Errorf("the cell's steps: %s", diff)
 	}
-	if diff := cmp.Diff([]string{"nova_api: instance_mappings: put back the values of 1 row"}, r.API); diff != "" {
+	if diff := cmp.Diff([]string{"nova_api: instance_mappings: put back the values of 1 row"}, r.API.Steps()); diff != "" {
 		t.Errorf("the API database's steps: %s", diff)
 	}
-	for table, rows := range r.rows {
+	for table, rows := range r.Cell.Target {
 		if left := changes(Record{table: lived().Rows[table]}, Record{table: rows}); len(left) > 0 {
 			t.Errorf("%s would not be as it was: %+v", table, left)
 		}
 	}
-	if diff := cmp.Diff(map[string]int64{"instances": 1, "instance_extra": 1, "tags": 1}, r.CellRows); diff != "" {
+	if diff := cmp.Diff(map[string]int{"instances": 1, "instance_extra": 1, "tags": 1}, r.Cell.Rows()); diff != "" {
 		t.Errorf("rows: %s", diff)
 	}
 }
@@ -78,7 +78,7 @@ func TestARestorationIsThePurgeTheOtherWayRound(t *testing.T) {
 func TestWhatIsAsItWasNeedsNoRestoration(t *testing.T) {
 	finding := found(lived().Rows)
 	finding.API = lived().API
-	if r := finding.Restoration(lived(), Elsewhere{}); len(r.Conflicts)+len(r.Cell)+len(r.API) > 0 {
+	if r := finding.Restoration(lived(), Elsewhere{}); len(r.Conflicts)+len(r.All()) > 0 {
 		t.Errorf("got %+v", r)
 	}
 }
@@ -138,7 +138,7 @@ func TestABackupWithoutItsRowRestoresNothing(t *testing.T) {
 	} {
 		saved := lived()
 		change(&saved)
-		if r := found(afterPurge()).Restoration(saved, Elsewhere{}); len(r.Conflicts) == 0 || len(r.Cell) > 0 {
+		if r := found(afterPurge()).Restoration(saved, Elsewhere{}); len(r.Conflicts) == 0 || !r.Cell.Empty() {
 			t.Errorf("%s: %+v", name, r)
 		}
 	}
@@ -146,7 +146,7 @@ func TestABackupWithoutItsRowRestoresNothing(t *testing.T) {
 
 func TestRowsThatCrossMakeWayForEachOther(t *testing.T) {
 	for want, deleted := range map[bool][2]string{false: {"0", "7"}, true: {"0", "8"}} {
-		step := change{table: "virtual_interfaces", columns: []string{"deleted"},
+		step := rowChange{table: "virtual_interfaces", columns: []string{"deleted"},
 			from: Row{"id": {Text: "7"}, "deleted": {Text: deleted[0]}}, to: Row{"id": {Text: "7"}, "deleted": {Text: deleted[1]}}}
 		if got := step.crosses(); got != want {
 			t.Errorf("%v: got %v", deleted, got)
@@ -157,7 +157,7 @@ func TestRowsThatCrossMakeWayForEachOther(t *testing.T) {
 func TestAStatementWritesOneRowAndComparesIt(t *testing.T) {
 	from := Row{"id": {Text: "7"}, "deleted": {Text: "0"}, "deleted_at": {Null: true}}
 	to := from.with(Row{"deleted": {Text: "7"}, "deleted_at": {Text: "2026-01-02 03:04:05"}})
-	for want, step := range map[string]change{
+	for want, step := range map[string]rowChange{
 		"UPDATE t SET `deleted` = ?, `deleted_at` = ?" +
 			" WHERE `id` <=> ? AND `deleted` <=> ? AND `deleted_at` <=> ? [7 2026-01-02 03:04:05 7 0 <nil>]": {
 			table: "t", from: from, to: to, columns: []string{"deleted", "deleted_at"}},

@@ -61,6 +61,9 @@ func hasNumber(err error, number uint16) bool {
 // module's own deadline.
 const dialTimeout = 10 * time.Second
 
+// sessions is how many a database gets at a time.
+const sessions = 8
+
 // open prepares the connections to a database, without connecting. A read-only
 // one cannot write, whatever is asked of it.
 func open(config *mysql.Config, readOnly bool) (*sql.DB, error) {
@@ -83,7 +86,9 @@ func open(config *mysql.Config, readOnly bool) (*sql.DB, error) {
 		return nil, err
 	}
 	db := sql.OpenDB(session{connector, readOnly})
-	db.SetMaxOpenConns(1)
+	// As many instances at a time are read; each new session would cost several round trips.
+	db.SetMaxOpenConns(sessions)
+	db.SetMaxIdleConns(sessions)
 	return db, nil
 }
 

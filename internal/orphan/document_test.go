@@ -86,7 +86,9 @@ func chapters() []chapter {
 			{"a mapping without a cell", []func(*Evidence){func(e *Evidence) { e.Mapping = &Mapping{} }}},
 			{"a mapping to a cell that there is not", []func(*Evidence){func(e *Evidence) { e.Mapping.CellKnown = false }}},
 			{"a mapping, no row in any cell", []func(*Evidence){noRow}},
-			{"nothing anywhere", []func(*Evidence){noRow, func(e *Evidence) { e.Mapping = nil }}},
+			{"a request spec, no mapping, no row in any cell", []func(*Evidence){noRow, noMapping, requestSpec}},
+			{"a migration, no mapping, no row in any cell", []func(*Evidence){noRow, noMapping, long("done")}},
+			{"nothing anywhere", []func(*Evidence){noRow, noMapping}},
 		}},
 		{"The cells", "what was read", []line{
 			{"a cell does not answer, the instance is in another one",
@@ -112,7 +114,8 @@ a test compares this file with ` + "`internal/orphan`" + ` (` + "`go test ./inte
 | ` + "`zombie`" + ` | deleted by hand: Nova sees it neither alive nor deleted | finishes the deletion |
 | ` + "`deleted`" + ` | deleted as Nova does it | finishes what was left out, or does nothing |
 | ` + "`archived`" + ` | only in the shadow tables | nothing |
-| ` + "`absent`" + ` | no cell has it, and all were read | nothing |
+| ` + "`lost`" + ` | no cell has it, but something that is left proves that Nova knew it | nothing |
+| ` + "`absent`" + ` | no trace of it, and all were read | nothing |
 `
 
 func TestTheDocumentSaysWhatTheJudgeSays(t *testing.T) {

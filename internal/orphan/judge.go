@@ -2,6 +2,7 @@ package orphan
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -66,6 +67,17 @@ func judgeTraces(e Evidence) Judgement {
 	reasons := []string{fmt.Sprintf("instances and shadow_instances have no row in any of %d cells", len(e.Cells))}
 	if e.Mapping != nil {
 		reasons = append(reasons, "nova_api: instance_mappings still has a row")
+	}
+	if e.RequestSpec {
+		reasons = append(reasons, "nova_api: request_specs still has a row")
+	}
+	for _, cell := range e.Cells {
+		if len(cell.Migrations) > 0 {
+			reasons = append(reasons, fmt.Sprintf("%s: migrations still has rows: %d", cell.Name, len(cell.Migrations)))
+		}
+	}
+	if len(reasons) > 1 {
+		return Judgement{Verdict: Lost, Reasons: reasons}
 	}
 	return Judgement{Verdict: Absent, Reasons: reasons}
 }
@@ -216,16 +228,6 @@ func unmapped(e Evidence, cell Cell) []string {
 	return nil
 }
 
-// Finished says whether a deleted instance has nothing left to delete in the databases.
-func Finished(e Evidence) bool {
-	for _, cell := range e.Cells {
-		if len(cell.Leftovers) > 0 || cell.Row != nil && cell.Row.NeedsDeletedAt(cell.Now) {
-			return false
-		}
-	}
-	return !e.BuildRequest && (e.Mapping == nil || e.Mapping.QueuedForDelete)
-}
-
 // deleting says whether the task is one of those that end in a deletion
 // (nova/compute/task_states.py).
 func deleting(task string) bool {
@@ -275,10 +277,9 @@ func latest(a, b time.Time) time.Time {
 
 // counted lists counts by name, as "migrations 2, tags 1".
 func counted(counts map[string]int) string {
-	list := make([]string, 0, len(counts))
-	for name, count := range counts {
-		list = append(list, fmt.Sprintf("%s %d", name, count))
+	var list []string
+	for _, name := range slices.Sorted(maps.Keys(counts)) {
+		list = append(list, fmt.Sprintf("%s %d", name, counts[name]))
 	}
-	slices.Sort(list)
 	return strings.Join(list, ", ")
 }

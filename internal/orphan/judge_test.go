@@ -57,6 +57,10 @@ func noRow(e *Evidence) { e.Cells[1].Row = nil }
 
 func archived(e *Evidence) { e.Cells[1].Row, e.Cells[1].Archived = nil, true }
 
+func noMapping(e *Evidence) { e.Mapping = nil }
+
+func requestSpec(e *Evidence) { e.RequestSpec = true }
+
 func buildRequest(e *Evidence) { e.BuildRequest = true }
 
 func noHost(e *Evidence) { e.Cells[1].Row.Host = "" }
@@ -144,8 +148,16 @@ func TestTheVerdict(t *testing.T) {
 
 		{"archived", []func(*Evidence){archived}, Archived, `shadow_instances has the row`},
 		{"archived, the mapping forgotten", []func(*Evidence){archived, func(e *Evidence) { e.Mapping = nil }}, Archived, `shadow_instances`},
-		{"absent", []func(*Evidence){noRow, func(e *Evidence) { e.Mapping = nil }}, Absent, `any of 2 cells$`},
-		{"absent, the mapping is left", []func(*Evidence){noRow}, Absent, `instance_mappings still has a row`},
+		{"absent", []func(*Evidence){noRow, noMapping}, Absent, `any of 2 cells$`},
+		{"lost, the mapping is left", []func(*Evidence){noRow}, Lost, `any of 2 cells\nnova_api: instance_mappings still has a row$`},
+		{"lost, the request spec is left", []func(*Evidence){noRow, noMapping, requestSpec}, Lost,
+			`any of 2 cells\nnova_api: request_specs still has a row$`},
+		{"lost, a migration is left", []func(*Evidence){noRow, noMapping, migration("done", time.Hour)}, Lost,
+			`any of 2 cells\ncell1: migrations still has rows: 1$`},
+		{"lost, a migration is left that was never finished", []func(*Evidence){noRow, noMapping, migration("migrating", time.Hour)}, Lost,
+			`migrations still has rows`},
+		{"archived, whatever else is left", []func(*Evidence){archived, requestSpec, migration("done", time.Hour)}, Archived, `shadow_instances`},
+		{"a request spec that an archived instance would have lost", []func(*Evidence){requestSpec}, Stuck, `error`},
 
 		{"D7 no mapping", []func(*Evidence){func(e *Evidence) { e.Mapping = nil }}, Stuck, `instance_mappings has no row`},
 		{"D7 a mapping without a cell", []func(*Evidence){func(e *Evidence) { e.Mapping = &Mapping{} }}, Stuck, `cell_id = NULL.*cell1`},
@@ -204,41 +216,9 @@ func TestAMigrationIsDeadOnlyInItsLastStates(t *testing.T) {
 	}
 }
 
-func TestOnlyWhatIsFinishedIsFinished(t *testing.T) {
-	finished := func() Evidence {
-		e := base()
-		deleted(43)(&e)
-		e.Mapping.QueuedForDelete = true
-		return e
-	}
-	if !Finished(finished()) {
-		t.Fatal("a finished deletion is not")
-	}
-	for name, change := range map[string]func(*Evidence){
-		"children":          func(e *Evidence) { e.Cells[1].Leftovers = map[string]int{"tags": 1} },
-		"queued_for_delete": func(e *Evidence) { e.Mapping.QueuedForDelete = false },
-		"a build request":   buildRequest,
-		"no deleted_at":     row(func(r *Row) { r.DeletedAt = time.Time{} }),
-		"a future":          row(func(r *Row) { r.DeletedAt = now.Add(2 * time.Minute) }),
-	} {
-		e := finished()
-		if change(&e); Finished(e) {
-			t.Errorf("%s: finished", name)
-		}
-	}
-	e := finished()
-	if e.Mapping = nil; !Finished(e) {
-		t.Error("without a mapping there is nothing to queue")
-	}
-	e = finished()
-	if e.Cells[1].Row.DeletedAt = now.Add(time.Second); !Finished(e) {
-		t.Error("a host's clock may be a second ahead")
-	}
-}
-
 func TestWhichVerdictsRefuse(t *testing.T) {
 	for verdict, want := range map[Verdict]string{
-		Live: "true false", Busy: "true false", Unknown: "true false", Stuck: "false false", Absent: "false false",
+		Live: "true false", Busy: "true false", Unknown: "true false", Stuck: "false false", Absent: "false false", Lost: "false false",
 		Zombie: "false true", Deleted: "false true", Archived: "false true",
 	} {
 		if got := fmt.Sprint(verdict.Refuses(), verdict.Gone()); got != want {

@@ -72,8 +72,8 @@ type Evidence struct {
 	Cells []Cell
 	// Mapping is the row of nova_api.instance_mappings, nil if there is none.
 	Mapping *Mapping
-	// BuildRequest says whether nova_api.build_requests has a row.
-	BuildRequest bool
+	// BuildRequest and RequestSpec say whether nova_api has a row in build_requests and request_specs.
+	BuildRequest, RequestSpec bool
 	Policy
 }
 
@@ -85,7 +85,8 @@ type Cell struct {
 	// Row is the row of instances, nil if there is none.
 	Row *Row
 	// Archived says whether shadow_instances has a row.
-	Archived   bool
+	Archived bool
+	// Migrations are the rows of migrations, also where there is no row of the instance.
 	Migrations []Migration
 	// Leftovers counts the rows beside the instance's own that a deletion as Nova
 	// does it would still change, by table.

@@ -1,35 +1,44 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 
+	"nova-orphan/internal/ansible"
 	"nova-orphan/internal/nova"
 )
 
 // judgedColumns are what the option judged_as compares.
 var judgedColumns = []string{"updated_at", "vm_state", "task_state", "host"}
 
-// isJudgement checks judged_as: all that is compared, as the module itself answers it.
+// judgedRows checks judged_as: of each instance all that is compared, as the module itself answers it.
 // Whatever else is there is not looked at, so that it may be a whole answer's "instance".
-func isJudgement(value any) (any, error) {
-	given, _ := value.(map[string]any)
-	judged := map[string]any{}
-	for _, column := range judgedColumns {
-		was, found := given[column]
-		if !found {
-			return nil, fmt.Errorf("takes a dictionary with updated_at, vm_state, task_state and host, as this module answers them in 'instance': "+
-				"%s is missing", column)
+func judgedRows(value any) (any, error) {
+	rows := map[string]any{}
+	for key, instance := range value.(map[string]any) {
+		uuid, err := ansible.UUID(key)
+		if err != nil {
+			return nil, fmt.Errorf("takes a dictionary by the instances' UUIDs: %w", err)
 		}
-		if was == nil {
-			was = ""
+		given, _ := instance.(map[string]any)
+		row := map[string]any{}
+		for _, column := range judgedColumns {
+			was, found := given[column]
+			if was == nil {
+				was = ""
+			}
+			text, isText := was.(string)
+			switch {
+			case !found:
+				return nil, fmt.Errorf("takes for %s a dictionary with updated_at, vm_state, task_state and host, as this module answers them in "+
+					"'instance': %s is missing", uuid, column)
+			case !isText:
+				return nil, fmt.Errorf("takes for %s texts, as this module answers them in 'instance': %s is none", uuid, column)
+			}
+			row[column] = text
 		}
-		if _, ok := was.(string); !ok {
-			return nil, errors.New("takes texts, as this module answers them in 'instance': " + column + " is none")
-		}
-		judged[column] = was
+		rows[uuid.(string)] = row
 	}
-	return judged, nil
+	return rows, nil
 }
 
 // rewritten says what is not any more as it was judged, nil if all is.

@@ -29,8 +29,9 @@ const (
 
 var module = ansible.Module{
 	Name: name,
+	Each: step.Instances.Name,
 	Options: slices.Concat([]ansible.Option{
-		{Name: "instance_uuid", Aliases: []string{"uuid", "server"}, Type: ansible.Str, Required: true, Check: ansible.UUID},
+		step.Instances,
 		{Name: "state", Type: ansible.Str, Default: stateAbsent, Choices: []string{stateAbsent, statePresent}},
 		backup.FileOption,
 		backup.ContentOption,
@@ -46,24 +47,17 @@ var module = ansible.Module{
 		{Name: "login_db", Type: ansible.Str},
 		{Name: "preserve_volumes", Type: ansible.Bool, Default: false},
 		{Name: "remove_share_mappings", Type: ansible.Bool, Default: false},
-		{Name: "judged_as", Type: ansible.Dict, Check: isJudgement},
-		{Name: "backup_dir", Type: ansible.Path, Default: backup.DefaultDir, Check: ansible.Absolute},
+		{Name: "judged_as", Type: ansible.Dict, Check: judgedRows},
+		step.BackupDir,
 		ansible.Timeout,
 	}, step.PolicyOptions(), apiOptions()),
-	Rules: append(backup.SourceRules(statePresent),
+	Rules: append(append(backup.SourceRules(statePresent), notBesideNovaConf()...),
+		forOneOnly("host"), forOneOnly(backup.FileOption.Name), forOneOnly(backup.ContentOption.Name),
 		ansible.OnlyIf("judged_as", "state", stateAbsent),
 		ansible.MutuallyExclusive("cloud", "auth"),
 		ansible.RequiredTogether("client_cert", "client_key"),
-		ansible.MutuallyExclusive("nova_conf", "login_host"),
-		ansible.MutuallyExclusive("nova_conf", "login_port"),
-		ansible.MutuallyExclusive("nova_conf", "login_user"),
-		ansible.MutuallyExclusive("nova_conf", "login_password"),
-		ansible.MutuallyExclusive("nova_conf", "login_unix_socket"),
-		ansible.MutuallyExclusive("nova_conf", "config_file"),
-		ansible.MutuallyExclusive("nova_conf", "ca_cert"),
-		ansible.MutuallyExclusive("nova_conf", "login_db"),
 	),
-	Run: open,
+	Run: run,
 }
 
 // apiOptions are those by which Cinder and Neutron are asked. nova_conf and ca_cert are
@@ -72,23 +66,43 @@ func apiOptions() []ansible.Option {
 	return slices.DeleteFunc(openstack.AuthOptions(), func(o ansible.Option) bool { return o.Name == "nova_conf" || o.Name == "ca_cert" })
 }
 
+func notBesideNovaConf() (rules []ansible.Rule) {
+	for _, option := range []string{"login_host", "login_port", "login_user", "login_password", "login_unix_socket", "config_file", "ca_cert",
+		"login_db"} {
+		rules = append(rules, ansible.MutuallyExclusive("nova_conf", option))
+	}
+	return rules
+}
+
+// forOneOnly is for an option that says something of one instance.
+func forOneOnly(option string) ansible.Rule {
+	return func(values map[string]any) error {
+		list, _ := values[step.Instances.Name].([]any)
+		if _, given := values[option]; given && len(list) > 1 {
+			return fmt.Errorf("parameter '%s' is of one instance, but %s lists %d: call the module for each of them", option,
+				step.Instances.Name, len(list))
+		}
+		return nil
+	}
+}
+
 type parameters struct {
 	step.Policy
 	// Auth has nova_conf, too.
 	openstack.Auth
-	InstanceUUID string        `option:"instance_uuid"`
-	State        string        `option:"state"`
-	Backup       backup.Source `option:",squash"`
-	Host         string        `option:"host"`
-	Login        nova.Login    `option:",squash"`
-	BackupDir    string        `option:"backup_dir"`
+	Instances []string      `option:"instance_uuid"`
+	State     string        `option:"state"`
+	Backup    backup.Source `option:",squash"`
+	Host      string        `option:"host"`
+	Login     nova.Login    `option:",squash"`
+	BackupDir string        `option:"backup_dir"`
 
 	PreserveVolumes     bool           `option:"preserve_volumes"`
 	RemoveShareMappings bool           `option:"remove_share_mappings"`
 	JudgedAs            map[string]any `option:"judged_as"`
 }
 
-func open(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
+func run(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
 	var p parameters
 	if err := call.Decode(&p); err != nil {
 		return nil, err
@@ -104,10 +118,7 @@ func open(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
 	}
 	defer databases.Close()
 	world := &cloud{auth: p.apis(nova.DefaultConf), secret: call.Secret}
-	if p.State == statePresent {
-		return restore(ctx, call, databases, world, p)
-	}
-	return purge(ctx, call, databases, world, p)
+	return (&work{parameters: p, call: call, db: databases, world: world}).all(ctx)
 }
 
 // apis is how to reach Cinder and Neutron: as the task says, else by the nova.conf that

@@ -7,6 +7,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"nova-orphan/internal/ansible/ansibletest"
+	"nova-orphan/internal/openstack"
 )
 
 // around is what is done around all tests: on the lab, novalab's databases go after them.
@@ -14,7 +15,7 @@ var around = func(m *testing.M) testscript.TestingM { return m }
 
 func TestMain(m *testing.M) {
 	// What the databases refuse is made up in the lab, too, and over as soon as it is to be.
-	firstPause = 10 * time.Millisecond
+	openstack.FirstPause = 10 * time.Millisecond
 	testscript.Main(around(m), map[string]func(){name: main})
 }
 

@@ -3,10 +3,7 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -17,6 +14,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/tidwall/gjson"
 
+	"nova-orphan/internal/ansible/ansibletest"
 	"nova-orphan/internal/nova/novalab"
 )
 
@@ -30,20 +28,7 @@ func call(t *testing.T, conf, backups, uuid string, check bool, options map[stri
 	for key, value := range options {
 		arguments[key] = value
 	}
-	content, err := json.Marshal(arguments)
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(t.TempDir(), "arguments.json")
-	if err = os.WriteFile(file, content, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	output, err := exec.Command(name, file).Output()
-	answer := gjson.ParseBytes(output)
-	if !gjson.ValidBytes(output) || (err != nil) != answer.Get("failed").Bool() {
-		t.Fatalf("%v: %s", err, output)
-	}
-	return answer
+	return ansibletest.Start(t, name, arguments, nil).Answer()
 }
 
 // environment leads a module that is called without nova_conf to the databases' cloud.
@@ -59,20 +44,20 @@ type fault struct {
 	// setup are statements for cell1, each with the uuid as its only argument.
 	setup []string
 	api   []string // the same for the API database
-	// options are given to the module.
-	options map[string]any
-	verdict string
-	refusal string // the message matches, and nothing is changed
-	changed bool
+	// options are given to the module, and judged as the judged_as of the instance.
+	options, judged map[string]any
+	verdict         string
+	refusal         string // the message matches, and nothing is changed
+	changed         bool
 }
 
 func faults() []fault {
 	const old = "UTC_TIMESTAMP() - INTERVAL 1 HOUR"
 	const lock = "UPDATE instances SET locked = 1, locked_by = 'admin' WHERE uuid = ?"
 	const justNow = "UPDATE instances SET task_state = 'deleting', updated_at = UTC_TIMESTAMP() WHERE uuid = ?"
+	// judged_as, without the uuid
 	judged := func(host string) map[string]any {
-		return map[string]any{"judged_as": map[string]any{"updated_at": "2026-01-02T03:04:05Z", "vm_state": "error", "task_state": "",
-			"host": host}}
+		return map[string]any{"updated_at": "2026-01-02T03:04:05Z", "vm_state": "error", "task_state": "", "host": host}
 	}
 	const judgedRow = "UPDATE instances SET updated_at = '2026-01-02 03:04:05' WHERE uuid = ?"
 	return []fault{
@@ -108,14 +93,14 @@ func faults() []fault {
 			options: map[string]any{"unchanged_since": time.Now().UTC().Add(time.Hour).Format(time.RFC3339)}, verdict: "stuck", changed: true},
 		{name: "X14 locked, and it may go", setup: []string{lock}, options: map[string]any{"allow_locked": true}, verdict: "stuck",
 			changed: true},
-		{name: "X15 as it was judged", setup: []string{judgedRow}, options: judged("compute1"), verdict: "stuck", changed: true},
+		{name: "X15 as it was judged", setup: []string{judgedRow}, judged: judged("compute1"), verdict: "stuck", changed: true},
 
 		{name: "X14 locked", setup: []string{lock, "INSERT INTO instance_system_metadata (instance_uuid, `key`, value, deleted) VALUES (?, " +
 			"'locked_reason', 'legal hold', 0)"},
 			verdict: "stuck", refusal: `.*locked.*legal hold.*unlock.*`},
 		{name: "X14 protected, and a lock may be ignored", setup: []string{lock, "UPDATE instances SET disable_terminate = 1 WHERE uuid = ?"},
 			options: map[string]any{"allow_locked": true}, verdict: "stuck", refusal: `.*disable_terminate.*`},
-		{name: "X15 not as it was judged", setup: []string{judgedRow}, options: judged("compute2"), verdict: "busy",
+		{name: "X15 not as it was judged", setup: []string{judgedRow}, judged: judged("compute2"), verdict: "busy",
 			refusal: `.*instances\.host was "compute2", is "compute1".*`},
 		{name: "X15 written by somebody after the caller", setup: []string{justNow},
 			options: map[string]any{"unchanged_since": "2026-01-02T03:04:05Z"},
@@ -147,6 +132,9 @@ func TestEachFaultOnNovasOwnSchema(t *testing.T) {
 		t.Run(fault.name, func(t *testing.T) {
 			uuid := fmt.Sprintf("%08x-0000-4000-8000-00000000000%d", i+0x10000000, i%10)
 			instance := lab.NewInstance(t, uuid)
+			if fault.judged != nil {
+				fault.options = map[string]any{"judged_as": map[string]any{uuid: fault.judged}}
+			}
 			for _, statement := range fault.setup {
 				novalab.Exec(t, lab.Cell1, statement, uuid)
 			}
@@ -198,6 +186,57 @@ func TestEachFaultOnNovasOwnSchema(t *testing.T) {
 			expectFiles(t, backups, 1)
 		})
 	}
+}
+
+func TestEachOfAListIsItsOwnTransactionAndAllAreReadInAsManyQueriesAsOne(t *testing.T) {
+	lab := novalab.New(t)
+	instances := map[string]novalab.Instance{}
+	var uuids []string
+	for i := range 12 {
+		uuid := fmt.Sprintf("%08x-0000-4000-8000-0000000000ee", i+0x18000000)
+		instances[uuid] = lab.NewInstance(t, uuid)
+		uuids = append(uuids, uuid)
+	}
+	live, absent, lost := uuids[3], "18888888-0000-4000-8000-0000000000ee", "18888889-0000-4000-8000-0000000000ee"
+	novalab.Exec(t, lab.Cell1, "UPDATE instances SET vm_state = 'active' WHERE uuid = ?", live)
+	novalab.Exec(t, lab.API, "INSERT INTO request_specs (instance_uuid, spec) VALUES (?, '{}')", lost)
+	before := lab.Everything(t, live)
+	queries := func(list ...string) (count int) {
+		t.Helper()
+		proxy := lab.Proxy(t, func(int, string) novalab.Action { return novalab.Action{} })
+		call(t, proxy.Conf, t.TempDir(), "", true, map[string]any{"instance_uuid": list})
+		for _, statement := range proxy.Statements() {
+			if strings.HasPrefix(statement, "SELECT") {
+				count++
+			}
+		}
+		return count
+	}
+	if one, all := queries(uuids[0]), queries(uuids...); one != all || one < 20 {
+		t.Errorf("%d queries for one, %d for %d", one, all, len(uuids))
+	}
+	backups := t.TempDir()
+	got := call(t, lab.Conf, backups, "", false, map[string]any{"instance_uuid": append(uuids, absent, lost)})
+	if !got.Get("failed").Bool() || !got.Get("changed").Bool() ||
+		!strings.HasPrefix(got.Get("msg").String(), "1 of 14 instances failed: "+live) ||
+		got.Get("instances.12.verdict").String() != "absent" || got.Get("instances.13.verdict").String() != "lost" {
+		t.Errorf("got %s", got)
+	}
+	for i, uuid := range uuids {
+		entry := got.Get(fmt.Sprintf("instances.%d", i))
+		if uuid == live {
+			if diff := cmp.Diff(before, lab.Everything(t, live)); diff != "" || entry.Get("verdict").String() != "live" {
+				t.Errorf("the one that lives was changed: %s: %s", entry, diff)
+			}
+			continue
+		}
+		if entry.Get("instance_uuid").String() != uuid || !entry.Get("changed").Bool() || entry.Get("rows_changed.instances").Int() != 1 ||
+			!strings.Contains(entry.Get("backup_file").String(), uuid) {
+			t.Errorf("%s: %s", uuid, entry)
+		}
+		expectFinished(t, lab, instances[uuid])
+	}
+	expectFiles(t, backups, len(uuids)-1)
 }
 
 func expectFiles(t *testing.T, backups string, want int) {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -26,21 +27,30 @@ const uuid = "6695eb01-f6a4-8304-79aa-97f2502e193f"
 // fake is databases with one stuck instance.
 type fake struct {
 	deleted, queued bool
+	uuid            string // "" is uuid
 	host            string // "" is compute1
-	// answers are what SoftDelete says, one after the other; nil deletes.
+	vmState         string // "" is error
+	// answers are what a change of the cell's rows is answered with, one after the other; nil makes it.
 	answers []func(*fake) error
-	// findErr and mappingErr are what Find and FinishMapping say.
+	// nowhere says that the mapping leads to no cell.
+	nowhere bool
+	// findErr and mappingErr are what FindAll and a change in the API database are answered with.
 	findErr, mappingErr error
 	writes              int
 	mappings            []nova.Row // of block_device_mapping
 }
 
-func (f *fake) Find(context.Context, string) (nova.Finding, error) {
+func (f *fake) FindAll(context.Context, []string) (map[string]nova.Finding, error) {
 	if f.findErr != nil {
-		return nova.Finding{UUID: uuid}, f.findErr
+		return nil, f.findErr
 	}
+	return map[string]nova.Finding{cmp.Or(f.uuid, uuid): f.finding()}, nil
+}
+
+func (f *fake) finding() nova.Finding {
+	uuid := cmp.Or(f.uuid, uuid)
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	row := nova.Row{"uuid": {Text: uuid}, "id": {Text: "43"}, "deleted": {Text: "0"}, "vm_state": {Text: "error"},
+	row := nova.Row{"uuid": {Text: uuid}, "id": {Text: "43"}, "deleted": {Text: "0"}, "vm_state": {Text: cmp.Or(f.vmState, "error")},
 		"host":       {Text: cmp.Or(f.host, "compute1")},
 		"updated_at": {Text: now.Add(-time.Hour).Format(time.DateTime)}, "deleted_at": {Null: true}, "terminated_at": {Null: true},
 		"task_state": {Null: true}, "power_state": {Text: "1"}, "progress": {Text: "0"}}
@@ -54,91 +64,68 @@ func (f *fake) Find(context.Context, string) (nova.Finding, error) {
 	queued := map[bool]string{true: "1", false: "0"}[f.queued]
 	return nova.Finding{
 		UUID:       uuid,
-		MappedCell: nova.Value{Text: "2"},
-		API: nova.Record{"instance_mappings": {Rows: []nova.Row{{"id": {Text: "3"}, "cell_id": {Text: "2"},
+		MappedCell: nova.Value{Text: map[bool]string{true: "9", false: "2"}[f.nowhere]},
+		API: nova.Record{"instance_mappings": {Rows: []nova.Row{{"id": {Text: "3"}, "instance_uuid": {Text: uuid}, "cell_id": {Text: "2"},
 			"queued_for_delete": {Text: queued}}}}},
 		Cells: []nova.Cell{{ID: "2", Name: "cell1", Now: now,
 			Record: nova.Record{"instances": {Rows: []nova.Row{row}}, "tags": {Rows: tag},
 				"block_device_mapping": {Rows: slices.Clone(f.mappings)}}}},
-	}, nil
+	}
 }
 
-func (f *fake) SoftDelete(_ context.Context, _ nova.Finding, deletion nova.Deletion, before func() error) (map[string]int64, error) {
-	if err := f.write(before); err != nil {
-		return nil, err
-	}
-	f.deleted = true
-	for i, row := range f.mappings {
-		row = maps.Clone(row)
-		if row["deleted"].Text == "0" {
-			maps.Copy(row, nova.Row{"deleted": row["id"], "deleted_at": {Text: "2026-01-02 03:04:05"}})
-		}
-		if len(deletion.Disarm.Detached) > 0 {
-			row["destination_type"] = nova.Value{Null: true}
-		}
-		if len(deletion.Disarm.Preserved) > 0 {
-			row["delete_on_termination"] = nova.Value{Text: "0"}
-		}
-		f.mappings[i] = row
-	}
-	return map[string]int64{"instances": 1, "tags": 1}, nil
-}
-
-// write answers as the next of the answers says.
-func (f *fake) write(before func() error) error {
+// Apply makes the rows those of the change's target.
+func (f *fake) Apply(_ context.Context, change nova.Change, before func() error) error {
 	if err := before(); err != nil {
 		return err
 	}
-	f.writes++
-	if len(f.answers) == 0 {
-		return nil
-	}
-	answer := f.answers[0]
-	f.answers = f.answers[1:]
-	return answer(f)
-}
-
-func (f *fake) FinishMapping(context.Context, string) (map[string]int64, error) {
-	if f.mappingErr != nil {
-		return nil, f.mappingErr
+	if !change.InCell() {
+		if f.mappingErr == nil {
+			f.writes++
+			f.queued = change.Target["instance_mappings"].Rows[0]["queued_for_delete"].Text == "1"
+		}
+		return f.mappingErr
 	}
 	f.writes++
-	f.queued = true
-	return map[string]int64{"instance_mappings": 1}, nil
+	if len(f.answers) > 0 {
+		answer := f.answers[0]
+		f.answers = f.answers[1:]
+		if err := answer(f); err != nil {
+			return err
+		}
+	}
+	f.deleted = change.Target["instances"].Rows[0]["deleted"].Text != "0"
+	f.mappings = change.Target["block_device_mapping"].Rows
+	return nil
 }
 
-func (f *fake) Restore(_ context.Context, _ nova.Finding, r nova.Restoration, before func() error) (map[string]int64, error) {
-	if err := f.write(before); err != nil {
-		return nil, err
+// several are databases with several instances.
+type several map[string]*fake
+
+func (s several) FindAll(_ context.Context, uuids []string) (map[string]nova.Finding, error) {
+	findings := map[string]nova.Finding{}
+	for _, uuid := range uuids {
+		findings[uuid] = s[uuid].finding()
 	}
-	f.deleted = false
-	for i, row := range f.mappings {
-		f.mappings[i] = maps.Clone(row)
-		f.mappings[i]["deleted"] = nova.Value{Text: "0"}
-		delete(f.mappings[i], "deleted_at")
-	}
-	return r.CellRows, nil
+	return findings, nil
 }
 
-func (f *fake) RestoreMapping(_ context.Context, _ nova.Finding, r nova.Restoration, before func() error) (map[string]int64, error) {
-	if err := before(); err != nil {
-		return nil, err
+func (s several) Apply(ctx context.Context, change nova.Change, before func() error) error {
+	uuid := ""
+	for _, table := range change.Current {
+		for _, row := range table.Rows {
+			uuid += row["uuid"].Text + row["instance_uuid"].Text
+		}
 	}
-	if f.mappingErr != nil {
-		return nil, f.mappingErr
-	}
-	f.writes++
-	f.queued = false
-	return r.APIRows, nil
+	return s[uuid].Apply(ctx, change, before)
 }
 
 // callFake runs the module's purge on the fake, from the arguments to the answer.
-func callFake(t *testing.T, f *fake, arguments map[string]any) gjson.Result {
+func callFake(t *testing.T, f databases, arguments map[string]any) gjson.Result {
 	t.Helper()
 	return callFakeIn(t, f, &cloud{}, arguments)
 }
 
-func callFakeIn(t *testing.T, f *fake, w world, arguments map[string]any) gjson.Result {
+func callFakeIn(t *testing.T, f databases, w world, arguments map[string]any) gjson.Result {
 	t.Helper()
 	all := map[string]any{"instance_uuid": uuid, "backup_dir": t.TempDir()}
 	maps.Copy(all, arguments)
@@ -148,10 +135,7 @@ func callFakeIn(t *testing.T, f *fake, w world, arguments map[string]any) gjson.
 		if err := call.Decode(&p); err != nil {
 			return nil, err
 		}
-		if p.State == statePresent {
-			return restore(ctx, call, f, w, p)
-		}
-		return purge(ctx, call, f, w, p)
+		return (&work{parameters: p, call: call, db: f, world: w}).all(ctx)
 	}
 	return ansibletest.Call(t, faked, all)
 }
@@ -208,7 +192,7 @@ func TestALostCommitThatHappenedIsCountedAndTold(t *testing.T) {
 	f := &fake{answers: []func(*fake) error{func(f *fake) error { f.deleted = true; return nova.ErrOutcome }}}
 	got := callFake(t, f, nil)
 	if got.Get("rows_changed.instances").Int() != 1 || got.Get("rows_changed.tags").Int() != 1 ||
-		!strings.Contains(got.Get("warnings").String(), "lost at the commit") {
+		!strings.Contains(got.Get("warnings").String(), "read back, it had happened") {
 		t.Errorf("got %s", got)
 	}
 }
@@ -224,7 +208,7 @@ func TestALostCommitThatHappenedOnlyLaterIsCountedAndToldToo(t *testing.T) {
 			got := callFake(t, f, nil)
 			content, err := os.ReadFile(got.Get("backup_file").String())
 			if !got.Get("changed").Bool() || got.Get("verdict").String() != "stuck" || got.Get("rows_changed.instances").Int() != 1 ||
-				!strings.Contains(got.Get("warnings").String(), "lost at the commit") {
+				!strings.Contains(got.Get("warnings").String(), "read back, it had happened") {
 				t.Errorf("got %s", got)
 			}
 			if err != nil || gjson.GetBytes(content, "data.verdict").String() != "stuck" {
@@ -272,7 +256,7 @@ func TestCheckModeAndRefusalsWriteNothing(t *testing.T) {
 	} {
 		f := &fake{}
 		got := callFake(t, f, arguments)
-		if f.writes > 0 || got.Get("instance.host").String() != "compute1" || got.Get("backup_file").Exists() {
+		if f.writes > 0 || got.Get("instance.host").String() != "compute1" || got.Get("backup_file").String() != "" {
 			t.Errorf("%s: %d writes: %s", name, f.writes, got)
 		}
 	}
@@ -296,6 +280,78 @@ func TestTheConfigurationIsFound(t *testing.T) {
 		_, err := test.p.access(test.standard, func(...string) {})
 		if (err != nil) != (test.want != "") || err != nil && !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: got %v", test.name, err)
+		}
+	}
+}
+
+func TestOneThatLivesOrCannotBeReadKeepsNoneOfTheOthersFromBeingDone(t *testing.T) {
+	uuids := make([]string, 4)
+	for i := range uuids {
+		uuids[i] = fmt.Sprintf("%d%s", i+1, uuid[1:])
+	}
+	live, good, unread, finished := &fake{uuid: uuids[0], vmState: "active"}, &fake{uuid: uuids[1]},
+		&fake{uuid: uuids[2], nowhere: true}, &fake{uuid: uuids[3], deleted: true, queued: true}
+	databases := several{uuids[0]: live, uuids[1]: good, uuids[2]: unread, uuids[3]: finished}
+	dir := t.TempDir()
+	options := map[string]any{"instance_uuid": append(uuids, strings.ToUpper(uuids[1])), "backup_dir": dir, "_ansible_diff": true}
+	options["judged_as"] = map[string]any{uuids[1]: map[string]any{"updated_at": "2026-01-02T02:04:05Z", "vm_state": "error",
+		"task_state": nil, "host": "compute1"}}
+	got := callFake(t, databases, options)
+	for path, want := range map[string]string{
+		"changed": "true", "instances.#.instance_uuid": `["` + strings.Join(uuids, `","`) + `"]`,
+		"instances.#.verdict": `["live","stuck","unknown","deleted"]`, "instances.#.failed": "[true,false,true,false]",
+		"instances.#.changed": "[false,true,false,false]", "instances.0.rows_changed": "{}", "instances.1.rows_changed.instances": "1",
+		"instances.0.plan": "[]", "instances.0.backup_file": "",
+		"instances.1.msg": "finished the deletion of instance " + uuids[1] + ", which was stuck",
+		"instances.3.msg": "instance " + uuids[3] + " is deleted already: nothing to do",
+		"diff.after":      `{"` + uuids[1] + `":` + got.Get("diff.after."+uuids[1]).Raw + `}`,
+	} {
+		if got.Get(path).String() != want {
+			t.Errorf("%s is %s, want %s", path, got.Get(path), want)
+		}
+	}
+	refused := "2 of 4 instances failed: " + uuids[0] + ": refused: instance " + uuids[0] + " is live; "
+	if msg := got.Get("msg").String(); !strings.HasPrefix(msg, refused) ||
+		!strings.Contains(msg, "; "+uuids[2]+": refused: instance "+uuids[2]+" is unknown; nova_api: instance_mappings.cell_id names a cell") {
+		t.Errorf("msg is %s", msg)
+	}
+	if live.writes+unread.writes+finished.writes > 0 || live.deleted || !good.deleted || !good.queued {
+		t.Errorf("written: %d, %d, %d; %+v", live.writes, unread.writes, finished.writes, good)
+	}
+	if files, err := filepath.Glob(filepath.Join(dir, "*")); err != nil || len(files) != 1 {
+		t.Errorf("backups of %v (%v)", files, err)
+	}
+}
+
+func TestAnInstanceThatIsLostIsNeitherRefusedNorChanged(t *testing.T) {
+	got := callFake(t, lost{}, nil)
+	if got.Get("failed").Bool() || got.Get("changed").Bool() || got.Get("verdict").String() != "lost" || !got.Get("mapped").Bool() ||
+		!strings.Contains(got.Get("reasons").String(), "instance_mappings still has a row") ||
+		!strings.Contains(got.Get("msg").String(), "no cell has a row of it: nothing to do") {
+		t.Errorf("got %s", got)
+	}
+}
+
+// lost are databases that have but the mapping of the instance.
+type lost struct{}
+
+func (lost) FindAll(context.Context, []string) (map[string]nova.Finding, error) {
+	finding := (&fake{}).finding()
+	finding.Cells[0].Record = nil
+	return map[string]nova.Finding{uuid: finding}, nil
+}
+
+func (lost) Apply(context.Context, nova.Change, func() error) error {
+	return errors.New("something is written")
+}
+
+func TestOneWhoseTurnComesLateIsReadAgain(t *testing.T) {
+	for want, readAt := range map[string]time.Time{"compute1": time.Now(), "compute2": time.Now().Add(-time.Hour)} {
+		moved := &fake{host: "compute2"}
+		first := map[string]nova.Finding{uuid: (&fake{}).finding()}
+		one := &task{work: &work{db: moved, world: &cloud{}, readAt: readAt, first: first}, instance: uuid}
+		if got, err := one.read(t.Context()); err != nil || got.instance.Host != want {
+			t.Errorf("read at %s: %+v, %v", readAt, got.instance, err)
 		}
 	}
 }

@@ -42,8 +42,6 @@ type reap struct {
 	Ports   []portFate   `json:"ports"`
 
 	disarm nova.Disarm
-	// deleted are the ids of the disarmed mappings that are deleted already.
-	deleted map[int64]bool
 }
 
 // volumeFate is of one row of block_device_mapping.
@@ -76,7 +74,7 @@ func acts(m nova.Mapping) bool { return m.Detaches || m.DeleteOnTermination }
 // foreseeReap decides what is disarmed, and says what is left for nova-compute to do.
 // With preserve, no volume is deleted.
 func foreseeReap(instance string, mappings []nova.Mapping, cached []nova.Port, held holdings, preserve bool) *reap {
-	r := &reap{Volumes: []volumeFate{}, Ports: []portFate{}, deleted: map[int64]bool{}}
+	r := &reap{Volumes: []volumeFate{}, Ports: []portFate{}}
 	for _, m := range mappings {
 		if acts(m) {
 			r.volume(instance, m, held.volumes[m.VolumeID], preserve)
@@ -147,9 +145,7 @@ func (r *reap) volume(instance string, m nova.Mapping, volume *heldVolume, prese
 	if m.DeleteOnTermination && !destroy {
 		r.disarm.Preserved = append(r.disarm.Preserved, m.ID)
 	}
-	if told.Disarmed = m.Detaches != detach || m.DeleteOnTermination != destroy; told.Disarmed && m.Deleted {
-		r.deleted[m.ID] = true
-	}
+	told.Disarmed = m.Detaches != detach || m.DeleteOnTermination != destroy
 	r.Volumes = append(r.Volumes, told)
 }
 
@@ -172,18 +168,6 @@ func (r *reap) port(instance string, cached nova.Port, port *neutron.Port) {
 		told.DeviceID = port.DeviceID
 	}
 	r.Ports = append(r.Ports, told)
-}
-
-// rows are how many rows are disarmed that a deletion would not change anyhow, by table.
-func (r *reap) rows(cacheDeleted bool) map[string]int64 {
-	counts := map[string]int64{}
-	if len(r.deleted) > 0 {
-		counts["block_device_mapping"] = int64(len(r.deleted))
-	}
-	if len(r.disarm.Ports) > 0 && cacheDeleted {
-		counts["instance_info_caches"] = 1
-	}
-	return counts
 }
 
 // disarming says what is disarmed, a step a line, each with why.

@@ -231,6 +231,9 @@ func TestWhatWasJudgedMustStillBeSo(t *testing.T) {
 }
 
 func TestAJudgementOfTheCallerIsComparedAsAWhole(t *testing.T) {
+	as := func(judged map[string]any) map[string]any {
+		return map[string]any{"judged_as": map[string]any{uuid: judged}}
+	}
 	for _, test := range []struct {
 		change  map[string]any
 		changed bool
@@ -246,7 +249,7 @@ func TestAJudgementOfTheCallerIsComparedAsAWhole(t *testing.T) {
 		for column, value := range test.change {
 			judged[column] = value
 		}
-		got := callFake(t, f, map[string]any{"judged_as": judged})
+		got := callFake(t, f, as(judged))
 		if got.Get("changed").Bool() != test.changed || got.Get("verdict").String() != test.verdict || (f.writes > 0) != test.changed {
 			t.Errorf("%v: %s", test.change, got)
 		}
@@ -257,17 +260,17 @@ func TestAJudgementOfTheCallerIsComparedAsAWhole(t *testing.T) {
 	}
 	// What is gone as it was to be is no matter of who did it.
 	judged := map[string]any{"updated_at": "x", "vm_state": "error", "task_state": "", "host": "compute1"}
-	if got := callFake(t, &fake{deleted: true, queued: true}, map[string]any{"judged_as": judged}); got.Get("failed").Bool() ||
+	if got := callFake(t, &fake{deleted: true, queued: true}, as(judged)); got.Get("failed").Bool() ||
 		got.Get("changed").Bool() {
 		t.Errorf("deleted already: %s", got)
 	}
-	if got := callFake(t, &fake{deleted: true}, map[string]any{"judged_as": judged}); got.Get("verdict").String() != "busy" {
+	if got := callFake(t, &fake{deleted: true}, as(judged)); got.Get("verdict").String() != "busy" {
 		t.Errorf("deleted by somebody, with a mapping left: %s", got)
 	}
 	// One's own write, whose answer was lost, is not somebody else's.
 	judged["updated_at"] = "2026-01-02T02:04:05Z"
 	f := &fake{answers: []func(*fake) error{func(f *fake) error { f.deleted = true; return nova.ErrOutcome }}}
-	if got := callFake(t, f, map[string]any{"judged_as": judged}); got.Get("failed").Bool() || !got.Get("changed").Bool() {
+	if got := callFake(t, f, as(judged)); got.Get("failed").Bool() || !got.Get("changed").Bool() {
 		t.Errorf("the commit was lost and had happened: %s", got)
 	}
 }

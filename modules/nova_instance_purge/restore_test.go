@@ -38,7 +38,7 @@ func TestWhatTheDatabasesAnswerDecidesWhatARestoreTells(t *testing.T) {
 		{"all is well", func(*fake) {}, true, false, "deleted", "put back the rows", 2},
 		{"a deadlock, then not", func(f *fake) { f.answers = []func(*fake) error{says(deadlock)} }, true, false, "deleted", "put back", 3},
 		{"nothing but deadlocks", func(f *fake) { f.answers = slices.Repeat([]func(*fake) error{says(deadlock)}, 5) }, false, true, "deleted",
-			"not done after 5 tries, run the module again", 5},
+			"given up after 5 tries: ", 5},
 		{"the commit was lost and had happened",
 			func(f *fake) { f.answers = []func(*fake) error{func(f *fake) error { f.deleted = false; return lost }} },
 			true, false, "deleted", "put back", 2},
@@ -85,7 +85,8 @@ func TestARestoreInCheckModeAndWithoutABackupOfItsOwnWritesNothing(t *testing.T)
 		"write the backup": {"backup_dir": notAFolder},
 	} {
 		options["state"], options["backup_file"] = "present", file
-		if got := callFake(t, f, options); f.writes > 0 || !strings.Contains(got.Get("msg").String(), want) || got.Get("backup_file").Exists() {
+		if got := callFake(t, f, options); f.writes > 0 || !strings.Contains(got.Get("msg").String(), want) ||
+			got.Get("backup_file").String() != "" {
 			t.Errorf("%d writes: %s", f.writes, got)
 		}
 	}

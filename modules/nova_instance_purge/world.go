@@ -1,11 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
+	"nova-orphan/internal/ansible"
 	"nova-orphan/internal/cinder"
 	"nova-orphan/internal/neutron"
 	"nova-orphan/internal/nova"
@@ -17,39 +20,51 @@ type world interface {
 	Look(ctx context.Context, instance string, volumes, ports []string) (holdings, error)
 }
 
-// cloud is the world by the services' APIs. It connects when it is asked: an instance
-// without volumes and ports needs none of them.
+// cloud is the world by the services' APIs. It connects when it is asked, once for all:
+// instances without volumes and ports need none of them.
 type cloud struct {
 	auth   openstack.Auth
 	secret func(...string)
 
-	connected bool
-	cinder    *cinder.Client // nil: the cloud has none
-	neutron   *neutron.Client
-	seesAll   bool
+	connected, seesAll once
+	cinder             *cinder.Client // nil: the cloud has none
+	neutron            *neutron.Client
 }
 
-// Look implements world.
+// once is what is asked once for all instances, and its error.
+type once struct {
+	sync.Once
+	err error
+}
+
+func (o *once) ask(what func() error) error {
+	o.Do(func() { o.err = what() })
+	return o.err
+}
+
+// Look implements world. It asks Cinder and Neutron at the same time.
 func (c *cloud) Look(ctx context.Context, instance string, volumes, ports []string) (holdings, error) {
-	held := holdings{volumes: map[string]*heldVolume{}, ports: map[string]*neutron.Port{}}
 	if len(volumes)+len(ports) == 0 {
-		return held, nil
+		return holdings{}, nil
 	}
-	if err := c.connect(ctx); err != nil {
-		return held, err
+	if err := c.connected.ask(func() error { return c.connect(ctx) }); err != nil {
+		return holdings{}, err
 	}
-	if len(volumes) > 0 && c.cinder != nil {
-		if err := c.lookAtVolumes(ctx, held, volumes); err != nil {
-			return held, err
-		}
-	}
+	asked := ansible.Go(func() (map[string]*heldVolume, error) { return c.lookAtVolumes(ctx, volumes) })
+	held, err := c.lookAtPorts(ctx, instance, ports)
+	found := <-asked
+	held.volumes = found.Value
+	return held, cmp.Or(found.Err, err)
+}
+
+func (c *cloud) lookAtPorts(ctx context.Context, instance string, ports []string) (held holdings, err error) {
 	if c.neutron == nil {
 		return held, nil
 	}
-	var err error
 	if held.own, err = c.neutron.Ports(ctx, instance); err != nil {
 		return held, err
 	}
+	held.ports = map[string]*neutron.Port{}
 	for _, id := range ports {
 		if held.ports[id], err = c.neutron.Port(ctx, id); err != nil {
 			return held, err
@@ -58,62 +73,51 @@ func (c *cloud) Look(ctx context.Context, instance string, volumes, ports []stri
 	return held, nil
 }
 
-func (c *cloud) lookAtVolumes(ctx context.Context, held holdings, volumes []string) error {
-	if !c.seesAll {
-		if err := c.cinder.SeesAllProjects(ctx); err != nil {
-			return err
-		}
-		c.seesAll = true
+func (c *cloud) lookAtVolumes(ctx context.Context, volumes []string) (map[string]*heldVolume, error) {
+	if len(volumes) == 0 || c.cinder == nil {
+		return nil, nil
 	}
+	if err := c.seesAll.ask(func() error { return c.cinder.SeesAllProjects(ctx) }); err != nil {
+		return nil, err
+	}
+	found := map[string]*heldVolume{}
 	for _, id := range volumes {
 		volume, err := c.cinder.Volume(ctx, id)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if volume == nil {
 			continue
 		}
 		all, err := c.cinder.AttachmentsOf(ctx, id)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		held.volumes[id] = &heldVolume{*volume, all}
+		found[id] = &heldVolume{*volume, all}
 	}
-	return nil
+	return found, nil
 }
 
 func (c *cloud) connect(ctx context.Context) error {
-	if c.connected {
-		return nil
-	}
 	found, err := openstack.Connect(ctx, c.auth, c.secret)
 	if err != nil {
 		return err
 	}
-	service, err := found.BlockStorage()
-	switch {
-	case err == nil:
+	if service, err := found.BlockStorage(); err == nil {
 		c.cinder = cinder.New(service)
-	case !errors.Is(err, openstack.ErrNoService):
+	} else if !errors.Is(err, openstack.ErrNoService) {
 		return err
 	}
-	service, err = found.Network()
-	switch {
-	case err == nil:
+	if service, err := found.Network(); err == nil {
 		c.neutron = neutron.New(service)
-	case !errors.Is(err, openstack.ErrNoService):
+	} else if !errors.Is(err, openstack.ErrNoService) {
 		return err
 	}
-	c.connected = true
 	return nil
 }
 
-// readReap asks what the reap of the instance would do. It is nil where nova-compute will
-// not reap: no cell has the row. The error says why it cannot be told.
-func (r *run) readReap(ctx context.Context, finding nova.Finding) (*reap, error) {
-	if finding.Cell() == nil {
-		return nil, nil
-	}
+// readReap asks what the reap of the instance would do. The error says why it cannot be told.
+func (t *task) readReap(ctx context.Context, finding nova.Finding) (*reap, error) {
 	var volumes, ports []string
 	mappings, cached := finding.Mappings(), finding.CachedPorts()
 	for _, m := range mappings {
@@ -124,12 +128,12 @@ func (r *run) readReap(ctx context.Context, finding nova.Finding) (*reap, error)
 	for _, port := range cached {
 		ports = append(ports, port.ID)
 	}
-	held, err := r.world.Look(ctx, r.p.InstanceUUID, volumes, ports)
+	held, err := t.world.Look(ctx, t.instance, volumes, ports)
 	if err != nil {
 		return nil, fmt.Errorf("cannot tell what nova-compute would do to volumes %v and ports %v when it reaps the domain, "+
 			"since it goes by the deleted rows as well, whoever has them by now: %w (%s)", volumes, ports, err, wayToTheAPIs)
 	}
-	return foreseeReap(r.p.InstanceUUID, mappings, cached, held, r.p.PreserveVolumes), nil
+	return foreseeReap(t.instance, mappings, cached, held, t.PreserveVolumes), nil
 }
 
 // wayToTheAPIs is the way out where Cinder or Neutron cannot be asked.
@@ -137,12 +141,12 @@ const wayToTheAPIs = "let the module ask Cinder and Neutron as an administrator:
 	"then run it again"
 
 // strangers asks which of the volumes and ports of a backup are somebody else's by now.
-func (r *run) strangers(ctx context.Context, saved nova.Saved) (nova.Elsewhere, error) {
+func (t *task) strangers(ctx context.Context, saved nova.Saved) (nova.Elsewhere, error) {
 	volumes, ports := saved.Held()
-	held, err := r.world.Look(ctx, r.p.InstanceUUID, volumes, ports)
+	held, err := t.world.Look(ctx, t.instance, volumes, ports)
 	if err != nil {
 		return nova.Elsewhere{}, fmt.Errorf("cannot tell whether volumes %v and ports %v are somebody else's by now: %w (%s)",
 			volumes, ports, err, wayToTheAPIs)
 	}
-	return elsewhere(r.p.InstanceUUID, held), nil
+	return elsewhere(t.instance, held), nil
 }

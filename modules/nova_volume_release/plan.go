@@ -128,7 +128,7 @@ func (p *plan) spare(e evidence) {
 
 // preserve takes delete_on_termination from the mappings, or says what will come of it.
 func (p *plan) preserve(e evidence, want parameters, against *orphan.Refusal) {
-	if e.judgement.Verdict == orphan.Archived || e.judgement.Verdict == orphan.Absent {
+	if slices.Contains([]orphan.Verdict{orphan.Archived, orphan.Lost, orphan.Absent}, e.judgement.Verdict) {
 		return // nova does nothing with the mappings any more
 	}
 	for _, v := range e.Volumes {

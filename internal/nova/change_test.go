@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -34,6 +35,18 @@ func (s *server) ExecContext(_ context.Context, statement string, _ []driver.Nam
 	return s.rows, s.err
 }
 
+func (s *server) QueryContext(_ context.Context, statement string, _ []driver.NamedValue) (driver.Rows, error) {
+	s.statements = append(s.statements, statement)
+	return noRows{}, nil
+}
+
+// noRows is the answer to every question.
+type noRows struct{}
+
+func (noRows) Columns() []string         { return nil }
+func (noRows) Close() error              { return nil }
+func (noRows) Next([]driver.Value) error { return io.EOF }
+
 func refuses(number uint16, message string) server {
 	return server{err: &mysql.MySQLError{Number: number, Message: message}}
 }
@@ -56,7 +69,7 @@ func TestARowThatIsNotAnyMoreAsItWasReadIsAChangeByAnother(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = rewrite(t.Context(), tx, Record{"tags": {Rows: []Row{from}}}, Record{"tags": {Rows: []Row{to}}})
+			err = changes(Record{"tags": {Rows: []Row{from}}}, Record{"tags": {Rows: []Row{to}}})[0].write(t.Context(), tx)
 			if errors.Is(err, ErrChanged) != test.changed || Retriable(err) != test.retriable {
 				t.Errorf("got %v", err)
 			}
@@ -67,7 +80,7 @@ func TestARowThatIsNotAnyMoreAsItWasReadIsAChangeByAnother(t *testing.T) {
 func TestARestoreLeavesTheSessionOfThePoolAsItWas(t *testing.T) {
 	database := &server{}
 	databases := Databases{api: sql.OpenDB(database)}
-	if _, err := databases.RestoreMapping(t.Context(), Finding{}, Restoration{}, func() error { return nil }); err != nil {
+	if err := databases.Apply(t.Context(), Change{}, func() error { return nil }); err != nil {
 		t.Fatal(err)
 	}
 	if slices.ContainsFunc(database.statements, func(s string) bool { return strings.HasPrefix(s, "SET") }) {

@@ -44,8 +44,10 @@ func find(ctx context.Context, t *testing.T, databases *Databases, uuid string) 
 	return finding
 }
 
-// at is the time that a deletion writes.
-func at() time.Time { return time.Now().UTC() }
+// deleteInCell deletes in the cell what was found there.
+func deleteInCell(ctx context.Context, databases *Databases, finding Finding, before func() error) error {
+	return databases.Apply(ctx, finding.Deletion(Deletion{At: time.Now()}).Cell, before)
+}
 
 func nothing() error { return nil }
 
@@ -67,8 +69,7 @@ func TestAnInstanceThatChangedSinceItWasJudgedIsLeftAlone(t *testing.T) {
 		novalab.Exec(t, lab.Cell1, change, uuid)
 		before := lab.Dump(t, uuid, true)
 		called := false
-		if _, err := databases.SoftDelete(ctx, finding, Deletion{At: at()}, func() error { called = true; return nil }); !errors.Is(err,
-			ErrChanged) {
+		if err := deleteInCell(ctx, databases, finding, func() error { called = true; return nil }); !errors.Is(err, ErrChanged) {
 			t.Errorf("%s: got %v", change, err)
 		}
 		if called {
@@ -87,16 +88,16 @@ func TestAFailedBackupAndAReadOnlySessionLeaveEverythingAsItIs(t *testing.T) {
 	before := lab.Dump(t, uuid, true)
 	full := errors.New("no space left")
 	ctx, databases := openLab(t, lab, false)
-	if _, err := databases.SoftDelete(ctx, find(ctx, t, databases, uuid), Deletion{At: at()}, func() error { return full }); !errors.Is(err,
-		full) {
+	if err := deleteInCell(ctx, databases, find(ctx, t, databases, uuid), func() error { return full }); !errors.Is(err, full) {
 		t.Errorf("got %v", err)
 	}
 	const errReadOnly = 1792
 	ctx, databases = openLab(t, lab, true)
-	if _, err := databases.SoftDelete(ctx, find(ctx, t, databases, uuid), Deletion{At: at()}, nothing); !hasNumber(err, errReadOnly) {
+	finding := find(ctx, t, databases, uuid)
+	if err := deleteInCell(ctx, databases, finding, nothing); !hasNumber(err, errReadOnly) {
 		t.Errorf("got %v", err)
 	}
-	if _, err := databases.FinishMapping(ctx, uuid); !hasNumber(err, errReadOnly) {
+	if err := databases.Apply(ctx, finding.Deletion(Deletion{At: time.Now()}).API, nothing); !hasNumber(err, errReadOnly) {
 		t.Errorf("got %v", err)
 	}
 	if diff := cmp.Diff(before, lab.Dump(t, uuid, true)); diff != "" {
@@ -132,7 +133,7 @@ func TestTheRowsAreThoseThatNovasOwnCodeLeaves(t *testing.T) {
 		novalab.Exec(t, lab.Cell1, "UPDATE block_device_mapping SET uuid = NULL WHERE uuid = 'old' AND instance_uuid = ?", uuid)
 	}
 	ctx, databases := openLab(t, lab, false)
-	if _, err := databases.SoftDelete(ctx, find(ctx, t, databases, ours), Deletion{At: at()}, nothing); err != nil {
+	if err := deleteInCell(ctx, databases, find(ctx, t, databases, ours), nothing); err != nil {
 		t.Fatal(err)
 	}
 	conf := filepath.Join(t.TempDir(), "cell1.conf")
@@ -162,8 +163,7 @@ func TestADeadlockIsRetriableAndLeavesNothingHalfDone(t *testing.T) {
 	rival := lab.Rival(ctx, t, uuid)
 	failed := make(chan error, 1)
 	go func() {
-		_, err := databases.SoftDelete(ctx, finding, Deletion{At: at()}, nothing)
-		failed <- err
+		failed <- deleteInCell(ctx, databases, finding, nothing)
 	}()
 	rival.Collide(ctx, t)
 	if err := <-failed; !hasNumber(err, errDeadlock) || !Retriable(err) {
@@ -173,7 +173,7 @@ func TestADeadlockIsRetriableAndLeavesNothingHalfDone(t *testing.T) {
 	if diff := cmp.Diff(before, lab.Dump(t, uuid, true)); diff != "" {
 		t.Errorf("rows were changed: %s", diff)
 	}
-	if _, err := databases.SoftDelete(ctx, finding, Deletion{At: at()}, nothing); err != nil {
+	if err := deleteInCell(ctx, databases, finding, nothing); err != nil {
 		t.Errorf("the second try: %v", err)
 	}
 }

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"nova-orphan/internal/nova"
+	"nova-orphan/internal/orphan"
+)
+
+// workable says that the verdict allows a change.
+func workable(judgement orphan.Judgement) bool {
+	return !judgement.Refuses() && slices.Contains([]orphan.Verdict{orphan.Stuck, orphan.Zombie, orphan.Deleted}, judgement.Verdict)
+}
+
+// foresee asks what the reap of the instance would do, and what the deletion then is.
+func (t *task) foresee(ctx context.Context, f *found) {
+	if t.at.IsZero() {
+		t.at = f.Cell().Now
+	}
+	deletion := nova.Deletion{At: t.at, ShareMappings: t.RemoveShareMappings}
+	if f.reap, f.unseen = t.readReap(ctx, f.Finding); f.unseen == nil {
+		deletion.Disarm = f.reap.disarm
+	}
+	f.changes = f.Deletion(deletion)
+}
+
+// refuseDeletion takes an instance for busy that somebody wrote since the caller judged it.
+// One that is gone as it was to be, with nothing left to do, is no matter of that.
+func (t *task) refuseDeletion(f *found, changes []nova.Change, against *orphan.Refusal) {
+	verdict := f.judgement.Verdict
+	gone := verdict == orphan.Archived || verdict == orphan.Deleted && f.unseen == nil && len(changes) == 0
+	ours := len(t.done) > 0 || t.unknown != nil && verdict == orphan.Deleted && f.changes.Cell.Empty()
+	judged, _ := t.JudgedAs[t.instance].(map[string]any)
+	if since := rewritten(judged, f.instance); len(since) > 0 && !gone && !ours {
+		if !verdict.Refuses() {
+			f.judgement.Verdict = orphan.Busy
+		}
+		f.judgement.Reasons = slices.Concat(f.judgement.Reasons, since)
+	}
+	if f.judgement.Refuses() {
+		*against = append(*against, fmt.Sprintf("instance %s is %s", t.instance, f.judgement.Verdict))
+		*against = append(*against, f.judgement.Reasons...)
+	} else if t.unknown != nil && !workable(f.judgement) {
+		against.Add("instance %s is %s by now: whether the commit that was not answered had happened cannot be told", t.instance, verdict)
+	}
+}
+
+// sideEffects says what nova-compute then does by itself, since some of it cannot be undone.
+func (t *task) sideEffects(f found) (steps []string) {
+	if host := f.instance.Host; host != "" {
+		steps = append(steps, "afterwards nova-compute on "+host+" removes the allocation and reaps the domain, "+
+			"at its next start or in at most half an hour")
+	}
+	steps = append(steps, f.reap.sideEffects()...)
+	if shares := len(f.instance.Shares); shares > 0 && !t.RemoveShareMappings {
+		steps = append(steps, fmt.Sprintf("afterwards nova-compute unmounts %d shares and removes their rows of share_mapping, "+
+			"which stay until then (it does so from 2025.1 on)", shares))
+	}
+	if secret := f.instance.VTPMSecret; secret != "" {
+		steps = append(steps, "afterwards the secret "+secret+" of its vTPM stays in the key manager "+
+			"(up to 2024.2 nova-compute deletes it with the domain): openstack secret delete it")
+	}
+	return steps
+}
