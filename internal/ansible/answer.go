@@ -15,17 +15,11 @@ import (
 type Result struct {
 	Changed bool `json:"changed"`
 	// Failed is set by Main when the module returns an error.
-	Failed   bool     `json:"failed,omitempty"`
-	Msg      string   `json:"msg,omitempty"`
-	Diff     *Diff    `json:"diff,omitempty"`
-	Warnings []string `json:"warnings,omitempty"`
-	// Verdict and Reasons say what the evidence proves (package orphan's words).
-	Verdict string   `json:"verdict,omitempty"`
-	Reasons []string `json:"reasons,omitempty"`
-	// Plan is what the module does, or would do in check mode, a step a line.
-	Plan       []string `json:"plan,omitempty"`
-	BackupFile string   `json:"backup_file,omitempty"`
-	Exception  string   `json:"exception,omitempty"`
+	Failed    bool     `json:"failed,omitempty"`
+	Msg       string   `json:"msg,omitempty"`
+	Diff      *Diff    `json:"diff,omitempty"`
+	Warnings  []string `json:"warnings,omitempty"`
+	Exception string   `json:"exception,omitempty"`
 }
 
 func (r *Result) result() *Result { return r }
@@ -48,10 +42,8 @@ type Answer interface{ result() *Result }
 // Diff is the state before and after, shown with --diff. Both sides are
 // mappings: Ansible's callback renders those sorted, and breaks on lists.
 type Diff struct {
-	BeforeHeader string         `json:"before_header,omitempty"`
-	AfterHeader  string         `json:"after_header,omitempty"`
-	Before       map[string]any `json:"before"`
-	After        map[string]any `json:"after"`
+	Before map[string]any `json:"before"`
+	After  map[string]any `json:"after"`
 }
 
 // encode makes the answer one line of ASCII JSON. Anything else breaks some

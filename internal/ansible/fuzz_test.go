@@ -79,6 +79,13 @@ func isOf(kind Type, value any) bool {
 	return ok
 }
 
+// judged is an answer as the modules have it.
+type judged struct {
+	Result
+	Verdict string   `json:"verdict"`
+	Reasons []string `json:"reasons"`
+}
+
 // FuzzAnswer: whatever a module says, it is one line of ASCII JSON that says the
 // same, without the secret.
 func FuzzAnswer(f *testing.F) {
@@ -93,7 +100,7 @@ func FuzzAnswer(f *testing.F) {
 	f.Fuzz(func(t *testing.T, message, secret string) {
 		hidden := &secrets{}
 		hidden.add(secret)
-		out, err := encode(&Result{Msg: message, Reasons: []string{message}, Verdict: secret}, hidden)
+		out, err := encode(&judged{Result{Msg: message}, secret, []string{message}}, hidden)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -101,7 +108,7 @@ func FuzzAnswer(f *testing.F) {
 		if !found || rest != "" || strings.ContainsFunc(line, func(r rune) bool { return r >= 0x7f }) {
 			t.Errorf("%q is not one line of ASCII", out)
 		}
-		var got Result
+		var got judged
 		if err := json.Unmarshal([]byte(line), &got); err != nil {
 			t.Fatalf("%q: %v", line, err)
 		}

@@ -50,9 +50,11 @@ var probe = ansible.Module{
 
 type probeAnswer struct {
 	ansible.Result
-	Echo map[string]any `json:"echo,omitempty"`
-	UUID string         `json:"uuid,omitempty"`
-	Last bomb           `json:"last,omitempty"`
+	Verdict string         `json:"verdict,omitempty"`
+	Reasons []string       `json:"reasons,omitempty"`
+	Echo    map[string]any `json:"echo,omitempty"`
+	UUID    string         `json:"uuid,omitempty"`
+	Last    bomb           `json:"last,omitempty"`
 }
 
 // bomb is an answer that cannot be written.

@@ -34,6 +34,9 @@ func judge(output []byte, status int) error {
 	return nil
 }
 
+// kinds are the keys under which an answer has an entry for each element, each with the key that says whose it is.
+var kinds = map[string]string{"instances": "instance_uuid", "consumers": "consumer", "domains": "uuid", "services": "host"}
+
 // Only gives the answer of a call for one element with what it says of that element
 // beside what it says of the call, and the element's sides of the diff. An answer for
 // several, or for none, stays as it is.
@@ -42,7 +45,7 @@ func Only(answer []byte) []byte {
 	if json.Unmarshal(answer, &whole) != nil {
 		return answer
 	}
-	for kind, id := range map[string]string{"instances": "instance_uuid", "consumers": "consumer", "domains": "uuid", "services": "host"} {
+	for kind, id := range kinds {
 		var entries []map[string]json.RawMessage
 		if json.Unmarshal(whole[kind], &entries) != nil || len(entries) != 1 {
 			continue

@@ -68,8 +68,27 @@ func CheckDocumentation(t *testing.T, module ansible.Module, path string) {
 			t.Errorf("RETURN %s: description, returned and type must be there", name)
 		}
 	}
+	checkEntries(t, doc.Return)
 	checkOptions(t, module, doc.Documentation.Options)
 	checkExamples(t, module, doc.Examples)
+}
+
+// checkEntries wants a list with an entry for each element, and in it what every module says of one (step.Answer).
+func checkEntries(t *testing.T, answers map[string]map[string]any) {
+	t.Helper()
+	for kind, id := range kinds {
+		entry, ok := answers[kind]["contains"].(map[string]any)
+		if !ok {
+			continue
+		}
+		for _, key := range []string{id, "verdict", "reasons", "plan", "changed", "failed", "msg", "backup_file"} {
+			if entry[key] == nil {
+				t.Errorf("RETURN %s: the entries do not say %s", kind, key)
+			}
+		}
+		return
+	}
+	t.Errorf("RETURN: there is no list with an entry for each element: %v", kinds)
 }
 
 func checkOptions(t *testing.T, module ansible.Module, got map[string]documented) {
