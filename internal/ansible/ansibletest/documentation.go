@@ -64,13 +64,32 @@ func CheckDocumentation(t *testing.T, module ansible.Module, path string) {
 		}
 	}
 	for name, value := range doc.Return {
-		if value["description"] == nil || value["returned"] == nil || value["type"] == nil {
-			t.Errorf("RETURN %s: description, returned and type must be there", name)
+		if value["returned"] == nil {
+			t.Errorf("RETURN %s: returned must be there", name)
 		}
+		checkReturn(t, name, value)
 	}
 	checkEntries(t, doc.Return)
 	checkOptions(t, module, doc.Documentation.Options)
 	checkExamples(t, module, doc.Examples)
+}
+
+// checkReturn wants of a value, and of those within it, what they are, and nothing that YAML made of a comma in a description.
+func checkReturn(t *testing.T, name string, value map[string]any) {
+	t.Helper()
+	for key, part := range value {
+		if part == nil {
+			t.Errorf("RETURN %s: %q is no key of it: is the description quoted?", name, key)
+		}
+	}
+	if value["description"] == nil || value["type"] == nil {
+		t.Errorf("RETURN %s: description and type must be there", name)
+	}
+	contains, _ := value["contains"].(map[string]any)
+	for key, part := range contains {
+		within, _ := part.(map[string]any)
+		checkReturn(t, name+"."+key, within)
+	}
 }
 
 // checkEntries wants a list with an entry for each element, and in it what every module says of one (step.Answer).
