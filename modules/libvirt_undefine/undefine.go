@@ -53,7 +53,7 @@ func (r *removal) read(ctx context.Context) (evidence, error) {
 		r.Found, r.Domain = true, &found.Domain
 	}
 	r.reading = "who uses the files of instance " + r.UUID
-	found.Usage, err = r.usage.Ask(func() (usage, error) { return readUsage(ctx, r.libvirt, r.UUIDs...) })
+	found.Usage, err = r.usage.Ask(ctx, func(ctx context.Context) (usage, error) { return readUsage(ctx, r.libvirt, r.UUIDs...) })
 	return found, err
 }
 
