@@ -204,6 +204,23 @@ func TestWhatHappensMeanwhileIsNoticed(t *testing.T) {
 			},
 			want: map[string]string{"failed": "false", "changed": "true", "removed": `["domain"]`},
 		},
+		"libvirt restarts before it undefines, and does so all the same before it is asked again": {
+			prepare: func(f *hypervisortest.Fake) {
+				asked := 0
+				f.Before = func(request, _ string) error {
+					if request != "undefine" {
+						return nil
+					}
+					if asked++; asked == 1 {
+						return hypervisortest.Lost()
+					}
+					f.Remove(uuid)
+					return nil
+				}
+			},
+			writes: []string{"undefine"},
+			want:   map[string]string{"failed": "false", "changed": "true", "removed": `["domain"]`, "warnings.#": "1"},
+		},
 		"libvirt restarts after it powered off": {
 			guest: func(g *hypervisortest.Guest) { g.Running, g.Transient = true, true },
 			prepare: func(f *hypervisortest.Fake) {
