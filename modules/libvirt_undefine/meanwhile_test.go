@@ -35,6 +35,14 @@ func TestWhatHappensMeanwhileIsNoticed(t *testing.T) {
 		writes  []string
 		want    map[string]string
 	}{
+		"defined after it was looked for, before it was looked who uses its files": {
+			prepare: func(f *hypervisortest.Fake) {
+				f.Remove(uuid)
+				f.Before = once("list", func() { f.Make(t, plain) })
+			},
+			writes: []string{"undefine"},
+			want:   map[string]string{"failed": "false", "changed": "true", "found": "true", "verdict": ""},
+		},
 		"gone before undefine": {
 			prepare: func(f *hypervisortest.Fake) { f.Before = once("undefine", func() { f.Remove(uuid) }) },
 			writes:  []string{"undefine"},

@@ -54,6 +54,9 @@ func (r *removal) read(ctx context.Context) (evidence, error) {
 	}
 	r.reading = "who uses the files of instance " + r.UUID
 	found.Usage, err = r.usage.Ask(ctx, func(ctx context.Context) (usage, error) { return readUsage(ctx, r.libvirt, r.UUIDs...) })
+	if err == nil && !found.found() && found.Usage.domain(r.UUID).Name != "" { // defined meanwhile
+		return r.read(ctx)
+	}
 	return found, err
 }
 
