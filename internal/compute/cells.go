@@ -17,7 +17,7 @@ import (
 // everyone who is no administrator by the policy context_is_admin. Only to such a one
 // does Nova list deleted servers (nova/api/openstack/compute/servers.py _get_servers).
 func (c *Client) ListsAll(ctx context.Context) error {
-	_, err := c.listsAll.Ask(func() (struct{}, error) { return struct{}{}, c.askWhetherListsHaveAll(ctx) })
+	_, err := c.listsAll.Ask(ctx, func(ctx context.Context) (struct{}, error) { return struct{}{}, c.askWhetherListsHaveAll(ctx) })
 	return err
 }
 

@@ -1,6 +1,7 @@
 package shared
 
 import (
+	"context"
 	"errors"
 	"sync"
 	"sync/atomic"
@@ -18,7 +19,7 @@ func TestNobodyGetsAnAnswerToWhatWasAskedBeforeHeWantedToKnow(t *testing.T) {
 		all.Go(func() {
 			wanted := clock.Add(1)
 			come.Done()
-			got, err := question.Ask(func() (int32, error) {
+			got, err := question.Ask(t.Context(), func(context.Context) (int32, error) {
 				if asked.Add(1) == 1 {
 					come.Wait() // so that they come together
 				}
@@ -50,7 +51,30 @@ func TestAPanicIsNoAnswerForThoseWhoWaitForIt(t *testing.T) {
 					t.Error("it takes it for an answer")
 				}
 			}()
-			_, _ = question.Ask(func() (int, error) { panic("found") })
+			_, _ = question.Ask(t.Context(), func(context.Context) (int, error) { panic("found") })
+		})
+	}
+	all.Wait()
+}
+
+func TestAnInterruptionIsOnlyThatOfTheOneWhoIsInterrupted(t *testing.T) {
+	var question Question[int]
+	var all, come sync.WaitGroup
+	const people = 50
+	come.Add(people)
+	cut, cancel := context.WithCancel(t.Context())
+	cancel()
+	for i := range people {
+		all.Go(func() {
+			mine := []context.Context{cut, t.Context()}[i%2]
+			come.Done()
+			got, err := question.Ask(mine, func(ctx context.Context) (int, error) {
+				come.Wait() // so that they come together
+				return 1, ctx.Err()
+			})
+			if !errors.Is(err, mine.Err()) || err == nil && got != 1 {
+				t.Errorf("got %d, %v: %v", got, err, mine.Err())
+			}
 		})
 	}
 	all.Wait()

@@ -104,7 +104,7 @@ func (l *Loop[E]) carryOut(ctx context.Context, actions []Action) error {
 			}
 			return err
 		}
-		if l.unknown != nil && l.unknown.Key == action.Key {
+		if changed && l.unknown != nil && l.unknown.Key == action.Key {
 			l.unknown = nil
 		}
 	}

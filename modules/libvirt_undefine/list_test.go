@@ -97,6 +97,27 @@ func TestWhoUsesAFileIsLookedForTogether(t *testing.T) {
 	}
 }
 
+func TestNoneThatIsPoweredOffMeanwhileIsMissed(t *testing.T) {
+	fake := hypervisortest.NewFake()
+	var on []string
+	for n := range 2 * attempts {
+		guest := guestOf(n)
+		guest.Running = n > 0
+		if fake.Make(t, guest); guest.Running {
+			on = append(on, guest.UUID)
+		}
+	}
+	fake.Before = func(request, _ string) error {
+		if request == "processes" && len(on) > 0 {
+			fake.Remove(on[0])
+			on = on[1:]
+		}
+		return nil
+	}
+	answer := answerOf(t, fake, map[string]any{"backup_dir": t.TempDir(), "uuid": uuidOf(0)})
+	wantAnswer(t, answer, map[string]string{"failed": "false", "changed": "true"})
+}
+
 // late has somebody come once the host was looked at for the first time.
 type late struct {
 	*hypervisortest.Fake

@@ -35,6 +35,14 @@ func TestWhatHappensMeanwhileIsNoticed(t *testing.T) {
 		writes  []string
 		want    map[string]string
 	}{
+		"defined after it was looked for, before it was looked who uses its files": {
+			prepare: func(f *hypervisortest.Fake) {
+				f.Remove(uuid)
+				f.Before = once("list", func() { f.Make(t, plain) })
+			},
+			writes: []string{"undefine"},
+			want:   map[string]string{"failed": "false", "changed": "true", "found": "true", "verdict": ""},
+		},
 		"gone before undefine": {
 			prepare: func(f *hypervisortest.Fake) { f.Before = once("undefine", func() { f.Remove(uuid) }) },
 			writes:  []string{"undefine"},
@@ -203,6 +211,23 @@ func TestWhatHappensMeanwhileIsNoticed(t *testing.T) {
 				}
 			},
 			want: map[string]string{"failed": "false", "changed": "true", "removed": `["domain"]`},
+		},
+		"libvirt restarts before it undefines, and does so all the same before it is asked again": {
+			prepare: func(f *hypervisortest.Fake) {
+				asked := 0
+				f.Before = func(request, _ string) error {
+					if request != "undefine" {
+						return nil
+					}
+					if asked++; asked == 1 {
+						return hypervisortest.Lost()
+					}
+					f.Remove(uuid)
+					return nil
+				}
+			},
+			writes: []string{"undefine"},
+			want:   map[string]string{"failed": "false", "changed": "true", "removed": `["domain"]`, "warnings.#": "1"},
 		},
 		"libvirt restarts after it powered off": {
 			guest: func(g *hypervisortest.Guest) { g.Running, g.Transient = true, true },

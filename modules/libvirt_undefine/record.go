@@ -55,9 +55,12 @@ func newRecord(found evidence, planned plan) (*record, error) {
 	return data, nil
 }
 
-// sameAs compares all but whether the domain runs, and what is lost with that.
+// sameAs compares all that is restored, but not whether the domain runs, and what is lost with that.
 func (r record) sameAs(other record) bool {
-	r.Domain, other.Domain = hypervisor.Domain{}, hypervisor.Domain{}
+	restored := func(d hypervisor.Domain) hypervisor.Domain {
+		return hypervisor.Domain{Autostart: d.Autostart, Persistent: d.Persistent, Snapshots: d.Snapshots, Checkpoints: d.Checkpoints}
+	}
+	r.Domain, other.Domain = restored(r.Domain), restored(other.Domain)
 	r.Lost, other.Lost = nil, nil
 	return reflect.DeepEqual(r, other)
 }

@@ -156,3 +156,19 @@ func TestWhatWasWrittenDownIsRestoredFromItsFileOrItsContent(t *testing.T) {
 		})
 	}
 }
+
+func TestWhatTheDefinitionDoesNotTellIsWrittenDownAnew(t *testing.T) {
+	fake, dir := hypervisortest.NewFake(), t.TempDir()
+	fake.Make(t, plain)
+	options := map[string]any{"backup_dir": dir, "state": "saved"}
+	answerOf(t, fake, options)
+	if err := fake.SetAutostart(t.Context(), uuid); err != nil {
+		t.Fatal(err)
+	}
+	written := answerOf(t, fake, options)
+	wantAnswer(t, written, map[string]string{"changed": "true"})
+	wantAnswer(t, answerOf(t, fake, options), map[string]string{"changed": "false"})
+	fake.Remove(uuid)
+	wantAnswer(t, answerOf(t, fake, restoreFrom(dir, written.Get("backup_file").String(), nil)),
+		map[string]string{"failed": "false", "restored": `["domain","autostart"]`})
+}

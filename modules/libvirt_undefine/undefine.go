@@ -53,7 +53,10 @@ func (r *removal) read(ctx context.Context) (evidence, error) {
 		r.Found, r.Domain = true, &found.Domain
 	}
 	r.reading = "who uses the files of instance " + r.UUID
-	found.Usage, err = r.usage.Ask(func() (usage, error) { return readUsage(ctx, r.libvirt, r.UUIDs...) })
+	found.Usage, err = r.usage.Ask(ctx, func(ctx context.Context) (usage, error) { return readUsage(ctx, r.libvirt, r.UUIDs...) })
+	if err == nil && !found.found() && found.Usage.domain(r.UUID).Name != "" { // defined meanwhile
+		return r.read(ctx)
+	}
 	return found, err
 }
 

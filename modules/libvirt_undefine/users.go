@@ -41,7 +41,8 @@ type usage struct {
 // readUsage looks at the domains first: one that is started after that is a process. Of
 // the processes it takes what may be of one of these instances.
 func readUsage(ctx context.Context, libvirt hypervisor.Libvirt, uuids ...string) (found usage, err error) {
-	for range attempts {
+	// Each time another may be powered off between the two looks, as those of the same list are.
+	for missed := map[string]int{}; ; {
 		if found.Domains, err = libvirt.DomainUses(ctx); err != nil {
 			return usage{}, err
 		}
@@ -60,24 +61,23 @@ func readUsage(ctx context.Context, libvirt hypervisor.Libvirt, uuids ...string)
 		if err != nil {
 			return usage{}, err
 		}
-		if err = found.complete(); err == nil {
+		at := slices.IndexFunc(found.Domains, found.isUnseen)
+		if at < 0 {
 			return found, nil
 		}
-	}
-	return usage{}, err
-}
-
-// complete wants the QEMU of each domain that is on: else the processes that are to be
-// seen are not the host's, as in a container with processes of its own.
-func (u usage) complete() error {
-	for _, domain := range u.Domains {
-		seen := slices.ContainsFunc(u.Processes, func(p hypervisor.ProcessUse) bool { return p.GuestUUID == domain.UUID })
-		if domain.Active && domain.QEMU && !seen {
-			return fmt.Errorf("domain %s (%s) is on, but its QEMU is not among the processes to be seen from here, so that it cannot be told "+
-				"who uses the instance's files: run it where the host's processes are seen", domain.Name, domain.UUID)
+		domain := found.Domains[at]
+		if missed[domain.UUID]++; missed[domain.UUID] == attempts {
+			return usage{}, fmt.Errorf("domain %s (%s) is on, but its QEMU is not among the processes to be seen from here, so that it cannot be "+
+				"told who uses the instance's files: run it where the host's processes are seen", domain.Name, domain.UUID)
 		}
 	}
-	return nil
+}
+
+// isUnseen says that the domain is on, but its QEMU not to be seen: then the processes that
+// are to be seen are not the host's, as in a container with processes of its own.
+func (u usage) isUnseen(domain hypervisor.DomainUse) bool {
+	return domain.Active && domain.QEMU &&
+		!slices.ContainsFunc(u.Processes, func(p hypervisor.ProcessUse) bool { return p.GuestUUID == domain.UUID })
 }
 
 // users lists who else uses the instance's files, images and volumes.

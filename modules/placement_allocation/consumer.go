@@ -160,7 +160,7 @@ func (t *task) askForItsInstance(ctx context.Context, said *novaEvidence, todo c
 // migrationOf looks among those of the instance. One that is not there was deleted with it, or is
 // not its own: that of an instance that lives Nova would list.
 func (t *task) migrationOf(ctx context.Context, consumer string) (*compute.Migration, error) {
-	all, err := t.migrations.Ask(func() ([]compute.Migration, error) { return t.nova.Migrations(ctx, t.Instance) })
+	all, err := t.migrations.Ask(ctx, func(ctx context.Context) ([]compute.Migration, error) { return t.nova.Migrations(ctx, t.Instance) })
 	if err != nil {
 		return nil, err
 	}

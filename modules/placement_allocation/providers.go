@@ -7,30 +7,29 @@ import (
 	"sync"
 
 	"nova-orphan/internal/placement"
+	"nova-orphan/internal/shared"
 )
 
 // providers are the resource providers that the call has met. A tree is read once for all
 // consumers that hold something on it.
 type providers struct {
 	client *placement.Client
-	// By a provider's UUID: known has the placement.Provider, asked a func() error that reads its tree.
+	// By a provider's UUID: known has the placement.Provider, asked the *shared.Question for its tree.
 	known, asked sync.Map
 }
 
 // learn reads a provider's tree, unless it is known.
 func (p *providers) learn(ctx context.Context, uuid string) error {
-	if _, known := p.get(uuid); known {
-		return nil
-	}
-	ask, _ := p.asked.LoadOrStore(uuid, sync.OnceValue(func() error {
-		tree, err := p.client.Tree(ctx, uuid)
-		p.note(tree...)
-		if err != nil {
-			p.asked.Delete(uuid)
+	question, _ := p.asked.LoadOrStore(uuid, new(shared.Question[struct{}]))
+	_, err := question.(*shared.Question[struct{}]).Ask(ctx, func(ctx context.Context) (none struct{}, err error) {
+		if _, known := p.get(uuid); !known {
+			var tree []placement.Provider
+			tree, err = p.client.Tree(ctx, uuid)
+			p.note(tree...)
 		}
-		return err
-	}))
-	return ask.(func() error)()
+		return none, err
+	})
+	return err
 }
 
 func (p *providers) note(tree ...placement.Provider) {

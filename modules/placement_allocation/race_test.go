@@ -54,7 +54,9 @@ func testRaces(t *testing.T, newStage func(*testing.T) *stage) {
 	t.Logf("races: %d", races)
 }
 
-func (s *stage) removal() arguments { return arguments{"consumer": s.consumer, "state": "absent"} }
+func (s *stage) removal() arguments {
+	return arguments{"consumer": s.consumer, "state": "absent", "_ansible_diff": true}
+}
 
 func addedTo(s *stage) {
 	s.set(s.consumer, holdings{s.host: 2})
@@ -81,7 +83,7 @@ func removedMeanwhile(s *stage) {
 	s.set(s.consumer, holdings{s.host: 2})
 	s.beforeTheWrite(func() { s.set(s.consumer, nil) })
 	answer := s.start(s.removal()).Done(false)
-	if got := answer.Get("msg").String(); got != "nothing to change: someone else did it meanwhile" {
+	if answer.Get("msg").String() != "nothing to change: someone else did it meanwhile" || answer.Get("diff").Exists() {
 		s.t.Errorf("got %s", answer)
 	}
 	s.wants(s.consumer, nil)
@@ -173,7 +175,7 @@ func revived(s *stage) {
 	s.set(s.consumer, holdings{s.host: 2, s.storage: 1})
 	s.beforeTheWrite(func() { s.nova.revive(s.consumer) })
 	answer := s.start(s.removal()).Failed(false, "came to life while its allocation was removed", "it was put back")
-	if answer.Get("verdict").String() != "live" {
+	if answer.Get("verdict").String() != "live" || answer.Get("diff").Exists() {
 		s.t.Errorf("got %s", answer)
 	}
 	s.wants(s.consumer, holdings{s.host: 2, s.storage: 1})

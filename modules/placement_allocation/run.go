@@ -87,6 +87,9 @@ func (c *cloud) change(ctx context.Context, consumer string, reply *entry) error
 	if against := (orphan.Refusal{}); errors.As(err, &against) {
 		reply.Reasons = against
 	}
+	if !reply.Changed {
+		reply.Diff = nil
+	}
 	return err
 }
 
