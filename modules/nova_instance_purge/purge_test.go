@@ -345,13 +345,22 @@ func (lost) Apply(context.Context, nova.Change, func() error) error {
 	return errors.New("something is written")
 }
 
-func TestOneWhoseTurnComesLateIsReadAgain(t *testing.T) {
-	for want, readAt := range map[string]time.Time{"compute1": time.Now(), "compute2": time.Now().Add(-time.Hour)} {
-		moved := &fake{host: "compute2"}
-		first := map[string]nova.Finding{uuid: (&fake{}).finding()}
-		one := &task{work: &work{db: moved, world: &cloud{}, readAt: readAt, first: first}, instance: uuid}
-		if got, err := one.read(t.Context()); err != nil || got.instance.Host != want {
-			t.Errorf("read at %s: %+v, %v", readAt, got.instance, err)
+func TestOneWhoseTurnComesLateIsReadAgainAndOneThatIsToBeWrittenAlsoWhereTheReadingTookLong(t *testing.T) {
+	now, before := time.Now(), time.Now().Add(-time.Hour)
+	for name, test := range map[string]struct {
+		begunAt, readAt time.Time
+		vmState, want   string
+	}{
+		"just read":     {now, now, "error", "compute1"},
+		"read long ago": {before, before, "active", "compute2"},
+		"it took long":  {before, now, "error", "compute2"},
+		"it took long, and nothing is to be done": {before, now, "active", "compute1"},
+	} {
+		moved := &fake{host: "compute2", vmState: test.vmState}
+		first := map[string]nova.Finding{uuid: (&fake{vmState: test.vmState}).finding()}
+		one := &task{work: &work{db: moved, world: &cloud{}, begunAt: test.begunAt, readAt: test.readAt, first: first}, instance: uuid}
+		if got, err := one.read(t.Context()); err != nil || got.instance.Host != test.want {
+			t.Errorf("%s: %+v, %v", name, got.instance, err)
 		}
 	}
 }
