@@ -365,6 +365,18 @@ func TestOneWhoseTurnComesLateIsReadAgainAndOneThatIsToBeWrittenAlsoWhereTheRead
 	}
 }
 
+func TestWhatHadNoRowWhenItWasJudgedIsRefusedOnceItHasOne(t *testing.T) {
+	judged := map[string]any{"judged_as": map[string]any{uuid: nil}}
+	f := &fake{}
+	if got := callFake(t, f, judged); !got.Get("failed").Bool() || got.Get("instances.0.verdict").String() != "busy" || f.writes > 0 ||
+		!strings.Contains(got.Get("msg").String(), "it had no row when it was judged") {
+		t.Errorf("%d writes: %s", f.writes, got)
+	}
+	if got := callFake(t, lost{}, judged); got.Get("failed").Bool() {
+		t.Errorf("it still has none: %s", got)
+	}
+}
+
 func TestAQuestionThatPanickedIsNoAnswerForTheOthers(t *testing.T) {
 	asked := &once{}
 	if outcome := <-ansible.Go(func() (bool, error) { return true, asked.ask(func() error { panic("found") }) }); outcome.Err == nil {
