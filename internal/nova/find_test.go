@@ -26,4 +26,7 @@ func TestRowsAreOfAnInstanceAsTheColumnsCollationSaysSo(t *testing.T) {
 	if got := table.of("uuid", "6695eb01").Rows; len(got) != 2 {
 		t.Errorf("got %v", got)
 	}
+	if got := table.of("uuid", "").Rows; len(got) > 0 {
+		t.Errorf("NULL is taken for the empty text: %v", got)
+	}
 }

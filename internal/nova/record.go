@@ -201,11 +201,11 @@ func amongst(ctx context.Context, q querier, query string, values []string, suff
 	return all, nil
 }
 
-// of are the rows in which a column has this value, as the columns' collation compares.
+// of are the rows in which a column has this value, as the columns' collation compares; NULL is none.
 func (t Table) of(column, value string) Table {
 	rows := []Row{}
 	for _, row := range t.Rows {
-		if strings.EqualFold(strings.TrimRight(row.text(column), " "), value) {
+		if !row[column].Null && strings.EqualFold(strings.TrimRight(row.text(column), " "), value) {
 			rows = append(rows, row)
 		}
 	}

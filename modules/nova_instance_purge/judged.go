@@ -11,13 +11,18 @@ import (
 var judgedColumns = []string{"updated_at", "vm_state", "task_state", "host"}
 
 // judgedRows checks judged_as: of each instance all that is compared, as the module itself answers it.
-// Whatever else is there is not looked at, so that it may be a whole answer's "instance".
+// Whatever else is there is not looked at, so that it may be a whole answer's "instance"; that is
+// null where no cell had a row.
 func judgedRows(value any) (any, error) {
 	rows := map[string]any{}
 	for key, instance := range value.(map[string]any) {
 		uuid, err := ansible.UUID(key)
 		if err != nil {
 			return nil, fmt.Errorf("takes a dictionary by the instances' UUIDs: %w", err)
+		}
+		if instance == nil {
+			rows[uuid.(string)] = nil
+			continue
 		}
 		given, _ := instance.(map[string]any)
 		row := map[string]any{}
@@ -42,15 +47,19 @@ func judgedRows(value any) (any, error) {
 }
 
 // rewritten says what is not any more as it was judged, nil if all is.
-func rewritten(judged map[string]any, instance *nova.Instance) (reasons []string) {
-	if judged == nil || instance == nil {
+func rewritten(judged any, instance *nova.Instance) (reasons []string) {
+	if instance == nil {
 		return nil
+	}
+	row, _ := judged.(map[string]any)
+	if row == nil {
+		return []string{"it had no row when it was judged: judge it anew"}
 	}
 	now := map[string]string{
 		"updated_at": instance.UpdatedAt, "vm_state": instance.VMState, "task_state": instance.TaskState, "host": instance.Host,
 	}
 	for _, column := range judgedColumns {
-		if was := judged[column].(string); was != now[column] {
+		if was := row[column].(string); was != now[column] {
 			reasons = append(reasons, fmt.Sprintf("somebody wrote it since it was judged: instances.%s was %q, is %q: judge it anew",
 				column, was, now[column]))
 		}

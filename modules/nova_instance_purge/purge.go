@@ -32,8 +32,11 @@ func (t *task) refuseDeletion(f *found, changes []nova.Change, against *orphan.R
 	verdict := f.judgement.Verdict
 	gone := verdict == orphan.Archived || verdict == orphan.Deleted && f.unseen == nil && len(changes) == 0
 	ours := len(t.done) > 0 || t.unknown != nil && verdict == orphan.Deleted && f.changes.Cell.Empty()
-	judged, _ := t.JudgedAs[t.instance].(map[string]any)
-	if since := rewritten(judged, f.instance); len(since) > 0 && !gone && !ours {
+	var since []string
+	if judged, given := t.JudgedAs[t.instance]; given && !gone && !ours {
+		since = rewritten(judged, f.instance)
+	}
+	if len(since) > 0 {
 		if !verdict.Refuses() {
 			f.judgement.Verdict = orphan.Busy
 		}

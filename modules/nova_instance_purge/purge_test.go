@@ -345,13 +345,44 @@ func (lost) Apply(context.Context, nova.Change, func() error) error {
 	return errors.New("something is written")
 }
 
-func TestOneWhoseTurnComesLateIsReadAgain(t *testing.T) {
-	for want, readAt := range map[string]time.Time{"compute1": time.Now(), "compute2": time.Now().Add(-time.Hour)} {
-		moved := &fake{host: "compute2"}
-		first := map[string]nova.Finding{uuid: (&fake{}).finding()}
-		one := &task{work: &work{db: moved, world: &cloud{}, readAt: readAt, first: first}, instance: uuid}
-		if got, err := one.read(t.Context()); err != nil || got.instance.Host != want {
-			t.Errorf("read at %s: %+v, %v", readAt, got.instance, err)
+func TestOneWhoseTurnComesLateIsReadAgainAndOneThatIsToBeWrittenAlsoWhereTheReadingTookLong(t *testing.T) {
+	now, before := time.Now(), time.Now().Add(-time.Hour)
+	for name, test := range map[string]struct {
+		begunAt, readAt time.Time
+		vmState, want   string
+	}{
+		"just read":     {now, now, "error", "compute1"},
+		"read long ago": {before, before, "active", "compute2"},
+		"it took long":  {before, now, "error", "compute2"},
+		"it took long, and nothing is to be done": {before, now, "active", "compute1"},
+	} {
+		moved := &fake{host: "compute2", vmState: test.vmState}
+		first := map[string]nova.Finding{uuid: (&fake{vmState: test.vmState}).finding()}
+		one := &task{work: &work{db: moved, world: &cloud{}, begunAt: test.begunAt, readAt: test.readAt, first: first}, instance: uuid}
+		if got, err := one.read(t.Context()); err != nil || got.instance.Host != test.want {
+			t.Errorf("%s: %+v, %v", name, got.instance, err)
 		}
+	}
+}
+
+func TestWhatHadNoRowWhenItWasJudgedIsRefusedOnceItHasOne(t *testing.T) {
+	judged := map[string]any{"judged_as": map[string]any{uuid: nil}}
+	f := &fake{}
+	if got := callFake(t, f, judged); !got.Get("failed").Bool() || got.Get("instances.0.verdict").String() != "busy" || f.writes > 0 ||
+		!strings.Contains(got.Get("msg").String(), "it had no row when it was judged") {
+		t.Errorf("%d writes: %s", f.writes, got)
+	}
+	if got := callFake(t, lost{}, judged); got.Get("failed").Bool() {
+		t.Errorf("it still has none: %s", got)
+	}
+}
+
+func TestAQuestionThatPanickedIsNoAnswerForTheOthers(t *testing.T) {
+	asked := &once{}
+	if outcome := <-ansible.Go(func() (bool, error) { return true, asked.ask(func() error { panic("found") }) }); outcome.Err == nil {
+		t.Fatal("it did not panic")
+	}
+	if err := asked.ask(func() error { return nil }); err == nil {
+		t.Error("the next one takes it for answered")
 	}
 }

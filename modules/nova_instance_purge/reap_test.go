@@ -213,7 +213,7 @@ func TestWhatWasJudgedMustStillBeSo(t *testing.T) {
 		judged map[string]any
 		want   string
 	}{
-		{nil, ""},
+		{nil, "it had no row when it was judged"},
 		{as("", ""), ""},
 		{as("updated_at", ""), `instances.updated_at was "", is "2026-01-02T03:04:05Z"`},
 		{as("vm_state", "active"), `instances.vm_state was "active", is "error"`},

@@ -54,11 +54,23 @@ type work struct {
 	// first is what was found of all at once, unread why that could not be read.
 	first  map[string]nova.Finding
 	unread error
-	readAt time.Time
+	// begunAt and readAt are when that reading began, and when it ended.
+	begunAt, readAt time.Time
 }
 
 // freshFor is how long what was found of all is judged: one whose turn comes later is read again.
 const freshFor = 5 * time.Second
+
+// stale says whether the instance is to be read again. For one that may be written its age
+// counts from when the reading of all began: one that has to be looked for in the shadow tables,
+// or a slow cell, makes that long.
+func (t *task) stale() bool {
+	since := t.readAt
+	if workable(orphan.Judge(t.first[t.instance].Evidence(t.Judging()))) {
+		since = t.begunAt
+	}
+	return time.Since(since) > freshFor
+}
 
 // task is what is done for one instance.
 type task struct {
@@ -107,6 +119,7 @@ type found struct {
 // all is the call: each instance for itself.
 func (w *work) all(ctx context.Context) (ansible.Answer, error) {
 	reply := &answer{}
+	w.begunAt = time.Now()
 	w.first, w.unread = w.find(ctx, w.Instances)
 	w.readAt = time.Now()
 	var err error
@@ -147,7 +160,7 @@ func (w *work) one(ctx context.Context, instance string, reply *entry) error {
 
 func (t *task) read(ctx context.Context) (f found, err error) {
 	findings, err := t.first, t.unread
-	if t.looked || err == nil && time.Since(t.readAt) > freshFor {
+	if t.looked || err == nil && t.stale() {
 		findings, err = t.find(ctx, []string{t.instance})
 	}
 	if t.looked = true; err != nil {

@@ -38,7 +38,10 @@ type once struct {
 }
 
 func (o *once) ask(what func() error) error {
-	o.Do(func() { o.err = what() })
+	o.Do(func() {
+		o.err = errors.New("it was asked before, and there was no answer") // unless there is one: what may panic
+		o.err = what()
+	})
 	return o.err
 }
 
