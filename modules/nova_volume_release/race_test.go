@@ -108,6 +108,19 @@ func TestAWriteWhoseAnswerWasLostIsToldBesideARefusal(t *testing.T) {
 	s.start(arguments{}).Failed(false, "is live", "cinder gave no usable answer to DELETE", "run the module again to see what came of it")
 }
 
+func TestASnapshotThatIsKeptByNowIsNotSaidToBeDeletedByARequestThatWasLost(t *testing.T) {
+	cloud := openstacktest.NewInEnvironment(t)
+	s := newStage(t, fakeWorld{cloud})
+	s.proxy.At(arrived, "DELETE", "/snapshots/", func() bool {
+		s.world.Attach(s.root, s.others)
+		return false
+	})
+	answer := s.start(arguments{"delete_snapshots": true}).Done(true)
+	if len(s.world.Snapshots(s.root)) != 1 || strings.Contains(answer.Get("warnings").String(), "it had happened") {
+		t.Errorf("got %s", answer)
+	}
+}
+
 func attachedElsewhere(s *stage) {
 	rival := openstacktest.UUID()
 	s.proxy.At(answered, "DELETE", "/attachments/"+s.rootAttachment, func() bool { s.world.Attach(s.root, rival); return true })
