@@ -1,7 +1,11 @@
 // Package shared has what the elements of a list share while they are worked on at once.
 package shared
 
-import "sync"
+import (
+	"context"
+	"errors"
+	"sync"
+)
 
 // Question is a question that is asked once for all who wait to have it asked. Nobody gets the
 // answer to one that was asked before: it would say nothing of what happened since.
@@ -25,5 +29,9 @@ func (s *Question[T]) Ask(question func() (T, error)) (T, error) {
 	s.mu.Unlock()
 	s.turn.Lock() // while one is asked, others come together for the next
 	defer s.turn.Unlock()
-	return mine()
+	answer, err := mine()
+	if errors.Is(err, context.Canceled) { // perhaps his who came first: he is interrupted, who has begun something is not
+		return question()
+	}
+	return answer, err
 }

@@ -1,6 +1,7 @@
 package shared
 
 import (
+	"context"
 	"errors"
 	"sync"
 	"sync/atomic"
@@ -38,6 +39,28 @@ func TestNobodyGetsAnAnswerToWhatWasAskedBeforeHeWantedToKnow(t *testing.T) {
 		t.Errorf("it was asked %d times", n)
 	}
 	t.Logf("asked %d times for %d", asked.Load(), people)
+}
+
+func TestAnInterruptionOfOneIsNoneOfTheOthers(t *testing.T) {
+	var question Question[int]
+	var all, come sync.WaitGroup
+	come.Add(9)
+	for i := range 9 {
+		all.Go(func() {
+			come.Done()
+			got, err := question.Ask(func() (int, error) {
+				come.Wait()
+				if i%2 == 0 {
+					return 0, context.Canceled
+				}
+				return i, nil
+			})
+			if i%2 == 1 && err != nil {
+				t.Errorf("%d: got %d, %v", i, got, err)
+			}
+		})
+	}
+	all.Wait()
 }
 
 func TestAPanicIsNoAnswerForThoseWhoWaitForIt(t *testing.T) {

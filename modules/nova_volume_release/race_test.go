@@ -121,6 +121,21 @@ func TestASnapshotThatIsKeptByNowIsNotSaidToBeDeletedByARequestThatWasLost(t *te
 	}
 }
 
+func TestAnImageThatWasMadeBetweenTwoLooksKeepsItsSnapshot(t *testing.T) {
+	cloud := openstacktest.NewInEnvironment(t)
+	s := newStage(t, fakeWorld{cloud})
+	s.before(func() bool {
+		cloud.Do(func() {
+			cloud.Images = append(cloud.Images, openstacktest.Image{ID: "i1", Mapping: `[{"snapshot_id": "` + cloud.Snapshots[0].ID + `"}]`})
+		})
+		return false
+	})
+	answer := s.start(arguments{"delete_snapshots": true}).Done(true)
+	if len(s.world.Snapshots(s.root)) != 1 {
+		t.Errorf("the image's snapshot is deleted: %s", answer)
+	}
+}
+
 func attachedElsewhere(s *stage) {
 	rival := openstacktest.UUID()
 	s.proxy.At(answered, "DELETE", "/attachments/"+s.rootAttachment, func() bool { s.world.Attach(s.root, rival); return true })
