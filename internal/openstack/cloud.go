@@ -31,8 +31,8 @@ type Cloud struct {
 	// first; nil when there is nothing to ask with.
 	renew   func(context.Context) error
 	renewed bool
-	// mu is for services, and for the renewal.
-	mu sync.Mutex
+	// mu is for services, renewal for renewed: while it is held, requests are sent that may fail and need mu.
+	mu, renewal sync.Mutex
 }
 
 // Connect authenticates, in one request. Every secret that it reads goes to secret.

@@ -236,3 +236,31 @@ func TestAnEndpointThatIsNotInTheCatalogIsNamed(t *testing.T) {
 		t.Errorf("found %s", client.Endpoint)
 	}
 }
+
+func TestAKeystoneThatFailsWhileATokenIsRenewedIsAskedAgain(t *testing.T) {
+	cloud, auth := newCloud(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	connected, err := openstack.Connect(ctx, auth, func(...string) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := connected.Placement()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cloud.Expire()
+	cloud.Fail(openstacktest.Failure{Method: "POST", Path: "/identity", Status: 503, Times: 1})
+	done := ansible.Go(func() (bool, error) {
+		_, err := client.Get(ctx, client.ServiceURL("allocations", "x"), nil, nil)
+		return true, err
+	})
+	select {
+	case o := <-done:
+		if o.Err != nil {
+			t.Error(o.Err)
+		}
+	case <-ctx.Done():
+		t.Error("it hangs")
+	}
+}

@@ -108,8 +108,8 @@ func (c *Cloud) afterFailure(ctx context.Context, method, url string, _ *gopherc
 // renewOnce is for requests that are under way at the same time, too: the token of the
 // others was renewed by the first.
 func (c *Cloud) renewOnce(ctx context.Context, failures uint) (again bool, err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.renewal.Lock()
+	defer c.renewal.Unlock()
 	if c.renewed {
 		return failures == 1, nil
 	}

@@ -33,6 +33,9 @@ type Loop[E any] struct {
 	Plan func(E) ([]Action, error)
 	// Save writes the backup of what is about to be changed; nil if the actions do so themselves.
 	Save func(E) error
+	// Left says of an action's key that what it was to remove is there all the same, though it is not to be
+	// done any more; nil if that cannot be.
+	Left func(found E, key string) bool
 	// Uncertain says of an action's error that it may have been carried out all the same.
 	Uncertain func(error) bool
 	// Again says of an action's error, beside those, that it makes sense to look and judge again.
@@ -54,7 +57,9 @@ func (l *Loop[E]) Run(ctx context.Context) error {
 			return l.unreadable(err, failure)
 		}
 		actions, refused := l.Plan(found)
-		l.resolve(actions, refused)
+		if refused == nil && l.unknown != nil && !slices.ContainsFunc(actions, func(a Action) bool { return a.Key == l.unknown.Key }) {
+			l.resolve(l.Left == nil || !l.Left(found, l.unknown.Key))
+		}
 		switch {
 		case refused != nil:
 			return after(refused, failure)
@@ -104,8 +109,8 @@ func (l *Loop[E]) carryOut(ctx context.Context, actions []Action) error {
 			}
 			return err
 		}
-		if changed && l.unknown != nil && l.unknown.Key == action.Key {
-			l.unknown = nil
+		if l.unknown != nil && l.unknown.Key == action.Key {
+			l.resolve(!changed) // there was nothing left to do
 		}
 	}
 	return nil
@@ -116,14 +121,13 @@ func (l *Loop[E]) changed(action Action) {
 	l.Call.Audit("%s: %s; backup: %s", l.Subject, action.Text, l.Answer.BackupFile)
 }
 
-// resolve takes an action whose outcome was not known for done once it is no longer to be
+// resolve takes an action whose outcome was not known for done if it is no longer to be
 // done. The service may still be at work on it at the next look, which then fails.
-func (l *Loop[E]) resolve(actions []Action, refused error) {
-	if l.unknown == nil || refused != nil || slices.ContainsFunc(actions, func(a Action) bool { return a.Key == l.unknown.Key }) {
-		return
+func (l *Loop[E]) resolve(done bool) {
+	if done {
+		l.changed(*l.unknown)
+		l.Answer.Warn("the answer was lost; read back, it had happened: " + l.unknown.Text)
 	}
-	l.changed(*l.unknown)
-	l.Answer.Warn("the answer was lost; read back, it had happened: " + l.unknown.Text)
 	l.unknown = nil
 }
 

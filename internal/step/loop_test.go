@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"nova-orphan/internal/ansible"
+	"nova-orphan/internal/ansible/ansibletest"
 	"nova-orphan/internal/orphan"
 )
 
@@ -42,7 +42,7 @@ func (c *counter) loop(t *testing.T, answer *Answer, check bool) *Loop[int] {
 	t.Helper()
 	backup := &Backup{Dir: t.TempDir(), UUID: "6695eb01-f6a4-8304-79aa-97f2502e193f", Module: "probe", Answer: answer}
 	return &Loop[int]{
-		Call: &ansible.Call{Check: check}, Answer: answer, Subject: "counter", Tries: 3,
+		Call: ansibletest.SilentCall(t, check), Answer: answer, Subject: "counter", Tries: 3,
 		Read: func(context.Context) (int, error) { return c.value, next(&c.reads) },
 		Plan: func(value int) (actions []Action, err error) {
 			if c.refuses != 0 && value == c.refuses {
@@ -124,6 +124,40 @@ func TestALoopLooksUntilNothingIsLeftToDo(t *testing.T) {
 			if globErr != nil || readErr != nil || json.Unmarshal(content, &first) != nil || len(files) != test.backups ||
 				answer.BackupFile != files[0] {
 				t.Errorf("there are the backups %v, told is %s: %v, %v", files, answer.BackupFile, globErr, readErr)
+			}
+		})
+	}
+}
+
+func TestWhatALostAnswerHasDoneIsToldAsItIsFound(t *testing.T) {
+	for name, test := range map[string]struct {
+		shown   int  // looks at which it is still to be done
+		left    bool // at the last
+		changed bool
+	}{
+		"it is gone":                                 {1, false, true},
+		"the service is slow to show it":             {2, false, true},
+		"it is there, and not to be done any more":   {1, true, false},
+		"it was there, and was then done by another": {2, true, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			looks, answer := 0, &Answer{}
+			loop := Loop[int]{
+				Call: ansibletest.SilentCall(t, false), Answer: answer, Tries: 3, Pause: func(context.Context, uint) error { return nil },
+				Uncertain: func(err error) bool { return errors.Is(err, errLost) },
+				Read:      func(context.Context) (int, error) { looks++; return looks, nil },
+				Left:      func(_ int, key string) bool { return key == "remove" && test.left },
+				Plan: func(look int) (actions []Action, _ error) {
+					if look <= test.shown {
+						actions = append(actions, Action{Key: "remove", Do: func(context.Context) (bool, error) {
+							return false, []error{errLost, nil}[look-1]
+						}})
+					}
+					return actions, nil
+				},
+			}
+			if err := loop.Run(t.Context()); err != nil || answer.Changed != test.changed || len(answer.Warnings) > 0 != test.changed {
+				t.Errorf("got %v, %+v", err, answer)
 			}
 		})
 	}

@@ -58,15 +58,15 @@ const maxTries = 3
 func (t *task) do(ctx context.Context) error {
 	loop := step.Loop[evidence]{
 		Call: t.call, Answer: &t.reply.Answer, Subject: "nova-compute on " + t.host, Tries: maxTries, Read: t.read, Plan: t.plan,
-		Save: t.save, Uncertain: openstack.Uncertain, Again: func(error) bool { return false }, Pause: openstack.Pause,
+		Save: t.save, Pause: openstack.Pause,
+		// What is not to be done any more need not be done: the flag itself tells what came of a write.
+		Uncertain: func(error) bool { return false }, Again: openstack.Uncertain,
 	}
 	err := loop.Run(ctx)
 	if err != nil || !t.reply.Changed || t.call.Check {
 		return err
 	}
-	if t.sent {
-		t.call.Audit("%s, backup in %s", strings.Join(t.reply.Plan, "; "), t.reply.BackupFile)
-	}
+	t.call.Audit("%s, backup in %s", strings.Join(t.reply.Plan, "; "), t.reply.BackupFile)
 	// A later run puts back only what is still as this one left it.
 	t.saved.Left, t.saved.LeftAt = &t.seen.service, t.seen.at
 	if err := backup.Replace(t.reply.BackupFile, t.saved); err != nil {

@@ -31,7 +31,7 @@ type theatre struct {
 
 func newTheatre(t *testing.T, folder string, forcedDown, reports bool) *theatre {
 	t.Helper()
-	w := &theatre{silent: silentCall(t), reports: reports}
+	w := &theatre{silent: ansibletest.SilentCall(t, false), reports: reports}
 	w.begin(folder, forcedDown)
 	return w
 }
@@ -188,16 +188,6 @@ func (w *theatre) play(turns []int, toTheEnd bool) (sent [2]int, killed bool) {
 		}
 	}
 	return sent, killed
-}
-
-// silentCall is one that writes nothing to syslog.
-func silentCall(t *testing.T) (call *ansible.Call) {
-	t.Helper()
-	ansibletest.Call(t, ansible.Module{Name: name, Run: func(_ context.Context, c *ansible.Call) (ansible.Answer, error) {
-		call = c
-		return &ansible.Result{}, nil
-	}}, options{"_ansible_no_log": true})
-	return call
 }
 
 // orders are all in which so many turns of each run may come.

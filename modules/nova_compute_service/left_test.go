@@ -73,6 +73,20 @@ func TestAHostWhoseNovaComputeReportsIsPutBack(t *testing.T) {
 	s.wants(false)
 }
 
+func TestAFlagThatStaysSetIsNotSaidToBePutBackByAWriteThatWasLost(t *testing.T) {
+	s := newFakeStage(t)
+	file := s.start(options{"forced_down": true}).Done(true).Get("backup_file").String()
+	s.proxy.At(arrived, "PUT", "/os-services/", func() bool {
+		s.disable("fenced")
+		return false
+	})
+	answer := s.start(options{"backup_file": file}).Done(false)
+	if !strings.Contains(answer.Get("msg").String(), "stays so") || strings.Contains(answer.Get("warnings").String(), "it had happened") {
+		t.Errorf("got %s", answer)
+	}
+	s.wants(true)
+}
+
 func TestWhatIsNoBackupStopsNoRunForAnotherInstance(t *testing.T) {
 	for name, spoil := range map[string]func(folder string) error{
 		"a copy that somebody keeps": func(folder string) error { return os.CopyFS(folder+".keep", os.DirFS(folder)) },

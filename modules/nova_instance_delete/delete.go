@@ -52,6 +52,11 @@ func (t *task) do(ctx context.Context) error {
 	case err == nil && t.call.Check:
 		t.reply.Msg = fmt.Sprintf("instance %s (%s): %s", t.uuid, described(t.seen.server), strings.Join(t.reply.Plan, "; "))
 	case err == nil:
+		if t.begun() { // which is finished, even if Ansible goes away
+			var cancel context.CancelFunc
+			ctx, cancel = t.call.WithoutInterrupt(ctx)
+			defer cancel()
+		}
 		return t.await(ctx)
 	}
 	return err
@@ -73,7 +78,9 @@ func (t *task) read(ctx context.Context) (e evidence, err error) {
 	if err == nil && e.server != nil {
 		e.migrations, err = t.nova.Migrations(ctx, t.uuid)
 	}
-	t.show(e.server)
+	if err == nil || e.server != nil { // else what was seen last stays told
+		t.show(e.server)
+	}
 	if err != nil {
 		t.cannotTell(err)
 		return e, fmt.Errorf("cannot tell what instance %s is: %w", t.uuid, err)

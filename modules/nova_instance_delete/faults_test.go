@@ -3,6 +3,7 @@ package main
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tidwall/gjson"
 
@@ -61,4 +62,16 @@ func TestNoFaultTellsASecretOrPassesForADelete(t *testing.T) {
 		}
 	}
 	ansibletest.RunFaults(t, cases)
+}
+
+func TestAServerThatCannotBeReadAfterAChangeIsNotShownAsGone(t *testing.T) {
+	s := newFakeStage(t)
+	server := s.boot(true)
+	s.set(server, "error", "deleting", time.Hour)
+	s.nova.(fakeNova).cloud.Fail(openstacktest.Failure{Method: "POST", Path: servicesPath + "servers/", Times: 1, Meanwhile: func() {},
+		Next: &openstacktest.Failure{Method: "GET", Path: servicesPath + "servers/", Times: 1, Status: 500}})
+	answer := s.start(server, options{"reset_state": true}).Failed(true, "it was changed, but could not be read back")
+	if !answer.Get("server.updated").Exists() || answer.Get("outcome").String() != unknown {
+		t.Errorf("got %s", answer)
+	}
 }

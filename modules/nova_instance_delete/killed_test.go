@@ -67,6 +67,19 @@ func testKills(t *testing.T, newStage func(*testing.T) *stage) {
 	t.Logf("kill points: %d", len(kills()))
 }
 
+func TestADeleteThatWasSentIsWaitedForWhenAnsibleGoesAway(t *testing.T) {
+	s := newFakeStage(t)
+	uuid := s.boot(true)
+	started := make(chan *ansibletest.Process, 1)
+	s.at(answered, "DELETE", "/servers/", func() { (<-started).Interrupt() })
+	process := s.start(uuid, nil)
+	started <- process
+	if answer := process.Done(true); answer.Get("outcome").String() != "gone" {
+		t.Errorf("got %s", answer)
+	}
+	s.wantsGone(uuid)
+}
+
 // dieAt runs the module and kills it at the point.
 func (s *stage) dieAt(k kill, uuid string, all options) {
 	s.t.Helper()

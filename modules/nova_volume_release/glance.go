@@ -5,14 +5,13 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
-	"sync"
-	"time"
 
 	"github.com/gophercloud/gophercloud/v2"
 	"github.com/tidwall/gjson"
 
 	"nova-orphan/internal/cinder"
 	"nova-orphan/internal/openstack"
+	"nova-orphan/internal/shared"
 )
 
 // image is a server image. Snapshots are those of volumes of which it consists.
@@ -26,17 +25,12 @@ type image struct {
 	Snapshots []string `json:"snapshots,omitempty"`
 }
 
-// glance lists server images. Those made of volumes it lists for all instances that ask at the same time.
+// glance lists server images. Those made of volumes it lists once for all instances that ask at the
+// same time, and for none that asked later: an image may be made of a snapshot at any time.
 type glance struct {
 	client    *gophercloud.ServiceClient
-	mu        sync.Mutex
-	ofVolumes []image
-	listed    time.Time
+	ofVolumes shared.Question[[]image]
 }
-
-// listFresh is for how long the images made of volumes are as they were listed. It is short: of a
-// snapshot that is deleted no image may consist. A fake cloud stands still, so that tests make it longer.
-var listFresh = 10 * time.Second
 
 // MadeFrom lists the images made from the instance, and those made of a volume's snapshot. An
 // image that Nova makes of a disk has the property instance_uuid; one that it makes of a server
@@ -48,21 +42,16 @@ func (g *glance) MadeFrom(ctx context.Context, instance string, snapshots []cind
 	if err != nil || len(snapshots) == 0 {
 		return found, err
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if time.Since(g.listed) > listFresh {
-		if g.ofVolumes, err = g.list(ctx, url.Values{"bdm_v2": {"True"}}); err != nil {
-			return nil, err
-		}
-		g.listed = time.Now()
-	}
-	for _, i := range g.ofVolumes {
+	ofVolumes, err := g.ofVolumes.Ask(ctx, func(ctx context.Context) ([]image, error) {
+		return g.list(ctx, url.Values{"bdm_v2": {"True"}})
+	})
+	for _, i := range ofVolumes {
 		if slices.ContainsFunc(snapshots, func(s cinder.Snapshot) bool { return slices.Contains(i.Snapshots, s.ID) }) &&
 			!slices.ContainsFunc(found, func(known image) bool { return known.ID == i.ID }) {
 			found = append(found, i)
 		}
 	}
-	return found, nil
+	return found, err
 }
 
 func (g *glance) list(ctx context.Context, query url.Values) ([]image, error) {

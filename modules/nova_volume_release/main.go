@@ -63,23 +63,26 @@ func run(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
 		return nil, err
 	}
 	c, err := connect(ctx, call, p)
+	if err == nil && p.NovaConf != "" {
+		var databases *nova.Databases
+		if databases, err = open(call, p); err == nil {
+			defer databases.Close()
+			c.lookup = fromDatabases{databases, p.Judging()}
+		}
+	}
 	if err != nil {
 		reply := &answer{}
 		reply.Instances, err = step.Stop[entry](&reply.Result, "instances", p.Instances, err)
 		return reply, err
 	}
-	if p.NovaConf != "" {
-		access, err := nova.FromConf(p.NovaConf, call.Secret)
-		if err != nil {
-			return nil, err
-		}
-		// The databases are only read here, so that they need not be able to do more.
-		databases, err := nova.Open(access, true)
-		if err != nil {
-			return nil, err
-		}
-		defer databases.Close()
-		c.lookup = fromDatabases{databases, p.Judging()}
-	}
 	return c.all(ctx)
+}
+
+// open is for reading alone, so that the databases need not be able to do more.
+func open(call *ansible.Call, p parameters) (*nova.Databases, error) {
+	access, err := nova.FromConf(p.NovaConf, call.Secret)
+	if err != nil {
+		return nil, err
+	}
+	return nova.Open(access, true)
 }

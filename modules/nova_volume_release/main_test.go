@@ -19,7 +19,7 @@ import (
 func TestMain(m *testing.M) { ansibletest.Main(m, name, main, hurry) }
 
 func hurry() {
-	openstack.FirstPause, firstLook, detachGrace, listFresh = time.Millisecond, time.Millisecond, 200*time.Millisecond, time.Hour
+	openstack.FirstPause, firstLook, detachGrace = time.Millisecond, time.Millisecond, 200*time.Millisecond
 }
 
 func TestTheDocumentationSaysWhatTheModuleDeclares(t *testing.T) {

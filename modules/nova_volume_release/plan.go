@@ -21,6 +21,9 @@ const (
 	deletePort     kind = "delete_port" // a port that Nova made
 )
 
+// of is the key of such a step.
+func (k kind) of(id string) string { return string(k) + " " + id }
+
 // action is one write.
 type action struct {
 	kind kind

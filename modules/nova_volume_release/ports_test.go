@@ -173,6 +173,20 @@ func TestPortsAreReleasedByTheAccountByWhichNovaBindsThem(t *testing.T) {
 	}
 }
 
+func TestANovaConfWithoutDatabasesIsToldOfEachInstance(t *testing.T) {
+	cloud := openstacktest.NewInEnvironment(t)
+	file := t.TempDir() + "/nova.conf"
+	conf := fmt.Sprintf("[placement]\nauth_url = %s\nusername = u\npassword = %s\nproject_name = p\n", cloud.AuthURL(), openstacktest.Password)
+	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	answer := ansibletest.Call(t, module(), map[string]any{"instance_uuid": []string{instance, openstacktest.UUID()}, "nova_conf": file})
+	if got := answer.Get("instances.#.verdict").String(); got != `["unknown","unknown"]` ||
+		!strings.Contains(answer.Get("msg").String(), "api_database") {
+		t.Errorf("got %s", answer)
+	}
+}
+
 // A profile of which nothing is taken needs no such account.
 func TestAProfileThatStaysIsNotSent(t *testing.T) {
 	cloud, witness := portsOf(t)

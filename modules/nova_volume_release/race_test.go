@@ -108,6 +108,34 @@ func TestAWriteWhoseAnswerWasLostIsToldBesideARefusal(t *testing.T) {
 	s.start(arguments{}).Failed(false, "is live", "cinder gave no usable answer to DELETE", "run the module again to see what came of it")
 }
 
+func TestASnapshotThatIsKeptByNowIsNotSaidToBeDeletedByARequestThatWasLost(t *testing.T) {
+	cloud := openstacktest.NewInEnvironment(t)
+	s := newStage(t, fakeWorld{cloud})
+	s.proxy.At(arrived, "DELETE", "/snapshots/", func() bool {
+		s.world.Attach(s.root, s.others)
+		return false
+	})
+	answer := s.start(arguments{"delete_snapshots": true}).Done(true)
+	if len(s.world.Snapshots(s.root)) != 1 || strings.Contains(answer.Get("warnings").String(), "it had happened") {
+		t.Errorf("got %s", answer)
+	}
+}
+
+func TestAnImageThatWasMadeBetweenTwoLooksKeepsItsSnapshot(t *testing.T) {
+	cloud := openstacktest.NewInEnvironment(t)
+	s := newStage(t, fakeWorld{cloud})
+	s.before(func() bool {
+		cloud.Do(func() {
+			cloud.Images = append(cloud.Images, openstacktest.Image{ID: "i1", Mapping: `[{"snapshot_id": "` + cloud.Snapshots[0].ID + `"}]`})
+		})
+		return false
+	})
+	answer := s.start(arguments{"delete_snapshots": true}).Done(true)
+	if len(s.world.Snapshots(s.root)) != 1 {
+		t.Errorf("the image's snapshot is deleted: %s", answer)
+	}
+}
+
 func attachedElsewhere(s *stage) {
 	rival := openstacktest.UUID()
 	s.proxy.At(answered, "DELETE", "/attachments/"+s.rootAttachment, func() bool { s.world.Attach(s.root, rival); return true })

@@ -11,6 +11,7 @@ import (
 	"github.com/gophercloud/gophercloud/v2"
 
 	"nova-orphan/internal/ansible"
+	"nova-orphan/internal/cinder"
 	"nova-orphan/internal/openstack"
 	"nova-orphan/internal/orphan"
 	"nova-orphan/internal/step"
@@ -67,6 +68,9 @@ func (t *task) release(ctx context.Context) error {
 	loop := step.Loop[evidence]{
 		Call: t.call, Answer: &t.reply.Answer, Subject: "instance " + t.instance, Tries: maxTries,
 		Read: t.read, Plan: t.plan, Save: t.save, Uncertain: openstack.Uncertain, Pause: openstack.Pause,
+		Left: func(e evidence, key string) bool { // a snapshot that is kept by now
+			return slices.ContainsFunc(e.Snapshots, func(s cinder.Snapshot) bool { return key == deleteSnapshot.of(s.ID) && s.Status != "deleting" })
+		},
 		// The port has changed since it was read.
 		Again: func(err error) bool { return gophercloud.ResponseCodeIs(err, http.StatusPreconditionFailed) },
 	}
@@ -93,7 +97,7 @@ func (t *task) plan(e evidence) (actions []step.Action, err error) {
 		t.reply.Diff = &ansible.Diff{Before: sideOf(e), After: sideOf(predict(e, t.next))}
 	}
 	for _, a := range t.next.steps {
-		actions = append(actions, step.Action{Key: string(a.kind) + " " + a.id, Text: a.text, Do: func(ctx context.Context) (bool, error) {
+		actions = append(actions, step.Action{Key: a.kind.of(a.id), Text: a.text, Do: func(ctx context.Context) (bool, error) {
 			if err := t.judgeAnew(ctx); err != nil {
 				return false, err
 			}

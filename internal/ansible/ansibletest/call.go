@@ -2,6 +2,7 @@ package ansibletest
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -35,4 +36,14 @@ func Call(t *testing.T, module ansible.Module, arguments map[string]any) gjson.R
 		t.Fatalf("%v: %s", err, stdout.String())
 	}
 	return gjson.ParseBytes(Only(stdout.Bytes()))
+}
+
+// SilentCall is one that writes nothing to syslog.
+func SilentCall(t *testing.T, check bool) (call *ansible.Call) {
+	t.Helper()
+	Call(t, ansible.Module{Run: func(_ context.Context, c *ansible.Call) (ansible.Answer, error) {
+		call = c
+		return &ansible.Result{}, nil
+	}}, map[string]any{"_ansible_no_log": true, "_ansible_check_mode": check})
+	return call
 }

@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/tidwall/gjson"
@@ -40,6 +41,9 @@ func (p *Process) Kill() {
 	_ = p.command.Process.Kill()
 	<-p.ended
 }
+
+// Interrupt asks the module to end, as when Ansible goes away.
+func (p *Process) Interrupt() { _ = p.command.Process.Signal(syscall.SIGTERM) }
 
 // Killed waits for the end, which must be that of a process that was killed and said nothing.
 func (p *Process) Killed() {
