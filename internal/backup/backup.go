@@ -7,7 +7,9 @@ package backup
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -33,13 +35,17 @@ type Backup struct {
 // the file's path. The file appears under its name only when it is complete.
 func Write(dir, uuid, module string, data any) (string, error) {
 	host, _ := os.Hostname()
-	now := time.Now().UTC()
-	path := filepath.Join(dir, uuid, now.Format("20060102T150405.000000Z")+"-"+module+".json")
-	err := writeFile(path, Backup{Format: format, Module: module, UUID: uuid, Time: now, Host: host, Data: data})
-	if err != nil {
-		return "", fmt.Errorf("write the backup of %s, so nothing was changed: %w", uuid, err)
+	for now := time.Now().UTC(); ; now = now.Add(time.Microsecond) {
+		path := filepath.Join(dir, uuid, now.Format("20060102T150405.000000Z")+"-"+module+".json")
+		err := writeFile(path, Backup{Format: format, Module: module, UUID: uuid, Time: now, Host: host, Data: data}, os.Link)
+		taken := new(os.LinkError) // by another that was written in the same microsecond
+		switch {
+		case err == nil:
+			return path, nil
+		case !errors.As(err, &taken) || !errors.Is(err, fs.ErrExist):
+			return "", fmt.Errorf("write the backup of %s, so nothing was changed: %w", uuid, err)
+		}
 	}
-	return path, nil
 }
 
 // Replace puts other data into a file that Write has made, once more is known. A reader,
@@ -48,7 +54,7 @@ func Replace(path string, data any) error {
 	file, _, err := Source{File: path}.open()
 	if err == nil {
 		file.Data = data
-		err = writeFile(path, file)
+		err = writeFile(path, file, os.Rename)
 	}
 	if err != nil {
 		return fmt.Errorf("complete the backup: %w", err)
@@ -56,7 +62,8 @@ func Replace(path string, data any) error {
 	return nil
 }
 
-func writeFile(path string, b Backup) error {
+// writeFile gives the complete file its name by put.
+func writeFile(path string, b Backup, put func(partial, path string) error) error {
 	content, err := json.MarshalIndent(b, "", "  ")
 	if err != nil {
 		return err
@@ -70,12 +77,12 @@ func writeFile(path string, b Backup) error {
 	if err != nil {
 		return err
 	}
+	defer func() { _ = os.Remove(file.Name()) }() // what has its name by os.Rename is not there any more
 	_, err = file.Write(append(content, '\n'))
-	if err = cmp.Or(err, file.Sync(), file.Close()); err == nil {
-		err = os.Rename(file.Name(), path)
+	if err = cmp.Or(err, file.Sync(), file.Close()); err != nil {
+		return err
 	}
-	if err != nil {
-		_ = os.Remove(file.Name())
+	if err = put(file.Name(), path); err != nil {
 		return err
 	}
 	// The new name, and the folder's own name in its parent, are to survive a power cut.

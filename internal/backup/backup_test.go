@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 )
 
 const uuid = "6695eb01-f6a4-8304-79aa-97f2502e193f"
@@ -109,4 +110,18 @@ func TestTwoBackupsOfOneInstanceStandBesideEachOther(t *testing.T) {
 	if err != nil || len(entries) != 2 {
 		t.Errorf("got %v, %v", entries, err)
 	}
+}
+
+func TestOfTwoBackupsInTheSameMomentNoneReplacesTheOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // whose clock stands still
+		dir := t.TempDir()
+		for range 3 {
+			if _, err := Write(dir, uuid, "probe", nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if files, err := Earlier(dir, uuid, "probe"); err != nil || len(files) != 3 {
+			t.Errorf("there are %v, %v", files, err)
+		}
+	})
 }
