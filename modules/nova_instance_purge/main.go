@@ -102,19 +102,25 @@ type parameters struct {
 	JudgedAs            map[string]any `option:"judged_as"`
 }
 
+// open opens the databases; in check mode the sessions themselves are read-only.
+func (p parameters) open(call *ansible.Call) (*nova.Databases, error) {
+	access, err := p.access(nova.DefaultConf, call.Secret)
+	if err != nil {
+		return nil, err
+	}
+	return nova.Open(access, call.Check)
+}
+
 func run(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
 	var p parameters
 	if err := call.Decode(&p); err != nil {
 		return nil, err
 	}
-	access, err := p.access(nova.DefaultConf, call.Secret)
+	databases, err := p.open(call)
 	if err != nil {
-		return nil, err
-	}
-	// In check mode the sessions themselves are read-only.
-	databases, err := nova.Open(access, call.Check)
-	if err != nil {
-		return nil, err
+		reply := &answer{}
+		reply.Instances, err = step.Stop[entry](&reply.Result, "instances", p.Instances, err)
+		return reply, err
 	}
 	defer databases.Close()
 	world := &cloud{auth: p.apis(nova.DefaultConf), secret: call.Secret}
