@@ -62,7 +62,7 @@ func TestWhatIsRefusedOrCannotBeReadKeepsNoneOfTheOthers(t *testing.T) {
 	}
 }
 
-func TestWhoUsesAFileIsLookedForTogether(t *testing.T) {
+func TestWhoUsesAFileIsLookedForOnceForEachAtMost(t *testing.T) {
 	for title, c := range map[string]struct{ check, there bool }{
 		"a check": {check: true, there: true}, "none is there": {}, "all of them removed": {there: true},
 	} {
@@ -75,47 +75,20 @@ func TestWhoUsesAFileIsLookedForTogether(t *testing.T) {
 				}
 			}
 			var mu sync.Mutex
-			looks, all := map[string]int{}, make(chan struct{})
+			looks := map[string]int{}
 			fake.Before = func(request, _ string) error {
 				mu.Lock()
+				defer mu.Unlock()
 				looks[request]++
-				if request == "read" && looks[request] == atOnce {
-					close(all)
-				}
-				mu.Unlock()
-				if request == "list" {
-					<-all // as on a busy host
-				}
 				return nil
 			}
 			answer := answerOf(t, fake, map[string]any{"backup_dir": t.TempDir(), "uuids": uuids, "_ansible_check_mode": c.check, "uuid": nil})
-			// One for the first, one for those who came meanwhile, and one for each of the rest at most.
-			if most := 2 + len(uuids) - atOnce; answer.Get("failed").Bool() || looks["list"] > most || looks["processes"] != looks["list"] {
+			// Those who ask at the same time share a look (package shared).
+			if answer.Get("failed").Bool() || looks["list"] > len(uuids) || looks["processes"] != looks["list"] {
 				t.Errorf("looked %v: %s", looks, answer.Get("msg"))
 			}
 		})
 	}
-}
-
-func TestNoneThatIsPoweredOffMeanwhileIsMissed(t *testing.T) {
-	fake := hypervisortest.NewFake()
-	var on []string
-	for n := range 2 * attempts {
-		guest := guestOf(n)
-		guest.Running = n > 0
-		if fake.Make(t, guest); guest.Running {
-			on = append(on, guest.UUID)
-		}
-	}
-	fake.Before = func(request, _ string) error {
-		if request == "processes" && len(on) > 0 {
-			fake.Remove(on[0])
-			on = on[1:]
-		}
-		return nil
-	}
-	answer := answerOf(t, fake, map[string]any{"backup_dir": t.TempDir(), "uuid": uuidOf(0)})
-	wantAnswer(t, answer, map[string]string{"failed": "false", "changed": "true"})
 }
 
 // late has somebody come once the host was looked at for the first time.
