@@ -1,5 +1,6 @@
 // Package placement reads and replaces the allocations of consumers, guarded by
-// their generations, and knows which resource providers form a tree.
+// their generations, and knows which resource providers form a tree. All that is held
+// it reads over the API or, much quicker, from Placement's database.
 package placement
 
 import (
@@ -25,6 +26,8 @@ type Client struct {
 	// typed tells the types of consumers, too, unless Placement is older than they are.
 	typed   *gophercloud.ServiceClient
 	untyped atomic.Bool
+	// Workers is how many requests of one call are under way at a time.
+	Workers int
 }
 
 // New makes a Client of gophercloud's, whose microversion must be 1.28 to 1.37
@@ -32,7 +35,7 @@ type Client struct {
 func New(service *gophercloud.ServiceClient) *Client {
 	typed := *service
 	typed.Microversion = openstack.ConsumerTypeMicroversion
-	return &Client{service: service, typed: &typed}
+	return &Client{service: service, typed: &typed, Workers: 8}
 }
 
 // Provider is a resource provider.

@@ -3,8 +3,14 @@
 package placement_test
 
 import (
+	"fmt"
 	"os"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"nova-orphan/internal/nova"
+	"nova-orphan/internal/placement"
 )
 
 // The OS_* environment (an openrc file) says where the real Placement is.
@@ -13,4 +19,60 @@ func TestTheRealPlacementKeepsTheContract(t *testing.T) {
 		t.Fatal("OS_AUTH_URL is not set: source an openrc file")
 	}
 	testContract(t)
+}
+
+// database is the real Placement's own.
+func database(t *testing.T) placement.Database {
+	t.Helper()
+	connection, err := placement.DatabaseURL("/etc/placement/placement.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, err := nova.OpenReadOnly(connection, func(...string) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	return placement.Database{DB: db}
+}
+
+func TestTheRealPlacementKeepsTheContractOfASurvey(t *testing.T) {
+	testSurvey(t, func(_ *testing.T, w *world) reader { return w.Client })
+}
+
+func TestTheRealDatabaseKeepsTheContractOfASurvey(t *testing.T) {
+	testSurvey(t, func(t *testing.T, _ *world) reader { return database(t) })
+}
+
+func TestTheRealDatabaseTellsOfAllWhatTheAPITells(t *testing.T) {
+	w := newWorld(t)
+	w.holding(t)
+	// Whatever else is done on this lab may change it between the two.
+	for tries := 1; ; tries++ {
+		before, api, after := told(t, database(t)), told(t, w.Client), told(t, database(t))
+		diff := cmp.Diff(api, before)
+		if diff == "" {
+			break
+		}
+		if cmp.Equal(before, after) || tries == 10 {
+			t.Fatal(diff)
+		}
+	}
+}
+
+// all is what a survey tells.
+type all struct {
+	Providers map[string]placement.SurveyProvider
+	Consumers []string
+	Held      map[string]map[string]placement.Resources
+}
+
+func told(t *testing.T, r reader) all {
+	t.Helper()
+	survey := surveyed(t, r)
+	a := all{Providers: survey.Providers, Held: map[string]map[string]placement.Resources{}}
+	for consumer, on := range survey.Consumers() {
+		a.Consumers, a.Held[consumer] = append(a.Consumers, fmt.Sprint(consumer, on)), survey.Held(consumer)
+	}
+	return a
 }

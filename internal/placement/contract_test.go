@@ -70,6 +70,7 @@ func newWorld(t *testing.T) *world {
 	w.root = w.newProvider(t, "root", "", "VCPU", "MEMORY_MB")
 	w.child = w.newProvider(t, "child", w.root, "VGPU")
 	w.sharing = w.newProvider(t, "sharing", "", "DISK_GB")
+	w.share(t, w.sharing)
 	w.second = w.newProvider(t, "second", "", "VCPU", "MEMORY_MB")
 	return w
 }
@@ -91,6 +92,18 @@ func (w *world) newProvider(t *testing.T, kind, parent string, classes ...string
 		t.Fatal(err)
 	}
 	return uuid
+}
+
+func (w *world) share(t *testing.T, provider string) {
+	t.Helper()
+	found, err := w.Provider(openstacktest.Context(t), provider)
+	if err != nil {
+		t.Fatal(err)
+	}
+	update := resourceproviders.UpdateTraitsOpts{ResourceProviderGeneration: found.Generation, Traits: []string{"MISC_SHARES_VIA_AGGREGATE"}}
+	if err := resourceproviders.UpdateTraits(openstacktest.Context(t), w.service, provider, update).Err; err != nil {
+		t.Fatal(err)
+	}
 }
 
 func name(kind, uuid string) string { return "test-" + kind + "-" + uuid }
