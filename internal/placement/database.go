@@ -45,14 +45,15 @@ func (b *builder) read(ctx context.Context, tx *sql.Tx) error {
 	providers, classes := map[int]uint32{}, map[int]uint32{}
 	var id int
 	var provider SurveyProvider
-	err := query(ctx, tx, "SELECT p.id, p.uuid, COALESCE(p.name, ''), root.uuid, EXISTS (SELECT * FROM resource_provider_traits r"+
-		" JOIN traits t ON t.id = r.trait_id WHERE r.resource_provider_id = p.id AND t.name = ?)"+
-		" FROM resource_providers p JOIN resource_providers root ON root.id = p.root_provider_id", []any{sharingTrait},
+	const has = "EXISTS (SELECT * FROM resource_provider_traits r JOIN traits t ON t.id = r.trait_id" +
+		" WHERE r.resource_provider_id = p.id AND t.name = ?)"
+	err := query(ctx, tx, "SELECT p.id, p.uuid, COALESCE(p.name, ''), root.uuid, "+has+", "+has+
+		" FROM resource_providers p JOIN resource_providers root ON root.id = p.root_provider_id", []any{sharingTrait, computeTrait},
 		func() error {
 			b.addProvider(provider)
 			providers[id] = b.place(provider.UUID)
 			return nil
-		}, &id, &provider.UUID, &provider.Name, &provider.Root, &provider.Sharing)
+		}, &id, &provider.UUID, &provider.Name, &provider.Root, &provider.Sharing, &provider.Compute)
 	if err != nil {
 		return fmt.Errorf("read resource_providers: %w", err)
 	}

@@ -16,6 +16,9 @@ import (
 // (os_traits/misc.py).
 const sharingTrait = "MISC_SHARES_VIA_AGGREGATE"
 
+// computeTrait is what nova-compute gives its own provider (nova/compute/resource_tracker.py _update_to_placement).
+const computeTrait = "COMPUTE_NODE"
+
 // Survey is what all consumers hold on all resource providers. It tells the same whether
 // it was read over the API or from the database, but over the API it is not of one moment:
 // an allocation that moves meanwhile may be seen on both providers, or on neither. What
@@ -37,6 +40,8 @@ type Survey struct {
 type SurveyProvider struct {
 	UUID, Name, Root string
 	Sharing          bool
+	// Compute: nova-compute made it for its compute node.
+	Compute bool
 }
 
 // ProviderFailure is why the allocations on a provider could not be read.

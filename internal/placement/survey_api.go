@@ -16,7 +16,7 @@ import (
 	"nova-orphan/internal/ansible"
 )
 
-// Survey reads all of Placement: the providers in two requests, and what is held on each
+// Survey reads all of Placement: the providers in three requests, and what is held on each
 // in one, Workers at a time. An error is that the providers could not be read. One that
 // vanishes meanwhile is left out.
 func (c *Client) Survey(ctx context.Context) (*Survey, error) {
@@ -24,18 +24,17 @@ func (c *Client) Survey(ctx context.Context) (*Survey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the resource providers: %w", err)
 	}
-	// A provider tells its traits only one by one; this filter came with 1.18.
-	shared, err := c.list(ctx, resourceproviders.ListOpts{Required: sharingTrait})
+	sharing, err := c.withTrait(ctx, sharingTrait)
 	if err != nil {
-		return nil, fmt.Errorf("read the sharing resource providers: %w", err)
+		return nil, err
 	}
-	sharing := map[string]bool{}
-	for _, provider := range shared {
-		sharing[provider.UUID] = true
+	computing, err := c.withTrait(ctx, computeTrait)
+	if err != nil {
+		return nil, err
 	}
 	b := newBuilder()
 	for _, one := range providers {
-		b.addProvider(SurveyProvider{one.UUID, one.Name, one.Root, sharing[one.UUID]})
+		b.addProvider(SurveyProvider{one.UUID, one.Name, one.Root, sharing[one.UUID], computing[one.UUID]})
 	}
 	var mu sync.Mutex // for b
 	for i, err := range c.each(len(providers), func(i int) error {
@@ -56,6 +55,20 @@ func (c *Client) Survey(ctx context.Context) (*Survey, error) {
 		}
 	}
 	return b.survey(), nil
+}
+
+// withTrait are the providers with a trait, by UUID. A provider tells its traits only one by one;
+// this filter came with 1.18.
+func (c *Client) withTrait(ctx context.Context, trait string) (map[string]bool, error) {
+	providers, err := c.list(ctx, resourceproviders.ListOpts{Required: trait})
+	if err != nil {
+		return nil, fmt.Errorf("read the resource providers with %s: %w", trait, err)
+	}
+	has := map[string]bool{}
+	for _, provider := range providers {
+		has[provider.UUID] = true
+	}
+	return has, nil
 }
 
 // heldOn is the answer that tells what is held on a provider; on a sharing one it may be
