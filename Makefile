@@ -120,7 +120,7 @@ contract-hypervisor:
 
 minimal: CHOICE = -run='^TestTheDocumented'
 minimal: ## that without any one grant, rule or permission of SECURITY.md it does not work
-	@$(call CONTRACT,controller) -p=1 ./modules/placement_allocation ./modules/nova_instance_purge
+	@$(call CONTRACT,controller) -p=1 ./internal/placement ./modules/placement_allocation ./modules/nova_instance_purge
 	@$(call CONTRACT,compute2) ./modules/libvirt_undefine
 
 FUZZTIME ?= 10s

@@ -5,11 +5,14 @@ package placement_test
 import (
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"nova-orphan/internal/nova"
+	"nova-orphan/internal/openstack/openstacktest"
 	"nova-orphan/internal/placement"
 )
 
@@ -44,6 +47,12 @@ func TestTheRealDatabaseKeepsTheContractOfASurvey(t *testing.T) {
 	testSurvey(t, func(t *testing.T, _ *world) reader { return database(t) })
 }
 
+func TestTheRealDatabaseIsOnlyRead(t *testing.T) {
+	if _, err := database(t).Exec("DELETE FROM users WHERE id = 0"); err == nil || !strings.Contains(err.Error(), "READ ONLY") {
+		t.Errorf("a write: %v", err)
+	}
+}
+
 func TestTheRealDatabaseTellsOfAllWhatTheAPITells(t *testing.T) {
 	w := newWorld(t)
 	w.holding(t)
@@ -57,6 +66,17 @@ func TestTheRealDatabaseTellsOfAllWhatTheAPITells(t *testing.T) {
 		if cmp.Equal(before, after) || tries == 10 {
 			t.Fatal(diff)
 		}
+	}
+	// Of more than one statement asks for, and in capitals, in which the server finds it as well.
+	asked := slices.Repeat([]string{openstacktest.UUID()}, 1000)
+	asked = append(asked, strings.ToUpper(w.consumer))
+	api, err := w.Details(openstacktest.Context(t), asked[999:])
+	if err != nil || api[asked[1000]].Empty() {
+		t.Fatalf("the API tells %v, %v", api, err)
+	}
+	details, err := database(t).Details(openstacktest.Context(t), asked)
+	if diff := cmp.Diff(api, details); diff != "" || err != nil {
+		t.Errorf("%v, %s", err, diff)
 	}
 }
 

@@ -10,9 +10,9 @@ import (
 	"nova-orphan/internal/osloconf"
 )
 
-// Database is Placement's own, of release 6.0 (Xena) or later, for reading alone. What it
-// tells is what the API would, since its joins are the API's (placement/objects/allocation.py
-// _get_allocations_by_provider_id and _get_allocations_by_consumer_uuid,
+// Database is Placement's own, of release 6.0 (Xena) or later. It is only read, and tells
+// what the API would: no row that the API's inner joins leave out (placement
+// objects/allocation.py _get_allocations_by_provider_id, _get_allocations_by_consumer_uuid,
 // objects/resource_provider.py _get_all_by_filters_from_db).
 type Database struct{ *sql.DB }
 
@@ -40,47 +40,54 @@ func (d Database) Survey(ctx context.Context) (*Survey, error) {
 }
 
 func (b *builder) read(ctx context.Context, tx *sql.Tx) error {
-	// What is held on a provider that is gone, or by a consumer that was never made (both
-	// from before Train), no API call shows or removes.
 	providers, classes := map[int]uint32{}, map[int]uint32{}
 	var id int
-	var provider SurveyProvider
+	var text string
+	var one SurveyProvider
 	const has = "EXISTS (SELECT * FROM resource_provider_traits r JOIN traits t ON t.id = r.trait_id" +
 		" WHERE r.resource_provider_id = p.id AND t.name = ?)"
 	err := query(ctx, tx, "SELECT p.id, p.uuid, COALESCE(p.name, ''), root.uuid, "+has+", "+has+
 		" FROM resource_providers p JOIN resource_providers root ON root.id = p.root_provider_id", []any{sharingTrait, computeTrait},
 		func() error {
-			b.addProvider(provider)
-			providers[id] = b.place(provider.UUID)
+			b.addProvider(one)
+			providers[id] = b.place(one.UUID)
 			return nil
-		}, &id, &provider.UUID, &provider.Name, &provider.Root, &provider.Sharing, &provider.Compute)
+		}, &id, &one.UUID, &one.Name, &one.Root, &one.Sharing, &one.Compute)
 	if err != nil {
 		return fmt.Errorf("read resource_providers: %w", err)
 	}
-	var name string
 	// The standard classes are in there as well (objects/resource_class.py _resource_classes_sync).
 	err = query(ctx, tx, "SELECT id, name FROM resource_classes", nil, func() error {
-		classes[id] = b.place(name)
+		classes[id] = b.place(text)
 		return nil
-	}, &id, &name)
+	}, &id, &text)
 	if err != nil {
 		return fmt.Errorf("read resource_classes: %w", err)
 	}
-	var consumer string
-	var on, class int
+	err = query(ctx, tx, "SELECT uuid FROM consumers", nil, func() error {
+		b.place(text)
+		return nil
+	}, &text)
+	if err != nil {
+		return fmt.Errorf("read consumers: %w", err)
+	}
+	var consumer sql.RawBytes
+	var provider, class int
 	var amount int32
-	err = query(ctx, tx, "SELECT c.uuid, a.resource_provider_id, a.resource_class_id, a.used FROM allocations a"+
-		" JOIN consumers c ON c.uuid = a.consumer_id", nil, func() error {
-		provider, known := providers[on]
+	// The server would take three times as long to join them to the others.
+	err = query(ctx, tx, "SELECT consumer_id, resource_provider_id, resource_class_id, used FROM allocations", nil, func() error {
+		by, made := b.places[string(consumer)]
+		on, listed := providers[provider]
 		of, named := classes[class]
 		switch {
-		case known && !named:
+		case !made || !listed: // no foreign key prevents it, and no API call shows or removes it
+		case !named:
 			return fmt.Errorf("resource_classes has no row %d, of which %s holds some", class, consumer)
-		case known:
-			b.held = append(b.held, holding{b.place(consumer), provider, of, amount})
+		default:
+			b.held = append(b.held, holding{by, on, of, amount})
 		}
 		return nil
-	}, &consumer, &on, &class, &amount)
+	}, &consumer, &provider, &class, &amount)
 	if err != nil {
 		return fmt.Errorf("read allocations: %w", err)
 	}

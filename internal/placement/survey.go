@@ -187,7 +187,10 @@ func (b *builder) survey() *Survey {
 		b.held[i] = holding{ranks[one.consumer], ranks[one.provider], ranks[one.class], one.amount}
 	}
 	slices.SortFunc(b.held, func(x, y holding) int {
-		return cmp.Or(cmp.Compare(x.consumer, y.consumer), cmp.Compare(x.provider, y.provider), cmp.Compare(x.class, y.class))
+		if x.consumer != y.consumer {
+			return cmp.Compare(x.consumer, y.consumer)
+		}
+		return cmp.Or(cmp.Compare(x.provider, y.provider), cmp.Compare(x.class, y.class))
 	})
 	slices.SortFunc(b.Failures, func(x, y ProviderFailure) int { return strings.Compare(x.Provider.Name, y.Provider.Name) })
 	b.texts = texts

@@ -63,7 +63,7 @@ func surveysProviders(t *testing.T, w *world, r reader) {
 		{UUID: w.root, Name: name("root", w.root), Root: w.root},
 		{UUID: w.child, Name: name("child", w.child), Root: w.root},
 		{UUID: w.sharing, Name: name("sharing", w.sharing), Root: w.sharing, Sharing: true},
-		{UUID: w.second, Name: name("second", w.second), Root: w.second},
+		{UUID: w.second, Name: name("second", w.second), Root: w.second, Compute: true},
 	} {
 		if got := survey.Providers[want.UUID]; got != want {
 			t.Errorf("got %+v, want %+v", got, want)
@@ -223,7 +223,7 @@ func TestAPlacementThatIsDownIsNotAskedOn(t *testing.T) {
 	if err != nil || len(survey.Failures) != 200 {
 		t.Fatalf("got %v, %v", survey, err)
 	}
-	if asked := len(cloud.Requests()); asked > 2+16+8 {
+	if asked := len(cloud.Requests()); asked > 3+16+8 {
 		t.Errorf("it asked %d times", asked)
 	}
 	if last := survey.Failures[199].Err.Error(); !strings.HasSuffix(last, "not asked for, since 16 requests before it failed") {
@@ -239,7 +239,7 @@ func TestConnectionsAreUsedAgain(t *testing.T) {
 		GetConn: func(string) {
 			mu.Lock()
 			now := together
-			if waiting++; waiting <= 2 || (waiting-2)%client.Workers == 0 { // the lists; and all workers, whose connections are all idle now
+			if waiting++; waiting <= 3 || (waiting-3)%client.Workers == 0 { // the lists; and all workers, whose connections are all idle now
 				close(now)
 				together = make(chan struct{})
 			}
