@@ -1,4 +1,4 @@
-package main
+package reap
 
 import (
 	"cmp"
@@ -15,20 +15,20 @@ import (
 	"nova-orphan/internal/openstack"
 )
 
-// world tells what is there outside of Nova's databases. An error is "cannot tell".
-type world interface {
-	Look(ctx context.Context, instance string, volumes, ports []string) (holdings, error)
-}
-
-// cloud is the world by the services' APIs. It connects when it is asked, once for all:
-// instances without volumes and ports need none of them.
-type cloud struct {
+// Cloud asks Cinder and Neutron. It connects when it is asked, once for all: instances
+// without volumes and ports need none of them.
+type Cloud struct {
 	auth   openstack.Auth
 	secret func(...string)
 
 	connected, seesAll once
 	cinder             *cinder.Client // nil: the cloud has none
 	neutron            *neutron.Client
+}
+
+// New makes a Cloud. Every secret that it reads goes to secret.
+func New(auth openstack.Auth, secret func(...string)) *Cloud {
+	return &Cloud{auth: auth, secret: secret}
 }
 
 // once is what is asked once for all instances, and its error.
@@ -45,8 +45,8 @@ func (o *once) ask(what func() error) error {
 	return o.err
 }
 
-// Look implements world. It asks Cinder and Neutron at the same time.
-func (c *cloud) Look(ctx context.Context, instance string, volumes, ports []string) (holdings, error) {
+// look asks Cinder and Neutron at the same time.
+func (c *Cloud) look(ctx context.Context, instance string, volumes, ports []string) (holdings, error) {
 	if len(volumes)+len(ports) == 0 {
 		return holdings{}, nil
 	}
@@ -60,14 +60,15 @@ func (c *cloud) Look(ctx context.Context, instance string, volumes, ports []stri
 	return held, cmp.Or(found.Err, err)
 }
 
-func (c *cloud) lookAtPorts(ctx context.Context, instance string, ports []string) (held holdings, err error) {
+func (c *Cloud) lookAtPorts(ctx context.Context, instance string, ports []string) (held holdings, err error) {
 	if c.neutron == nil {
 		return held, nil
 	}
-	if held.own, err = c.neutron.Ports(ctx, instance); err != nil {
+	own, err := c.neutron.Ports(ctx, instance)
+	if err != nil {
 		return held, err
 	}
-	held.ports = map[string]*neutron.Port{}
+	held.own, held.ports = map[string][]neutron.Port{instance: own}, map[string]*neutron.Port{}
 	for _, id := range ports {
 		if held.ports[id], err = c.neutron.Port(ctx, id); err != nil {
 			return held, err
@@ -76,7 +77,7 @@ func (c *cloud) lookAtPorts(ctx context.Context, instance string, ports []string
 	return held, nil
 }
 
-func (c *cloud) lookAtVolumes(ctx context.Context, volumes []string) (map[string]*heldVolume, error) {
+func (c *Cloud) lookAtVolumes(ctx context.Context, volumes []string) (map[string]*heldVolume, error) {
 	if len(volumes) == 0 || c.cinder == nil {
 		return nil, nil
 	}
@@ -101,7 +102,7 @@ func (c *cloud) lookAtVolumes(ctx context.Context, volumes []string) (map[string
 	return found, nil
 }
 
-func (c *cloud) connect(ctx context.Context) error {
+func (c *Cloud) connect(ctx context.Context) error {
 	found, err := openstack.Connect(ctx, c.auth, c.secret)
 	if err != nil {
 		return err
@@ -119,10 +120,11 @@ func (c *cloud) connect(ctx context.Context) error {
 	return nil
 }
 
-// readReap asks what the reap of the instance would do. The error says why it cannot be told.
-func (t *task) readReap(ctx context.Context, finding nova.Finding) (*reap, error) {
+// Foresee asks what the reap of the instance would do. With preserve, no volume is deleted. The error says why it
+// cannot be told.
+func (c *Cloud) Foresee(ctx context.Context, f nova.Finding, preserve bool) (*Reap, error) {
 	var volumes, ports []string
-	mappings, cached := finding.Mappings(), finding.CachedPorts()
+	mappings, cached := f.Mappings(), f.CachedPorts()
 	for _, m := range mappings {
 		if acts(m) && !slices.Contains(volumes, m.VolumeID) {
 			volumes = append(volumes, m.VolumeID)
@@ -131,25 +133,25 @@ func (t *task) readReap(ctx context.Context, finding nova.Finding) (*reap, error
 	for _, port := range cached {
 		ports = append(ports, port.ID)
 	}
-	held, err := t.world.Look(ctx, t.instance, volumes, ports)
+	held, err := c.look(ctx, f.UUID, volumes, ports)
 	if err != nil {
 		return nil, fmt.Errorf("cannot tell what nova-compute would do to volumes %v and ports %v when it reaps the domain, "+
 			"since it goes by the deleted rows as well, whoever has them by now: %w (%s)", volumes, ports, err, wayToTheAPIs)
 	}
-	return foreseeReap(t.instance, mappings, cached, held, t.PreserveVolumes), nil
+	return foresee(f.UUID, mappings, cached, held, preserve), nil
 }
 
 // wayToTheAPIs is the way out where Cinder or Neutron cannot be asked.
 const wayToTheAPIs = "let the module ask Cinder and Neutron as an administrator: by nova_conf, cloud, auth or OS_* variables; " +
 	"then run it again"
 
-// strangers asks which of the volumes and ports of a backup are somebody else's by now.
-func (t *task) strangers(ctx context.Context, saved nova.Saved) (nova.Elsewhere, error) {
+// Elsewhere asks which of the volumes and ports of a backup are somebody else's by now.
+func (c *Cloud) Elsewhere(ctx context.Context, instance string, saved nova.Saved) (nova.Elsewhere, error) {
 	volumes, ports := saved.Held()
-	held, err := t.world.Look(ctx, t.instance, volumes, ports)
+	held, err := c.look(ctx, instance, volumes, ports)
 	if err != nil {
 		return nova.Elsewhere{}, fmt.Errorf("cannot tell whether volumes %v and ports %v are somebody else's by now: %w (%s)",
 			volumes, ports, err, wayToTheAPIs)
 	}
-	return elsewhere(t.instance, held), nil
+	return elsewhere(instance, held), nil
 }
