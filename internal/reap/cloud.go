@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 
@@ -45,61 +46,76 @@ func (o *once) ask(what func() error) error {
 	return o.err
 }
 
-// look asks Cinder and Neutron at the same time.
-func (c *Cloud) look(ctx context.Context, instance string, volumes, ports []string) (holdings, error) {
-	if len(volumes)+len(ports) == 0 {
-		return holdings{}, nil
-	}
-	if err := c.connected.ask(func() error { return c.connect(ctx) }); err != nil {
-		return holdings{}, err
-	}
-	asked := ansible.Go(func() (map[string]*heldVolume, error) { return c.lookAtVolumes(ctx, volumes) })
-	held, err := c.lookAtPorts(ctx, instance, ports)
-	found := <-asked
-	held.volumes = found.Value
-	return held, cmp.Or(found.Err, err)
+// wanted is what is looked at: by their own ids, and by the instances that have them.
+type wanted struct {
+	volumes, ports      []string
+	attachedTo, devices []string
 }
 
-func (c *Cloud) lookAtPorts(ctx context.Context, instance string, ports []string) (held holdings, err error) {
+// look asks Cinder and Neutron at the same time; an error says why that service could not be asked.
+func (c *Cloud) look(ctx context.Context, w wanted) (held holdings, volumes, ports error) {
+	if len(w.volumes)+len(w.ports)+len(w.attachedTo) == 0 {
+		return held, nil, nil
+	}
+	if err := c.connected.ask(func() error { return c.connect(ctx) }); err != nil {
+		return held, err, err
+	}
+	asked := ansible.Go(func() (holdings, error) { return c.lookAtVolumes(ctx, w) })
+	held, ports = c.lookAtPorts(ctx, w)
+	found := <-asked
+	held.volumes, held.attached = found.Value.volumes, found.Value.attached
+	return held, found.Err, ports
+}
+
+func (c *Cloud) lookAtPorts(ctx context.Context, w wanted) (held holdings, err error) {
 	if c.neutron == nil {
 		return held, nil
 	}
-	own, err := c.neutron.Ports(ctx, instance)
+	own, err := c.neutron.Ports(ctx, w.devices...)
 	if err != nil {
 		return held, err
 	}
-	held.own, held.ports = map[string][]neutron.Port{instance: own}, map[string]*neutron.Port{}
-	for _, id := range ports {
-		if held.ports[id], err = c.neutron.Port(ctx, id); err != nil {
-			return held, err
-		}
+	ports, err := c.neutron.PortsByID(ctx, w.ports...)
+	if err != nil {
+		return held, err
+	}
+	held.own, held.ports = map[string][]neutron.Port{}, map[string]*neutron.Port{}
+	for _, port := range own {
+		held.own[port.DeviceID] = append(held.own[port.DeviceID], port)
+	}
+	for _, port := range ports {
+		held.ports[port.ID] = &port
 	}
 	return held, nil
 }
 
-func (c *Cloud) lookAtVolumes(ctx context.Context, volumes []string) (map[string]*heldVolume, error) {
-	if len(volumes) == 0 || c.cinder == nil {
-		return nil, nil
+func (c *Cloud) lookAtVolumes(ctx context.Context, w wanted) (held holdings, err error) {
+	if len(w.volumes)+len(w.attachedTo) == 0 || c.cinder == nil {
+		return held, nil
 	}
-	if err := c.seesAll.ask(func() error { return c.cinder.SeesAllProjects(ctx) }); err != nil {
-		return nil, err
+	if err = c.seesAll.ask(func() error { return c.cinder.SeesAllProjects(ctx) }); err != nil {
+		return held, err
+	}
+	volumes, err := c.cinder.Volumes(ctx, w.volumes...)
+	if err != nil {
+		return held, err
 	}
 	found := map[string]*heldVolume{}
-	for _, id := range volumes {
-		volume, err := c.cinder.Volume(ctx, id)
-		if err != nil {
-			return nil, err
-		}
-		if volume == nil {
-			continue
-		}
-		all, err := c.cinder.AttachmentsOf(ctx, id)
-		if err != nil {
-			return nil, err
-		}
-		found[id] = &heldVolume{*volume, all}
+	for _, volume := range volumes {
+		found[volume.ID] = &heldVolume{Volume: volume}
 	}
-	return found, nil
+	attachments, err := c.cinder.AttachmentsOfAny(ctx, w.attachedTo, slices.Sorted(maps.Keys(found)))
+	if err != nil {
+		return held, err
+	}
+	held.volumes, held.attached = found, map[string][]cinder.Attachment{}
+	for _, a := range attachments {
+		held.attached[a.Instance] = append(held.attached[a.Instance], a)
+		if volume := found[a.VolumeID]; volume != nil {
+			volume.all = append(volume.all, a)
+		}
+	}
+	return held, nil
 }
 
 func (c *Cloud) connect(ctx context.Context) error {
@@ -120,25 +136,32 @@ func (c *Cloud) connect(ctx context.Context) error {
 	return nil
 }
 
+// byRows are the volumes that nova-compute does anything to because of the instances' rows, and the ports of
+// their info caches.
+func byRows(findings ...nova.Finding) (volumes, ports []string) {
+	for _, f := range findings {
+		for _, m := range f.Mappings() {
+			if acts(m) && !slices.Contains(volumes, m.VolumeID) {
+				volumes = append(volumes, m.VolumeID)
+			}
+		}
+		for _, port := range f.CachedPorts() {
+			ports = append(ports, port.ID)
+		}
+	}
+	return volumes, ports
+}
+
 // Foresee asks what the reap of the instance would do. With preserve, no volume is deleted. The error says why it
 // cannot be told.
 func (c *Cloud) Foresee(ctx context.Context, f nova.Finding, preserve bool) (*Reap, error) {
-	var volumes, ports []string
-	mappings, cached := f.Mappings(), f.CachedPorts()
-	for _, m := range mappings {
-		if acts(m) && !slices.Contains(volumes, m.VolumeID) {
-			volumes = append(volumes, m.VolumeID)
-		}
-	}
-	for _, port := range cached {
-		ports = append(ports, port.ID)
-	}
-	held, err := c.look(ctx, f.UUID, volumes, ports)
-	if err != nil {
+	volumes, ports := byRows(f)
+	held, noVolumes, noPorts := c.look(ctx, wanted{volumes: volumes, ports: ports, devices: []string{f.UUID}})
+	if err := cmp.Or(noVolumes, noPorts); err != nil {
 		return nil, fmt.Errorf("cannot tell what nova-compute would do to volumes %v and ports %v when it reaps the domain, "+
 			"since it goes by the deleted rows as well, whoever has them by now: %w (%s)", volumes, ports, err, wayToTheAPIs)
 	}
-	return foresee(f.UUID, mappings, cached, held, preserve), nil
+	return foresee(f.UUID, f.Mappings(), f.CachedPorts(), held, preserve), nil
 }
 
 // wayToTheAPIs is the way out where Cinder or Neutron cannot be asked.
@@ -148,8 +171,8 @@ const wayToTheAPIs = "let the module ask Cinder and Neutron as an administrator:
 // Elsewhere asks which of the volumes and ports of a backup are somebody else's by now.
 func (c *Cloud) Elsewhere(ctx context.Context, instance string, saved nova.Saved) (nova.Elsewhere, error) {
 	volumes, ports := saved.Held()
-	held, err := c.look(ctx, instance, volumes, ports)
-	if err != nil {
+	held, noVolumes, noPorts := c.look(ctx, wanted{volumes: volumes, ports: ports, devices: []string{instance}})
+	if err := cmp.Or(noVolumes, noPorts); err != nil {
 		return nova.Elsewhere{}, fmt.Errorf("cannot tell whether volumes %v and ports %v are somebody else's by now: %w (%s)",
 			volumes, ports, err, wayToTheAPIs)
 	}
