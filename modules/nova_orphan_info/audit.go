@@ -13,6 +13,7 @@ import (
 	"nova-orphan/internal/openstack"
 	"nova-orphan/internal/orphan"
 	"nova-orphan/internal/placement"
+	"nova-orphan/internal/reap"
 )
 
 // audit is one reading of the cloud. It reads where suspects show first, and what settles
@@ -26,7 +27,11 @@ type audit struct {
 	// allocations is Placement, over its API or from its database; nil where neither can be reached.
 	allocations source
 	survey      *placement.Survey
-	close       func()
+	// found are the records of the instances that may be purged.
+	found map[string]nova.Finding
+	// unasked are the services that could not be asked for volumes or ports, with why.
+	unasked map[string]error
+	close   func()
 }
 
 // source is how Placement is read.
@@ -108,8 +113,11 @@ func (a *audit) answer(ctx context.Context) (ansible.Answer, error) {
 	if err != nil {
 		return nil, err
 	}
+	commands := orphan.Commands{Controller: a.Controller, Playbook: a.Playbook}
+	findings, _ := a.picture.Findings(looks, owners, commands)
+	a.foresee(ctx, looks, findings)
 	r := newReply(a, began)
-	r.Findings, r.Unknown = a.picture.Findings(looks, owners, orphan.Commands{Controller: a.Controller, Playbook: a.Playbook})
+	r.Findings, r.Unknown = a.picture.Findings(looks, owners, commands)
 	return r, a.finish(r)
 }
 
@@ -180,6 +188,7 @@ const atOnce = 200
 // look reads all that Nova's databases have of each.
 func (a *audit) look(ctx context.Context, uuids []string) (map[string]orphan.Look, error) {
 	looks := map[string]orphan.Look{}
+	a.found = map[string]nova.Finding{}
 	for some := range slices.Chunk(uuids, atOnce) {
 		found, err := a.db.FindAll(ctx, some)
 		if err != nil {
@@ -187,10 +196,34 @@ func (a *audit) look(ctx context.Context, uuids []string) (map[string]orphan.Loo
 		}
 		for uuid, finding := range found {
 			evidence := finding.Evidence(a.policy)
-			looks[uuid] = orphan.Look{Judgement: orphan.Judge(evidence), Evidence: evidence, Name: finding.Name(), Project: finding.Project()}
+			judgement := orphan.Judge(evidence)
+			if !judgement.Verdict.Refuses() {
+				a.found[uuid] = finding
+			}
+			looks[uuid] = orphan.Look{Judgement: judgement, Evidence: evidence, Name: finding.Name(), Project: finding.Project()}
 		}
 	}
 	return looks, nil
+}
+
+// foresee looks at the volumes and ports of what may be purged.
+func (a *audit) foresee(ctx context.Context, looks map[string]orphan.Look, findings []orphan.Finding) {
+	var purgeable []nova.Finding
+	for _, f := range findings {
+		if found, may := a.found[f.UUID]; may && f.Kind != "" {
+			purgeable = append(purgeable, found)
+		}
+	}
+	if len(purgeable) == 0 {
+		return
+	}
+	outlooks, unread := reap.New(a.Auth, a.call.Secret).Survey(ctx, purgeable)
+	a.unasked = unread
+	for uuid, outlook := range outlooks {
+		look := looks[uuid]
+		look.Plan, look.Keeps, look.Given, look.Unread = outlook.Plan, outlook.Keeps, outlook.Remains, slices.Sorted(maps.Keys(unread))
+		looks[uuid] = look
+	}
 }
 
 // lookAtAllocations reads what the instances and their migrations that are over hold now.

@@ -87,6 +87,9 @@ func (a *audit) unread() []unread {
 			sources = append(sources, unread{"cell " + cell.Name, cell.Failure})
 		}
 	}
+	for _, service := range slices.Sorted(maps.Keys(a.unasked)) {
+		sources = append(sources, unread{service, a.unasked[service].Error()})
+	}
 	if !a.picture.HypervisorsAsked {
 		return append(sources, unread{"hypervisors", "they were not asked: option domains takes what libvirt_domain_info answers on each"})
 	}
