@@ -17,9 +17,12 @@ type Overview struct {
 	LibvirtVersion Version   `json:"libvirt_version"`
 	Driver         string    `json:"driver"` // as Domain's
 	Domains        []Summary `json:"-"`
-	// Unread are the domains that could not be read whole, each with the reason.
-	Unread []string `json:"unread"`
+	// Unread are the domains of which not all could be read. One without a summary is told here alone.
+	Unread []Unread `json:"-"`
 }
+
+// Unread is why not all of a domain could be read.
+type Unread struct{ UUID, Reason string }
 
 // Summary is what an overview tells of one domain.
 type Summary struct {

@@ -10,8 +10,8 @@ import (
 	"libvirt.org/go/libvirt"
 )
 
-// Overview reads the host and all of its domains in one pass: nine calls for the host, and
-// one for each domain, two where it runs, and one more where it has snapshots. A domain
+// Overview reads the host and all of its domains in one pass: eight calls for the host, and
+// for each domain two, three where it runs, and one more where it has snapshots. A domain
 // that goes meanwhile is left out. One whose XML or files cannot be read is in Unread;
 // whatever libvirt itself fails at is an error, since the list would not be whole.
 func (c *Connection) Overview(ctx context.Context) (Overview, error) {
@@ -22,7 +22,7 @@ func (c *Connection) overview(conn *libvirt.Connect) (Overview, error) {
 	var failed error
 	view := Overview{
 		Hostname: get(&failed, conn.GetHostname), LibvirtVersion: Version(get(&failed, conn.GetLibVersion)), Driver: get(&failed, conn.GetType),
-		Domains: []Summary{}, Unread: []string{},
+		Domains: []Summary{}, Unread: []Unread{},
 	}
 	known := get(&failed, func() (traits, error) { return readTraits(conn) })
 	handles := get(&failed, func() ([]libvirt.Domain, error) { return conn.ListAllDomains(0) })
@@ -46,25 +46,52 @@ func (c *Connection) summarize(view *Overview, known traits, handle *libvirt.Dom
 	if err != nil {
 		return err
 	}
-	texts, err := readTexts(handle)
+	summary, unparsed, err := look(handle)
 	if err != nil {
 		return err
 	}
-	summary, err := ParseSummary(texts...)
-	if err != nil {
-		view.Unread = append(view.Unread, fmt.Sprintf("domain %s: %v", uuid, err))
+	if unparsed != nil {
+		view.Unread = append(view.Unread, Unread{uuid, fmt.Sprintf("domain %s: %v", uuid, unparsed)})
 		return nil
 	}
-	if err := known.complete(&summary, handle); err != nil {
-		return err
+	summary.Persistent, summary.Autostart, summary.ManagedSave = known.persistent[uuid], known.autostart[uuid], known.managedSave[uuid]
+	if known.snapshots[uuid] {
+		if summary.Snapshots, err = handle.SnapshotNum(libvirt.DOMAIN_SNAPSHOT_LIST_METADATA); err != nil {
+			return err
+		}
 	}
 	if !IsRemote(c.uri) {
-		if err := summary.Follow(); err != nil {
-			view.Unread = append(view.Unread, err.Error())
+		if err := asRoot(summary.Follow()); err != nil {
+			view.Unread = append(view.Unread, Unread{uuid, err.Error()})
 		}
 	}
 	view.Domains = append(view.Domains, summary)
 	return nil
+}
+
+// look reads a domain's XML and its state, again where it was started or stopped between the two.
+func look(handle *libvirt.Domain) (summary Summary, unparsed, err error) {
+	const attempts = 3
+	for range attempts {
+		var texts []string
+		if texts, err = readTexts(handle); err != nil {
+			return summary, nil, err
+		}
+		if summary, unparsed = ParseSummary(texts...); unparsed != nil {
+			return summary, unparsed, nil
+		}
+		// GetAllDomainStats would tell all states in a call, but the binding asks for the vCPUs
+		// of each domain besides, and fails for all when one has gone.
+		state, reason, err := handle.GetState()
+		if err != nil {
+			return summary, nil, err
+		}
+		summary.State, summary.StateReason = stateName(int(state)), reasonName(int(state), reason)
+		if isOff := state == libvirt.DOMAIN_SHUTOFF; isOff != summary.Active {
+			break
+		}
+	}
+	return summary, nil, nil
 }
 
 // readTexts reads a domain's XML, and of one that runs its definition's as well. Whether it
@@ -82,19 +109,13 @@ func readTexts(handle *libvirt.Domain) ([]string, error) {
 }
 
 // traits are what libvirt tells of all domains in a call for each, by uuid.
-type traits struct {
-	states                                        map[string]state
-	persistent, autostart, managedSave, snapshots map[string]bool
-}
-
-type state struct{ state, reason int }
+type traits struct{ persistent, autostart, managedSave, snapshots map[string]bool }
 
 func readTraits(conn *libvirt.Connect) (known traits, err error) {
 	having := func(flag libvirt.ConnectListAllDomainsFlags) map[string]bool {
 		return get(&err, func() (map[string]bool, error) { return readHaving(conn, flag) })
 	}
 	known = traits{
-		states:     get(&err, supported(func() (map[string]state, error) { return readStates(conn) })),
 		persistent: having(libvirt.CONNECT_LIST_DOMAINS_PERSISTENT), autostart: having(libvirt.CONNECT_LIST_DOMAINS_AUTOSTART),
 		managedSave: having(libvirt.CONNECT_LIST_DOMAINS_MANAGEDSAVE), snapshots: having(libvirt.CONNECT_LIST_DOMAINS_HAS_SNAPSHOT),
 	}
@@ -111,37 +132,4 @@ func readHaving(conn *libvirt.Connect, flag libvirt.ConnectListAllDomainsFlags) 
 		_ = handles[i].Free()
 	}
 	return found, err
-}
-
-// readStates asks for no statistics but the state, for which QEMU itself is not asked.
-func readStates(conn *libvirt.Connect) (map[string]state, error) {
-	all, err := conn.GetAllDomainStats(nil, libvirt.DOMAIN_STATS_STATE, 0)
-	found := map[string]state{}
-	for _, stats := range all {
-		uuid := get(&err, stats.Domain.GetUUIDString)
-		if stats.State != nil {
-			found[uuid] = state{int(stats.State.State), stats.State.Reason}
-		}
-		_ = stats.Domain.Free()
-	}
-	return found, err
-}
-
-// complete adds what the XML does not tell. Where the state is not that of a domain which
-// runs, or does not, as the XML has it by now, it is asked again.
-func (t traits) complete(summary *Summary, handle *libvirt.Domain) (err error) {
-	found, told := t.states[summary.UUID]
-	if isOff := found.state == int(libvirt.DOMAIN_SHUTOFF); !told || isOff == summary.Active {
-		found = get(&err, func() (state, error) {
-			now, reason, err := handle.GetState()
-			return state{int(now), reason}, err
-		})
-	}
-	summary.State, summary.StateReason = stateName(found.state), reasonName(found.state, found.reason)
-	summary.Persistent, summary.Autostart = t.persistent[summary.UUID], t.autostart[summary.UUID]
-	summary.ManagedSave = t.managedSave[summary.UUID]
-	if t.snapshots[summary.UUID] {
-		summary.Snapshots = get(&err, func() (int, error) { return handle.SnapshotNum(libvirt.DOMAIN_SNAPSHOT_LIST_METADATA) })
-	}
-	return err
 }

@@ -137,7 +137,7 @@ func (f *Fake) domain(g *guest) (domain hypervisor.Domain, err error) {
 
 // Overview is as hypervisor.Connection's. Between the list and a look at a domain, Before is called with "describe".
 func (f *Fake) Overview(context.Context) (hypervisor.Overview, error) {
-	view := hypervisor.Overview{Hostname: f.Hostname, LibvirtVersion: f.Version, Driver: "QEMU", Domains: []hypervisor.Summary{}, Unread: []string{}}
+	view := hypervisor.Overview{Hostname: f.Hostname, LibvirtVersion: f.Version, Driver: "QEMU", Domains: []hypervisor.Summary{}, Unread: []hypervisor.Unread{}}
 	if err := f.hook("list", ""); err != nil {
 		return view, err
 	}
@@ -153,7 +153,7 @@ func (f *Fake) Overview(context.Context) (hypervisor.Overview, error) {
 		}
 		summary, err := g.summary()
 		if err != nil {
-			view.Unread = append(view.Unread, fmt.Sprintf("domain %s: %v", uuid, err))
+			view.Unread = append(view.Unread, hypervisor.Unread{UUID: uuid, Reason: fmt.Sprintf("domain %s: %v", uuid, err)})
 			continue
 		}
 		view.Domains = append(view.Domains, summary)
