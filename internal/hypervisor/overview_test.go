@@ -94,19 +94,3 @@ func TestASummaryThatCannotBeTrustedIsAnError(t *testing.T) {
 		})
 	}
 }
-
-func TestAStateHasTheReasonThatLibvirtNames(t *testing.T) {
-	for _, c := range []struct {
-		state, reason int
-		want          string
-	}{
-		{1, 1, "booted"}, {1, 5, "unpaused"}, {1, 11, "postcopy_failed"}, {3, 1, "user"}, {3, 2, "migration"}, {3, 5, "ioerror"},
-		{3, 14, "api_error"}, {4, 1, "user"}, {5, 2, "destroyed"}, {5, 3, "crashed"}, {5, 4, "migrated"}, {5, 5, "saved"}, {5, 8, "daemon"},
-		{6, 1, "panicked"}, {0, 0, "unknown"}, {2, 0, "unknown"}, {7, 0, "unknown"},
-		{3, 15, "unknown"}, {3, -1, "unknown"}, {99, 1, "unknown"},
-	} {
-		if got := reasonName(c.state, c.reason); got != c.want {
-			t.Errorf("%s, %d: got %q, want %q", stateName(c.state), c.reason, got, c.want)
-		}
-	}
-}

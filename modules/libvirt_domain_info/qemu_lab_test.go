@@ -9,10 +9,14 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/tidwall/gjson"
 
 	"nova-orphan/internal/ansible/ansibletest"
 	"nova-orphan/internal/hypervisor"
@@ -100,5 +104,33 @@ func TestADomainThatIsOffTakesTwoCallsToLibvirtAndOneThatRunsThree(t *testing.T)
 	}
 	if got := asked() - before; got != 3+3*2 {
 		t.Errorf("%d calls for one domain that runs and three that are off", got)
+	}
+}
+
+func TestAnotherUserThanRootIsToldWhatItCouldNotSee(t *testing.T) {
+	guest := hypervisortest.Guest{UUID: "d0000000-0000-4000-8000-000000000006", Name: "lab-private", Disk: "/var/lib/libvirt/images/lab-private.qcow2"}
+	system.Make(t, guest)
+	// In a folder that everybody can enter, which the tests' own is not.
+	folder, err := os.MkdirTemp("/tmp", "call")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(folder) })
+	instances := filepath.Join(folder, "instances")
+	script := `chmod 600 "$1" && chmod 755 "$2" && mkdir -m 700 "$3" && cp "$(command -v libvirt_domain_info)" "$2" &&
+		echo '{"uuid": "'$4'", "instances_path": "'$3'"}' >"$2/arguments" &&
+		exec setpriv --reuid=nobody --regid=nogroup --clear-groups "$2/libvirt_domain_info" "$2/arguments"`
+	out, err := exec.Command("sh", "-c", script, "sh", guest.Disk, folder, instances, guest.UUID).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	answer := gjson.ParseBytes(out)
+	wantAnswer(t, answer, map[string]string{"domains.#.name": `["lab-private"]`, "instance_files": "[]", "failed": ""})
+	for _, path := range []string{guest.Disk, instances} {
+		if !slices.ContainsFunc(answer.Get("unread").Array(), func(text gjson.Result) bool {
+			return strings.Contains(text.String(), path) && strings.HasSuffix(text.String(), "run it as root (become: true)")
+		}) {
+			t.Errorf("%s is not among %s", path, answer.Get("unread"))
+		}
 	}
 }
