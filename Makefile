@@ -116,7 +116,7 @@ contract-database: contract-cells
 	@$(call CONTRACT,controller) ./modules/nova_instance_purge
 
 contract-hypervisor:
-	@$(call CONTRACT,compute2) -p=1 ./internal/hypervisor ./modules/libvirt_undefine
+	@$(call CONTRACT,compute2) -p=1 ./internal/hypervisor ./modules/libvirt_domain_info ./modules/libvirt_undefine
 
 minimal: CHOICE = -run='^TestTheDocumented'
 minimal: ## that without any one grant, rule or permission of SECURITY.md it does not work
