@@ -125,7 +125,7 @@ func readDetails(ctx context.Context, tx *sql.Tx, consumers []string, details ma
 	}
 	var one Allocation
 	var provider, class string
-	var generation, amount int
+	var amount int
 	// NULL is the type "unknown" (objects/consumer_type.py NULL_CONSUMER_TYPE_ALIAS).
 	return query(ctx, tx, "SELECT c.uuid, c.generation, COALESCE(t.name, 'unknown'), j.external_id, u.external_id, p.uuid, r.name, a.used"+
 		" FROM allocations a JOIN resource_providers p ON p.id = a.resource_provider_id JOIN consumers c ON c.uuid = a.consumer_id"+
@@ -138,10 +138,9 @@ func readDetails(ctx context.Context, tx *sql.Tx, consumers []string, details ma
 			one.Providers[provider] = Resources{}
 		}
 		one.Providers[provider][class] = amount
-		one.Generation = &[]int{generation}[0]
 		details[one.Consumer] = one
 		return nil
-	}, &one.Consumer, &generation, &one.Type, &one.ProjectID, &one.UserID, &provider, &class, &amount)
+	}, &one.Consumer, &one.Generation, &one.Type, &one.ProjectID, &one.UserID, &provider, &class, &amount)
 }
 
 // reading runs read in one consistent, read-only transaction.

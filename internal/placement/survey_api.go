@@ -37,19 +37,21 @@ func (c *Client) Survey(ctx context.Context) (*Survey, error) {
 		b.addProvider(SurveyProvider{one.UUID, one.Name, one.Root, sharing[one.UUID], computing[one.UUID]})
 	}
 	var mu sync.Mutex // for b
-	for i, err := range c.each(len(providers), func(i int) error {
+	errs := c.each(len(providers), func(i int) error {
 		answer, err := c.heldOn(ctx, providers[i].UUID)
-		if err != nil {
-			return err
-		}
 		mu.Lock()
 		defer mu.Unlock()
-		return b.addAnswer(providers[i].UUID, answer)
-	}) {
-		switch provider := b.Providers[providers[i].UUID]; {
+		switch {
 		case errors.Is(err, ErrNoProvider):
-			b.removeProvider(provider)
+			b.removeProvider(b.Providers[providers[i].UUID])
+			return nil
 		case err != nil:
+			return err
+		}
+		return b.addAnswer(providers[i].UUID, answer)
+	})
+	for i, err := range errs {
+		if provider := b.Providers[providers[i].UUID]; err != nil {
 			err = fmt.Errorf("read the allocations on %s (%s): %w", provider.Name, provider.UUID, err)
 			b.Failures = append(b.Failures, ProviderFailure{provider, err})
 		}
@@ -135,7 +137,7 @@ func (c *Client) each(count int, do func(int) error) []error {
 		return none, nil
 	}
 	var workers []<-chan ansible.Outcome[struct{}]
-	for range min(c.Workers, count) {
+	for range max(1, min(c.Workers, count)) {
 		workers = append(workers, ansible.Go(work))
 	}
 	for _, worker := range workers {

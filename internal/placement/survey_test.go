@@ -190,19 +190,23 @@ func TestAProviderThatCannotBeReadIsNamedAndTheOthersAreRead(t *testing.T) {
 	}
 }
 
-func TestAProviderThatVanishesMeanwhileHoldsNothing(t *testing.T) {
-	cloud, client := cloudOf(t, 3)
-	cloud.Fail(openstacktest.Failure{Path: "/placement/resource_providers/" + provider(1) + "/allocations", Times: 1,
-		Meanwhile: func() { cloud.RemoveProvider(provider(1)) }})
-	survey, err := client.Survey(openstacktest.Context(t))
-	if err != nil || len(survey.Failures) > 0 {
-		t.Fatalf("got %v, %v", survey, err)
-	}
-	if _, listed := survey.Providers[provider(1)]; listed || len(survey.Providers) != 2 {
+func TestProvidersThatVanishMeanwhileHoldNothingHoweverManyTheyAre(t *testing.T) {
+	cloud, client := cloudOf(t, 40)
+	client.Workers = 1
+	cloud.Fail(openstacktest.Failure{Path: "/placement/resource_providers/", Times: 1, Meanwhile: func() {
+		for i := range 39 {
+			cloud.RemoveProvider(provider(i))
+		}
+	}})
+	survey := surveyed(t, client)
+	if _, listed := survey.Providers[provider(39)]; !listed || len(survey.Providers) != 1 {
 		t.Errorf("the providers are %v", survey.Providers)
 	}
 	if _, found := survey.ProviderNamed("compute001"); found {
-		t.Error("it is found by its name")
+		t.Error("one is found by its name")
+	}
+	if consumers := maps.Collect(survey.Consumers()); len(consumers) != 1 || consumers[consumer(39)] == nil {
+		t.Errorf("the consumers are %v", consumers)
 	}
 }
 
