@@ -53,14 +53,17 @@ var trapCases = []trapCase{
 		from := g.anywhere()
 		i := g.moving(from, g.beside(from), "resize", "finished", true, Row{"vm_state": "resized"})
 		g.domain(i, from, "shutoff")
+		return i.uuid
+	}},
+	{"resize to confirm, only its folder is at the source", func(g *generator) string {
+		from := g.anywhere()
+		i := g.moving(from, g.beside(from), "resize", "finished", true, Row{"vm_state": "resized"})
 		g.folder(i.uuid, from, "resize")
 		return i.uuid
 	}},
 	{"resize to confirm on the same host", func(g *generator) string {
 		h := g.anywhere()
-		i := g.moving(h, h, "resize", "finished", true, Row{"vm_state": "resized"})
-		g.folder(i.uuid, h, "resize")
-		return i.uuid
+		return g.moving(h, h, "resize", "finished", true, Row{"vm_state": "resized"}).uuid
 	}},
 	{"live migration in flight", func(g *generator) string {
 		from := g.anywhere()

@@ -40,9 +40,15 @@ func database(name string) string { return "scale_" + name }
 type Lab struct {
 	// Folder has the files: nova.conf, placement.conf, hypervisors.json (what nova_orphan_info takes as domains) and truth.json.
 	Folder string
-	Truth  scaletest.Truth
+	cloud
 	// Loading is how long the rows took.
 	Loading time.Duration
+}
+
+// cloud is what truth.json has.
+type cloud struct {
+	Size  scaletest.Size  `json:"size"`
+	Truth scaletest.Truth `json:"truth"`
 }
 
 // Conf is a nova.conf that leads to the cloud.
@@ -90,7 +96,7 @@ func Open(folder string) (*Lab, error) {
 	if err != nil {
 		return nil, err
 	}
-	return l, json.Unmarshal(text, &l.Truth)
+	return l, json.Unmarshal(text, &l.cloud)
 }
 
 // Down removes it, and all that it has on this host.
@@ -129,15 +135,15 @@ func (l *Lab) load(ctx context.Context, size scaletest.Size) error {
 			return err
 		}
 	}
-	cloud, err := scaletest.Generate(size, start, to)
+	made, err := scaletest.Generate(size, start, to)
 	if err != nil {
 		return err
 	}
 	if err = to.finish(); err != nil {
 		return err
 	}
-	l.Truth, l.Loading = cloud.Truth, time.Since(start)
-	return errors.Join(store(l.Hypervisors(), cloud.Hypervisors), store(filepath.Join(l.Folder, "truth.json"), cloud.Truth))
+	l.cloud, l.Loading = cloud{size, made.Truth}, time.Since(start)
+	return errors.Join(store(l.Hypervisors(), made.Hypervisors), store(filepath.Join(l.Folder, "truth.json"), l.cloud))
 }
 
 func store(path string, value any) error {
