@@ -30,6 +30,12 @@ const (
 	CustomPCI = "CUSTOM_PCI_8086_10ED"
 )
 
+// The ids of the traits that this cloud needs.
+const (
+	sharesViaAggregate = iota + 1
+	computeNode
+)
+
 // consumerTypes are the types in Placement, with ids from 1 on. What Nova writes has none (nova/scheduler/client/report.py
 // writes at 1.36 at most).
 var consumerTypes = []string{"INSTANCE", "CONTAINER", "VOLUME"}
@@ -38,19 +44,21 @@ var consumerTypes = []string{"INSTANCE", "CONTAINER", "VOLUME"}
 // shares its disks with an aggregate of hosts.
 func (g *generator) tree() {
 	g.write(Placement, "resource_classes", Row{"id": customPCI, "name": CustomPCI})
-	g.write(Placement, "traits", Row{"id": 1, "name": "MISC_SHARES_VIA_AGGREGATE"}) // Placement adds the others when it starts
+	// Placement adds the others when it starts.
+	g.write(Placement, "traits", Row{"id": sharesViaAggregate, "name": "MISC_SHARES_VIA_AGGREGATE"})
+	g.write(Placement, "traits", Row{"id": computeNode, "name": "COMPUTE_NODE"})
 	for i := range max(1, g.Providers/50) {
 		p := g.provider(fmt.Sprintf("shared-storage-%d", i), nil)
 		g.sharing = append(g.sharing, p)
 		g.write(Placement, "placement_aggregates", Row{"id": i + 1, "uuid": g.uuid()})
 		g.write(Placement, "resource_provider_aggregates", Row{"resource_provider_id": p.id, "aggregate_id": i + 1})
-		g.write(Placement, "resource_provider_traits", Row{"resource_provider_id": p.id, "trait_id": 1})
+		g.trait(p, sharesViaAggregate)
 		g.inventory(p, diskGB, 1000000, 1)
 	}
 	for i := range kindsOfOrphan(g.Orphans)["provider_without_node"] {
 		h := &host{cell: Cell1, name: fmt.Sprintf("scrapped-%03d", i), node: fmt.Sprintf("scrapped-%03d.scale.example", i)}
 		h.root = g.provider(h.node, nil)
-		g.computeInventory(h)
+		g.compute(h)
 		g.scrapped = append(g.scrapped, h)
 	}
 	for i := 0; g.ids["resource_providers"] < g.Providers; i++ {
@@ -72,7 +80,7 @@ func (g *generator) tree() {
 			h.sharing = &g.sharing[n]
 			g.write(Placement, "resource_provider_aggregates", Row{"resource_provider_id": h.root.id, "aggregate_id": n + 1})
 		}
-		g.computeInventory(h)
+		g.compute(h)
 		g.hosts = append(g.hosts, h)
 		g.Hypervisors = append(g.Hypervisors, h.hypervisor)
 	}
@@ -93,7 +101,14 @@ func (g *generator) inventory(p provider, class, total int, ratio float64) {
 		"total": total, "max_unit": total, "allocation_ratio": ratio})
 }
 
-func (g *generator) computeInventory(h *host) {
+func (g *generator) trait(p provider, id int) {
+	g.write(Placement, "resource_provider_traits", Row{"resource_provider_id": p.id, "trait_id": id})
+}
+
+// compute makes a host's provider what nova-compute makes of it (nova/virt/libvirt/driver.py update_provider_tree,
+// nova/compute/resource_tracker.py _update_to_placement).
+func (g *generator) compute(h *host) {
+	g.trait(h.root, computeNode)
 	of := h.numa
 	if len(of) == 0 {
 		of = []provider{h.root}

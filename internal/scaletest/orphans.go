@@ -15,8 +15,8 @@ type orphanCase struct {
 	make func(g *generator) (uuid string)
 }
 
-// orphanCases are all of them. Where two kinds hold of one instance, it is the one that comes first in the kinds' own order
-// (internal/orphan/finding.go): the row says more than the mapping, that more than the allocation, that more than the domain.
+// orphanCases are all of them. Where more than one kind holds, it is the row's own, if Nova does not take it for deleted;
+// else that of what is left: a domain before an allocation, that before rows.
 var orphanCases = []orphanCase{
 	{orphan.KindError, "on a host, running", ofRow(Row{"vm_state": "error"})},
 	{orphan.KindError, "no host was found for it, in cell0", func(g *generator) string {
@@ -48,10 +48,9 @@ var orphanCases = []orphanCase{
 		return i.uuid
 	}},
 	{orphan.KindZombie, "deleted = -1, in error", ofRow(Row{"vm_state": "error", "deleted": -1})},
-	{orphan.KindHalfDeleted, "all beside the row is as it was", halfDeleted(0, false, "*")},
-	{orphan.KindHalfDeleted, "its mapping is not queued_for_delete", halfDeleted(0, false)},
-	{orphan.KindHalfDeleted, "its block device mappings are as they were", halfDeleted(1, false, "block_device_mapping")},
-	{orphan.KindHalfDeleted, "all beside the row is as it was, and it runs", halfDeleted(0, true, "*")},
+	{orphan.KindHalfDeleted, "all beside the row is as it was", func(g *generator) string { return g.halfDeleted(0, "*").uuid }},
+	{orphan.KindHalfDeleted, "its mapping is not queued_for_delete", func(g *generator) string { return g.halfDeleted(0).uuid }},
+	{orphan.KindHalfDeleted, "its block device mappings are as they were", func(g *generator) string { return g.halfDeleted(1, "block_device_mapping").uuid }},
 	{orphan.KindNoMapping, "running", func(g *generator) string {
 		i := g.unmapped(nil)
 		g.spec(i)
@@ -112,12 +111,6 @@ var orphanCases = []orphanCase{
 		g.allocate(i.uuid, i.owner, i.flavor, i.host)
 		return i.uuid
 	}},
-	{orphan.KindAllocation, "and a domain, nothing else knows it", func(g *generator) string {
-		i := g.new(g.anywhere())
-		g.allocate(i.uuid, i.owner, i.flavor, i.host)
-		g.domain(i, i.host, "running")
-		return i.uuid
-	}},
 	{orphan.KindMigration, "confirmed", movedAway("migration", "confirmed")},
 	{orphan.KindMigration, "completed", movedAway("live-migration", "completed")},
 	{orphan.KindMigration, "in error", movedAway("migration", "error")},
@@ -152,6 +145,18 @@ var orphanCases = []orphanCase{
 	{orphan.KindDomain, "archived", func(g *generator) string {
 		i := g.archived(g.anywhere())
 		g.domain(i, i.host, "shutoff")
+		return i.uuid
+	}},
+	{orphan.KindDomain, "and an allocation, nothing else knows it", func(g *generator) string {
+		i := g.new(g.anywhere())
+		g.allocate(i.uuid, i.owner, i.flavor, i.host)
+		g.domain(i, i.host, "running")
+		return i.uuid
+	}},
+	{orphan.KindDomain, "deleted by half, and an allocation", func(g *generator) string {
+		i := g.halfDeleted(0, "*")
+		g.allocate(i.uuid, i.owner, i.flavor, i.host)
+		g.domain(i, i.host, "running")
 		return i.uuid
 	}},
 	{orphan.KindOtherHost, "shut off", domainElsewhere("shutoff")},
@@ -200,22 +205,17 @@ func ofRow(row Row) func(g *generator) string {
 	return func(g *generator) string { return g.alive(g.anywhere(), row).uuid }
 }
 
-func halfDeleted(queued int, runs bool, kept ...string) func(g *generator) string {
-	return func(g *generator) string {
-		i := g.new(g.anywhere())
-		i.kept = map[string]bool{}
-		for _, table := range kept {
-			i.kept[table] = true
-		}
-		g.row(i, i.deletedAt(g.ago(15)))
-		g.mapping(i, Row{"queued_for_delete": queued})
-		g.spec(i)
-		if runs {
-			g.allocate(i.uuid, i.owner, i.flavor, i.host)
-			g.domain(i, i.host, "running")
-		}
-		return i.uuid
+// halfDeleted has deleted = id; the rows of the tables that are kept ("*": all) are as they were.
+func (g *generator) halfDeleted(queued int, kept ...string) *instance {
+	i := g.new(g.anywhere())
+	i.kept = map[string]bool{}
+	for _, table := range kept {
+		i.kept[table] = true
 	}
+	g.row(i, i.deletedAt(g.ago(15)))
+	g.mapping(i, Row{"queued_for_delete": queued})
+	g.spec(i)
+	return i
 }
 
 func (g *generator) unmapped(row Row) *instance {
