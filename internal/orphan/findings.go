@@ -35,6 +35,7 @@ type Doubt struct {
 // Findings tells of each instance that was looked at whether it is an orphan, and of what
 // cannot be told. They are in the order of their uuids.
 func (p *Picture) Findings(looks map[string]Look, owners map[string]Owner, commands Commands) (findings []Finding, doubts []Doubt) {
+	findings, doubts = []Finding{}, []Doubt{}
 	x := newIndex(p)
 	x.migrated = map[string][]MigrationPicture{}
 	for _, uuid := range slices.Sorted(maps.Keys(p.Migrations)) {
@@ -79,7 +80,7 @@ type finding struct {
 
 // gather collects what is left of the instance, and where.
 func (f *finding) gather(owners map[string]Owner) {
-	f.Remains, f.Resources = []Remnant{}, map[string]int{}
+	f.Remains, f.Resources, f.Hosts = []Remnant{}, map[string]int{}, []string{}
 	for _, cell := range f.look.Cells {
 		if cell.Row != nil {
 			f.row, f.cell = cell.Row, cell
@@ -364,9 +365,6 @@ func (f *finding) advise(c Commands) {
 		for _, other := range at.domain().SharesDisksWith {
 			f.Keeps = append(f.Keeps, fmt.Sprintf("%s: domain %s uses a disk of it", f.host(at.hypervisor), other))
 		}
-	}
-	if f.Hosts == nil {
-		f.Hosts = []string{}
 	}
 	switch {
 	case f.Kind == "":
