@@ -74,8 +74,10 @@ type finding struct {
 	row  *Row // nil if no cell has it
 	cell Cell // which has row
 	live []wrong
-	// over are its migrations that are over and hold something.
-	over []MigrationPicture
+	// over are its migrations that are over and hold something, unheld that it has nothing itself on its own host: after a
+	// move that failed, what it lives on may be the migration's.
+	over   []MigrationPicture
+	unheld bool
 }
 
 // gather collects what is left of the instance, and where.
@@ -210,6 +212,7 @@ func (f *finding) decideLive() {
 	if len(f.over) > 0 {
 		f.Kind = cmp.Or(f.Kind, KindMigration)
 	}
+	f.unheld = len(f.over) > 0 && !slices.ContainsFunc(f.Held[f.UUID], func(h Held) bool { return !f.isElsewhere(f.located(), h.Provider) })
 	for _, migration := range f.over {
 		f.Reasons = append(f.Reasons, fmt.Sprintf("placement: migration %s is over (%s) and still holds %s", migration.UUID, migration.Status,
 			counted(f.Held[migration.UUID][0].Resources)))
@@ -395,7 +398,11 @@ func (f *finding) advise(c Commands) {
 // adviseLive: an instance that Nova looks after is never purged.
 func (f *finding) adviseLive(c Commands) {
 	controller := cmp.Or(c.Controller, "CONTROLLER")
-	switch f.Kind {
+	kind := f.Kind
+	if kind == KindMigration && f.unheld {
+		kind = KindOtherProvider
+	}
+	switch kind {
 	case KindNoMapping:
 		f.Method, f.Command = "nova-manage", "nova-manage cell_v2 map_instances --cell_uuid "+f.located().cell.UUID
 		f.Plan = append(f.Plan, "nova_api: instance_mappings gets a row for each instance of "+f.cell.Name+" that has none")

@@ -181,6 +181,15 @@ func TestEachKindIsFoundAndNothingElse(t *testing.T) {
 			s.Providers["gpu"] = Provider{UUID: "gpu", Name: "pool", Root: "gpu"}
 			s.hold(mine, "gpu")
 		}, ""},
+		{"an allocation on its old name's provider, which its row still has", func(s *scene) {
+			s.evidence(live(func(r *Row) { r.Node = "short" }), nil)
+			s.Providers["old"] = Provider{UUID: "old", Name: "short", Root: "old", Compute: true}
+			s.hold(mine, "old")
+		}, "provider_without_node lost short"},
+		{"a bare-metal node that another nova-compute looks after by now", func(s *scene) {
+			s.evidence(live(func(r *Row) { r.Host, r.Node = "host1", "host2.example" }), nil)
+			s.hold(mine, node2)
+		}, ""},
 		{"a live migration", func(s *scene) {
 			s.migrates("running", false)
 			s.evidence(live(), nil)
@@ -362,6 +371,21 @@ func TestOfANamedInstanceSomethingIsAlwaysSaid(t *testing.T) {
 		findings, _ := s.Findings(s.looks, s.owners, Commands{})
 		if len(findings) != 1 || findings[0].Verdict != verdict || findings[0].Kind != "" || findings[0].Command != "" {
 			t.Errorf("%s: got %+v", verdict, findings)
+		}
+	}
+}
+
+func TestWhatAnInstanceLivesOnIsNotTakenWithItsMigration(t *testing.T) {
+	for own, want := range map[bool]string{false: "heal_allocations", true: "placement_allocation"} {
+		s := newScene()
+		s.migrates("error", true)
+		s.evidence(live(), nil)
+		if s.hold(moved, node1); own {
+			s.hold(mine, node1)
+		}
+		findings, _ := s.Findings(s.looks, s.owners, Commands{})
+		if brief(findings) != "migration_allocation live host1" || !strings.Contains(findings[0].Command, want) {
+			t.Errorf("got %+v", findings)
 		}
 	}
 }

@@ -373,13 +373,15 @@ func (x *index) isSettled(instance located, policy Policy) bool {
 func (x *index) isElsewhere(instance located, uuid string) bool {
 	provider := x.Providers[uuid]
 	root := x.Providers[provider.Root]
-	if provider.Sharing || root.Sharing {
+	node, isNode := x.nodeByUUID[root.UUID]
+	switch {
+	case provider.Sharing || root.Sharing, !isNode && !root.Compute:
 		return false
+	case instance.Node != "":
+		// Not by the host: Ironic's nodes change it, and a nova-compute may have been renamed.
+		return root.Name != instance.Node && node.Hypervisor != instance.Node && !x.evacuatedFrom(instance.UUID, node.Host)
 	}
-	if node, isNode := x.nodeByUUID[root.UUID]; isNode {
-		return (node.Host != instance.Host || instance.Node != "" && node.Hypervisor != instance.Node) && !x.evacuatedFrom(instance.UUID, node.Host)
-	}
-	return root.Compute && !x.evacuatedFrom(instance.UUID, root.Name)
+	return node.Host != instance.Host && !x.evacuatedFrom(instance.UUID, node.Host)
 }
 
 // evacuatedFrom says that the next start of the host's nova-compute cleans up after the instance.
