@@ -20,6 +20,7 @@ VULNCHECK := 1.9.0
 GO        := $(if $(shell PATH='$(PATH)' go list -m 2>/dev/null),,.cache/go/.done)
 NEWEST    := .cache/newest/.done
 OLDEST    := .cache/oldest/.done
+REPORT    := .cache/report/.done
 ALL       := $(notdir $(patsubst %/molecule.yml,%,$(wildcard molecule/*/molecule.yml)))
 # A purge that is killed at every step, a host that counts as down, and most of the real causes: together they take as long as half of the others.
 LONG      := deleted_flavor failed_migration forced_down killed no_mapping volume_boot
@@ -117,7 +118,7 @@ contract-database: contract-cells
 	@$(call CONTRACT,controller) ./modules/nova_instance_purge
 
 contract-hypervisor:
-	@$(call CONTRACT,compute2) -p=1 ./internal/hypervisor ./modules/libvirt_undefine
+	@$(call CONTRACT,compute2) -p=1 ./internal/hypervisor ./modules/libvirt_domain_info ./modules/libvirt_undefine
 
 # That a made-up cloud is one to Nova itself; it takes a Placement of its own.
 contract-scale:
@@ -125,7 +126,7 @@ contract-scale:
 
 minimal: CHOICE = -run='^TestTheDocumented'
 minimal: ## that without any one grant, rule or permission of SECURITY.md it does not work
-	@$(call CONTRACT,controller) -p=1 ./modules/placement_allocation ./modules/nova_instance_purge
+	@$(call CONTRACT,controller) -p=1 ./internal/placement ./modules/placement_allocation ./modules/nova_instance_purge
 	@$(call CONTRACT,compute2) ./modules/libvirt_undefine
 
 FUZZTIME ?= 10s
@@ -184,12 +185,15 @@ lab-ssh: ## log in to a host of the lab: make lab-ssh HOST=compute1
 clean: ## remove what was built (not the lab's image)
 	rm -rf .cache playbooks/library dist
 
-$(NEWEST) $(OLDEST) .cache/go/.done: .cache/%/.done: tools/requirements-%.txt
+$(NEWEST) $(OLDEST) $(REPORT) .cache/go/.done: .cache/%/.done: tools/requirements-%.txt
 	@python3 -c 'import ensurepip' 2>/dev/null || tools/setup
 	rm -rf .cache/$*
 	python3 -m venv .cache/$*
 	.cache/$*/bin/pip install --quiet --disable-pip-version-check --requirement=$<
+	$(if $(filter report,$*),cp tools/package-report.json .cache/report/package.json && .cache/report/bin/npm install --silent --ignore-scripts --no-package-lock --prefix=.cache/report)
 	touch $@
+
+$(REPORT): tools/package-report.json
 
 .cache/bin/golangci-lint: Makefile
 	GOBIN=$(CURDIR)/.cache/bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v$(GOLANGCI)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -52,6 +53,9 @@ func testContract(t *testing.T, newWorld func(*testing.T) *world) {
 	for name, test := range map[string]func(*testing.T, *world){
 		"what is not there is no error":                                isNoError,
 		"attachments are found by instance and by volume":              areFound,
+		"of several volumes those that are there are found":            findsVolumes,
+		"what several instances and volumes have is found once":        findsOnce,
+		"… and where they are too many to be asked one by one":         findsAmongAll,
 		"a volume shows only those that are attached":                  showsAttached,
 		"the last attachment that goes frees the volume":               freesTheVolume,
 		"of a volume that several have, only this attachment goes":     leavesOthers,
@@ -144,6 +148,56 @@ func areFound(t *testing.T, w *world) {
 		t.Error("it is not attached")
 	}
 	w.wants(t, volume, "in-use")
+}
+
+func findsVolumes(t *testing.T, w *world) {
+	first, second, third := w.volume(false), w.volume(true), w.volume(false)
+	w.attach(second, w.instance)
+	told := func(v cinder.Volume) string {
+		return fmt.Sprint(v.ID, v.Name, v.Status, v.Multiattach, len(v.Attachments))
+	}
+	for _, there := range [][]string{nil, {first}, {first, second, third}} {
+		var want, got []string
+		for _, id := range there {
+			want = append(want, told(*must[*cinder.Volume](t)(w.Volume(w.ctx, id))))
+		}
+		for _, v := range must[[]cinder.Volume](t)(w.Volumes(w.ctx, append(there, openstacktest.UUID())...)) {
+			got = append(got, told(v))
+		}
+		slices.Sort(want)
+		slices.Sort(got)
+		if !slices.Equal(got, want) {
+			t.Errorf("got %v, want %v", got, want)
+		}
+	}
+}
+
+func findsOnce(t *testing.T, w *world) { w.findsAll(t, 1) }
+
+func findsAmongAll(t *testing.T, w *world) { w.findsAll(t, 51) }
+
+// findsAll asks for an instance and a volume, and for as many instances beside that have nothing.
+func (w *world) findsAll(t *testing.T, others int) {
+	t.Helper()
+	shared, own, theirs := w.volume(true), w.volume(false), w.volume(false)
+	want := []string{w.attach(shared, w.instance), w.reserve(shared, openstacktest.UUID()), w.attach(own, w.instance)}
+	w.attach(theirs, openstacktest.UUID())
+	instances := []string{w.instance}
+	for range others {
+		instances = append(instances, openstacktest.UUID())
+	}
+	found := must[[]cinder.Attachment](t)(w.AttachmentsOfAny(w.ctx, instances, []string{shared}))
+	got := ids(found)
+	slices.Sort(want)
+	slices.Sort(got)
+	if !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	for _, a := range found {
+		if a.VolumeID != shared && a.VolumeID != own || a.Instance == "" || a.Status == "" {
+			t.Errorf("got %+v", a)
+		}
+	}
 }
 
 func showsAttached(t *testing.T, w *world) {

@@ -125,14 +125,12 @@ func (c *Connection) DomainUses(ctx context.Context) ([]DomainUse, error) {
 			defer func() { _ = handles[i].Free() }()
 			use, err := readUse(&handles[i])
 			if err == nil && !IsRemote(c.uri) {
-				err = use.Follow()
+				err = asRoot(use.Follow())
 				use.PID = guestPID(use)
 			}
 			switch {
 			case errors.Is(err, libvirt.ERR_NO_DOMAIN):
 				continue
-			case errors.Is(err, fs.ErrPermission):
-				return nil, fmt.Errorf("read what the host's domains use: %w: run it as root (become: true)", err)
 			case err != nil:
 				return nil, err
 			}
@@ -140,6 +138,14 @@ func (c *Connection) DomainUses(ctx context.Context) ([]DomainUse, error) {
 		}
 		return uses, listed
 	})
+}
+
+// asRoot says what to do about files that one may not read.
+func asRoot(err error) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("read what the host's domains use: %w: run it as root (become: true)", err)
+	}
+	return err
 }
 
 // ProcessUses tells which processes of this host have open what matters.

@@ -58,12 +58,13 @@ type Disk struct {
 type domainXML struct {
 	XMLName  xml.Name `xml:"domain"`
 	Type     string   `xml:"type,attr"`
+	ID       string   `xml:"id,attr"` // only while it is active (domain_conf.c virDomainDefFormat)
 	Name     string   `xml:"name"`
 	UUID     string   `xml:"uuid"`
+	Memory   sizeXML  `xml:"memory"`
+	VCPU     vcpuXML  `xml:"vcpu"`
 	Metadata struct {
-		// 1.0 up to Victoria, 1.1 from Wallaby (nova commit 838370a490).
-		Nova11 *novaXML `xml:"http://openstack.org/xmlns/libvirt/nova/1.1 instance"`
-		Nova10 *novaXML `xml:"http://openstack.org/xmlns/libvirt/nova/1.0 instance"`
+		Items []novaXML `xml:",any"` // anybody's, of which instance picks Nova's
 	} `xml:"metadata"`
 	OS struct {
 		Firmware string `xml:"firmware,attr"`
@@ -86,6 +87,7 @@ type domainXML struct {
 	} `xml:"os"`
 	Disks []struct {
 		Type   string `xml:"type,attr"`
+		Device string `xml:"device,attr"`
 		Source struct {
 			sourceXML
 			Auth  authXML `xml:"auth"`
@@ -100,6 +102,7 @@ type domainXML struct {
 		Auth     authXML   `xml:"auth"`
 		ReadOnly *struct{} `xml:"readonly"`
 		Serial   string    `xml:"serial"`
+		Backing  *layerXML `xml:"backingStore"`
 	} `xml:"devices>disk"`
 	TPMs []struct {
 		Backend struct {
@@ -109,11 +112,18 @@ type domainXML struct {
 	} `xml:"devices>tpm"`
 }
 
+// novaXML has texts alone, so that nobody else's metadata can be wrong.
 type novaXML struct {
+	XMLName      xml.Name
 	Name         string `xml:"name"`
 	CreationTime string `xml:"creationTime"`
 	Flavor       struct {
-		Name string `xml:"name,attr"`
+		Name      string `xml:"name,attr"`
+		VCPUs     string `xml:"vcpus"`
+		Memory    string `xml:"memory"`
+		Disk      string `xml:"disk"`
+		Ephemeral string `xml:"ephemeral"`
+		Swap      string `xml:"swap"`
 	} `xml:"flavor"`
 	Package struct {
 		Version string `xml:"version,attr"`
@@ -126,6 +136,23 @@ type novaXML struct {
 
 type idXML struct {
 	UUID string `xml:"uuid,attr"`
+	Name string `xml:",chardata"`
+}
+
+type sizeXML struct {
+	Unit string `xml:"unit,attr"`
+	Size int    `xml:",chardata"`
+}
+
+type vcpuXML struct {
+	Current int `xml:"current,attr"` // 0: all of them
+	Maximum int `xml:",chardata"`
+}
+
+// layerXML is a layer of a backing chain, which an active domain's XML has whole.
+type layerXML struct {
+	Source  sourceXML `xml:"source"`
+	Backing *layerXML `xml:"backingStore"`
 }
 
 type authXML struct {
@@ -160,12 +187,24 @@ func ParseDefinition(uuid, text string) (Definition, error) {
 	}, nil
 }
 
-func (d domainXML) nova() *Nova {
-	found := d.Metadata.Nova11
-	if found == nil {
-		found = d.Metadata.Nova10
+// instance is the metadata that Nova wrote, in whichever version; the newest, should there be several.
+func (d domainXML) instance() (found *novaXML) {
+	for i, item := range d.Metadata.Items {
+		if item.XMLName.Local == "instance" && strings.HasPrefix(item.XMLName.Space, novaNamespace) &&
+			(found == nil || found.XMLName.Space < item.XMLName.Space) {
+			found = &d.Metadata.Items[i]
+		}
 	}
-	if found == nil {
+	return found
+}
+
+const novaNamespace = "http://openstack.org/xmlns/libvirt/nova/"
+
+// nova takes no version but 1.0, up to Victoria, and 1.1, from Wallaby (nova commit
+// 838370a490): in another, the owner may stand elsewhere.
+func (d domainXML) nova() *Nova {
+	found := d.instance()
+	if found == nil || !slices.Contains([]string{"1.0", "1.1"}, strings.TrimPrefix(found.XMLName.Space, novaNamespace)) {
 		return nil
 	}
 	return &Nova{

@@ -32,11 +32,12 @@ func (u *DomainUse) Follow() error {
 			}
 		}
 	}
-	for _, disk := range u.Disks {
+	for i := range u.Disks {
+		disk := &u.Disks[i]
 		if u.Active || !disk.File {
 			continue
 		}
-		if err := u.followChain(disk.Source); err != nil {
+		if err := u.followChain(disk); err != nil {
 			return fmt.Errorf("on what is %s of domain %s (%s) based? %w", disk.Source, u.Name, u.UUID, err)
 		}
 	}
@@ -52,7 +53,8 @@ func follow(path string) (string, error) {
 	return target, unlessNotThere(err)
 }
 
-func (u *DomainUse) followChain(path string) error {
+func (u *DomainUse) followChain(disk *DiskUse) error {
+	path := disk.Source
 	for range longestChain {
 		if !filepath.IsAbs(path) {
 			return nil // an image elsewhere, which has been added
@@ -72,6 +74,7 @@ func (u *DomainUse) followChain(path string) error {
 		}
 		u.add(name)
 		u.add(target)
+		disk.Backing = appendNew(disk.Backing, name)
 		path = name
 	}
 	return errors.New("its backing chain has no end")

@@ -5,6 +5,7 @@ import "context"
 // Libvirt is what a Connection does; a test has another one.
 type Libvirt interface {
 	Domain(ctx context.Context, uuid string) (Domain, error)
+	Overview(ctx context.Context) (Overview, error)
 	DomainUses(ctx context.Context) ([]DomainUse, error)
 	ProcessUses(ctx context.Context, matters func(path string) bool) ([]ProcessUse, error)
 	Named(ctx context.Context, name string) (uuid string, err error)

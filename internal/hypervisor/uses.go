@@ -1,6 +1,7 @@
 package hypervisor
 
 import (
+	"cmp"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -13,24 +14,31 @@ import (
 // DomainUse is a domain of the host and all that it uses, as far as libvirt and the
 // images' own headers tell.
 type DomainUse struct {
-	UUID, Name string
-	Active     bool
+	UUID   string `json:"uuid"`
+	Name   string `json:"name"`
+	Active bool   `json:"active"`
 	// QEMU: an active one is a process of the host's.
-	QEMU bool
+	QEMU bool `json:"-"`
 	// PID is that process as libvirt's pid file has it; 0 where that is not to be seen from here.
-	PID   int
-	Disks []DiskUse
+	PID   int       `json:"-"`
+	Disks []DiskUse `json:"-"`
 	// Uses are all paths and images that are named anywhere: disks with their backing
 	// chains, logs, kernels, shared folders, and where links lead.
-	Uses []string
+	Uses []string `json:"-"`
 }
 
-// DiskUse is a disk as such, without its backing chain.
+// DiskUse is a disk that has a source.
 type DiskUse struct {
 	Source   string // as Disk's
 	Target   string // the file that Source leads to, by Follow
+	Device   string // the name that the guest is to give it: vda
+	Kind     string // disk, cdrom, lun or floppy
+	Type     string // of the source: file, block, network, volume...
 	File     bool   // a file of the host's
 	ReadOnly bool
+	// Backing are the sources that it is based on, the next first: of a domain that is off
+	// by Follow alone, and of an image in Ceph none, as libvirt does not know them.
+	Backing []string
 	// Serial is the volume's id where Nova attached one (nova/virt/libvirt/volume/volume.py
 	// LibvirtBaseVolumeDriver.get_config), and empty for Nova's own disks.
 	Serial string
@@ -54,22 +62,36 @@ func ParseDomainUse(active bool, texts ...string) (DomainUse, error) {
 		if err := xml.Unmarshal([]byte(text), &domain); err != nil {
 			return use, fmt.Errorf("read what a domain uses: %w", err)
 		}
-		if use.UUID != "" && use.UUID != domain.UUID || domain.UUID == "" {
-			return use, fmt.Errorf("read what domain %s uses: its definition names the uuid %q", use.UUID, domain.UUID)
-		}
-		use.UUID, use.Name, use.QEMU = domain.UUID, domain.Name, domain.Type == "qemu" || domain.Type == "kvm"
-		use.addDisks(domain)
-		if err := use.addNamed(text); err != nil {
-			return use, fmt.Errorf("read what domain %s uses: %w", use.UUID, err)
+		if err := use.addDomain(domain, text); err != nil {
+			return use, err
 		}
 	}
 	return use, nil
 }
 
+// addDomain takes in what a text of the domain says.
+func (u *DomainUse) addDomain(domain domainXML, text string) error {
+	if u.UUID != "" && u.UUID != domain.UUID || domain.UUID == "" {
+		return fmt.Errorf("read what domain %s uses: its definition names the uuid %q", u.UUID, domain.UUID)
+	}
+	u.UUID, u.Name, u.QEMU = domain.UUID, domain.Name, domain.Type == "qemu" || domain.Type == "kvm"
+	u.addDisks(domain)
+	if err := u.addNamed(text); err != nil {
+		return fmt.Errorf("read what domain %s uses: %w", u.UUID, err)
+	}
+	return nil
+}
+
 func (u *DomainUse) addDisks(domain domainXML) {
 	for _, disk := range domain.Disks {
 		found := DiskUse{
-			Source: disk.Source.String(), File: disk.Type == "file", ReadOnly: disk.ReadOnly != nil, Serial: strings.TrimSpace(disk.Serial),
+			Source: disk.Source.String(), Device: disk.Target.Dev, Kind: cmp.Or(disk.Device, "disk"), Type: disk.Type, File: disk.Type == "file",
+			ReadOnly: disk.ReadOnly != nil, Serial: strings.TrimSpace(disk.Serial),
+		}
+		for layer := disk.Backing; layer != nil; layer = layer.Backing {
+			if source := layer.Source.String(); source != "" {
+				found.Backing = append(found.Backing, source)
+			}
 		}
 		if slices.ContainsFunc(u.Disks, func(d DiskUse) bool { return d.Source == found.Source }) || found.Source == "" {
 			continue
@@ -144,7 +166,14 @@ func (u *DomainUse) addElement(element xml.StartElement) {
 }
 
 func (u *DomainUse) add(what string) {
-	if what != "" && !slices.Contains(u.Uses, what) {
-		u.Uses = append(u.Uses, what)
+	if what != "" {
+		u.Uses = appendNew(u.Uses, what)
 	}
+}
+
+func appendNew(list []string, what string) []string {
+	if slices.Contains(list, what) {
+		return list
+	}
+	return append(list, what)
 }

@@ -22,24 +22,24 @@ func TestADomainUsesAllThatItsXMLNames(t *testing.T) {
 	}{
 		"nothing": {},
 		"a backing chain": {
-			`<devices><disk type='file'><source file='/i/top'/><backingStore type='file'><source file='/i/middle'/><backingStore type='network'><source protocol='rbd' name='images/base'/></backingStore></backingStore><target dev='vda'/></disk></devices>`,
+			`<devices><disk type='file'><source file='/i/top'/><backingStore type='file'><source file='/i/middle'/><backingStore type='network'><source protocol='rbd' name='images/base'/><backingStore/></backingStore></backingStore><target dev='vda'/></disk></devices>`,
 			[]string{"/i/top", "/i/middle", "rbd:images/base"},
-			[]DiskUse{{Source: "/i/top", File: true}},
+			[]DiskUse{{Source: "/i/top", Device: "vda", Kind: "disk", Type: "file", File: true, Backing: []string{"/i/middle", "rbd:images/base"}}},
 		},
 		"an image in Ceph": {
 			`<devices><disk type='network'><auth username='nova'/><source protocol='rbd' name='vms/x_disk'><host name='192.0.2.1' port='6789'/><host name='2001:db8::1' port='6789'/><host name='mon3'/></source></disk></devices>`,
 			[]string{"rbd:vms/x_disk"},
-			[]DiskUse{{Source: "rbd:vms/x_disk", Image: &Image{Pool: "vms", Image: "x_disk", User: "nova",
+			[]DiskUse{{Source: "rbd:vms/x_disk", Kind: "disk", Type: "network", Image: &Image{Pool: "vms", Image: "x_disk", User: "nova",
 				Hosts: []string{"192.0.2.1:6789", "[2001:db8::1]:6789", "mon3"}}}},
 		},
 		"an image in a namespace, its user in the source": {
-			`<devices><disk type='network'><source protocol='rbd' name='vms/ns/x_disk'><auth username='nova'/></source><readonly/></disk></devices>`,
+			`<devices><disk type='network' device='cdrom'><source protocol='rbd' name='vms/ns/x_disk'><auth username='nova'/></source><readonly/></disk></devices>`,
 			[]string{"rbd:vms/ns/x_disk"},
-			[]DiskUse{{Source: "rbd:vms/ns/x_disk", ReadOnly: true, Image: &Image{Pool: "vms/ns", Image: "x_disk", User: "nova"}}},
+			[]DiskUse{{Source: "rbd:vms/ns/x_disk", Kind: "cdrom", Type: "network", ReadOnly: true, Image: &Image{Pool: "vms/ns", Image: "x_disk", User: "nova"}}},
 		},
 		"a volume of Cinder's, and one of a pool": {
 			`<devices><disk type='block'><source dev='/dev/sdx'/><serial>v1</serial></disk><disk type='volume'><source pool='p' volume='v'/></disk></devices>`,
-			[]string{"/dev/sdx", "p/v"}, []DiskUse{{Source: "/dev/sdx", Serial: "v1"}, {Source: "p/v"}},
+			[]string{"/dev/sdx", "p/v"}, []DiskUse{{Source: "/dev/sdx", Kind: "disk", Type: "block", Serial: "v1"}, {Source: "p/v", Kind: "disk", Type: "volume"}},
 		},
 		"an empty drive": {`<devices><disk type='file' device='cdrom'><readonly/></disk></devices>`, nil, nil},
 		"what is no disk": {
@@ -140,6 +140,11 @@ func TestLinksAndBackingChainsAreFollowed(t *testing.T) {
 			}
 			if got := use.Uses[1:]; !c.fails && !slices.Equal(got, c.want) && len(got)+len(c.want) > 0 {
 				t.Errorf("got %q, want %q", got, c.want)
+			}
+			// Where the disk's own name is a link, what it leads to is no part of the chain.
+			chain := slices.DeleteFunc(slices.Clone(c.want), func(path string) bool { return path == use.Disks[0].Target })
+			if got := use.Disks[0].Backing; !c.fails && !slices.Equal(got, chain) {
+				t.Errorf("got the chain %q, want %q", got, chain)
 			}
 		})
 	}

@@ -50,6 +50,8 @@ func testContract(t *testing.T, newWorld func(*testing.T) *world) {
 	for name, test := range map[string]func(*testing.T, *world){
 		"what is not there is no error":                    isNoError,
 		"ports are found by their device":                  areFound,
+		"ports of several devices are found":               ofSeveral,
+		"ports are found by their ids":                     byID,
 		"ports are listed to the last page":                areListedToTheLastPage,
 		"a port that is unbound has no device and no host": unbinds,
 		"a port is deleted once":                           isDeletedOnce,
@@ -84,6 +86,42 @@ func areFound(t *testing.T, w *world) {
 	if err != nil || len(ports) != 1 || ports[0].ID != id || ports[0].DeviceOwner != "compute:nova" || ports[0].Host == "" ||
 		len(ports[0].FixedIPs) == 0 {
 		t.Errorf("got %+v, %v", ports, err)
+	}
+}
+
+func ids(t *testing.T, ports []neutron.Port, err error) (ids []string) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, port := range ports {
+		ids = append(ids, port.ID)
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+func ofSeveral(t *testing.T, w *world) {
+	other := openstacktest.UUID()
+	want := []string{w.port(w.instance), w.port(other), w.port(w.instance)}
+	w.port(openstacktest.UUID())
+	ports, err := w.Ports(w.ctx, w.instance, openstacktest.UUID(), other)
+	slices.Sort(want)
+	if got := ids(t, ports, err); !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func byID(t *testing.T, w *world) {
+	want := []string{w.port(w.instance), w.port(openstacktest.UUID()), w.port(w.instance)}
+	w.port(w.instance)
+	ports, err := w.PortsByID(w.ctx, want[0], want[1], openstacktest.UUID(), want[2])
+	slices.Sort(want)
+	if got := ids(t, ports, err); !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	if ports, err := w.PortsByID(w.ctx); err != nil || len(ports) > 0 {
+		t.Errorf("of none: got %v, %v", ports, err)
 	}
 }
 

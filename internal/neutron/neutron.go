@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 
 	"github.com/gophercloud/gophercloud/v2"
@@ -50,20 +51,30 @@ type FixedIP struct {
 	Address string `json:"ip_address"`
 }
 
-// Ports lists those whose device is the instance. Without a limit Neutron ignores a marker,
+// Ports lists those whose device is one of the instances.
+func (c *Client) Ports(ctx context.Context, instances ...string) ([]Port, error) {
+	return c.list(ctx, "of instance", "device_id", instances, func(p Port) string { return p.DeviceID })
+}
+
+// PortsByID lists those of the ports that Neutron knows.
+func (c *Client) PortsByID(ctx context.Context, ids ...string) ([]Port, error) {
+	return c.list(ctx, "with id", "id", ids, func(p Port) string { return p.ID })
+}
+
+// list asks for many values in a query. Without a limit Neutron ignores a marker,
 // though it may have cut the page (neutron/api/api_common.py get_limit_and_marker).
-func (c *Client) Ports(ctx context.Context, instance string) ([]Port, error) {
-	query := url.Values{"device_id": {instance}, "limit": {"1000"}}
-	ports, err := openstack.Pages(ctx, c.service, "ports", query, func(p Port) string { return p.ID })
-	if err != nil {
-		return nil, fmt.Errorf("list the ports of instance %s: %w", instance, err)
-	}
-	for _, port := range ports {
-		if port.DeviceID != instance {
-			return nil, fmt.Errorf("list the ports of instance %s: the answer has a port %q of device %q", instance, port.ID, port.DeviceID)
+func (c *Client) list(ctx context.Context, what, filter string, values []string, value func(Port) string) ([]Port, error) {
+	return openstack.InParallel(values, openstack.InQuery, func(some []string) ([]Port, error) {
+		query := url.Values{filter: some, "limit": {"1000"}}
+		ports, err := openstack.Pages(ctx, c.service, "ports", query, func(p Port) string { return p.ID })
+		if at := slices.IndexFunc(ports, func(p Port) bool { return !slices.Contains(some, value(p)) }); at >= 0 {
+			err = fmt.Errorf("the answer has a port %q of device %q", ports[at].ID, ports[at].DeviceID)
 		}
-	}
-	return ports, nil
+		if err != nil {
+			return nil, fmt.Errorf("list the ports %s %s: %w", what, openstack.Briefly(some), err)
+		}
+		return ports, nil
+	})
 }
 
 // Port is nil for a port that Neutron does not know.

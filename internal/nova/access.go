@@ -1,6 +1,7 @@
 package nova
 
 import (
+	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
@@ -50,6 +51,21 @@ func FromConf(path string, secret func(...string)) (Access, error) {
 		return Access{}, fmt.Errorf("read [api_database]connection of %s: %w", path, err)
 	}
 	return access, nil
+}
+
+// OpenReadOnly prepares connections to the database of a SQLAlchemy URL, which need not be
+// Nova's, as those to Nova's are: by the same rules, and without connecting. They cannot
+// write. secret is called with the password.
+func OpenReadOnly(connection string, secret func(...string)) (*sql.DB, error) {
+	options, err := parseURL(connection, secret)
+	if err != nil {
+		return nil, err
+	}
+	config, err := options.config()
+	if err != nil {
+		return nil, err
+	}
+	return open(config, true)
 }
 
 // cell returns how to reach the database of a cell mapping.

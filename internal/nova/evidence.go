@@ -8,8 +8,10 @@ import (
 
 // Evidence is the finding in the judge's terms.
 func (f Finding) Evidence(policy orphan.Policy) orphan.Evidence {
-	evidence := orphan.Evidence{UUID: f.UUID, Policy: policy, BuildRequest: len(f.API["build_requests"].Rows) > 0,
-		RequestSpec: f.RequestSpec}
+	evidence := orphan.Evidence{UUID: f.UUID, Policy: policy, RequestSpec: f.RequestSpec, Now: f.Now}
+	if rows := f.API["build_requests"].Rows; len(rows) > 0 {
+		evidence.BuildRequest, evidence.RequestedAt = true, rows[0].time("created_at")
+	}
 	if rows := f.API["instance_mappings"].Rows; len(rows) > 0 {
 		evidence.Mapping = &orphan.Mapping{HasCell: !f.MappedCell.Null, QueuedForDelete: rows[0].flag("queued_for_delete")}
 	}
@@ -36,7 +38,7 @@ func (c Cell) evidence() orphan.Cell {
 	}
 	evidence.Row = &orphan.Row{
 		ID: row.number("id"), Deleted: row.number("deleted"),
-		Host: row.text("host"), VMState: row.text("vm_state"), TaskState: row.text("task_state"),
+		Host: row.text("host"), Node: row.text("node"), VMState: row.text("vm_state"), TaskState: row.text("task_state"),
 		Hidden: row.flag("hidden"), Locked: row.flag("locked"), DisableTerminate: row.flag("disable_terminate"),
 		CreatedAt: row.time("created_at"), UpdatedAt: row.time("updated_at"), DeletedAt: row.time("deleted_at"),
 	}

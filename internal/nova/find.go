@@ -54,6 +54,7 @@ type Finding struct {
 	Cells      []Cell
 	// RequestSpec says whether request_specs has a row, which only archiving removes.
 	RequestSpec bool
+	Now         time.Time // the API database's clock, UTC
 }
 
 // Cell is a cell, and what its database says about the instance.
@@ -107,9 +108,13 @@ func (d *Databases) FindAll(ctx context.Context, uuids []string) (map[string]Fin
 		if err != nil {
 			return err
 		}
+		now, err := clock(ctx, tx)
+		if err != nil {
+			return err
+		}
 		specs, err := amongst(ctx, tx, "SELECT id, instance_uuid FROM request_specs WHERE instance_uuid", uuids, "")
 		for _, uuid := range uuids {
-			finding := Finding{UUID: uuid, API: records[uuid], MappedCell: Value{Null: true},
+			finding := Finding{UUID: uuid, API: records[uuid], MappedCell: Value{Null: true}, Now: now,
 				RequestSpec: len(specs.of("instance_uuid", uuid).Rows) > 0}
 			if rows := finding.API["instance_mappings"].Rows; len(rows) > 0 {
 				finding.MappedCell = rows[0]["cell_id"]
@@ -232,16 +237,22 @@ type cellPart struct {
 	migrations map[string][]Row
 }
 
-func (p *cellPart) read(ctx context.Context, tx *sql.Tx, archived bool, uuids []string) error {
-	clock, err := readTable(ctx, tx, "SELECT UTC_TIMESTAMP() AS now")
+// clock is the database's own, in UTC.
+func clock(ctx context.Context, q querier) (time.Time, error) {
+	answer, err := readTable(ctx, q, "SELECT UTC_TIMESTAMP() AS now")
 	if err != nil {
+		return time.Time{}, err
+	}
+	if len(answer.Rows) != 1 || answer.Rows[0].time("now").IsZero() {
+		return time.Time{}, errors.New("the database did not tell its time")
+	}
+	return answer.Rows[0].time("now"), nil
+}
+
+func (p *cellPart) read(ctx context.Context, tx *sql.Tx, archived bool, uuids []string) error {
+	var err error
+	if p.now, err = clock(ctx, tx); err != nil {
 		return fmt.Errorf("look for the instances: %w", err)
-	}
-	if len(clock.Rows) == 1 {
-		p.now = clock.Rows[0].time("now")
-	}
-	if p.now.IsZero() {
-		return errors.New("the database did not tell its time")
 	}
 	prefix := map[bool]string{true: "shadow_"}[archived]
 	records, err := readRecords(ctx, tx, prefix, uuids)

@@ -79,6 +79,8 @@ func authenticate(ctx context.Context, found credentials, secret func(...string)
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.TLSClientConfig = found.tls
+	// Of many workers' connections net/http would keep two.
+	transport.MaxIdleConnsPerHost = transport.MaxIdleConns
 	provider.HTTPClient = http.Client{
 		Transport: wholeJSON{transport},
 		// net/http would carry X-Auth-Token to any host to which it is sent on.

@@ -215,9 +215,12 @@ func detail(body []byte) string {
 			return text == ""
 		})
 	}
-	text = strings.TrimSuffix(strings.Join(strings.Fields(text), " "), ".")
+	return short(strings.TrimSuffix(strings.Join(strings.Fields(text), " "), "."))
+}
+
+func short(text string) string {
 	if runes := []rune(text); len(runes) > 300 {
-		text = string(runes[:300]) + "..."
+		return string(runes[:300]) + "..."
 	}
 	return text
 }
@@ -228,5 +231,5 @@ func plain(address string) string {
 		return "(a URL that is none)"
 	}
 	parsed.User = nil
-	return parsed.String()
+	return short(parsed.String())
 }

@@ -60,9 +60,9 @@ func judgeTraces(e Evidence) Judgement {
 			return Judgement{Verdict: Archived, Reasons: []string{fmt.Sprintf("%s: shadow_instances has the row, instances has none", cell.Name)}}
 		}
 	}
-	if e.BuildRequest {
-		return Judgement{Verdict: Busy, Reasons: []string{"nova_api: build_requests has a row and no cell has the instance: it is about to be " +
-			"built"}}
+	if e.BuildRequest && e.Fresh(e.Now, e.RequestedAt) {
+		return Judgement{Verdict: Busy, Reasons: []string{fmt.Sprintf("nova_api: build_requests has a row, written at %s, and no cell has the "+
+			"instance: it is about to be built; after min_age (%s) it counts as forgotten", written(e.RequestedAt), e.MinAge)}}
 	}
 	reasons := []string{fmt.Sprintf("instances and shadow_instances have no row in any of %d cells", len(e.Cells))}
 	if e.Mapping != nil {
@@ -70,6 +70,10 @@ func judgeTraces(e Evidence) Judgement {
 	}
 	if e.RequestSpec {
 		reasons = append(reasons, "nova_api: request_specs still has a row")
+	}
+	if e.BuildRequest {
+		reasons = append(reasons, fmt.Sprintf("nova_api: build_requests has a row, written at %s: whoever was to build the instance has forgotten it, "+
+			"and it is listed as BUILD for ever", written(e.RequestedAt)))
 	}
 	for _, cell := range e.Cells {
 		if len(cell.Migrations) > 0 {

@@ -74,6 +74,8 @@ type Evidence struct {
 	Mapping *Mapping
 	// BuildRequest and RequestSpec say whether nova_api has a row in build_requests and request_specs.
 	BuildRequest, RequestSpec bool
+	// RequestedAt is when the build request was written, and Now the API database's clock.
+	RequestedAt, Now time.Time
 	Policy
 }
 
@@ -107,7 +109,7 @@ type Mapping struct {
 // Row is a row of a cell's instances table. A time that is NULL or no date is zero.
 type Row struct {
 	ID, Deleted                     int64
-	Host, VMState, TaskState        string
+	Host, Node, VMState, TaskState  string
 	Hidden                          bool
 	Locked, DisableTerminate        bool
 	LockedReason                    string // "" if none was given

@@ -1,5 +1,6 @@
 // Package placement reads and replaces the allocations of consumers, guarded by
-// their generations, and knows which resource providers form a tree.
+// their generations, and knows which resource providers form a tree. All that is held
+// it reads over the API or, much quicker, from Placement's database.
 package placement
 
 import (
@@ -25,6 +26,8 @@ type Client struct {
 	// typed tells the types of consumers, too, unless Placement is older than they are.
 	typed   *gophercloud.ServiceClient
 	untyped atomic.Bool
+	// Workers is how many requests of one call are under way at a time.
+	Workers int
 }
 
 // New makes a Client of gophercloud's, whose microversion must be 1.28 to 1.37
@@ -32,7 +35,7 @@ type Client struct {
 func New(service *gophercloud.ServiceClient) *Client {
 	typed := *service
 	typed.Microversion = openstack.ConsumerTypeMicroversion
-	return &Client{service: service, typed: &typed}
+	return &Client{service: service, typed: &typed, Workers: 8}
 }
 
 // Provider is a resource provider.
@@ -116,21 +119,30 @@ func (c *Client) Tree(ctx context.Context, uuid string) ([]Provider, error) {
 }
 
 func (c *Client) list(ctx context.Context, options resourceproviders.ListOpts) ([]Provider, error) {
-	pages, err := resourceproviders.List(c.service, options).AllPages(ctx)
+	query, err := options.ToResourceProviderListQuery()
 	if err != nil {
 		return nil, err
 	}
-	found, err := resourceproviders.ExtractResourceProviders(pages)
-	if err != nil {
+	// Placement has no pages, and gophercloud's would decode all of it three times.
+	var answer struct {
+		Providers []struct {
+			Provider
+			Root string `json:"root_provider_uuid"`
+		} `json:"resource_providers"`
+	}
+	if _, err = c.service.Get(ctx, c.service.ServiceURL("resource_providers")+query, &answer, nil); err != nil {
 		return nil, err
 	}
-	var providers []Provider
-	for _, provider := range found {
-		if provider.UUID == "" || provider.RootProviderUUID == "" {
+	if answer.Providers == nil {
+		return nil, errors.New("the answer has no resource_providers")
+	}
+	providers := make([]Provider, len(answer.Providers))
+	for i, one := range answer.Providers {
+		if one.UUID == "" || one.Root == "" {
 			return nil, errors.New("the answer has a resource provider without uuid or root_provider_uuid")
 		}
-		providers = append(providers, Provider{UUID: provider.UUID, Name: provider.Name, Generation: provider.Generation,
-			Root: provider.RootProviderUUID})
+		providers[i] = one.Provider
+		providers[i].Root = one.Root
 	}
 	return providers, nil
 }

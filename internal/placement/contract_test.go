@@ -70,7 +70,9 @@ func newWorld(t *testing.T) *world {
 	w.root = w.newProvider(t, "root", "", "VCPU", "MEMORY_MB")
 	w.child = w.newProvider(t, "child", w.root, "VGPU")
 	w.sharing = w.newProvider(t, "sharing", "", "DISK_GB")
+	w.give(t, w.sharing, "MISC_SHARES_VIA_AGGREGATE")
 	w.second = w.newProvider(t, "second", "", "VCPU", "MEMORY_MB")
+	w.give(t, w.second, "COMPUTE_NODE")
 	return w
 }
 
@@ -91,6 +93,19 @@ func (w *world) newProvider(t *testing.T, kind, parent string, classes ...string
 		t.Fatal(err)
 	}
 	return uuid
+}
+
+// give a provider a trait.
+func (w *world) give(t *testing.T, provider, trait string) {
+	t.Helper()
+	found, err := w.Provider(openstacktest.Context(t), provider)
+	if err != nil {
+		t.Fatal(err)
+	}
+	update := resourceproviders.UpdateTraitsOpts{ResourceProviderGeneration: found.Generation, Traits: []string{trait}}
+	if err := resourceproviders.UpdateTraits(openstacktest.Context(t), w.service, provider, update).Err; err != nil {
+		t.Fatal(err)
+	}
 }
 
 func name(kind, uuid string) string { return "test-" + kind + "-" + uuid }

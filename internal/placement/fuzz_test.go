@@ -39,6 +39,8 @@ func FuzzAnswers(f *testing.F) {
 		`{"allocations": {}}`, `{"allocations": null}`, `{"allocations": []}`, `{}`, `[]`, `null`, `7`, ``,
 		`{"resource_providers": [{"uuid": "` + fuzzProvider + `", "name": "compute1", "generation": 3, "root_provider_uuid": "` + fuzzProvider +
 			`", "parent_provider_uuid": null, "links": []}]}`,
+		`{"resource_providers": [{"uuid": "` + fuzzProvider + `", "name": null, "root_provider_uuid": "` + fuzzProvider +
+			`"}], "allocations": {"` + fuzzConsumer + `": {"resources": {"VCPU": 1, "CUSTOM_A": 2}}, "b": {"resources": {"VCPU": 3}}}}`,
 		`{"resource_providers": {}}`, `{"resource_providers": [null]}`, `{"resource_providers": [[]], "resource_providers_links": 7}`,
 		`{"errors": [{"status": 409, "code": "placement.concurrent_update", "detail": "There was a conflict\n\n"}]}`,
 	} {
@@ -73,6 +75,13 @@ func FuzzAnswers(f *testing.F) {
 			for _, provider := range tree {
 				if provider.UUID == "" || provider.Root == "" {
 					t.Errorf("a provider of no tree: %+v", provider)
+				}
+			}
+		}
+		if survey, err := client.Survey(ctx); err == nil {
+			for consumer, on := range survey.Consumers() {
+				if held := survey.Held(consumer); len(on) == 0 || len(held) != len(on) || len(held[on[0]]) == 0 {
+					t.Errorf("a consumer that holds %v, on %v", held, on)
 				}
 			}
 		}

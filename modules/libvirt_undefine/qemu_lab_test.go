@@ -7,7 +7,6 @@ import (
 	"compress/gzip"
 	"context"
 	"encoding/base64"
-	"encoding/json"
 	"io"
 	"os"
 	"os/exec"
@@ -27,24 +26,10 @@ var system = hypervisortest.Virsh{URI: systemURI}
 
 func TestTheBinaryOnRealQEMU(t *testing.T) {
 	commands := ansibletest.Commands("libvirt_undefine")
-	commands["guest"] = makeGuest
+	commands["guest"] = system.Command
 	commands["gone"] = wantNoDomain
 	commands["unpack"] = unpackBackup
 	testscript.Run(t, testscript.Params{Dir: "testdata/lab", Cmds: commands})
-}
-
-// guest '{"Name": ..., "Running": true}' makes the domain that the fields of
-// hypervisortest.Guest describe.
-func makeGuest(ts *testscript.TestScript, _ bool, args []string) {
-	if len(args) != 1 {
-		ts.Fatalf("usage: guest JSON")
-	}
-	var guest hypervisortest.Guest
-	decoder := json.NewDecoder(strings.NewReader(args[0]))
-	decoder.DisallowUnknownFields()
-	ts.Check(decoder.Decode(&guest))
-	ts.Defer(func() { system.Clean(guest) })
-	ts.Check(system.Add(guest))
 }
 
 // gone UUID wants virsh to know of no such domain; ! gone wants it to be there.

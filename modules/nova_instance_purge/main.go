@@ -14,6 +14,7 @@ import (
 	"nova-orphan/internal/backup"
 	"nova-orphan/internal/nova"
 	"nova-orphan/internal/openstack"
+	"nova-orphan/internal/reap"
 	"nova-orphan/internal/step"
 )
 
@@ -123,8 +124,8 @@ func run(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
 		return reply, err
 	}
 	defer databases.Close()
-	world := &cloud{auth: p.apis(nova.DefaultConf), secret: call.Secret}
-	return (&work{parameters: p, call: call, db: databases, world: world}).all(ctx)
+	reaps := reap.New(p.apis(nova.DefaultConf), call.Secret)
+	return (&work{parameters: p, call: call, db: databases, reaps: reaps}).all(ctx)
 }
 
 // apis is how to reach Cinder and Neutron: as the task says, else by the nova.conf that

@@ -20,8 +20,8 @@ func (t *task) foresee(ctx context.Context, f *found) {
 		t.at = f.Cell().Now
 	}
 	deletion := nova.Deletion{At: t.at, ShareMappings: t.RemoveShareMappings}
-	if f.reap, f.unseen = t.readReap(ctx, f.Finding); f.unseen == nil {
-		deletion.Disarm = f.reap.disarm
+	if f.reap, f.unseen = t.reaps.Foresee(ctx, f.Finding, t.PreserveVolumes); f.unseen == nil {
+		deletion.Disarm = f.reap.Disarm
 	}
 	f.changes = f.Deletion(deletion)
 }
@@ -56,7 +56,7 @@ func (t *task) sideEffects(f found) (steps []string) {
 		steps = append(steps, "afterwards nova-compute on "+host+" removes the allocation and reaps the domain, "+
 			"at its next start or in at most half an hour")
 	}
-	steps = append(steps, f.reap.sideEffects()...)
+	steps = append(steps, f.reap.SideEffects()...)
 	if shares := len(f.instance.Shares); shares > 0 && !t.RemoveShareMappings {
 		steps = append(steps, fmt.Sprintf("afterwards nova-compute unmounts %d shares and removes their rows of share_mapping, "+
 			"which stay until then (it does so from 2025.1 on)", shares))

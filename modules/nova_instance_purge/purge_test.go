@@ -20,6 +20,7 @@ import (
 	"nova-orphan/internal/ansible/ansibletest"
 	"nova-orphan/internal/nova"
 	"nova-orphan/internal/openstack"
+	"nova-orphan/internal/reap"
 )
 
 const uuid = "6695eb01-f6a4-8304-79aa-97f2502e193f"
@@ -122,10 +123,10 @@ func (s several) Apply(ctx context.Context, change nova.Change, before func() er
 // callFake runs the module's purge on the fake, from the arguments to the answer.
 func callFake(t *testing.T, f databases, arguments map[string]any) gjson.Result {
 	t.Helper()
-	return callFakeIn(t, f, &cloud{}, arguments)
+	return callFakeIn(t, f, &reap.Cloud{}, arguments)
 }
 
-func callFakeIn(t *testing.T, f databases, w world, arguments map[string]any) gjson.Result {
+func callFakeIn(t *testing.T, f databases, reaps *reap.Cloud, arguments map[string]any) gjson.Result {
 	t.Helper()
 	all := map[string]any{"instance_uuid": uuid, "backup_dir": t.TempDir()}
 	maps.Copy(all, arguments)
@@ -135,7 +136,7 @@ func callFakeIn(t *testing.T, f databases, w world, arguments map[string]any) gj
 		if err := call.Decode(&p); err != nil {
 			return nil, err
 		}
-		return (&work{parameters: p, call: call, db: f, world: w}).all(ctx)
+		return (&work{parameters: p, call: call, db: f, reaps: reaps}).all(ctx)
 	}
 	return ansibletest.Call(t, faked, all)
 }
@@ -358,7 +359,7 @@ func TestOneWhoseTurnComesLateIsReadAgainAndOneThatIsToBeWrittenAlsoWhereTheRead
 	} {
 		moved := &fake{host: "compute2", vmState: test.vmState}
 		first := map[string]nova.Finding{uuid: (&fake{vmState: test.vmState}).finding()}
-		one := &task{work: &work{db: moved, world: &cloud{}, begunAt: test.begunAt, readAt: test.readAt, first: first}, instance: uuid}
+		one := &task{work: &work{db: moved, reaps: &reap.Cloud{}, begunAt: test.begunAt, readAt: test.readAt, first: first}, instance: uuid}
 		if got, err := one.read(t.Context()); err != nil || got.instance.Host != test.want {
 			t.Errorf("%s: %+v, %v", name, got.instance, err)
 		}
@@ -374,15 +375,5 @@ func TestWhatHadNoRowWhenItWasJudgedIsRefusedOnceItHasOne(t *testing.T) {
 	}
 	if got := callFake(t, lost{}, judged); got.Get("failed").Bool() {
 		t.Errorf("it still has none: %s", got)
-	}
-}
-
-func TestAQuestionThatPanickedIsNoAnswerForTheOthers(t *testing.T) {
-	asked := &once{}
-	if outcome := <-ansible.Go(func() (bool, error) { return true, asked.ask(func() error { panic("found") }) }); outcome.Err == nil {
-		t.Fatal("it did not panic")
-	}
-	if err := asked.ask(func() error { return nil }); err == nil {
-		t.Error("the next one takes it for answered")
 	}
 }

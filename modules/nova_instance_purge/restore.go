@@ -25,9 +25,9 @@ func (t *task) readBackup() error {
 func (t *task) compare(ctx context.Context, f *found) {
 	restoration := f.Restoration(t.from.Saved, nova.Elsewhere{})
 	if len(restoration.Conflicts) > 0 || !restoration.Cell.Empty() {
-		var strangers nova.Elsewhere
-		strangers, f.unseen = t.strangers(ctx, t.from.Saved)
-		restoration = f.Restoration(t.from.Saved, strangers)
+		var elsewhere nova.Elsewhere
+		elsewhere, f.unseen = t.reaps.Elsewhere(ctx, t.instance, t.from.Saved)
+		restoration = f.Restoration(t.from.Saved, elsewhere)
 	}
 	f.changes, f.conflicts, f.notes = restoration.Changes, restoration.Conflicts, restoration.Notes
 }

@@ -12,6 +12,7 @@ import (
 	"nova-orphan/internal/nova"
 	"nova-orphan/internal/openstack"
 	"nova-orphan/internal/orphan"
+	"nova-orphan/internal/reap"
 	"nova-orphan/internal/step"
 )
 
@@ -36,7 +37,7 @@ type entry struct {
 	RequestSpec     bool           `json:"request_spec"`
 	RowsChanged     map[string]int `json:"rows_changed"`
 	// Reap is what nova-compute will do with volumes and ports; nil where that was not asked.
-	Reap *reap `json:"reap"`
+	Reap *reap.Reap `json:"reap"`
 }
 
 // Name implements step.Entry.
@@ -50,7 +51,7 @@ type work struct {
 	parameters
 	call  *ansible.Call
 	db    databases
-	world world
+	reaps *reap.Cloud
 	// first is what was found of all at once, unread why that could not be read.
 	first  map[string]nova.Finding
 	unread error
@@ -111,7 +112,7 @@ type found struct {
 	changes   nova.Changes
 	// conflicts speak against a restore, notes say what it does not put back.
 	conflicts, notes []string
-	reap             *reap
+	reap             *reap.Reap
 	// unseen is why it cannot be told what the reap would do, or whose the volumes and ports are.
 	unseen error
 }
@@ -249,7 +250,7 @@ func (t *task) describe(f found, changes []nova.Change, refusal error) {
 		change.AddTo(r.Diff.Before, r.Diff.After)
 		r.Plan = append(r.Plan, change.Steps()...)
 		if change.InCell() && f.reap != nil {
-			r.Plan = append(r.Plan, f.reap.disarming(change.Where())...)
+			r.Plan = append(r.Plan, f.reap.Disarming(change.Where())...)
 		}
 	}
 	if t.State == statePresent {

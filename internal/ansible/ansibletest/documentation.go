@@ -69,7 +69,10 @@ func CheckDocumentation(t *testing.T, module ansible.Module, path string) {
 		}
 		checkReturn(t, name, value)
 	}
-	checkEntries(t, doc.Return)
+	// One that only reads has nothing to say of a step.
+	if !strings.HasSuffix(module.Name, "_info") {
+		checkEntries(t, doc.Return)
+	}
 	checkOptions(t, module, doc.Documentation.Options)
 	checkExamples(t, module, doc.Examples)
 }

@@ -76,6 +76,53 @@ func TestContract(t *testing.T, open func(t *testing.T) (libvirt hypervisor.Libv
 		}
 		c.undefine(0)
 	})
+	run("an overview tells a domain that is off", Guest{ProjectID: "p1", Disk: "contract.qcow2", Snapshot: "s1"}, func(c trial) {
+		got := c.summary()
+		if got.Name != someName || got.Active || got.State != "shutoff" || got.StateReason == "" || !got.Persistent || got.Autostart ||
+			got.VCPUs != 1 || got.MemoryMB != 32 || got.ManagedSave || got.Snapshots != 1 || got.NVRAM != "" {
+			c.Errorf("got %+v", got)
+		}
+		if got.Instance == nil || got.Instance.Name != "web" || got.Instance.ProjectID != "p1" || got.Instance.ProjectName != "demo" ||
+			got.Instance.UserID != "u1" || got.Instance.Flavor.VCPUs != 1 || got.Instance.CreatedAt == nil {
+			c.Errorf("nova: got %+v", got.Instance)
+		}
+		c.want(c.SetAutostart(c.Context(), someUUID), nil)
+		if !c.summary().Autostart {
+			c.Error("its autostart is not told")
+		}
+	})
+	run("an overview tells a domain that runs, and its disks", Guest{Disk: "contract.qcow2", Running: true, Foreign: true}, func(c trial) {
+		got := c.summary()
+		want := []hypervisor.DiskUse{{
+			Source: c.folder + "/contract.qcow2", Device: "vda", Kind: "disk", Type: "file", File: true, Target: got.Disks[0].Target,
+		}}
+		if !got.Active || got.State != "running" || got.StateReason != "booted" || got.Instance != nil || got.Snapshots != 0 {
+			c.Errorf("got %+v", got)
+		}
+		if diff := cmp.Diff(want, got.Disks); diff != "" {
+			c.Error(diff)
+		}
+		c.want(c.Destroy(c.Context(), someUUID, c.before.ID), nil)
+		if got = c.summary(); got.Active || got.State != "shutoff" || got.StateReason != "destroyed" {
+			c.Errorf("once it is off: got %+v", got)
+		}
+	})
+	run("an overview tells a domain without a definition", Guest{Running: true, Transient: true}, func(c trial) {
+		if got := c.summary(); !got.Active || got.Persistent {
+			c.Errorf("got %+v", got)
+		}
+	})
+	run("an overview tells that a guest's memory is saved", Guest{ManagedSave: true}, func(c trial) {
+		if got := c.summary(); !got.ManagedSave || got.Active || got.StateReason != "saved" {
+			c.Errorf("got %+v", got)
+		}
+	})
+	run("an overview tells the host", Guest{}, func(c trial) {
+		view, err := c.Overview(c.Context())
+		if err != nil || view.Hostname == "" || view.Driver != "QEMU" || view.LibvirtVersion != c.before.LibvirtVersion || len(view.Unread) > 0 {
+			c.Errorf("got %+v, %v", view, err)
+		}
+	})
 	run("a running domain is neither undefined nor powered off by another run's id", Guest{Running: true}, func(c trial) {
 		if !c.before.Active || c.before.ID < 1 || c.before.State != "running" {
 			c.Errorf("got %+v", c.before)
@@ -195,6 +242,9 @@ func TestContract(t *testing.T, open func(t *testing.T) (libvirt hypervisor.Libv
 				c.Errorf("%s is not in %q", path, use.Uses)
 			}
 		}
+		if nvram := c.summary().NVRAM; nvram != c.folder+"/contract_VARS.fd" {
+			c.Errorf("its UEFI variables are in %q", nvram)
+		}
 		if len(qemus) > 0 {
 			c.Errorf("it is off, got %+v", qemus)
 		}
@@ -246,6 +296,17 @@ func (c trial) says(got error, code int) {
 	if !errors.As(got, &said) || said.Code != code {
 		c.Errorf("got error %v, want libvirt's %d", got, code)
 	}
+}
+
+// summary is what an overview tells of the domain.
+func (c trial) summary() hypervisor.Summary {
+	c.Helper()
+	view, err := c.Overview(c.Context())
+	at := slices.IndexFunc(view.Domains, func(s hypervisor.Summary) bool { return s.UUID == someUUID })
+	if err != nil || at < 0 {
+		c.Fatalf("got %+v, %v", view, err)
+	}
+	return view.Domains[at]
 }
 
 // use is what the domain uses, and its QEMUs.

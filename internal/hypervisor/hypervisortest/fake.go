@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/xml"
 	"fmt"
+	"maps"
 	"os"
 	"reflect"
 	"slices"
@@ -17,7 +18,8 @@ import (
 // Fake is a libvirt with a qemu driver in memory. It refuses, and destroys in
 // part, in the order of qemu_driver.c qemuDomainUndefineFlags.
 type Fake struct {
-	Version hypervisor.Version
+	Hostname string
+	Version  hypervisor.Version
 	// Before is called before each request, with its name ("undefine") and the
 	// uuid, without the lock; the error that it returns is the request's.
 	Before func(request, uuid string) error
@@ -37,16 +39,17 @@ type Fake struct {
 // guest is a domain, of which the fake itself knows the state and the records.
 type guest struct {
 	hypervisor.Domain
-	made Guest
+	made   Guest
+	reason string // of the state
 }
 
 func newGuest(made Guest) *guest {
-	return &guest{hypervisor.Domain{UUID: made.UUID, Name: made.Name, ID: -1, State: "shutoff", Driver: "QEMU"}, made}
+	return &guest{hypervisor.Domain{UUID: made.UUID, Name: made.Name, ID: -1, State: "shutoff", Driver: "QEMU"}, made, "unknown"}
 }
 
 // NewFake has no domains and the version 9.0.0.
 func NewFake() *Fake {
-	return &Fake{Version: 9_000_000, guests: map[string]*guest{}}
+	return &Fake{Hostname: "compute1.example.com", Version: 9_000_000, guests: map[string]*guest{}}
 }
 
 // Make adds a domain.
@@ -65,6 +68,9 @@ func (f *Fake) Make(t testing.TB, g Guest) {
 	if g.Checkpoint != "" {
 		made.Checkpoints = []hypervisor.Record{{Name: g.Checkpoint, XML: "<domaincheckpoint/>"}}
 	}
+	if g.ManagedSave {
+		made.reason = "saved"
+	}
 	f.guests[g.UUID] = made
 	if g.Running {
 		f.start(made)
@@ -80,7 +86,7 @@ func (f *Fake) Start(uuid string) {
 
 func (f *Fake) start(g *guest) {
 	f.lastID++
-	g.ID, g.Active, g.State = f.lastID, true, "running"
+	g.ID, g.Active, g.State, g.reason = f.lastID, true, "running", "booted"
 }
 
 // Remove takes a domain away, as others than the module under test do.
@@ -127,6 +133,55 @@ func (f *Fake) domain(g *guest) (domain hypervisor.Domain, err error) {
 	domain, domain.LibvirtVersion = g.Domain, f.Version
 	domain.Definition, err = hypervisor.ParseDefinition(g.UUID, g.XML)
 	return domain, err
+}
+
+// Overview is as hypervisor.Connection's. Between the list and a look at a domain, Before is called with "describe".
+func (f *Fake) Overview(context.Context) (hypervisor.Overview, error) {
+	view := hypervisor.Overview{Hostname: f.Hostname, LibvirtVersion: f.Version, Driver: "QEMU", Domains: []hypervisor.Summary{}, Unread: []hypervisor.Unread{}}
+	if err := f.hook("list", ""); err != nil {
+		return view, err
+	}
+	for _, uuid := range f.uuids() {
+		if err := f.hook("describe", uuid); err != nil {
+			return view, err
+		}
+		f.mu.Lock()
+		g, there := f.guests[uuid]
+		f.mu.Unlock()
+		if !there {
+			continue
+		}
+		summary, err := g.summary()
+		if err != nil {
+			view.Unread = append(view.Unread, hypervisor.Unread{UUID: uuid, Reason: fmt.Sprintf("domain %s: %v", uuid, err)})
+			continue
+		}
+		view.Domains = append(view.Domains, summary)
+	}
+	return view, nil
+}
+
+func (f *Fake) uuids() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Sorted(maps.Keys(f.guests))
+}
+
+// summary reads what libvirt writes for the domain, which has an id while it is active.
+func (g *guest) summary() (hypervisor.Summary, error) {
+	texts := []string{g.XML}
+	if g.Active {
+		live := strings.Replace(g.XML, "<domain ", fmt.Sprintf("<domain id='%d' ", g.ID), 1)
+		if g.made.Backing != "" {
+			layer := fmt.Sprintf("<backingStore type='file'><source file='%s'/></backingStore><target dev='vda'", g.made.Backing)
+			live = strings.Replace(live, "<target dev='vda'", layer, 1)
+		}
+		texts = []string{live, g.XML}
+	}
+	found, err := hypervisor.ParseSummary(texts...)
+	found.State, found.StateReason = g.State, g.reason
+	found.Persistent, found.Autostart, found.ManagedSave, found.Snapshots = g.Persistent, g.Autostart, g.ManagedSave, len(g.Snapshots)
+	return found, err
 }
 
 // DomainUses is as hypervisor.Connection's.
@@ -201,7 +256,7 @@ func (f *Fake) Destroy(_ context.Context, uuid string, id int) error {
 		case !g.Persistent:
 			delete(f.guests, uuid)
 		}
-		g.Active, g.ID, g.State = false, -1, "shutoff"
+		g.Active, g.ID, g.State, g.reason = false, -1, "shutoff", "destroyed"
 		return nil
 	})
 }

@@ -30,7 +30,7 @@ type Guest struct {
 // XML defines the guest.
 func (g Guest) XML() string {
 	var text strings.Builder
-	fmt.Fprintf(&text, `<domain type='qemu'><name>%s</name><uuid>%s</uuid><memory unit='MiB'>32</memory><vcpu>1</vcpu>`, g.Name, g.UUID)
+	fmt.Fprintf(&text, `<domain type='qemu'><name>%s</name><uuid>%s</uuid><memory unit='KiB'>32768</memory><vcpu>1</vcpu>`, g.Name, g.UUID)
 	text.WriteString(g.metadata())
 	text.WriteString(`<os><type arch='x86_64' machine='q35'>hvm</type>`)
 	if g.NVRAM != "" {
@@ -61,7 +61,8 @@ func (g Guest) metadata() string {
 			g.ProjectID)
 	}
 	return `<metadata><nova:instance xmlns:nova='http://openstack.org/xmlns/libvirt/nova/1.1'><nova:package version='26.2.2'/>` +
-		`<nova:name>web</nova:name><nova:creationTime>2026-11-01 08:00:00</nova:creationTime><nova:flavor name='m1.nano'/>` + owner +
+		`<nova:name>web</nova:name><nova:creationTime>2026-11-01 08:00:00</nova:creationTime><nova:flavor name='m1.nano'><nova:memory>32</nova:memory>` +
+		`<nova:disk>1</nova:disk><nova:swap>0</nova:swap><nova:ephemeral>0</nova:ephemeral><nova:vcpus>1</nova:vcpus></nova:flavor>` + owner +
 		`</nova:instance></metadata>`
 }
 

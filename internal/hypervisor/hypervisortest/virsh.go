@@ -3,6 +3,7 @@
 package hypervisortest
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -10,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
 )
 
 // Virsh prepares domains at a URI by libvirt's own command, and looks at them.
@@ -67,6 +70,23 @@ func (v Virsh) Add(g Guest) error {
 		}
 	}
 	return nil
+}
+
+// Command is testscript's
+//
+//	guest '{"Name": ..., "Running": true}'
+//
+// which adds the domain that the fields of Guest describe, until the script's end.
+func (v Virsh) Command(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 1 || neg {
+		ts.Fatalf("usage: guest JSON")
+	}
+	var guest Guest
+	decoder := json.NewDecoder(strings.NewReader(args[0]))
+	decoder.DisallowUnknownFields()
+	ts.Check(decoder.Decode(&guest))
+	ts.Defer(func() { v.Clean(guest) })
+	ts.Check(v.Add(guest))
 }
 
 func commands(g Guest, file string) (list [][]string) {

@@ -3,10 +3,12 @@ package openstacktest
 import (
 	"net/http"
 	"slices"
+	"strings"
 )
 
-// Cinder is the fake Cinder, at 3.27. Its lists are cut to pages of two.
+// Cinder is the fake Cinder, at 3.27.
 type Cinder struct {
+	PageSize    int // osapi_max_limit
 	Volumes     []*Volume
 	Attachments []*Attachment
 	Snapshots   []*Snapshot
@@ -39,15 +41,17 @@ type Attachment struct {
 type Snapshot struct{ ID, Name, Volume, Status string }
 
 func (c *Cinder) routes(nova *Nova, serviceToken func() string) routes {
-	c.nova, c.serviceToken, c.Sticks, c.Linger = nova, serviceToken, map[string]bool{}, map[string]string{}
+	c.nova, c.serviceToken, c.PageSize, c.Sticks, c.Linger = nova, serviceToken, 2, map[string]bool{}, map[string]string{}
 	return routes{
 		"GET /os-services":          c.listServices,
+		"GET /attachments":          func(r *http.Request) answer { return c.list(r, "attachments", summaries(c.Attachments)) },
 		"GET /attachments/detail":   func(r *http.Request) answer { return c.list(r, "attachments", shown(c.Attachments)) },
 		"GET /attachments/{id}":     one(&c.Attachments, show[*Attachment]("attachment")),
 		"DELETE /attachments/{id}":  one(&c.Attachments, c.deleteAttachment),
 		"GET /snapshots/detail":     func(r *http.Request) answer { return c.list(r, "snapshots", shown(c.Snapshots)) },
 		"GET /snapshots/{id}":       one(&c.Snapshots, show[*Snapshot]("snapshot")),
 		"DELETE /snapshots/{id}":    one(&c.Snapshots, c.deleteSnapshot),
+		"GET /volumes/detail":       c.listVolumes,
 		"GET /volumes/{id}":         one(&c.Volumes, c.showVolume),
 		"DELETE /volumes/{id}":      one(&c.Volumes, c.deleteVolume),
 		"POST /volumes/{id}/action": one(&c.Volumes, c.reset),
@@ -82,7 +86,35 @@ func (v *Volume) json() object {
 		"bootable": map[bool]string{true: "true", false: "false"}[v.Bootable], "os-vol-tenant-attr:tenant_id": "project-1"}
 }
 
-func (c *Cinder) showVolume(_ *http.Request, v *Volume) answer {
+// summaries are without what only the details have.
+func summaries(all []*Attachment) []object {
+	list := shown(all)
+	for _, o := range list {
+		for _, key := range []string{"attach_mode", "attached_at", "detached_at", "connection_info"} {
+			delete(o, key)
+		}
+	}
+	return list
+}
+
+func (c *Cinder) showVolume(_ *http.Request, v *Volume) answer { return shows("volume", c.volume(v)) }
+
+// listVolumes takes a list of ids as Python writes it, and gives a link from a page that is full.
+func (c *Cinder) listVolumes(r *http.Request) answer {
+	all, ids := []object{}, strings.Split(strings.Trim(r.URL.Query().Get("id"), "[']"), "','")
+	for _, v := range c.Volumes {
+		if slices.Contains(ids, v.ID) {
+			all = append(all, c.volume(v))
+		}
+	}
+	page := c.list(r, "volumes", all)
+	if found, _ := page.body["volumes"].([]object); len(found) == c.PageSize {
+		page.body["volumes_links"] = []object{{"rel": "next", "href": "http://behind.the.proxy/volumes/detail?marker="}}
+	}
+	return page
+}
+
+func (c *Cinder) volume(v *Volume) object {
 	body, attachments := v.json(), []object{}
 	for _, a := range c.Attachments {
 		if a.Volume == v.ID && a.Status == "attached" {
@@ -92,7 +124,7 @@ func (c *Cinder) showVolume(_ *http.Request, v *Volume) answer {
 		}
 	}
 	body["attachments"] = attachments
-	return shows("volume", body)
+	return body
 }
 
 func (c *Cinder) listServices(*http.Request) answer {
@@ -107,7 +139,7 @@ func (c *Cinder) list(r *http.Request, kind string, all []object) answer {
 	if r.URL.Query().Get("all_tenants") == "" || c.NoVolumes {
 		all = nil
 	}
-	page, _ := list(r, kind, all, 2, map[string]string{"instance_id": "instance", "volume_id": "volume_id"})
+	page, _ := list(r, kind, all, c.PageSize, map[string]string{"instance_id": "instance", "volume_id": "volume_id"})
 	return page
 }
 

@@ -23,7 +23,8 @@ func list(r *http.Request, kind string, all []object, size int, filters map[stri
 	for _, o := range all {
 		passes := o[markerOnly] == nil
 		for name, key := range filters {
-			passes = passes && (query.Get(name) == "" || o[key] == query.Get(name))
+			value, _ := o[key].(string)
+			passes = passes && (query.Get(name) == "" || slices.Contains(query[name], value))
 		}
 		if passes {
 			found = append(found, o)

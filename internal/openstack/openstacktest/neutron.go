@@ -8,6 +8,7 @@ import (
 
 // Neutron is the fake network API.
 type Neutron struct {
+	PageSize  int // pagination_max_limit
 	Ports     []*Port
 	NoNeutron bool // no endpoint in the catalog
 	// ForServices is the policy since 2024.1: only NetworkUser writes a port's profile.
@@ -25,7 +26,7 @@ type Port struct {
 }
 
 func (n *Neutron) routes() routes {
-	n.InTrunk = map[string]bool{}
+	n.InTrunk, n.PageSize = map[string]bool{}, 2
 	return routes{
 		"GET /ports":         n.list,
 		"GET /ports/{id}":    n.port(show[*Port]("port")),
@@ -59,12 +60,12 @@ func (n *Neutron) port(handle func(*http.Request, *Port) answer) func(*http.Requ
 	})
 }
 
-// list has pages of two, as with pagination_max_limit = 2. A link goes on from a page that
+// list takes several values of a filter. A link goes on from a page that
 // is full (neutron/api/api_common.py get_pagination_links).
 func (n *Neutron) list(r *http.Request) answer {
-	page, _ := list(r, "ports", shown(n.Ports), 2, map[string]string{"device_id": "device_id"})
+	page, _ := list(r, "ports", shown(n.Ports), n.PageSize, map[string]string{"device_id": "device_id", "id": "id"})
 	links := []object{{"rel": "previous", "href": "http://behind.the.proxy/ports?page_reverse=True"}}
-	if found, _ := page.body["ports"].([]object); len(found) == 2 {
+	if found, _ := page.body["ports"].([]object); len(found) == n.PageSize {
 		links = append(links, object{"rel": "next", "href": "http://behind.the.proxy/ports?marker="})
 	}
 	page.body["ports_links"] = links

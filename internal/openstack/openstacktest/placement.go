@@ -22,6 +22,7 @@ type Placement struct {
 type provider struct {
 	uuid, name, parent, root string
 	capacity                 map[string]int
+	traits                   []string
 }
 
 type consumer struct {
@@ -44,6 +45,7 @@ func (p *Placement) routes() routes {
 		"POST /resource_providers":                 p.createProvider,
 		"DELETE /resource_providers/{id}":          p.deleteProvider,
 		"PUT /resource_providers/{id}/inventories": p.putInventories,
+		"PUT /resource_providers/{id}/traits":      p.putTraits,
 		"GET /resource_providers/{id}/allocations": p.showConsumers,
 	}
 }
@@ -84,7 +86,11 @@ func (p *Placement) listProviders(r *http.Request) answer {
 		query.Set("in_tree", tree.root)
 		r.URL.RawQuery = query.Encode()
 	}
-	page, _ := list(r, "resource_providers", shown(p.providers), math.MaxInt,
+	providers := p.providers
+	if trait := query.Get("required"); trait != "" {
+		providers = slices.DeleteFunc(slices.Clone(providers), func(one *provider) bool { return !slices.Contains(one.traits, trait) })
+	}
+	page, _ := list(r, "resource_providers", shown(providers), math.MaxInt,
 		map[string]string{"name": "name", "uuid": "uuid", "in_tree": "root_provider_uuid"})
 	return page
 }
@@ -120,6 +126,18 @@ func (p *Placement) putInventories(r *http.Request) answer {
 	}
 	return answer{http.StatusOK, object{"resource_provider_generation": 0, "inventories": inventories.Value()}}
 }
+
+func (p *Placement) putTraits(r *http.Request) answer {
+	traits := []string{}
+	for _, trait := range sent(r).Get("traits").Array() {
+		traits = append(traits, trait.String())
+	}
+	p.SetTraits(r.PathValue("id"), traits...)
+	return answer{http.StatusOK, object{"resource_provider_generation": 0, "traits": traits}}
+}
+
+// SetTraits gives a provider these traits and no others; MISC_SHARES_VIA_AGGREGATE makes it a sharing one.
+func (p *Placement) SetTraits(uuid string, traits ...string) { p.provider(uuid).traits = traits }
 
 func (p *Placement) deleteProvider(r *http.Request) answer {
 	if len(p.consumersOf(r.PathValue("id"))) > 0 {

@@ -1,4 +1,7 @@
-package main
+// Package reap foresees what nova-compute does to volumes and ports when it reaps a deleted
+// instance's domain (nova/compute/manager.py _cleanup_running_deleted_instances), and says
+// what of it is to be prevented.
+package reap
 
 import (
 	"fmt"
@@ -16,8 +19,9 @@ import (
 type holdings struct {
 	volumes map[string]*heldVolume
 	ports   map[string]*neutron.Port
-	// own are the ports whose device is the instance, by Neutron.
-	own []neutron.Port
+	// attached are the attachments of instances, by Cinder, and own the ports whose device they are, by Neutron.
+	attached map[string][]cinder.Attachment
+	own      map[string][]neutron.Port
 }
 
 // heldVolume is a volume with its attachments, whoever has it.
@@ -35,13 +39,15 @@ const (
 	fateGone     = "gone" // there is no such volume or port any more
 )
 
-// reap is what nova-compute does with volumes and ports when it reaps the domain, once
+// Reap is what nova-compute does with volumes and ports when it reaps the domain, once
 // the rows are disarmed.
-type reap struct {
+type Reap struct {
 	Volumes []volumeFate `json:"volumes"`
 	Ports   []portFate   `json:"ports"`
+	// Disarm is what is to be written before.
+	Disarm nova.Disarm `json:"-"`
 
-	disarm nova.Disarm
+	instance string
 }
 
 // volumeFate is of one row of block_device_mapping.
@@ -71,19 +77,19 @@ type portFate struct {
 // (nova/compute/manager.py _shutdown_instance, _cleanup_volumes).
 func acts(m nova.Mapping) bool { return m.Detaches || m.DeleteOnTermination }
 
-// foreseeReap decides what is disarmed, and says what is left for nova-compute to do.
+// foresee decides what is disarmed, and says what is left for nova-compute to do.
 // With preserve, no volume is deleted.
-func foreseeReap(instance string, mappings []nova.Mapping, cached []nova.Port, held holdings, preserve bool) *reap {
-	r := &reap{Volumes: []volumeFate{}, Ports: []portFate{}}
+func foresee(instance string, mappings []nova.Mapping, cached []nova.Port, held holdings, preserve bool) *Reap {
+	r := &Reap{Volumes: []volumeFate{}, Ports: []portFate{}, instance: instance}
 	for _, m := range mappings {
 		if acts(m) {
-			r.volume(instance, m, held.volumes[m.VolumeID], preserve)
+			r.volume(m, held.volumes[m.VolumeID], preserve)
 		}
 	}
 	for _, port := range cached {
-		r.port(instance, port, held.ports[port.ID])
+		r.port(port, held.ports[port.ID])
 	}
-	for _, port := range held.own {
+	for _, port := range held.own[instance] {
 		// Whatever Neutron gives to the instance and the cache does not have, Nova deletes.
 		if !slices.ContainsFunc(cached, func(known nova.Port) bool { return known.ID == port.ID }) {
 			r.Ports = append(r.Ports, portFate{ID: port.ID, DeviceID: port.DeviceID, Fate: fateDeleted})
@@ -92,7 +98,7 @@ func foreseeReap(instance string, mappings []nova.Mapping, cached []nova.Port, h
 	return r
 }
 
-func (r *reap) volume(instance string, m nova.Mapping, volume *heldVolume, preserve bool) {
+func (r *Reap) volume(m nova.Mapping, volume *heldVolume, preserve bool) {
 	told := volumeFate{MappingID: m.ID, MappingDeleted: m.Deleted, VolumeID: m.VolumeID, AttachmentID: m.AttachmentID, AttachedTo: []string{},
 		Fate: fateGone}
 	if volume == nil {
@@ -102,7 +108,7 @@ func (r *reap) volume(instance string, m nova.Mapping, volume *heldVolume, prese
 	told.Name, told.Status = volume.Name, volume.Status
 	var ours, others []string // the attachments' ids
 	for _, a := range volume.all {
-		if told.AttachedTo = append(told.AttachedTo, a.Instance); a.Instance == instance {
+		if told.AttachedTo = append(told.AttachedTo, a.Instance); a.Instance == r.instance {
 			ours = append(ours, a.ID)
 		} else {
 			others = append(others, a.ID)
@@ -140,26 +146,26 @@ func (r *reap) volume(instance string, m nova.Mapping, volume *heldVolume, prese
 		told.Fate = fateLeft
 	}
 	if m.Detaches && !detach {
-		r.disarm.Detached = append(r.disarm.Detached, m.ID)
+		r.Disarm.Detached = append(r.Disarm.Detached, m.ID)
 	}
 	if m.DeleteOnTermination && !destroy {
-		r.disarm.Preserved = append(r.disarm.Preserved, m.ID)
+		r.Disarm.Preserved = append(r.Disarm.Preserved, m.ID)
 	}
 	told.Disarmed = m.Detaches != detach || m.DeleteOnTermination != destroy
 	r.Volumes = append(r.Volumes, told)
 }
 
-func (r *reap) port(instance string, cached nova.Port, port *neutron.Port) {
+func (r *Reap) port(cached nova.Port, port *neutron.Port) {
 	told := portFate{ID: cached.ID, Fate: fateGone}
 	users := cached.PreserveOnDelete != nil && *cached.PreserveOnDelete
 	switch {
 	case port == nil:
-	case port.DeviceID != "" && port.DeviceID != instance:
+	case port.DeviceID != "" && port.DeviceID != r.instance:
 		told.Fate, told.Disarmed = fateLeft, true
-		r.disarm.Ports = append(r.disarm.Ports, cached.ID)
+		r.Disarm.Ports = append(r.Disarm.Ports, cached.ID)
 	case users:
 		told.Fate = fateUnbound
-	case port.DeviceID == instance:
+	case port.DeviceID == r.instance:
 		told.Fate = fateDeleted
 	default:
 		told.Fate = fateLeft
@@ -170,17 +176,17 @@ func (r *reap) port(instance string, cached nova.Port, port *neutron.Port) {
 	r.Ports = append(r.Ports, told)
 }
 
-// disarming says what is disarmed, a step a line, each with why.
-func (r *reap) disarming(cell string) (steps []string) {
+// Disarming says what is disarmed, a step a line, each with why.
+func (r *Reap) Disarming(cell string) (steps []string) {
 	for _, v := range r.Volumes {
 		if !v.Disarmed {
 			continue
 		}
 		var what []string
-		if slices.Contains(r.disarm.Detached, v.MappingID) {
+		if slices.Contains(r.Disarm.Detached, v.MappingID) {
 			what = append(what, "destination_type = NULL")
 		}
-		if slices.Contains(r.disarm.Preserved, v.MappingID) {
+		if slices.Contains(r.Disarm.Preserved, v.MappingID) {
 			what = append(what, "delete_on_termination = 0")
 		}
 		steps = append(steps, fmt.Sprintf("%s: block_device_mapping: disarm row %d of volume %s (set %s): %s",
@@ -195,28 +201,35 @@ func (r *reap) disarming(cell string) (steps []string) {
 	return steps
 }
 
-// sideEffects says what nova-compute then does with each, and what it leaves.
-func (r *reap) sideEffects() (steps []string) {
+// SideEffects says what nova-compute then does with each, and what it leaves.
+func (r *Reap) SideEffects() (steps []string) {
 	for _, v := range r.Volumes {
-		what := map[string]string{
-			fateDeleted:  "nova-compute DELETES volume " + v.VolumeID + ": its delete_on_termination is set",
-			fateDetached: "nova-compute detaches volume " + v.VolumeID + ", by " + attachment(v.AttachmentID),
-			fateLeft:     "volume " + v.VolumeID + " stays as it is: " + whoHas(v),
-			fateGone:     "nothing happens to volume " + v.VolumeID + ": Cinder no longer has it",
-		}[v.Fate]
-		if !slices.Contains(steps, "afterwards "+what) {
-			steps = append(steps, "afterwards "+what)
+		if step := "afterwards " + v.effect(); !slices.Contains(steps, step) {
+			steps = append(steps, step)
 		}
 	}
 	for _, p := range r.Ports {
-		steps = append(steps, "afterwards "+map[string]string{
-			fateDeleted: "nova-compute DELETES port " + p.ID,
-			fateUnbound: "nova-compute unbinds port " + p.ID + ", which it did not make",
-			fateLeft:    "port " + p.ID + " stays as it is: " + orNobody(p.DeviceID) + " has it",
-			fateGone:    "nothing happens to port " + p.ID + ": Neutron no longer has it",
-		}[p.Fate])
+		steps = append(steps, "afterwards "+p.effect())
 	}
 	return steps
+}
+
+func (v volumeFate) effect() string {
+	return map[string]string{
+		fateDeleted:  "nova-compute DELETES volume " + v.VolumeID + ": its delete_on_termination is set",
+		fateDetached: "nova-compute detaches volume " + v.VolumeID + ", by " + attachment(v.AttachmentID),
+		fateLeft:     "volume " + v.VolumeID + " stays as it is: " + whoHas(v),
+		fateGone:     "nothing happens to volume " + v.VolumeID + ": Cinder no longer has it",
+	}[v.Fate]
+}
+
+func (p portFate) effect() string {
+	return map[string]string{
+		fateDeleted: "nova-compute DELETES port " + p.ID,
+		fateUnbound: "nova-compute unbinds port " + p.ID + ", which it did not make",
+		fateLeft:    "port " + p.ID + " stays as it is: " + orNobody(p.DeviceID) + " has it",
+		fateGone:    "nothing happens to port " + p.ID + ": Neutron no longer has it",
+	}[p.Fate]
 }
 
 func attachment(id string) string {

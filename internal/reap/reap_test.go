@@ -1,8 +1,6 @@
-package main
+package reap
 
 import (
-	"context"
-	"errors"
 	"strings"
 	"testing"
 
@@ -13,7 +11,10 @@ import (
 	"nova-orphan/internal/nova"
 )
 
-const rival = "99999999-f6a4-8304-79aa-97f2502e193f"
+const (
+	uuid  = "6695eb01-f6a4-8304-79aa-97f2502e193f"
+	rival = "99999999-f6a4-8304-79aa-97f2502e193f"
+)
 
 // held is a volume with attachments, each "ID:INSTANCE".
 func held(status string, attachments ...string) *heldVolume {
@@ -74,27 +75,27 @@ func TestWhatTheReapDoesToAVolume(t *testing.T) {
 			"left preserved"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			r := foreseeReap(uuid, []nova.Mapping{test.mapping}, nil, holdings{volumes: map[string]*heldVolume{"v": test.volume}}, test.preserve)
+			r := foresee(uuid, []nova.Mapping{test.mapping}, nil, holdings{volumes: map[string]*heldVolume{"v": test.volume}}, test.preserve)
 			got := r.Volumes[0].Fate
-			if len(r.disarm.Detached) > 0 {
+			if len(r.Disarm.Detached) > 0 {
 				got += " detached"
 			}
-			if len(r.disarm.Preserved) > 0 {
+			if len(r.Disarm.Preserved) > 0 {
 				got += " preserved"
 			}
 			if got != test.want {
 				t.Errorf("got %q, want %q: %+v", got, test.want, r)
 			}
-			if armed := r.Volumes[0].Disarmed; armed == r.disarm.Empty() || armed && r.Volumes[0].Why == "" {
+			if armed := r.Volumes[0].Disarmed; armed == r.Disarm.Empty() || armed && r.Volumes[0].Why == "" {
 				t.Errorf("it is not told what is disarmed and why: %+v", r)
 			}
 			// Once disarmed, nothing more is.
 			after := test.mapping
-			after.Detaches = after.Detaches && len(r.disarm.Detached) == 0
-			after.DeleteOnTermination = after.DeleteOnTermination && len(r.disarm.Preserved) == 0
-			if again := foreseeReap(uuid, []nova.Mapping{after}, nil, holdings{volumes: map[string]*heldVolume{"v": test.volume}},
-				test.preserve); !again.disarm.Empty() {
-				t.Errorf("again: %+v", again.disarm)
+			after.Detaches = after.Detaches && len(r.Disarm.Detached) == 0
+			after.DeleteOnTermination = after.DeleteOnTermination && len(r.Disarm.Preserved) == 0
+			if again := foresee(uuid, []nova.Mapping{after}, nil, holdings{volumes: map[string]*heldVolume{"v": test.volume}},
+				test.preserve); !again.Disarm.Empty() {
+				t.Errorf("again: %+v", again.Disarm)
 			}
 		})
 	}
@@ -104,14 +105,14 @@ func TestWhatTheReapDoesToAVolume(t *testing.T) {
 func TestADisarmedRowSaysWhetherItIsDeleted(t *testing.T) {
 	mappings := []nova.Mapping{{ID: 7, VolumeID: "v", Detaches: true}, {ID: 8, VolumeID: "v", Detaches: true, Deleted: true, GivenBack: true}}
 	volumes := map[string]*heldVolume{"v": held("in-use", "a2:"+rival)}
-	got := foreseeReap(uuid, mappings, nil, holdings{volumes: volumes}, false).Volumes
+	got := foresee(uuid, mappings, nil, holdings{volumes: volumes}, false).Volumes
 	if len(got) != 2 || !got[0].Disarmed || !got[1].Disarmed || got[0].MappingDeleted || !got[1].MappingDeleted {
 		t.Errorf("got %+v", got)
 	}
 }
 
 func TestARowThatMakesNobodyDoAnythingIsNotAskedAbout(t *testing.T) {
-	if r := foreseeReap(uuid, []nova.Mapping{{ID: 7, VolumeID: "v"}}, nil, holdings{}, true); len(r.Volumes) > 0 || !r.disarm.Empty() {
+	if r := foresee(uuid, []nova.Mapping{{ID: 7, VolumeID: "v"}}, nil, holdings{}, true); len(r.Volumes) > 0 || !r.Disarm.Empty() {
 		t.Errorf("got %+v", r)
 	}
 }
@@ -137,13 +138,13 @@ func TestWhatTheReapDoesToAPort(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			cached := []nova.Port{{ID: "p", PreserveOnDelete: test.users}}
-			r := foreseeReap(uuid, nil, cached, holdings{ports: map[string]*neutron.Port{"p": test.port}}, false)
-			if r.Ports[0].Fate != test.fate || r.Ports[0].Disarmed != test.disarm || test.disarm != (len(r.disarm.Ports) == 1) {
+			r := foresee(uuid, nil, cached, holdings{ports: map[string]*neutron.Port{"p": test.port}}, false)
+			if r.Ports[0].Fate != test.fate || r.Ports[0].Disarmed != test.disarm || test.disarm != (len(r.Disarm.Ports) == 1) {
 				t.Errorf("got %+v", r)
 			}
 		})
 	}
-	r := foreseeReap(uuid, nil, nil, holdings{own: []neutron.Port{{ID: "q", DeviceID: uuid}}}, false)
+	r := foresee(uuid, nil, nil, holdings{own: map[string][]neutron.Port{uuid: {{ID: "q", DeviceID: uuid}}}}, false)
 	if diff := cmp.Diff([]portFate{{ID: "q", DeviceID: uuid, Fate: fateDeleted}}, r.Ports); diff != "" {
 		t.Errorf("a port that the cache does not have: %s", diff)
 	}
@@ -164,7 +165,7 @@ func TestEachFateIsTold(t *testing.T) {
 			"theirs": held("in-use", "a3:"+rival), "free": held("available")},
 		ports: map[string]*neutron.Port{"p": {ID: "p", DeviceID: rival}, "q": {ID: "q", DeviceID: uuid}, "r": {ID: "r", DeviceID: uuid}},
 	}
-	r := foreseeReap(uuid, mappings, cached, world, false)
+	r := foresee(uuid, mappings, cached, world, false)
 	want := []string{
 		"cell1: block_device_mapping: disarm row 3 of volume theirs (set destination_type = NULL, delete_on_termination = 0): Cinder has no " +
 			"attachment of the instance for it",
@@ -180,7 +181,7 @@ func TestEachFateIsTold(t *testing.T) {
 		"afterwards nova-compute unbinds port q, which it did not make",
 		"afterwards nova-compute DELETES port r",
 	}
-	if diff := cmp.Diff(want, append(r.disarming("cell1"), r.sideEffects()...)); diff != "" {
+	if diff := cmp.Diff(want, append(r.Disarming("cell1"), r.SideEffects()...)); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -198,134 +199,4 @@ func TestOnlyWhatIsExclusivelySomebodyElsesIsKeptFromARestore(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-}
-
-func TestWhatWasJudgedMustStillBeSo(t *testing.T) {
-	instance := &nova.Instance{UpdatedAt: "2026-01-02T03:04:05Z", VMState: "error", Host: "compute1"}
-	as := func(column, value string) map[string]any {
-		judged := map[string]any{"updated_at": "2026-01-02T03:04:05Z", "vm_state": "error", "task_state": "", "host": "compute1"}
-		if column != "" {
-			judged[column] = value
-		}
-		return judged
-	}
-	for _, test := range []struct {
-		judged map[string]any
-		want   string
-	}{
-		{nil, "it had no row when it was judged"},
-		{as("", ""), ""},
-		{as("updated_at", ""), `instances.updated_at was "", is "2026-01-02T03:04:05Z"`},
-		{as("vm_state", "active"), `instances.vm_state was "active", is "error"`},
-		{as("task_state", "deleting"), `instances.task_state was "deleting", is ""`},
-		{as("host", "compute2"), `instances.host was "compute2", is "compute1"`},
-	} {
-		got := strings.Join(rewritten(test.judged, instance), "; ")
-		if (got == "") != (test.want == "") || !strings.Contains(got, test.want) {
-			t.Errorf("%v: got %q", test.judged, got)
-		}
-	}
-	if got := rewritten(as("host", "compute2"), nil); got != nil {
-		t.Errorf("no cell knows it: got %q", got)
-	}
-}
-
-func TestAJudgementOfTheCallerIsComparedAsAWhole(t *testing.T) {
-	as := func(judged map[string]any) map[string]any {
-		return map[string]any{"judged_as": map[string]any{uuid: judged}}
-	}
-	for _, test := range []struct {
-		change  map[string]any
-		changed bool
-		verdict string
-	}{
-		{nil, true, "stuck"},
-		{map[string]any{"name": "is not looked at", "task_state": nil}, true, "stuck"},
-		{map[string]any{"task_state": "deleting"}, false, "busy"},
-		{map[string]any{"host": "compute2"}, false, "busy"},
-	} {
-		f := &fake{}
-		judged := map[string]any{"updated_at": "2026-01-02T02:04:05Z", "vm_state": "error", "task_state": "", "host": "compute1"}
-		for column, value := range test.change {
-			judged[column] = value
-		}
-		got := callFake(t, f, as(judged))
-		if got.Get("changed").Bool() != test.changed || got.Get("verdict").String() != test.verdict || (f.writes > 0) != test.changed {
-			t.Errorf("%v: %s", test.change, got)
-		}
-		if told := got.Get("msg").String() + got.Get("reasons").String(); test.verdict == "busy" &&
-			!strings.Contains(told, "somebody wrote it since it was judged") {
-			t.Errorf("%v: %s", test.change, got)
-		}
-	}
-	// What is gone as it was to be is no matter of who did it.
-	judged := map[string]any{"updated_at": "x", "vm_state": "error", "task_state": "", "host": "compute1"}
-	if got := callFake(t, &fake{deleted: true, queued: true}, as(judged)); got.Get("failed").Bool() ||
-		got.Get("changed").Bool() {
-		t.Errorf("deleted already: %s", got)
-	}
-	if got := callFake(t, &fake{deleted: true}, as(judged)); got.Get("verdict").String() != "busy" {
-		t.Errorf("deleted by somebody, with a mapping left: %s", got)
-	}
-	// One's own write, whose answer was lost, is not somebody else's.
-	judged["updated_at"] = "2026-01-02T02:04:05Z"
-	f := &fake{answers: []func(*fake) error{func(f *fake) error { f.deleted = true; return nova.ErrOutcome }}}
-	if got := callFake(t, f, as(judged)); got.Get("failed").Bool() || !got.Get("changed").Bool() {
-		t.Errorf("the commit was lost and had happened: %s", got)
-	}
-}
-
-func TestWhereTheServicesCannotBeAskedNothingIsWritten(t *testing.T) {
-	f := &fake{mappings: []nova.Row{{"id": {Text: "5"}, "deleted": {Text: "0"}, "volume_id": {Text: "v"},
-		"destination_type": {Text: "volume"}}}}
-	for name, world := range map[string]world{"it refuses": blind{errors.New("cinder answered 403 Forbidden")},
-		"nothing leads there": &cloud{}} {
-		t.Setenv("OS_AUTH_URL", "")
-		got := callFakeIn(t, f, world, nil)
-		if f.writes > 0 || !got.Get("failed").Bool() || got.Get("changed").Bool() ||
-			!strings.Contains(got.Get("msg").String(), "cannot tell what nova-compute would do to volumes [v]") ||
-			!strings.Contains(got.Get("msg").String(), "by nova_conf, cloud, auth or OS_* variables") || got.Get("reap").Type.String() != "Null" {
-			t.Errorf("%s: %d writes: %s", name, f.writes, got)
-		}
-	}
-	saved := callFakeIn(t, f, showing{holdings{}}, nil).Get("backup_file").String()
-	f.writes = 0
-	restored := map[string]any{"state": "present", "backup_file": saved}
-	if got := callFakeIn(t, f, blind{errors.New("no route")}, restored); f.writes > 0 ||
-		!strings.Contains(got.Get("msg").String(), "cannot tell whether volumes [v]") {
-		t.Errorf("restore: %d writes: %s", f.writes, got)
-	}
-	if got := callFakeIn(t, f, showing{holdings{}}, restored); got.Get("failed").Bool() || f.writes == 0 {
-		t.Errorf("restore: %s", got)
-	}
-}
-
-func TestADeletedInstanceWithArmedRowsOfOthersIsNotFinished(t *testing.T) {
-	deleted := nova.Row{"id": {Text: "5"}, "deleted": {Text: "5"}, "deleted_at": {Text: "2020-01-01 00:00:00"}, "volume_id": {Text: "v"},
-		"destination_type": {Text: "volume"}, "delete_on_termination": {Text: "1"}}
-	world := showing{holdings{volumes: map[string]*heldVolume{"v": held("available")}}}
-	f := &fake{deleted: true, queued: true, mappings: []nova.Row{deleted}}
-	check := callFakeIn(t, f, world, map[string]any{"_ansible_check_mode": true})
-	got := callFakeIn(t, f, world, nil)
-	if !got.Get("changed").Bool() || got.Get("failed").Bool() || got.Get("verdict").String() != "deleted" ||
-		check.Get("plan").Raw != got.Get("plan").Raw || !got.Get("reap.volumes.0.disarmed").Bool() {
-		t.Errorf("got %s", got)
-	}
-	if again := callFakeIn(t, f, world, nil); again.Get("changed").Bool() || again.Get("failed").Bool() {
-		t.Errorf("again: %s", again)
-	}
-}
-
-// blind is a world that cannot be asked, showing one that is as it is.
-type (
-	blind   struct{ error }
-	showing struct{ holdings }
-)
-
-func (b blind) Look(context.Context, string, []string, []string) (holdings, error) {
-	return holdings{}, b.error
-}
-
-func (s showing) Look(context.Context, string, []string, []string) (holdings, error) {
-	return s.holdings, nil
 }

@@ -1,0 +1,269 @@
+package nova
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unique"
+
+	"nova-orphan/internal/orphan"
+)
+
+// Survey reads of all instances, or of those named, as much as tells which of them need a
+// closer look, into a picture. A cell that cannot be read is part of the picture; an error
+// means that the API database could not be read.
+func (d *Databases) Survey(ctx context.Context, picture *orphan.Picture, uuids []string) error {
+	err := reading(ctx, d.api, func(tx *sql.Tx) (err error) {
+		if err := d.readCells(ctx, tx); err != nil {
+			return err
+		}
+		if picture.Now, err = clock(ctx, tx); err != nil {
+			return err
+		}
+		return surveyAPI(ctx, tx, picture, uuids)
+	})
+	if err != nil {
+		return fmt.Errorf("survey nova's API database: %w", err)
+	}
+	mapped := map[string][]string{} // by cell
+	for uuid, mapping := range picture.Mappings {
+		mapped[mapping.Cell] = append(mapped[mapping.Cell], uuid)
+	}
+	ids := map[*sql.DB]string{}
+	for _, cell := range d.cells {
+		ids[cell.db] = cell.ID
+	}
+	parts, cells, err := inAllCells(ctx, d, func(ctx context.Context, db *sql.DB) (part orphan.CellPicture, err error) {
+		err = reading(ctx, db, func(tx *sql.Tx) error { return surveyCell(ctx, tx, &part, uuids, mapped[ids[db]]) })
+		return part, err
+	})
+	for i, cell := range cells {
+		part := parts[i]
+		if cell.Failure != nil {
+			part = orphan.CellPicture{Failure: cell.Failure.Error()}
+		}
+		part.ID, part.UUID, part.Name = cell.ID, cell.UUID, cell.String()
+		picture.Cells = append(picture.Cells, part)
+	}
+	return err
+}
+
+func surveyAPI(ctx context.Context, tx *sql.Tx, picture *orphan.Picture, uuids []string) error {
+	picture.Mappings, picture.BuildRequests = map[string]orphan.MappedTo{}, map[string]time.Time{}
+	err := survey(ctx, tx, "SELECT instance_uuid, cell_id, queued_for_delete FROM instance_mappings WHERE ", "instance_uuid", uuids,
+		func(r surveyed) {
+			picture.Mappings[r.text(0)] = orphan.MappedTo{Cell: r.word(1), QueuedForDelete: r.flag(2)}
+		})
+	if err != nil {
+		return fmt.Errorf("instance_mappings: %w", err)
+	}
+	err = survey(ctx, tx, "SELECT instance_uuid, created_at FROM build_requests WHERE ", "instance_uuid", uuids,
+		func(r surveyed) { picture.BuildRequests[r.text(0)] = r.time(1) })
+	if err != nil {
+		return fmt.Errorf("build_requests: %w", err)
+	}
+	return nil
+}
+
+// surveyCell reads one cell. mapped are the instances that the API database has in it.
+func surveyCell(ctx context.Context, tx *sql.Tx, cell *orphan.CellPicture, uuids, mapped []string) error {
+	var err error
+	if cell.Now, err = clock(ctx, tx); err != nil {
+		return err
+	}
+	there := map[string]bool{}
+	if err := survey(ctx, tx, "SELECT uuid, id, deleted, host, node, vm_state, task_state, hidden, created_at, updated_at FROM instances"+
+		" WHERE deleted <> id AND ", "uuid", uuids, func(r surveyed) {
+		cell.Instances = append(cell.Instances, orphan.Instance{UUID: r.text(0), ID: r.number(1), Deleted: r.number(2), Host: r.word(3),
+			Node: r.word(4), VMState: r.word(5), TaskState: r.word(6), Hidden: r.flag(7), Changed: later(r.time(8), r.time(9))})
+		there[cell.Instances[len(cell.Instances)-1].UUID] = true
+	}); err != nil {
+		return fmt.Errorf("instances: %w", err)
+	}
+	if err := surveyHosts(ctx, tx, cell); err != nil {
+		return err
+	}
+	if err := survey(ctx, tx, migrationColumns+" WHERE (deleted = 0 AND status NOT IN ('"+strings.Join(migrationsOver, "', '")+
+		"') OR migration_type = 'evacuation' AND status IN ('"+strings.Join(leftByEvacuation, "', '")+"')) AND ", "instance_uuid", uuids,
+		func(r surveyed) { cell.Migrations = append(cell.Migrations, r.migration()) }); err != nil {
+		return fmt.Errorf("migrations: %w", err)
+	}
+	if cell.HalfDeleted, err = halfDeleted(ctx, tx, uuids); err != nil {
+		return err
+	}
+	// Most that are mapped are there.
+	missing := slices.DeleteFunc(slices.Clone(mapped), func(uuid string) bool { return there[uuid] })
+	if len(missing) == 0 {
+		return nil
+	}
+	if err := survey(ctx, tx, "SELECT uuid FROM instances WHERE ", "uuid", missing, func(r surveyed) { there[r.text(0)] = true }); err != nil {
+		return fmt.Errorf("instances: %w", err)
+	}
+	cell.Gone = slices.DeleteFunc(missing, func(uuid string) bool { return there[uuid] })
+	return nil
+}
+
+func surveyHosts(ctx context.Context, tx *sql.Tx, cell *orphan.CellPicture) error {
+	if err := survey(ctx, tx, "SELECT uuid, host, hypervisor_hostname, vcpus, memory_mb, local_gb, hypervisor_type FROM compute_nodes"+
+		" WHERE deleted = 0 AND ", "uuid", nil, func(r surveyed) {
+		cell.Nodes = append(cell.Nodes, orphan.ComputeNode{UUID: r.text(0), Host: r.word(1), Hypervisor: r.text(2), VCPUs: r.number(3),
+			MemoryMB: r.number(4), DiskGB: r.number(5), Ironic: strings.EqualFold(r.text(6), "ironic")})
+	}); err != nil {
+		return fmt.Errorf("compute_nodes: %w", err)
+	}
+	if err := survey(ctx, tx, "SELECT host, disabled, forced_down, last_seen_up FROM services WHERE deleted = 0 AND `binary` = 'nova-compute' AND ",
+		"uuid", nil, func(r surveyed) {
+			cell.Services = append(cell.Services, orphan.ComputeService{Host: r.word(0), Disabled: r.flag(1), ForcedDown: r.flag(2), SeenAt: r.time(3)})
+		}); err != nil {
+		return fmt.Errorf("services: %w", err)
+	}
+	return nil
+}
+
+// halfDeleted are instances with deleted = id that Nova's own deletion would have left otherwise; see Record.unfinished.
+func halfDeleted(ctx context.Context, tx *sql.Tx, uuids []string) (half []string, _ error) {
+	found := map[string]bool{}
+	add := func(r surveyed) { found[r.text(0)] = true }
+	if err := survey(ctx, tx, "SELECT uuid FROM instances WHERE deleted = id AND deleted_at IS NULL AND ", "uuid", uuids, add); err != nil {
+		return nil, fmt.Errorf("instances: %w", err)
+	}
+	for _, part := range parts() {
+		left := "part.deleted <> part.id"
+		switch {
+		case part.fate == keep:
+			continue
+		case part.fate == remove:
+			left = "TRUE"
+		case part.table == "instance_system_metadata":
+			left += " AND part.`key` <> 'clean_attempts'"
+		}
+		if err := survey(ctx, tx, "SELECT DISTINCT i.uuid FROM "+part.table+" part JOIN instances i ON i.uuid = part."+part.key+
+			" WHERE i.deleted = i.id AND "+left+" AND ", "i.uuid", uuids, add); err != nil {
+			return nil, fmt.Errorf("%s: %w", part.table, err)
+		}
+	}
+	for uuid := range found {
+		half = append(half, uuid)
+	}
+	return half, nil
+}
+
+// migrationsOver are the states of Migration.Dead.
+var migrationsOver = []string{"error", "failed", "cancelled", "completed", "done", "confirmed", "reverted"}
+
+const migrationColumns = "SELECT uuid, id, deleted, status, instance_uuid, migration_type, source_compute, dest_compute, updated_at FROM migrations"
+
+func (r surveyed) migration() orphan.MigrationPicture {
+	m := orphan.MigrationPicture{Migration: orphan.Migration{UUID: r.text(0), ID: r.number(1), Deleted: r.number(2), Status: r.word(3),
+		UpdatedAt: r.time(8)}, Instance: r.text(4), Type: r.word(5), Source: r.word(6), Destination: r.word(7)}
+	if m.Type == "evacuation" && slices.Contains(leftByEvacuation, m.Status) {
+		m.EvacuatedFrom = m.Source
+	}
+	return m
+}
+
+// MigrationsOf finds the migrations among consumers: a migration holds what its instance does not (nova/conductor/tasks/migrate.py).
+func (d *Databases) MigrationsOf(ctx context.Context, consumers []string) (map[string]orphan.MigrationPicture, error) {
+	if err := reading(ctx, d.api, func(tx *sql.Tx) error { return d.readCells(ctx, tx) }); err != nil {
+		return nil, fmt.Errorf("read nova's cells: %w", err)
+	}
+	found := map[string]orphan.MigrationPicture{}
+	parts, _, err := inAllCells(ctx, d, func(ctx context.Context, db *sql.DB) (part []orphan.MigrationPicture, err error) {
+		err = reading(ctx, db, func(tx *sql.Tx) error {
+			return survey(ctx, tx, migrationColumns+" WHERE ", "uuid", consumers, func(r surveyed) { part = append(part, r.migration()) })
+		})
+		return part, err
+	})
+	for _, part := range parts {
+		for _, migration := range part {
+			found[migration.UUID] = migration
+		}
+	}
+	return found, err
+}
+
+// survey reads rows, of all or of those whose column has one of the values; query ends in WHERE or AND.
+func survey(ctx context.Context, q querier, query, column string, values []string, take func(surveyed)) error {
+	if values == nil {
+		return surveySome(ctx, q, query+"TRUE", nil, take)
+	}
+	for some := range slices.Chunk(values, maxNames) {
+		args := make([]any, len(some))
+		for i, value := range some {
+			args[i] = value
+		}
+		if err := surveySome(ctx, q, query+column+" IN (?"+strings.Repeat(", ?", len(some)-1)+")", args, take); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func surveySome(ctx context.Context, q querier, query string, args []any, take func(surveyed)) error {
+	rows, err := q.QueryContext(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	columns, err := rows.Columns()
+	if err != nil {
+		return err
+	}
+	row, into := make(surveyed, len(columns)), make([]any, len(columns))
+	for i := range row {
+		into[i] = &row[i]
+	}
+	for rows.Next() {
+		if err := rows.Scan(into...); err != nil {
+			return err
+		}
+		take(row)
+	}
+	return rows.Err()
+}
+
+// surveyed is a row that is read over the next: whatever is kept of it is copied.
+type surveyed []sql.RawBytes
+
+func (r surveyed) text(column int) string { return string(r[column]) }
+
+// word is a text that many rows have: a host, a state.
+func (r surveyed) word(column int) string { return unique.Make(string(r[column])).Value() }
+
+func (r surveyed) flag(column int) bool { return r.number(column) != 0 }
+
+func (r surveyed) number(column int) int64 { return Row{"": {Text: r.text(column)}}.number("") }
+
+func (r surveyed) time(column int) time.Time { return Row{"": {Text: r.text(column)}}.time("") }
+
+// Name is what its owner calls the instance, "" where no row tells.
+func (f Finding) Name() string { return f.column("display_name") }
+
+// Project is the id of the project that owns the instance, "" where no row tells.
+func (f Finding) Project() string { return f.column("project_id") }
+
+func (f Finding) column(name string) string {
+	for _, cell := range f.Cells {
+		if text := cell.row().text(name); text != "" {
+			return text
+		}
+	}
+	for _, table := range apiTables {
+		for _, row := range f.API[table].Rows {
+			if text := row.text(name); text != "" {
+				return text
+			}
+		}
+	}
+	return ""
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}

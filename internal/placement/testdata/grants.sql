@@ -1,0 +1,10 @@
+CREATE USER nova_orphan_reader@'%' IDENTIFIED BY '...';
+GRANT SELECT ON placement.resource_providers TO nova_orphan_reader@'%';
+GRANT SELECT ON placement.resource_provider_traits TO nova_orphan_reader@'%';
+GRANT SELECT ON placement.traits TO nova_orphan_reader@'%';
+GRANT SELECT ON placement.resource_classes TO nova_orphan_reader@'%';
+GRANT SELECT ON placement.allocations TO nova_orphan_reader@'%';
+GRANT SELECT ON placement.consumers TO nova_orphan_reader@'%';
+GRANT SELECT ON placement.consumer_types TO nova_orphan_reader@'%';
+GRANT SELECT ON placement.projects TO nova_orphan_reader@'%';
+GRANT SELECT ON placement.users TO nova_orphan_reader@'%';

@@ -1,0 +1,286 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"nova-orphan/internal/ansible"
+	"nova-orphan/internal/nova"
+	"nova-orphan/internal/openstack"
+	"nova-orphan/internal/orphan"
+	"nova-orphan/internal/placement"
+	"nova-orphan/internal/reap"
+)
+
+// audit is one reading of the cloud. It reads where suspects show first, and what settles
+// whether they are orphans last: what changes meanwhile is then seen as it is by now.
+type audit struct {
+	parameters
+	call    *ansible.Call
+	db      *nova.Databases
+	policy  orphan.Policy
+	picture orphan.Picture
+	// allocations is Placement, over its API or from its database; nil where neither can be reached.
+	allocations source
+	survey      *placement.Survey
+	// found are the records of the instances that may be purged.
+	found map[string]nova.Finding
+	// unasked are the services that could not be asked for volumes or ports, with why.
+	unasked map[string]error
+	close   func()
+}
+
+// source is how Placement is read.
+type source interface {
+	Survey(ctx context.Context) (*placement.Survey, error)
+	Details(ctx context.Context, consumers []string) (map[string]placement.Allocation, error)
+}
+
+func newAudit(p parameters, call *ansible.Call) (*audit, error) {
+	conf := p.NovaConf
+	if conf == "" {
+		conf = nova.DefaultConf
+	}
+	access, err := nova.FromConf(conf, call.Secret)
+	if err != nil {
+		return nil, err
+	}
+	db, err := nova.Open(access, true)
+	if err != nil {
+		return nil, err
+	}
+	a := &audit{parameters: p, call: call, db: db, policy: orphan.Policy{MinAge: time.Duration(p.MinAge) * time.Second},
+		close: func() { _ = db.Close() }}
+	a.picture.HypervisorsAsked = p.Domains != nil
+	for _, h := range p.Domains {
+		a.picture.Hypervisors = append(a.picture.Hypervisors, h.picture())
+	}
+	a.picture.Named = len(p.Instances) > 0
+	return a, nil
+}
+
+// connect prepares Placement.
+func (a *audit) connect(ctx context.Context) error {
+	connection := a.PlacementDatabase
+	if a.PlacementConf != "" {
+		var err error
+		if connection, err = placement.DatabaseURL(a.PlacementConf); err != nil {
+			return err
+		}
+	}
+	if connection != "" {
+		db, err := nova.OpenReadOnly(connection, a.call.Secret)
+		if err != nil {
+			return fmt.Errorf("open Placement's database: %w", err)
+		}
+		first := a.close
+		a.close = func() { first(); _ = db.Close() }
+		a.allocations = placement.Database{DB: db}
+		return nil
+	}
+	cloud, err := openstack.Connect(ctx, a.Auth, a.call.Secret)
+	if err != nil {
+		return err
+	}
+	service, err := cloud.Placement()
+	if err != nil {
+		return err
+	}
+	client := placement.New(service)
+	client.Workers = a.Workers
+	a.allocations = client
+	return nil
+}
+
+func (a *audit) answer(ctx context.Context) (ansible.Answer, error) {
+	began := time.Now()
+	if err := a.readAll(ctx); err != nil {
+		return nil, err
+	}
+	uuids, err := a.suspects(ctx)
+	if err != nil {
+		return nil, err
+	}
+	looks, err := a.look(ctx, uuids)
+	if err != nil {
+		return nil, err
+	}
+	owners, err := a.lookAtAllocations(ctx, looks)
+	if err != nil {
+		return nil, err
+	}
+	commands := orphan.Commands{Controller: a.Controller, Playbook: a.Playbook}
+	findings, _ := a.picture.Findings(looks, owners, commands)
+	a.foresee(ctx, looks, findings)
+	r := newReply(a, began)
+	r.Findings, r.Unknown = a.picture.Findings(looks, owners, commands)
+	return r, a.finish(r)
+}
+
+// readAll reads Placement, and then Nova's databases.
+func (a *audit) readAll(ctx context.Context) error {
+	a.picture.Placed = func(func(string, []string) bool) {}
+	err := a.connect(ctx)
+	if err == nil {
+		// Of named instances it is enough what they hold; a database is asked for all at once.
+		_, overAPI := a.allocations.(*placement.Client)
+		if a.survey = new(placement.Survey); !a.picture.Named || !overAPI {
+			a.survey, err = a.allocations.Survey(ctx)
+		}
+	}
+	if err != nil {
+		a.picture.PlacementFailure = err.Error()
+	} else {
+		a.picture.Placed, a.picture.Providers, a.picture.UnreadProviders = a.survey.Consumers(), map[string]orphan.Provider{}, map[string]string{}
+		for uuid, p := range a.survey.Providers {
+			a.picture.Providers[uuid] = orphan.Provider{UUID: p.UUID, Name: p.Name, Root: p.Root, Sharing: p.Sharing, Compute: p.Compute}
+		}
+		for _, failure := range a.survey.Failures {
+			a.picture.UnreadProviders[failure.Provider.UUID] = failure.Err.Error()
+		}
+	}
+	var named []string
+	if a.picture.Named {
+		if named, err = a.instances(ctx); err != nil {
+			return err
+		}
+	}
+	return a.db.Survey(ctx, &a.picture, named)
+}
+
+// instances are those that are named, a migration's uuid by its instance's.
+func (a *audit) instances(ctx context.Context) (uuids []string, _ error) {
+	migrations, err := a.db.MigrationsOf(ctx, a.Instances)
+	if err != nil {
+		return nil, err
+	}
+	for _, uuid := range a.Instances {
+		if migration, known := migrations[uuid]; known {
+			uuid = migration.Instance
+		}
+		if !slices.Contains(uuids, uuid) {
+			uuids = append(uuids, uuid)
+		}
+	}
+	a.picture.Migrations = migrations
+	return uuids, nil
+}
+
+func (a *audit) suspects(ctx context.Context) ([]string, error) {
+	if a.picture.Named {
+		return a.instances(ctx)
+	}
+	consumers := a.picture.Consumers()
+	var err error
+	if a.picture.Migrations, err = a.db.MigrationsOf(ctx, consumers); err != nil {
+		return nil, err
+	}
+	return a.picture.Suspects(a.policy, consumers), nil
+}
+
+// atOnce is how many instances are looked at closely in one reading.
+const atOnce = 200
+
+// look reads all that Nova's databases have of each.
+func (a *audit) look(ctx context.Context, uuids []string) (map[string]orphan.Look, error) {
+	looks := map[string]orphan.Look{}
+	a.found = map[string]nova.Finding{}
+	for some := range slices.Chunk(uuids, atOnce) {
+		found, err := a.db.FindAll(ctx, some)
+		if err != nil {
+			return nil, err
+		}
+		for uuid, finding := range found {
+			evidence := finding.Evidence(a.policy)
+			judgement := orphan.Judge(evidence)
+			if !judgement.Verdict.Refuses() {
+				a.found[uuid] = finding
+			}
+			looks[uuid] = orphan.Look{Judgement: judgement, Evidence: evidence, Name: finding.Name(), Project: finding.Project()}
+		}
+	}
+	return looks, nil
+}
+
+// foresee looks at the volumes and ports of what may be purged.
+func (a *audit) foresee(ctx context.Context, looks map[string]orphan.Look, findings []orphan.Finding) {
+	var purgeable []nova.Finding
+	for _, f := range findings {
+		if found, may := a.found[f.UUID]; may && f.Kind != "" {
+			purgeable = append(purgeable, found)
+		}
+	}
+	if len(purgeable) == 0 {
+		return
+	}
+	outlooks, unread := reap.New(a.Auth, a.call.Secret).Survey(ctx, purgeable)
+	a.unasked = unread
+	for uuid, outlook := range outlooks {
+		look := looks[uuid]
+		look.Plan, look.Keeps, look.Given, look.Unread = outlook.Plan, outlook.Keeps, outlook.Remains, slices.Sorted(maps.Keys(unread))
+		looks[uuid] = look
+	}
+}
+
+// lookAtAllocations reads what the instances and their migrations that are over hold now.
+func (a *audit) lookAtAllocations(ctx context.Context, looks map[string]orphan.Look) (map[string]orphan.Owner, error) {
+	if a.picture.PlacementFailure != "" {
+		return nil, nil
+	}
+	consumers := map[string]bool{}
+	for uuid, look := range looks {
+		consumers[uuid] = true
+		for _, cell := range look.Cells {
+			for _, migration := range cell.Migrations {
+				if _, known := a.picture.Migrations[migration.UUID]; !known && a.picture.Named {
+					a.picture.Migrations[migration.UUID] = orphan.MigrationPicture{Migration: migration, Instance: uuid}
+				}
+			}
+		}
+	}
+	for uuid, migration := range a.picture.Migrations {
+		if _, looked := looks[migration.Instance]; looked {
+			consumers[uuid] = true
+		}
+	}
+	details, err := a.allocations.Details(ctx, slices.Sorted(maps.Keys(consumers)))
+	if err != nil {
+		return nil, fmt.Errorf("look at the suspects' allocations: %w", err)
+	}
+	owners := map[string]orphan.Owner{}
+	a.picture.Held = map[string][]orphan.Held{}
+	for consumer, allocation := range details {
+		if allocation.Empty() {
+			continue
+		}
+		owners[consumer] = orphan.Owner{Type: allocation.Type, Project: allocation.ProjectID}
+		for _, provider := range slices.Sorted(maps.Keys(allocation.Providers)) {
+			a.picture.Held[consumer] = append(a.picture.Held[consumer], orphan.Held{Provider: provider, Resources: allocation.Providers[provider]})
+			if err := a.name(ctx, provider); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return owners, nil
+}
+
+// name finds out which provider that is, if no survey told.
+func (a *audit) name(ctx context.Context, uuid string) error {
+	client, asks := a.allocations.(*placement.Client)
+	if _, known := a.picture.Providers[uuid]; known || !asks {
+		return nil
+	}
+	provider, err := client.Provider(ctx, uuid)
+	if errors.Is(err, placement.ErrNoProvider) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	a.picture.Providers[uuid] = orphan.Provider{UUID: uuid, Name: provider.Name, Root: provider.Root}
+	return a.name(ctx, provider.Root)
+}

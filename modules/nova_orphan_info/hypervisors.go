@@ -1,0 +1,97 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-viper/mapstructure/v2"
+
+	"nova-orphan/internal/orphan"
+)
+
+// hypervisor is what libvirt_domain_info answers of one, as far as it is judged here, and
+// what the play knows of it.
+type hypervisor struct {
+	Host               string   `mapstructure:"host"`
+	HypervisorHostname string   `mapstructure:"hypervisor_hostname"`
+	Failure            string   `mapstructure:"failure"`
+	Unread             []string `mapstructure:"unread"`
+	Domains            []struct {
+		UUID  string `mapstructure:"uuid"`
+		Name  string `mapstructure:"name"`
+		State string `mapstructure:"state"`
+		Nova  *struct {
+			Name      string `mapstructure:"name"`
+			ProjectID string `mapstructure:"project_id"`
+			CreatedAt string `mapstructure:"created_at"`
+		} `mapstructure:"nova"`
+		Disks []struct {
+			VolumeID string   `mapstructure:"volume_id"`
+			UsedBy   []string `mapstructure:"used_by"`
+		} `mapstructure:"disks"`
+	} `mapstructure:"domains"`
+	Files []struct {
+		UUID string `mapstructure:"uuid"`
+		Path string `mapstructure:"path"`
+	} `mapstructure:"instance_files"`
+}
+
+// isHypervisor takes an entry of the option domains.
+func isHypervisor(value any) (any, error) {
+	var h hypervisor
+	if err := mapstructure.Decode(value, &h); err != nil {
+		return nil, fmt.Errorf("takes what libvirt_domain_info answers of each hypervisor, with host, its name in the inventory: %w", err)
+	}
+	switch {
+	case h.Host == "":
+		return nil, fmt.Errorf("takes entries with host, the hypervisor's name in the inventory, beside what libvirt_domain_info answered of it")
+	case h.HypervisorHostname == "" && h.Failure == "":
+		return nil, fmt.Errorf("takes entries with hypervisor_hostname, as libvirt_domain_info answers it, or failure, why it did not: %s has neither",
+			h.Host)
+	}
+	return h, nil
+}
+
+// picture is the hypervisor in the judge's terms.
+func (h hypervisor) picture() orphan.Hypervisor {
+	result := orphan.Hypervisor{Host: h.Host, Name: h.HypervisorHostname, Failure: h.Failure}
+	if result.Failure == "" && len(h.Unread) > 0 {
+		result.Failure = strings.Join(h.Unread, "; ")
+	}
+	for _, d := range h.Domains {
+		domain := orphan.Domain{UUID: strings.ToLower(d.UUID), Name: d.Name, State: d.State}
+		if d.Nova != nil {
+			created, _ := time.Parse(time.RFC3339, d.Nova.CreatedAt)
+			domain.Nova, domain.InstanceName, domain.InstanceProject, domain.CreatedAt = true, d.Nova.Name, d.Nova.ProjectID, created
+		}
+		for _, disk := range d.Disks {
+			if disk.VolumeID != "" {
+				domain.Volumes = append(domain.Volumes, disk.VolumeID)
+			}
+			for _, other := range disk.UsedBy {
+				if !slices.Contains(domain.SharesDisksWith, other) {
+					domain.SharesDisksWith = append(domain.SharesDisksWith, other)
+				}
+			}
+		}
+		result.Domains = append(result.Domains, domain)
+	}
+	for _, f := range h.Files {
+		result.Files = append(result.Files, orphan.InstanceFiles{UUID: strings.ToLower(f.UUID), Path: f.Path})
+	}
+	return result
+}
+
+var kinds = []orphan.Kind{orphan.KindError, orphan.KindDeleting, orphan.KindZombie, orphan.KindHalfDeleted, orphan.KindNoMapping,
+	orphan.KindMapping, orphan.KindBuildRequest, orphan.KindHostGone, orphan.KindAllocation, orphan.KindMigration, orphan.KindOtherProvider,
+	orphan.KindDomain, orphan.KindOtherHost, orphan.KindFiles, orphan.KindProviderWithout}
+
+func isKind(value any) (any, error) {
+	text, _ := value.(string)
+	if !slices.Contains(kinds, orphan.Kind(text)) {
+		return nil, fmt.Errorf("takes kinds of findings, which are %v, got: %q", kinds, text)
+	}
+	return value, nil
+}

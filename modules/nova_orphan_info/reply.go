@@ -1,0 +1,178 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"nova-orphan/internal/ansible"
+	"nova-orphan/internal/orphan"
+)
+
+// reply is the module's answer.
+type reply struct {
+	ansible.Result
+	Findings []orphan.Finding `json:"findings"`
+	// Unknown may be orphans, if what could not be read were known.
+	Unknown []orphan.Doubt `json:"unknown"`
+	Unread  []unread       `json:"unread"`
+	Hosts   []host         `json:"hosts"`
+	Counts  counts         `json:"counts"`
+	TakenAt string         `json:"taken_at"` // UTC, by the database's clock
+	Seconds float64        `json:"seconds"`
+	Table   []string       `json:"table"`
+}
+
+// unread is a source that could not be read, or was not asked.
+type unread struct {
+	Source string `json:"source"`
+	Reason string `json:"reason"`
+}
+
+// host is a compute host with what it has, and what findings hold of it.
+type host struct {
+	Host       string         `json:"host"`
+	Hypervisor string         `json:"hypervisor_hostname"`
+	Cell       string         `json:"cell"`
+	Service    string         `json:"service"` // up, down, none
+	VCPUs      int64          `json:"vcpus"`
+	MemoryMB   int64          `json:"memory_mb"`
+	DiskGB     int64          `json:"disk_gb"`
+	Held       map[string]int `json:"held"`
+}
+
+type counts struct {
+	Instances int `json:"instances"`
+	Consumers int `json:"consumers"`
+	Providers int `json:"providers"`
+	Domains   int `json:"domains"`
+	Cells     int `json:"cells"`
+	Findings  int `json:"findings"`
+	Unknown   int `json:"unknown"`
+	Unread    int `json:"unread"`
+	// Pending were not seen in as many audits in a row as sightings wants.
+	Pending int `json:"pending"`
+}
+
+func newReply(a *audit, began time.Time) *reply {
+	r := &reply{Unread: a.unread(), TakenAt: a.picture.Now.UTC().Format(time.RFC3339), Findings: []orphan.Finding{}, Unknown: []orphan.Doubt{},
+		Hosts: []host{}, Table: []string{}}
+	r.Seconds = time.Since(began).Round(time.Millisecond).Seconds()
+	r.Counts.Providers, r.Counts.Cells = len(a.picture.Providers), len(a.picture.Cells)
+	for range a.picture.Placed {
+		r.Counts.Consumers++
+	}
+	for _, h := range a.picture.Hypervisors {
+		r.Counts.Domains += len(h.Domains)
+	}
+	for _, cell := range a.picture.Cells {
+		r.Counts.Instances += len(cell.Instances)
+	}
+	return r
+}
+
+// unread names each source that was not read.
+func (a *audit) unread() []unread {
+	sources := []unread{}
+	if a.picture.PlacementFailure != "" {
+		sources = append(sources, unread{"placement", a.picture.PlacementFailure})
+	}
+	for _, uuid := range slices.Sorted(maps.Keys(a.picture.UnreadProviders)) {
+		sources = append(sources, unread{"resource provider " + a.picture.Providers[uuid].Name, a.picture.UnreadProviders[uuid]})
+	}
+	for _, cell := range a.picture.Cells {
+		if cell.Failure != "" {
+			sources = append(sources, unread{"cell " + cell.Name, cell.Failure})
+		}
+	}
+	for _, service := range slices.Sorted(maps.Keys(a.unasked)) {
+		sources = append(sources, unread{service, a.unasked[service].Error()})
+	}
+	if !a.picture.HypervisorsAsked {
+		return append(sources, unread{"hypervisors", "they were not asked: option domains takes what libvirt_domain_info answers on each"})
+	}
+	hosts := a.picture.UnreadHosts()
+	for _, host := range slices.Sorted(maps.Keys(hosts)) {
+		sources = append(sources, unread{"hypervisor " + host, hosts[host]})
+	}
+	return sources
+}
+
+// finish keeps what was asked for, and says it in brief.
+func (a *audit) finish(r *reply) error {
+	total := len(r.Findings)
+	r.Findings = slices.DeleteFunc(r.Findings, func(f orphan.Finding) bool {
+		return len(a.Kinds) > 0 && !slices.Contains(a.Kinds, string(f.Kind)) || len(a.Projects) > 0 && !slices.Contains(a.Projects, f.Project) ||
+			!a.isAskedFor(f.Hosts)
+	})
+	r.Unknown = slices.DeleteFunc(r.Unknown, func(d orphan.Doubt) bool { return !a.isAskedFor(d.Hosts) })
+	if share := a.implausible(total, r.Counts.Instances); share != "" && !a.picture.Named {
+		r.Findings, r.Unknown = []orphan.Finding{}, []orphan.Doubt{}
+		return fmt.Errorf("%s, more than max_findings_percent (%d): rather than that, a source is wrong or empty (another cloud's nova_conf or "+
+			"placement, a database that was emptied). If it is true, give max_findings_percent: 100. Nothing was changed", share, a.MaxFindingsPercent)
+	}
+	if a.Sightings > 1 {
+		var err error
+		if r.Findings, r.Counts.Pending, err = a.seenOften(r.Findings, r.TakenAt); err != nil {
+			return err
+		}
+	}
+	r.Counts.Findings, r.Counts.Unknown, r.Counts.Unread = len(r.Findings), len(r.Unknown), len(r.Unread)
+	r.Hosts, r.Table = a.hosts(r.Findings), table(r.Findings, a.picture.Now)
+	r.Msg = fmt.Sprintf("%d findings, %d unknown, %d sources unread", r.Counts.Findings, r.Counts.Unknown, r.Counts.Unread)
+	for _, source := range r.Unread {
+		r.Warnings = append(r.Warnings, source.Source+" was not read: "+source.Reason)
+	}
+	return nil
+}
+
+func (a *audit) isAskedFor(hosts []string) bool {
+	return len(a.Hosts) == 0 || slices.ContainsFunc(hosts, func(h string) bool { return slices.Contains(a.Hosts, h) })
+}
+
+// plausible is how many findings no share of the cloud makes implausible: of a small one, most may be orphans.
+const plausible = 20
+
+func (a *audit) implausible(findings, instances int) string {
+	if findings <= plausible || findings*100 <= a.MaxFindingsPercent*max(instances, 1) {
+		return ""
+	}
+	return fmt.Sprintf("%d findings beside %d instances", findings, instances)
+}
+
+// hosts are the compute nodes in the order of their names.
+func (a *audit) hosts(findings []orphan.Finding) []host {
+	hosts, held := []host{}, map[string]map[string]int{}
+	for _, f := range findings {
+		for _, remnant := range f.Remains {
+			if held[remnant.Host] == nil {
+				held[remnant.Host] = map[string]int{}
+			}
+			for class, amount := range remnant.Resources {
+				held[remnant.Host][class] += amount
+			}
+		}
+	}
+	for _, cell := range a.picture.Cells {
+		services := map[string]string{}
+		for _, service := range cell.Services {
+			services[service.Host] = "up"
+			if service.ForcedDown || cell.Now.Sub(service.SeenAt) > serviceDownTime {
+				services[service.Host] = "down"
+			}
+		}
+		for _, node := range cell.Nodes {
+			one := host{node.Host, node.Hypervisor, cell.Name, cmp.Or(services[node.Host], "none"), node.VCPUs, node.MemoryMB, node.DiskGB,
+				map[string]int{}}
+			maps.Copy(one.Held, held[node.Host])
+			hosts = append(hosts, one)
+		}
+	}
+	slices.SortFunc(hosts, func(a, b host) int { return cmp.Compare(a.Host+" "+a.Hypervisor, b.Host+" "+b.Hypervisor) })
+	return hosts
+}
+
+// serviceDownTime is nova's default (nova/conf/service.py service_down_time).
+const serviceDownTime = time.Minute
