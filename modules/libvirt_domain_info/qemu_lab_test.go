@@ -54,7 +54,7 @@ func unreadable(t *testing.T, path string) {
 		return binary.BigEndian.Uint64(number) & (1<<54 - 1)
 	}
 	_, writeErr := file.WriteAt(bytes.Repeat([]byte{0xff}, 16), int64(at(at(at(40)))))
-	if err := errors.Join(err, writeErr); err != nil {
+	if err = errors.Join(err, writeErr); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -108,7 +108,9 @@ func TestADomainThatIsOffTakesTwoCallsToLibvirtAndOneThatRunsThree(t *testing.T)
 }
 
 func TestAnotherUserThanRootIsToldWhatItCouldNotSee(t *testing.T) {
-	guest := hypervisortest.Guest{UUID: "d0000000-0000-4000-8000-000000000006", Name: "lab-private", Disk: "/var/lib/libvirt/images/lab-private.qcow2"}
+	guest := hypervisortest.Guest{
+		UUID: "d0000000-0000-4000-8000-000000000006", Name: "lab-private", Disk: "/var/lib/libvirt/images/lab-private.qcow2",
+	}
 	system.Make(t, guest)
 	// In a folder that everybody can enter, which the tests' own is not.
 	folder, err := os.MkdirTemp("/tmp", "call")

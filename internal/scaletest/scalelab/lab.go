@@ -34,6 +34,11 @@ var schemas = map[string]string{scaletest.API: "nova_api", scaletest.Cell0: "nov
 var accounts = map[string]string{scaletest.API: "nova_api", scaletest.Cell0: "nova", scaletest.Cell1: "nova", scaletest.Cell2: "nova",
 	scaletest.Placement: "placement"}
 
+// connection is a cell's as deployment tools write it: Nova fills it in from its own [database].
+func connection(cell string) string {
+	return "{scheme}://{username}:{password}@{hostname}/" + database(cell)
+}
+
 func database(name string) string { return "scale_" + name }
 
 // Lab is a cloud that runs.
@@ -122,15 +127,10 @@ func (l *Lab) load(ctx context.Context, size scaletest.Size) error {
 		return err
 	}
 	defer to.close()
-	cells := map[string]string{
-		scaletest.Cell0: "{scheme}://{username}:{password}@{hostname}/" + database(scaletest.Cell0),
-		scaletest.Cell1: "{scheme}://{username}:{password}@{hostname}/" + database(scaletest.Cell1),
-		scaletest.Cell2: "{scheme}://{username}:{password}@{hostname}/" + database(scaletest.Cell2),
-	}
 	for name, id := range scaletest.CellIDs() {
 		// Nova knows cell0 by its uuid (nova/objects/cell_mapping.py CELL0_UUID).
 		row := scaletest.Row{"id": id, "uuid": fmt.Sprintf("00000000-0000-0000-0000-%012d", id-1), "name": name, "transport_url": "none:///",
-			"database_connection": cells[name], "disabled": 0}
+			"database_connection": connection(name), "disabled": 0}
 		if err = to.Write(scaletest.API, "cell_mappings", row); err != nil {
 			return err
 		}
