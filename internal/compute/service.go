@@ -30,7 +30,7 @@ func (c *Client) Services(ctx context.Context, binary, host string) ([]Service, 
 	}
 	found, _, err := get[[]Service](ctx, c, "os-services?"+query.Encode(), "services")
 	if err == nil && len(found) == 0 {
-		err = c.everyCellAnswers(ctx)
+		err = c.EveryCellAnswers(ctx)
 	}
 	return found, err
 }
