@@ -4,26 +4,31 @@ package neutron
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 
 	"github.com/gophercloud/gophercloud/v2"
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/ports"
 
 	"nova-orphan/internal/openstack"
+	"nova-orphan/internal/shared"
 )
 
 // Client asks one Neutron service, as a user who sees all projects.
 type Client struct {
 	service *gophercloud.ServiceClient
+	// What is asked about several at the same time is one request.
+	byDevice, byID *shared.Questions[string, []Port]
 }
 
 // New makes a Client of gophercloud's.
-func New(service *gophercloud.ServiceClient) *Client { return &Client{service} }
+func New(service *gophercloud.ServiceClient) *Client {
+	return &Client{service, &shared.Questions[string, []Port]{}, &shared.Questions[string, []Port]{}}
+}
 
 // Port is a port. Profile is what the host was told about its device.
 type Port struct {
@@ -50,34 +55,49 @@ type FixedIP struct {
 	Address string `json:"ip_address"`
 }
 
-// Ports lists those whose device is the instance. Without a limit Neutron ignores a marker,
-// though it may have cut the page (neutron/api/api_common.py get_limit_and_marker).
+// Ports lists those whose device is the instance.
 func (c *Client) Ports(ctx context.Context, instance string) ([]Port, error) {
-	query := url.Values{"device_id": {instance}, "limit": {"1000"}}
-	ports, err := openstack.Pages(ctx, c.service, "ports", query, func(p Port) string { return p.ID })
-	if err != nil {
-		return nil, fmt.Errorf("list the ports of instance %s: %w", instance, err)
-	}
-	for _, port := range ports {
-		if port.DeviceID != instance {
-			return nil, fmt.Errorf("list the ports of instance %s: the answer has a port %q of device %q", instance, port.ID, port.DeviceID)
-		}
-	}
-	return ports, nil
+	return c.byDevice.Ask(ctx, instance, func(ctx context.Context, instances []string) (map[string][]Port, error) {
+		return c.list(ctx, "list the ports of instance", "device_id", instances, func(p Port) string { return p.DeviceID })
+	})
 }
 
 // Port is nil for a port that Neutron does not know.
 func (c *Client) Port(ctx context.Context, id string) (*Port, error) {
-	var port Port
-	err := ports.Get(ctx, c.service, id).ExtractInto(&port)
-	if err == nil && port.ID != id {
-		err = errors.New("the answer has no such port")
-	}
-	found, err := openstack.Found(err, "read port %s", id)
-	if !found {
+	found, err := c.byID.Ask(ctx, id, func(ctx context.Context, ids []string) (map[string][]Port, error) {
+		return c.list(ctx, "read port", "id", ids, func(p Port) string { return p.ID })
+	})
+	if err != nil || len(found) == 0 {
 		return nil, err
 	}
-	return &port, nil
+	return &found[0], nil
+}
+
+// maxValues bounds the values of one filter, for the sake of what a URL may have.
+const maxValues = 100
+
+// list lists the ports of which the filter has one of the values, by value. Without a limit Neutron ignores a marker,
+// though it may have cut the page (neutron/api/api_common.py get_limit_and_marker).
+func (c *Client) list(ctx context.Context, op, filter string, values []string, of func(Port) string) (map[string][]Port, error) {
+	found := map[string][]Port{}
+	for some := range slices.Chunk(values, maxValues) {
+		op := op + " " + some[0]
+		if len(some) > 1 {
+			op += fmt.Sprintf(" and %d others", len(some)-1)
+		}
+		ports, err := openstack.Pages(ctx, c.service, "ports", url.Values{filter: some, "limit": {"1000"}}, func(p Port) string { return p.ID })
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", op, err)
+		}
+		for _, port := range ports {
+			value := of(port)
+			if !slices.Contains(some, value) {
+				return nil, fmt.Errorf("%s: the answer has port %q with %s %q", op, port.ID, filter, value)
+			}
+			found[value] = append(found[value], port)
+		}
+	}
+	return found, nil
 }
 
 // ofTheHost are the keys of a binding profile that belong to a device of the host,

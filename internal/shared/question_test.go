@@ -79,3 +79,33 @@ func TestAnInterruptionIsOnlyThatOfTheOneWhoIsInterrupted(t *testing.T) {
 	}
 	all.Wait()
 }
+
+func TestEachGetsTheAnswerAboutItsOwnKeyFromOneQuestionAboutAll(t *testing.T) {
+	var questions Questions[int, int]
+	var asked, keys atomic.Int32
+	var all, come sync.WaitGroup
+	const people = 50
+	come.Add(people)
+	for i := range people {
+		all.Go(func() {
+			come.Done()
+			got, err := questions.Ask(t.Context(), i, func(_ context.Context, about []int) (map[int]int, error) {
+				come.Wait() // so that they come together
+				asked.Add(1)
+				keys.Add(int32(len(about)))
+				answers := map[int]int{}
+				for _, key := range about {
+					answers[key] = -key
+				}
+				return answers, nil
+			})
+			if got != -i || err != nil {
+				t.Errorf("%d got %d, %v", i, got, err)
+			}
+		})
+	}
+	all.Wait()
+	if keys.Load() != people || asked.Load() > people {
+		t.Errorf("asked %d times about %d", asked.Load(), keys.Load())
+	}
+}

@@ -332,8 +332,8 @@ func TestWhereCinderOrNeutronCannotTellNothingIsDeleted(t *testing.T) {
 		{"Keystone refuses", refuse(http.MethodPost, "/identity"), "keystone answered 403"},
 		{"Cinder refuses", refuse(http.MethodGet, "/volume/v3/volumes/"), "cinder answered 403"},
 		{"Cinder refuses the attachments", refuse(http.MethodGet, "/volume/v3/attachments/"), "cinder answered 403"},
-		{"Neutron refuses the list", refuse(http.MethodGet, "/network/v2.0/ports?"), "neutron answered 403"},
-		{"Neutron refuses", refuse(http.MethodGet, "/network/v2.0/ports/"), "neutron answered 403"},
+		{"Neutron refuses the list", refuse(http.MethodGet, "/network/v2.0/ports?device_id="), "neutron answered 403"},
+		{"Neutron refuses", refuse(http.MethodGet, "/network/v2.0/ports?id="), "neutron answered 403"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			test.world()

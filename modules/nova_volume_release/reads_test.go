@@ -39,7 +39,7 @@ func TestAPortThatCannotBeReadIsNotGone(t *testing.T) {
 	for _, status := range []int{0, 401, 403, 500} {
 		cloud, witness := portsOf(t)
 		witness.said.portIDs = []string{"others", "deleted"}
-		cloud.Fail(openstacktest.Failure{Method: "GET", Path: "/network/v2.0/ports/deleted", Status: status, Times: 100,
+		cloud.Fail(openstacktest.Failure{Method: "GET", Path: "/network/v2.0/ports?id=deleted", Status: status, Times: 100,
 			Body: `{"NeutronError": {"message": "no"}}`})
 		if answer := inProcess(t, cloud, witness); !answer.Get("failed").Bool() || answer.Get("changed").Bool() {
 			t.Errorf("%d: got %s", status, answer)

@@ -2,6 +2,7 @@ package openstacktest
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -59,10 +60,14 @@ func (n *Neutron) port(handle func(*http.Request, *Port) answer) func(*http.Requ
 	})
 }
 
-// list has pages of two, as with pagination_max_limit = 2. A link goes on from a page that
+// list takes several values of a filter, and has pages of two, as with pagination_max_limit = 2. A link goes on from a page that
 // is full (neutron/api/api_common.py get_pagination_links).
 func (n *Neutron) list(r *http.Request) answer {
-	page, _ := list(r, "ports", shown(n.Ports), 2, map[string]string{"device_id": "device_id"})
+	devices, ids := r.URL.Query()["device_id"], r.URL.Query()["id"]
+	found := slices.DeleteFunc(slices.Clone(n.Ports), func(p *Port) bool {
+		return devices != nil && !slices.Contains(devices, p.Device) || ids != nil && !slices.Contains(ids, p.ID)
+	})
+	page, _ := list(r, "ports", shown(found), 2, nil)
 	links := []object{{"rel": "previous", "href": "http://behind.the.proxy/ports?page_reverse=True"}}
 	if found, _ := page.body["ports"].([]object); len(found) == 2 {
 		links = append(links, object{"rel": "next", "href": "http://behind.the.proxy/ports?marker="})
