@@ -9,8 +9,9 @@ import (
 // Questions are about one key each, and asked in one for all who wait to have theirs asked. Nobody
 // gets the answer to one that was asked before: it would say nothing of what happened since.
 type Questions[K comparable, T any] struct {
-	mu, turn sync.Mutex
-	next     *together[K, T]
+	mu   sync.Mutex
+	turn chan struct{}
+	next *together[K, T]
 }
 
 // together are those who are asked about in one.
@@ -53,11 +54,14 @@ func (s *Questions[K, T]) ask(ctx context.Context, key K, question func(context.
 		})
 		s.next = all
 	}
+	if s.turn == nil {
+		s.turn = make(chan struct{}, 1)
+	}
 	mine := s.next
 	mine.keys = append(mine.keys, key)
 	s.mu.Unlock()
-	s.turn.Lock() // while one is asked, others come together for the next
-	defer s.turn.Unlock()
+	s.turn <- struct{}{} // while one is asked, others come together for the next
+	defer func() { <-s.turn }()
 	return mine.ask()
 }
 
