@@ -79,6 +79,8 @@ func authenticate(ctx context.Context, found credentials, secret func(...string)
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.TLSClientConfig = found.tls
+	// As many as a module works on at a time: a connection that is not kept costs another handshake.
+	transport.MaxIdleConnsPerHost = 16
 	provider.HTTPClient = http.Client{
 		Transport: wholeJSON{transport},
 		// net/http would carry X-Auth-Token to any host to which it is sent on.
