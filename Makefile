@@ -32,7 +32,7 @@ SCENARIOS := $(filter-out $(LONG) $(OLD),$(ALL))
 # What runs on the second lab, with those for the oldest: about half of the time.
 SECOND    := several volume volumes
 
-.PHONY: help setup build test test-fakes test-boot test-first test-second nightly minimal demo bench bench-calls bench-audit lint unit contract contract-placement contract-compute contract-cells contract-database contract-hypervisor contract-scale molecule molecule-long oldest fuzz vuln clean lab-image lab-up lab-down lab-status lab-ssh
+.PHONY: help setup build test test-fakes test-boot test-first test-second nightly minimal demo bench bench-calls bench-audit lint unit contract contract-placement contract-compute contract-cells contract-database contract-audit contract-hypervisor contract-scale molecule molecule-long oldest fuzz vuln clean lab-image lab-up lab-down lab-status lab-ssh
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -94,7 +94,7 @@ unit: ## tests that need no service
 	@GORACE=atexit_sleep_ms=0 tools/figures go test -v $(RACE) -shuffle=on -tags=$(TAGS) ./...
 
 contract: ## tests against the lab's real services, run on its hosts
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target contract-database contract-hypervisor
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target contract-audit contract-hypervisor
 
 # On the lab, a test that has only the fake to ask would repeat what `make unit` has done; -short leaves to `make minimal`
 # that nothing granted is superfluous, not that it is enough.
@@ -116,6 +116,10 @@ contract-cells: contract-compute
 # After the others on this host: it makes their database read-only for a moment.
 contract-database: contract-cells
 	@$(call CONTRACT,controller) ./modules/nova_instance_purge
+
+# After the one before, in a cloud that is made up beside the lab's own.
+contract-audit: contract-database
+	@$(call CONTRACT,controller) ./modules/nova_orphan_info
 
 contract-hypervisor:
 	@$(call CONTRACT,compute2) -p=1 ./internal/hypervisor ./modules/libvirt_domain_info ./modules/libvirt_undefine

@@ -2,18 +2,17 @@ package main
 
 import (
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"nova-orphan/internal/ansible/ansibletest"
+	"nova-orphan/internal/openstack"
 )
 
-// around is what is done around all tests: on the lab, novalab's databases go after them.
-var around = func(m *testing.M) testscript.TestingM { return m }
+func TestMain(m *testing.M) { ansibletest.Main(m, name, main, hurry) }
 
-func TestMain(m *testing.M) {
-	testscript.Main(around(m), map[string]func(){name: main})
-}
+func hurry() { openstack.FirstPause = time.Millisecond }
 
 func TestWrongArgumentsAreAnswers(t *testing.T) {
 	testscript.Run(t, testscript.Params{Dir: "testdata", Cmds: ansibletest.Commands(name)})

@@ -4,7 +4,10 @@ package scalelab
 
 import (
 	"context"
+	"encoding/json"
+	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"nova-orphan/internal/scaletest"
@@ -44,4 +47,32 @@ func (l *Lab) StopCell(t *testing.T, cell string) {
 		db.Close()
 	})
 	lead("mysql+pymysql://nova:secret@127.0.0.1:1/" + database(cell))
+}
+
+// FailHypervisor has the one with this domain not be read, until the test ends, and returns its host.
+func (l *Lab) FailHypervisor(t *testing.T, domain string) (host string) {
+	t.Helper()
+	text, err := os.ReadFile(l.Hypervisors())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var hypervisors []*scaletest.Hypervisor
+	if err = json.Unmarshal(text, &hypervisors); err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range hypervisors {
+		if slices.ContainsFunc(h.Domains, func(d *scaletest.Domain) bool { return d.UUID == domain }) {
+			host = h.Host
+			*h = scaletest.Hypervisor{Host: h.Host, Hostname: h.Hostname, Failure: "ssh: connect to host " + h.Host + " port 22: Connection timed out"}
+		}
+	}
+	t.Cleanup(func() {
+		if err := os.WriteFile(l.Hypervisors(), text, 0o600); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := store(l.Hypervisors(), hypervisors); err != nil {
+		t.Fatal(err)
+	}
+	return host
 }
