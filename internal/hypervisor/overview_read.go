@@ -83,9 +83,9 @@ func look(handle *libvirt.Domain) (summary Summary, unparsed, err error) {
 		// GetAllDomainStats would tell all states in a call, but the binding asks for the vCPUs
 		// of each domain besides, and fails for all when one has gone.
 		isOff := get(&err, func() (bool, error) {
-			state, reason, err := handle.GetState()
+			state, reason, unread := handle.GetState()
 			summary.State, summary.StateReason = stateName(int(state)), reasonName(int(state), reason)
-			return state == libvirt.DOMAIN_SHUTOFF, err
+			return state == libvirt.DOMAIN_SHUTOFF, unread
 		})
 		if err != nil || unparsed != nil || isOff != summary.Active {
 			break
