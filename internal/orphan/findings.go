@@ -115,7 +115,7 @@ func (f *finding) gather(owners map[string]Owner) {
 		f.addHost(host)
 	}
 	for _, at := range f.files[f.UUID] {
-		f.Remains = append(f.Remains, Remnant{What: RemainsFiles, ID: at.hypervisor.Files[at.at].Path, Host: f.host(at.hypervisor)})
+		f.Remains = append(f.Remains, Remnant{What: RemainsFiles, ID: at.files().Path, Host: f.host(at.hypervisor)})
 		f.addHost(f.host(at.hypervisor))
 	}
 	f.Remains = append(f.Remains, f.look.Given...)
@@ -357,6 +357,11 @@ func (c Commands) provider(p Provider) string { return "openstack resource provi
 // advise says by what the finding is repaired, and what that would do.
 func (f *finding) advise(c Commands) {
 	f.Plan, f.Keeps, f.Unread = append([]string{}, f.look.Plan...), append([]string{}, f.look.Keeps...), append([]string{}, f.look.Unread...)
+	for _, at := range f.files[f.UUID] {
+		for _, other := range at.files().UsedBy {
+			f.Keeps = append(f.Keeps, fmt.Sprintf("%s: domain %s uses something in %s", f.host(at.hypervisor), other, at.files().Path))
+		}
+	}
 	if !f.HypervisorsAsked {
 		f.Unread = append(f.Unread, "hypervisors")
 	} else if len(f.unreadHosts) > 0 {
@@ -431,7 +436,10 @@ func (f *finding) adviseLive(c Commands) {
 
 func (f *finding) removeFiles() string {
 	for _, at := range f.files[f.UUID] {
-		return fmt.Sprintf("ansible %s -b -m ansible.builtin.file -a 'path=%s state=absent'", at.hypervisor.Host, at.hypervisor.Files[at.at].Path)
+		if len(at.files().UsedBy) > 0 {
+			return fmt.Sprintf("ansible %s -b -m libvirt_domain_info -a uuid=%s", at.hypervisor.Host, at.files().UsedBy[0])
+		}
+		return fmt.Sprintf("ansible %s -b -m ansible.builtin.file -a 'path=%s state=absent'", at.hypervisor.Host, at.files().Path)
 	}
 	return ""
 }

@@ -272,11 +272,11 @@ func TestEachKindIsFoundAndNothingElse(t *testing.T) {
 		{"a domain that is not Nova's", func(s *scene) { s.evidence(nil, nil); s.domain(1, false) }, ""},
 		{"a folder that nothing else tells of", func(s *scene) {
 			s.evidence(nil, nil)
-			s.Hypervisors[1].Files = []InstanceFiles{{mine, "/var/lib/nova/instances/" + mine}}
+			s.Hypervisors[1].Files = []InstanceFiles{{UUID: mine, Path: "/var/lib/nova/instances/" + mine}}
 		}, "files_without_row lost host2"},
 		{"the folder of a live instance of another host, as on shared storage", func(s *scene) {
 			s.evidence(live(), nil)
-			s.Hypervisors[1].Files = []InstanceFiles{{mine, "/var/lib/nova/instances/" + mine}}
+			s.Hypervisors[1].Files = []InstanceFiles{{UUID: mine, Path: "/var/lib/nova/instances/" + mine}}
 		}, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -387,6 +387,25 @@ func TestWhatAnInstanceLivesOnIsNotTakenWithItsMigration(t *testing.T) {
 		if brief(findings) != "migration_allocation live host1" || !strings.Contains(findings[0].Command, want) {
 			t.Errorf("got %+v", findings)
 		}
+	}
+}
+
+func TestWhatOthersUseIsKept(t *testing.T) {
+	s := newScene()
+	s.evidence(live(func(r *Row) { r.Deleted = 1 }), nil)
+	s.domain(0, true)
+	s.Hypervisors[0].Domains[1].SharesDisksWith = []string{theirs}
+	findings, _ := s.Findings(s.looks, s.owners, Commands{})
+	if len(findings) != 1 || !slices.Equal(findings[0].Keeps, []string{"host1: domain " + theirs + " uses a disk of it"}) {
+		t.Errorf("got %+v", findings)
+	}
+	s = newScene()
+	s.evidence(nil, nil)
+	s.Hypervisors[1].Files = []InstanceFiles{{UUID: mine, Path: "/instances/" + mine, UsedBy: []string{theirs}}}
+	findings, _ = s.Findings(s.looks, s.owners, Commands{})
+	if len(findings) != 1 || !strings.HasPrefix(findings[0].Keeps[0], "host2: domain "+theirs+" uses something in") ||
+		strings.Contains(findings[0].Command, "absent") {
+		t.Errorf("got %+v", findings)
 	}
 }
 

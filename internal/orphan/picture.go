@@ -129,7 +129,10 @@ type Domain struct {
 }
 
 // InstanceFiles is a folder of an instance that has no domain on its host.
-type InstanceFiles struct{ UUID, Path string }
+type InstanceFiles struct {
+	UUID, Path string
+	UsedBy     []string // domains of other uuids on the same host that use something in it
+}
 
 // index makes the picture quick to ask.
 type index struct {
@@ -161,6 +164,8 @@ type place struct {
 }
 
 func (p place) domain() Domain { return p.hypervisor.Domains[p.at] }
+
+func (p place) files() InstanceFiles { return p.hypervisor.Files[p.at] }
 
 func newIndex(p *Picture) *index {
 	x := &index{Picture: p, instances: map[string]located{}, double: map[string]bool{}, nodeByUUID: map[string]ComputeNode{},
