@@ -32,7 +32,7 @@ SCENARIOS := $(filter-out $(LONG) $(OLD),$(ALL))
 # What runs on the second lab, with those for the oldest: about half of the time.
 SECOND    := several volume volumes
 
-.PHONY: help setup build test test-fakes test-boot test-first test-second nightly minimal demo bench lint unit contract contract-placement contract-compute contract-cells contract-database contract-hypervisor molecule molecule-long oldest fuzz vuln clean lab-image lab-up lab-down lab-status lab-ssh
+.PHONY: help setup build test test-fakes test-boot test-first test-second nightly minimal demo bench bench-calls bench-audit lint unit contract contract-placement contract-compute contract-cells contract-database contract-audit contract-hypervisor contract-scale molecule molecule-long oldest fuzz vuln clean lab-image lab-up lab-down lab-status lab-ssh
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -42,7 +42,7 @@ setup: ## install what is missing on this machine
 	@tools/setup
 	@$(if $(GO),$(MAKE) --no-print-directory $(GO))
 
-build unit fuzz vuln contract-placement contract-hypervisor minimal .cache/bin/golangci-lint: $(GO)
+build unit fuzz vuln contract-placement contract-hypervisor contract-scale minimal .cache/bin/golangci-lint: $(GO)
 
 build: ## the modules, with their documentation, into playbooks/library
 	@mkdir -p playbooks/library
@@ -81,10 +81,11 @@ test-second:
 	@tools/timed 'second lab, oldest ansible-core' $(MAKE) --no-print-directory --jobs=1 oldest
 	@lab/lab down
 
-nightly: ## what takes too long for every run: fuzzing, minimal grants, the long scenarios (with the lab up)
+nightly: ## what takes too long for every run: fuzzing, minimal grants, a made-up cloud, the long scenarios (with the lab up)
 	@mkdir -p .cache && : > .cache/times
 	@tools/timed 'fuzzing' $(MAKE) --no-print-directory fuzz
 	@tools/timed 'minimal grants' $(MAKE) --no-print-directory minimal
+	@tools/timed 'made-up cloud' $(MAKE) --no-print-directory contract-scale
 	@tools/timed 'long scenarios' $(MAKE) --no-print-directory molecule-long
 	@printf '\n==== time\n'; cat .cache/times
 
@@ -93,7 +94,7 @@ unit: ## tests that need no service
 	@GORACE=atexit_sleep_ms=0 tools/figures go test -v $(RACE) -shuffle=on -tags=$(TAGS) ./...
 
 contract: ## tests against the lab's real services, run on its hosts
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target contract-database contract-hypervisor
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target contract-audit contract-hypervisor
 
 # On the lab, a test that has only the fake to ask would repeat what `make unit` has done; -short leaves to `make minimal`
 # that nothing granted is superfluous, not that it is enough.
@@ -116,8 +117,16 @@ contract-cells: contract-compute
 contract-database: contract-cells
 	@$(call CONTRACT,controller) ./modules/nova_instance_purge
 
+# After the one before, in a cloud that is made up beside the lab's own.
+contract-audit: contract-database
+	@$(call CONTRACT,controller) ./modules/nova_orphan_info
+
 contract-hypervisor:
 	@$(call CONTRACT,compute2) -p=1 ./internal/hypervisor ./modules/libvirt_domain_info ./modules/libvirt_undefine
+
+# That a made-up cloud is one to Nova itself; it takes a Placement of its own.
+contract-scale:
+	@$(call CONTRACT,controller) ./internal/scaletest/scalelab
 
 minimal: CHOICE = -run='^TestTheDocumented'
 minimal: ## that without any one grant, rule or permission of SECURITY.md it does not work
@@ -163,8 +172,13 @@ demo: ## purge a real orphan on a real cloud, and show it
 	@lab/lab up
 	@lab/demo
 
-bench: $(NEWEST) build ## what a module call costs beside the command it replaces
+bench: bench-calls bench-audit ## what a module call costs beside the command it replaces, and an audit beside nova-manage's
+
+bench-calls: $(NEWEST) build ## of it, the calls for one instance, and for fifty
 	@lab/bench
+
+bench-audit: build ## of it, the audit of whole clouds that are made up: 1,000, 20,000 and 100,000 instances
+	@lab/bench-audit
 
 lab-image lab-up lab-down lab-status: lab-%: ## build, start, end, show the lab
 	@lab/lab $*

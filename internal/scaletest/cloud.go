@@ -37,6 +37,8 @@ type Orphan struct {
 	Kind orphan.Kind `json:"kind"`
 	// Case is which of the ways to get so it is.
 	Case string `json:"case"`
+	// Cell is that of its host, whether or not it has a row there; "" for a provider.
+	Cell string `json:"cell"`
 }
 
 // Databases that the rows are for. Each is a schema of its own.
@@ -96,7 +98,8 @@ type generator struct {
 	rng       *rand.Rand
 	ids       map[string]int // the last id given, by table
 	consumers map[string]bool
-	instances int // that have been made so far
+	instances int       // that have been made so far
+	latest    *instance // the last of them
 	projects  []owner
 	hosts     []*host
 	scrapped  []*host // those that have a provider and nothing else

@@ -36,6 +36,7 @@ func (g *generator) new(h *host) *instance {
 	// An id beyond 1, so that deleted = 1 is not right by chance.
 	i.id = g.id(i.cell+".instances") + 40
 	i.name = fmt.Sprintf("vm-%s", i.uuid[:8])
+	g.latest = i
 	return i
 }
 

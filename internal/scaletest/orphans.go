@@ -197,7 +197,9 @@ func (g *generator) orphan(n int) {
 	kind := kinds[n%len(kinds)]
 	cases := slices.DeleteFunc(slices.Clone(orphanCases), func(c orphanCase) bool { return c.kind != kind })
 	c := cases[n/len(kinds)%len(cases)]
-	g.Truth.Orphans[c.make(g)] = Orphan{kind, c.name}
+	g.latest = &instance{}
+	uuid := c.make(g)
+	g.Truth.Orphans[uuid] = Orphan{kind, c.name, g.latest.cell}
 }
 
 // ofRow is an instance of which only the row says that it is orphaned.

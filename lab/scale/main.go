@@ -111,6 +111,9 @@ func measure(ctx context.Context, args []string, stdout io.Writer) error {
 				continue
 			}
 			audit, err := ways[i].audit(ctx)
+			if err == nil && len(audit.Unread)+len(audit.Unknown) > 0 {
+				err = fmt.Errorf("%s: unread %q, unknown %q", ways[i].name, audit.Unread, audit.Unknown)
+			}
 			if err != nil {
 				return err
 			}

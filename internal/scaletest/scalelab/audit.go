@@ -25,9 +25,11 @@ type Audit struct {
 	Found map[string]orphan.Kind
 	// Findings is the text of all findings.
 	Findings string
-	Took     time.Duration
-	CPU      time.Duration // its own, not the services'
-	PeakMB   float64       // as the kernel counted it
+	// Unread are the sources that could not be read, and Unknown the uuids that may be orphaned for all that could.
+	Unread, Unknown []string
+	Took            time.Duration
+	CPU             time.Duration // its own, not the services'
+	PeakMB          float64       // as the kernel counted it
 }
 
 // Options are those of nova_orphan_info for this cloud. As much of it is orphaned as no fuse allows, and what
@@ -51,14 +53,15 @@ func (l *Lab) Module(ctx context.Context, path string, options map[string]any) (
 	if err != nil || answer.Get("failed").Bool() {
 		return Audit{}, fmt.Errorf("%s: %w: %s", path, err, answer.Get("msg"))
 	}
-	for _, part := range []string{"unknown", "unread"} {
-		if some := answer.Get(part); len(some.Array()) > 0 {
-			return Audit{}, fmt.Errorf("%s: %s: %.1000s", path, part, some.Raw)
-		}
-	}
 	audit.Findings = answer.Get("findings").Raw
 	for _, finding := range answer.Get("findings").Array() {
 		audit.Found[finding.Get("uuid").String()] = orphan.Kind(finding.Get("kind").String())
+	}
+	for _, source := range answer.Get("unread").Array() {
+		audit.Unread = append(audit.Unread, source.Get("source").String())
+	}
+	for _, unknown := range answer.Get("unknown").Array() {
+		audit.Unknown = append(audit.Unknown, unknown.Get("uuid").String())
 	}
 	return audit, nil
 }
