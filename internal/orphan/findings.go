@@ -128,7 +128,11 @@ func (f *finding) allocation(what, consumer string) {
 		provider := f.Providers[held.Provider]
 		remnant := Remnant{What: what, ID: consumer, Provider: held.Provider, ProviderName: provider.Name, Resources: held.Resources}
 		if root, known := f.Providers[provider.Root]; known && !provider.Sharing && !root.Sharing {
-			remnant.Host = cmp.Or(f.nodeByUUID[root.UUID].Host, root.Name)
+			remnant.Host = f.nodeByUUID[root.UUID].Host
+			if remnant.Host == "" && f.row != nil && root.Name == f.row.Node {
+				remnant.Host = f.row.Host // which is gone, and its compute node with it
+			}
+			remnant.Host = cmp.Or(remnant.Host, root.Name)
 			f.addHost(remnant.Host)
 		}
 		f.Remains = append(f.Remains, remnant)

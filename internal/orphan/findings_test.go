@@ -169,6 +169,11 @@ func TestEachKindIsFoundAndNothingElse(t *testing.T) {
 		}, ""},
 		{"in ERROR on a host that is gone", func(s *scene) { s.evidence(live(func(r *Row) { r.VMState, r.Host = "error", "host9" }), nil) },
 			"host_gone stuck host9"},
+		{"one whose resource provider is left", func(s *scene) {
+			s.Providers["old"] = Provider{UUID: "old", Name: "host9.example", Root: "old"}
+			s.evidence(live(func(r *Row) { r.VMState, r.Host, r.Node = "error", "host9", "host9.example" }), nil)
+			s.hold(mine, "old")
+		}, "host_gone stuck host9"},
 		{"an allocation on another host", func(s *scene) { s.evidence(live(), nil); s.hold(mine, node1); s.hold(mine, node2) },
 			"allocation_elsewhere live host1,host2"},
 		{"an allocation on a host that has no compute node any more", func(s *scene) {
