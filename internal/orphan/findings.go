@@ -401,7 +401,7 @@ func (f *finding) advise(c Commands) {
 	case KindFiles:
 		f.Command = f.removeFiles()
 	}
-	f.Plan = append(f.plan(), f.Plan...)
+	f.Plan = slices.Insert(f.Plan, 0, f.plan()...)
 }
 
 // adviseLive: an instance that Nova looks after is never purged.

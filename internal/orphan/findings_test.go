@@ -1,6 +1,7 @@
 package orphan
 
 import (
+	"encoding/json"
 	"fmt"
 	"iter"
 	"maps"
@@ -290,6 +291,9 @@ func TestEachKindIsFoundAndNothingElse(t *testing.T) {
 			findings, doubts := s.Findings(s.looks, s.owners, Commands{})
 			if got := brief(findings); got != test.want || len(doubts) > 0 {
 				t.Errorf("got %q and doubts %v, want %q", got, doubts, test.want)
+			}
+			if asJSON, err := json.Marshal(findings); err != nil || strings.Contains(strings.ReplaceAll(string(asJSON), `"since":null`, ""), "null") {
+				t.Errorf("a list is null: %s, %v", asJSON, err)
 			}
 			suspected := slices.Contains(s.Suspects(s.looks[mine].Policy, s.Consumers()), mine)
 			if slices.ContainsFunc(findings, func(f Finding) bool { return f.UUID == mine }) && !suspected {
