@@ -435,3 +435,42 @@ func TestALiveInstanceIsNeverToBePurged(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatALiveInstanceLivesOnIsNotLeft(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		make func(*scene)
+		want string // what, and where; the sum of VCPUs
+	}{
+		{"no mapping", func(s *scene) { s.evidence(live(), func(e *Evidence) { e.Mapping = nil }) }, "row host1; 0"},
+		{"an allocation on another host", func(s *scene) { s.evidence(live(), nil); s.hold(mine, node2) }, "allocation host2; 1"},
+		{"a migration that is over", func(s *scene) {
+			s.migrates("confirmed", true)
+			s.evidence(live(), nil)
+			s.hold(moved, node2)
+		}, "migration_allocation host2; 1"},
+		{"a domain on another host", func(s *scene) { s.evidence(live(), nil); s.domain(1, true) }, "domain host2; 0"},
+		{"a domain on another host, and one on a hypervisor that is no compute node", func(s *scene) {
+			s.evidence(live(), nil)
+			s.domain(1, true)
+			s.Hypervisors = append(s.Hypervisors, Hypervisor{Host: "inv3", Name: "renamed.example"})
+			s.domain(2, true)
+		}, "domain host2; 0"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := newScene()
+			s.hold(mine, node1)
+			s.domain(0, true)
+			test.make(s)
+			findings, _ := s.Findings(s.looks, s.owners, Commands{Controller: "ctl"})
+			var all []string
+			for _, r := range findings[0].Remains {
+				all = append(all, r.What+" "+r.Host)
+			}
+			all = append(all, fmt.Sprint(findings[0].Resources["VCPU"]))
+			if got := strings.Join(all, "; "); got != test.want || strings.Contains(findings[0].Command, "inv3") {
+				t.Errorf("got %q, %s, want %q", got, findings[0].Command, test.want)
+			}
+		})
+	}
+}
