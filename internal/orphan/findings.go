@@ -47,7 +47,7 @@ func (p *Picture) Findings(looks map[string]Look, owners map[string]Owner, comma
 		f := &finding{index: x, look: look, Finding: Finding{UUID: uuid, Name: look.Name, Project: look.Project, Verdict: look.Verdict,
 			Reasons: slices.Clone(look.Reasons)}}
 		f.gather(owners)
-		if f.decide(owners); f.Kind == "" && !p.Named && f.Verdict != Unknown {
+		if f.decide(owners); f.Kind == "" && !p.Named && (f.Verdict != Unknown || f.isOthers(owners)) {
 			continue
 		}
 		if reasons := f.doubts(); len(reasons) > 0 {
@@ -304,6 +304,15 @@ func (f *finding) isNovas(owners map[string]Owner) bool {
 		return false
 	}
 	return len(f.files[f.UUID]) > 0
+}
+
+// isOthers says that it is only a consumer, of a type of another service's (Placement 1.38): no cell has it, whether or not that was read.
+func (f *finding) isOthers(owners map[string]Owner) bool {
+	switch owners[f.UUID].Type {
+	case "INSTANCE", "MIGRATION", "", "unknown":
+		return false
+	}
+	return !slices.ContainsFunc(f.Remains, func(r Remnant) bool { return r.What != RemainsAllocation })
 }
 
 // located is the row as the closer look has it.

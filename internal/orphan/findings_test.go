@@ -358,6 +358,18 @@ func TestWhatMayLieAtAnUnreadSourceIsInDoubt(t *testing.T) {
 	}
 }
 
+func TestAnotherServicesConsumerIsNotInDoubtWhileACellIsUnread(t *testing.T) {
+	for consumer, want := range map[string]int{"CONTAINER": 0, "INSTANCE": 1, "unknown": 1} {
+		s := newScene()
+		s.evidence(nil, func(e *Evidence) { e.Cells = append(e.Cells, Cell{Name: "cell2", Failure: "refused"}) })
+		s.hold(mine, node1)
+		s.owners[mine] = Owner{Type: consumer}
+		if findings, doubts := s.Findings(s.looks, s.owners, Commands{}); len(findings) > 0 || len(doubts) != want {
+			t.Errorf("%s: got %v and doubts %v, want %d", consumer, findings, doubts, want)
+		}
+	}
+}
+
 func TestAProviderOfAComputeHostWithoutANodeIsToldAndOneInDoubtIsNot(t *testing.T) {
 	s := newScene()
 	s.Providers["old"] = Provider{UUID: "old", Name: "old.example", Root: "old", Compute: true}
