@@ -129,8 +129,8 @@ func report(lab *scalelab.Lab, ways []way) (string, error) {
 		audit := w.middle()
 		score := lab.Truth.Score(audit.Found)
 		scores[i] = score
-		fmt.Fprintf(&out, "%-34s %8.2f %7.2f %8.0f %9.0f %7.1fx %7d %6d %6d %6d %6d\n", w.name, audit.Took.Seconds(), audit.CPU.Seconds(), audit.PeakMB,
-			float64(audit.Took.Microseconds())/float64(lab.Size.Instances), last.Took.Seconds()/audit.Took.Seconds(), score.Right(),
+		fmt.Fprintf(&out, "%-34s %8.2f %7.2f %8.0f %9.0f %7.1fx %7d %6d %6d %6d %6d\n", w.name, audit.Took.Seconds(), audit.CPU.Seconds(),
+			audit.PeakMB, float64(audit.Took.Microseconds())/float64(lab.Size.Instances), last.Took.Seconds()/audit.Took.Seconds(), score.Right(),
 			len(score.Missed), len(score.WrongKind), len(score.Traps), len(score.Others))
 	}
 	fmt.Fprintf(&out, "\n%-34s %8s", "kind", "all")
