@@ -28,16 +28,21 @@ func (c *Client) askWhetherListsHaveAll(ctx context.Context) error {
 	if _, _, err := get[any](ctx, c, "servers?"+query.Encode(), "servers"); err != nil {
 		return err
 	}
-	return c.everyCellAnswers(ctx)
+	return c.EveryCellAnswers(ctx)
 }
 
-// everyCellAnswers asks each cell, cell0 too, for the servers of a project that there
+// EveryCellAnswers is an error unless it does. It asks each cell, cell0 too, for the servers of a project that there
 // is not. Nova asks one cell after the other for them and passes over no failure
 // (nova/api/openstack/compute/simple_tenant_usage.py _get_instances_all_cells). From its
 // lists it omits a cell that is down, and says so in its log only (nova/compute/multi_cell_list.py
 // get_records_sorted), unless [api]list_records_by_skipping_down_cells is off; os-services
 // shows such a cell from 2.69 on, but only by its host mappings (nova/compute/api.py service_get_all).
-func (c *Client) everyCellAnswers(ctx context.Context) error {
+func (c *Client) EveryCellAnswers(ctx context.Context) error {
+	_, err := c.cells.Ask(ctx, func(ctx context.Context) (struct{}, error) { return struct{}{}, c.askEveryCell(ctx) })
+	return err
+}
+
+func (c *Client) askEveryCell(ctx context.Context) error {
 	_, _, err := get[struct{}](ctx, c, "os-simple-tenant-usage/none?"+url.Values{"start": {"2000-01-01T00:00:00"},
 		"end": {"2000-01-01T00:00:01"}, "limit": {"1"}}.Encode(), "tenant_usage")
 	if failure := new(openstack.Failure); errors.As(err, &failure) && failure.Status/100 == 4 {

@@ -22,8 +22,10 @@ import (
 
 // Client is Nova's API. It may be used by several goroutines at once.
 type Client struct {
-	service  *gophercloud.ServiceClient
-	listsAll *shared.Question[struct{}]
+	service *gophercloud.ServiceClient
+	// Asked once for all elements that want to know at the same time.
+	listsAll, cells *shared.Question[struct{}]
+	services        *shared.Questions[hosted, []Service]
 
 	mu   sync.Mutex
 	sent []Request
@@ -31,7 +33,8 @@ type Client struct {
 
 // New is a client that speaks openstack.ComputeMicroversion, the service's own.
 func New(service *gophercloud.ServiceClient) *Client {
-	return &Client{service: service, listsAll: &shared.Question[struct{}]{}}
+	return &Client{service: service, listsAll: &shared.Question[struct{}]{}, cells: &shared.Question[struct{}]{},
+		services: &shared.Questions[hosted, []Service]{}}
 }
 
 // Connect logs in, and finds Nova.
@@ -48,7 +51,9 @@ func Connect(ctx context.Context, auth openstack.Auth, secret func(...string)) (
 }
 
 // Recording is the same client with a record of its own, for one of several elements.
-func (c *Client) Recording() *Client { return &Client{service: c.service, listsAll: c.listsAll} }
+func (c *Client) Recording() *Client {
+	return &Client{service: c.service, listsAll: c.listsAll, cells: c.cells, services: c.services}
+}
 
 // Request is one that was to change something.
 type Request struct {

@@ -82,14 +82,15 @@ func (c *Client) Server(ctx context.Context, uuid string) (*Server, error) {
 // server and an error, there is none in any project and cell. One that is unmapped is
 // listed, but no request reaches it.
 //
-// It lists again at the end: a cell that has just come back was perhaps not in the first list.
+// Before the list, too, it asks whether every cell answers: one that has just come back was perhaps not in it.
 func (c *Client) Find(ctx context.Context, uuid string) (server *Server, unmapped bool, err error) {
 	if server, err = c.Server(ctx, uuid); err != nil || server != nil {
 		return server, false, err
 	}
+	before := c.EveryCellAnswers(ctx)
 	if server, err = c.Listed(ctx, uuid); err == nil && server == nil {
-		if err = c.ListsAll(ctx); err == nil {
-			server, err = c.Listed(ctx, uuid)
+		if err = before; err == nil {
+			err = c.ListsAll(ctx)
 		}
 	}
 	return server, server != nil, err
@@ -97,9 +98,14 @@ func (c *Client) Find(ctx context.Context, uuid string) (server *Server, unmappe
 
 // Listed looks for a server in the list of all projects' servers, which asks every
 // cell, and so, other than Server, needs no instance mapping. That it has none is a
-// proof only if the client ListsAll.
+// proof only if every cell answers before, and the client ListsAll after.
 func (c *Client) Listed(ctx context.Context, uuid string) (*Server, error) {
-	found, at, err := get[[]json.RawMessage](ctx, c, "servers/detail?"+url.Values{"all_tenants": {"True"}, "uuid": {uuid}}.Encode(), "servers")
+	query := "?" + url.Values{"all_tenants": {"True"}, "uuid": {uuid}}.Encode()
+	// Details cost Nova twice the time, and most often there is nothing to tell them of.
+	found, at, err := get[[]json.RawMessage](ctx, c, "servers"+query, "servers")
+	if err == nil && len(found) > 0 {
+		found, at, err = get[[]json.RawMessage](ctx, c, "servers/detail"+query, "servers")
+	}
 	if err != nil || len(found) == 0 {
 		return nil, err
 	}
@@ -178,7 +184,7 @@ const pageSize = 1000
 func (c *Client) Migrations(ctx context.Context, instance string) ([]Migration, error) {
 	all, err := c.migrations(ctx, url.Values{"instance_uuid": {instance}})
 	if err == nil && len(all) == 0 {
-		err = c.everyCellAnswers(ctx)
+		err = c.EveryCellAnswers(ctx)
 	}
 	return all, err
 }

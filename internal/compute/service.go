@@ -21,16 +21,35 @@ type Service struct {
 	UpdatedAt      *string `json:"updated_at"`
 }
 
+// hosted are services of a kind: those on a host, or on all where that is empty.
+type hosted struct{ binary, host string }
+
 // Services are those of this binary, on this host unless it is empty. There are none
 // only if every cell answers; of several, some may be missing.
 func (c *Client) Services(ctx context.Context, binary, host string) ([]Service, error) {
-	query := url.Values{"binary": {binary}}
-	if host != "" {
-		query.Set("host", host)
-	}
-	found, _, err := get[[]Service](ctx, c, "os-services?"+query.Encode(), "services")
+	found, err := c.services.Ask(ctx, hosted{binary, host}, c.readServices)
 	if err == nil && len(found) == 0 {
-		err = c.everyCellAnswers(ctx)
+		err = c.EveryCellAnswers(ctx)
+	}
+	return found, err
+}
+
+// readServices asks for several in one: Nova reads all of them for any list, and then leaves out what is of another host
+// or binary (nova/api/openstack/compute/services.py _get_services).
+func (c *Client) readServices(ctx context.Context, wanted []hosted) (map[hosted][]Service, error) {
+	query := url.Values{}
+	if len(wanted) == 1 {
+		query.Set("binary", wanted[0].binary)
+		if wanted[0].host != "" {
+			query.Set("host", wanted[0].host)
+		}
+	}
+	all, _, err := get[[]Service](ctx, c, "os-services?"+query.Encode(), "services")
+	found := map[hosted][]Service{}
+	for _, service := range all {
+		for _, whose := range []hosted{{service.Binary, service.Host}, {service.Binary, ""}} {
+			found[whose] = append(found[whose], service)
+		}
 	}
 	return found, err
 }

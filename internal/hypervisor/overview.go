@@ -65,26 +65,29 @@ type Flavor struct {
 	SwapMB      int    `json:"swap_mb"`
 }
 
-// ParseSummary reads what a domain's XML tells: its live one's first, and of one that runs
-// also its definition's, which may name other files. What libvirt tells without the XML is left out.
-func ParseSummary(texts ...string) (Summary, error) {
-	var found Summary
-	for i, text := range texts {
-		var domain domainXML
-		if err := xml.Unmarshal([]byte(text), &domain); err != nil {
-			return found, fmt.Errorf("read the XML of a domain: %w", err)
-		}
-		if err := found.addDomain(domain, text); err != nil {
-			return found, err
-		}
-		if i > 0 {
-			continue
-		}
-		if err := found.describe(domain); err != nil {
-			return found, fmt.Errorf("read the XML of domain %s (%s): %w", found.UUID, found.Name, err)
-		}
+// ParseSummary reads what a domain's XML tells, of one that runs its live one. What libvirt tells elsewhere is left out.
+func ParseSummary(text string) (found Summary, err error) {
+	domain, err := found.add(text)
+	if err != nil {
+		return found, err
+	}
+	if err := found.describe(domain); err != nil {
+		return found, fmt.Errorf("read the XML of domain %s (%s): %w", found.UUID, found.Name, err)
 	}
 	return found, nil
+}
+
+// AddDefinition adds what the definition of a domain that runs names besides, which it uses when it is started again.
+func (s *Summary) AddDefinition(text string) error {
+	_, err := s.add(text)
+	return err
+}
+
+func (s *Summary) add(text string) (domain domainXML, err error) {
+	if err := xml.Unmarshal([]byte(text), &domain); err != nil {
+		return domain, fmt.Errorf("read the XML of a domain: %w", err)
+	}
+	return domain, s.addDomain(domain, text)
 }
 
 func (s *Summary) describe(domain domainXML) (err error) {

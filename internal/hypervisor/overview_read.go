@@ -22,7 +22,6 @@ func (c *Connection) overview(conn *libvirt.Connect) (Overview, error) {
 	var failed error
 	view := Overview{
 		Hostname: get(&failed, conn.GetHostname), LibvirtVersion: Version(get(&failed, conn.GetLibVersion)), Driver: get(&failed, conn.GetType),
-		Domains: []Summary{}, Unread: []Unread{},
 	}
 	known := get(&failed, func() (traits, error) { return readTraits(conn) })
 	handles := get(&failed, func() ([]libvirt.Domain, error) { return conn.ListAllDomains(0) })
@@ -73,39 +72,26 @@ func (c *Connection) summarize(view *Overview, known traits, handle *libvirt.Dom
 func look(handle *libvirt.Domain) (summary Summary, unparsed, err error) {
 	const attempts = 3
 	for range attempts {
-		var texts []string
-		if texts, err = readTexts(handle); err != nil {
-			return summary, nil, err
-		}
-		if summary, unparsed = ParseSummary(texts...); unparsed != nil {
-			return summary, unparsed, nil
-		}
-		// GetAllDomainStats would tell all states in a call, but the binding asks for the vCPUs
-		// of each domain besides, and fails for all when one has gone.
-		state, reason, err := handle.GetState()
+		text := get(&err, func() (string, error) { return handle.GetXMLDesc(0) })
 		if err != nil {
 			return summary, nil, err
 		}
-		summary.State, summary.StateReason = stateName(int(state)), reasonName(int(state), reason)
-		if isOff := state == libvirt.DOMAIN_SHUTOFF; isOff != summary.Active {
+		if summary, unparsed = ParseSummary(text); unparsed == nil && summary.Active {
+			definition := get(&err, func() (string, error) { return handle.GetXMLDesc(libvirt.DOMAIN_XML_INACTIVE) })
+			unparsed = summary.AddDefinition(definition)
+		}
+		// GetAllDomainStats would tell all states in a call, but the binding asks for the vCPUs
+		// of each domain besides, and fails for all when one has gone.
+		isOff := get(&err, func() (bool, error) {
+			state, reason, unread := handle.GetState()
+			summary.State, summary.StateReason = stateName(int(state)), reasonName(int(state), reason)
+			return state == libvirt.DOMAIN_SHUTOFF, unread
+		})
+		if err != nil || unparsed != nil || isOff != summary.Active {
 			break
 		}
 	}
-	return summary, nil, nil
-}
-
-// readTexts reads a domain's XML, and of one that runs its definition's as well. Whether it
-// runs the handle knows from the list; one that was started since has no other definition yet.
-func readTexts(handle *libvirt.Domain) ([]string, error) {
-	text, err := handle.GetXMLDesc(0)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := handle.GetID(); err != nil {
-		return []string{text}, nil
-	}
-	definition, err := handle.GetXMLDesc(libvirt.DOMAIN_XML_INACTIVE)
-	return []string{text, definition}, err
+	return summary, unparsed, err
 }
 
 // traits are what libvirt tells of all domains in a call for each, by uuid.

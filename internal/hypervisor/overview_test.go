@@ -50,7 +50,10 @@ func TestASummaryTellsWhatTheDomainIsGiven(t *testing.T) {
 		`<devices><disk type='file'><source file='/i/disk'/><target dev='vda'/></disk></devices>`), "<domain ", "<domain id='7' ", 1)
 	definition := define(`<memory unit='KiB'>131072</memory><vcpu>1</vcpu>` +
 		`<devices><disk type='file' device='cdrom'><source file='/i/config'/><target dev='sda'/></disk></devices>`)
-	got, err := ParseSummary(live, definition)
+	got, err := ParseSummary(live)
+	if err == nil {
+		err = got.AddDefinition(definition)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,23 +75,28 @@ func TestASummaryTellsWhatTheDomainIsGiven(t *testing.T) {
 }
 
 func TestASummaryThatCannotBeTrustedIsAnError(t *testing.T) {
-	flavor := func(inner string) string {
-		return define("<metadata>" + novaMetadata("1.1", "<nova:flavor>"+inner+"</nova:flavor>") + "</metadata>")
-	}
+	metadata := func(inner string) string { return define("<metadata>" + novaMetadata("1.1", inner) + "</metadata>") }
 	for title, texts := range map[string][]string{
 		"no XML":                           {"<domain"},
 		"no uuid":                          {"<domain/>"},
 		"another domain's definition":      {define(""), strings.Replace(define(""), uuid, "11111111-f6a4-8304-79aa-97f2502e193f", 1)},
 		"memory in a unit not libvirt's":   {define("<memory unit='GB'>1</memory>")},
 		"a number of vCPUs that is none":   {define("<vcpu>many</vcpu>")},
-		"a flavor whose vCPUs are none":    {flavor("<nova:vcpus>many</nova:vcpus>")},
-		"a flavor with half a GB":          {flavor("<nova:disk>0.5</nova:disk>")},
-		"a time that is none":              {define("<metadata>" + novaMetadata("1.1", "<nova:creationTime>now</nova:creationTime>") + "</metadata>")},
+		"a flavor whose vCPUs are none":    {metadata("<nova:flavor><nova:vcpus>many</nova:vcpus></nova:flavor>")},
+		"a flavor with half a GB":          {metadata("<nova:flavor><nova:disk>0.5</nova:disk></nova:flavor>")},
+		"a time that is none":              {metadata("<nova:creationTime>now</nova:creationTime>")},
 		"metadata that is cut off":         {define("<metadata>")},
 		"a definition that is not the XML": {define(""), "<domain"},
 	} {
 		t.Run(title, func(t *testing.T) {
-			if got, err := ParseSummary(texts...); err == nil {
+			got, err := ParseSummary(texts[0])
+			for _, definition := range texts[1:] {
+				if err != nil {
+					t.Fatal(err)
+				}
+				err = got.AddDefinition(definition)
+			}
+			if err == nil {
 				t.Errorf("got %+v", got)
 			}
 		})

@@ -35,11 +35,13 @@ func TestADomainUsesAllThatItsXMLNames(t *testing.T) {
 		"an image in a namespace, its user in the source": {
 			`<devices><disk type='network' device='cdrom'><source protocol='rbd' name='vms/ns/x_disk'><auth username='nova'/></source><readonly/></disk></devices>`,
 			[]string{"rbd:vms/ns/x_disk"},
-			[]DiskUse{{Source: "rbd:vms/ns/x_disk", Kind: "cdrom", Type: "network", ReadOnly: true, Image: &Image{Pool: "vms/ns", Image: "x_disk", User: "nova"}}},
+			[]DiskUse{{Source: "rbd:vms/ns/x_disk", Kind: "cdrom", Type: "network", ReadOnly: true,
+				Image: &Image{Pool: "vms/ns", Image: "x_disk", User: "nova"}}},
 		},
 		"a volume of Cinder's, and one of a pool": {
 			`<devices><disk type='block'><source dev='/dev/sdx'/><serial>v1</serial></disk><disk type='volume'><source pool='p' volume='v'/></disk></devices>`,
-			[]string{"/dev/sdx", "p/v"}, []DiskUse{{Source: "/dev/sdx", Kind: "disk", Type: "block", Serial: "v1"}, {Source: "p/v", Kind: "disk", Type: "volume"}},
+			[]string{"/dev/sdx", "p/v"},
+			[]DiskUse{{Source: "/dev/sdx", Kind: "disk", Type: "block", Serial: "v1"}, {Source: "p/v", Kind: "disk", Type: "volume"}},
 		},
 		"an empty drive": {`<devices><disk type='file' device='cdrom'><readonly/></disk></devices>`, nil, nil},
 		"what is no disk": {

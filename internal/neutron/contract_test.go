@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/gophercloud/gophercloud/v2"
@@ -48,14 +49,15 @@ func newWorld(t *testing.T, made func(*world) maker) *world {
 
 func testContract(t *testing.T, newWorld func(*testing.T) *world) {
 	for name, test := range map[string]func(*testing.T, *world){
-		"what is not there is no error":                    isNoError,
-		"ports are found by their device":                  areFound,
-		"ports of several devices are found":               ofSeveral,
-		"ports are found by their ids":                     byID,
-		"ports are listed to the last page":                areListedToTheLastPage,
-		"a port that is unbound has no device and no host": unbinds,
-		"a port is deleted once":                           isDeletedOnce,
-		"one that has changed since it was read stays":     staysIfChanged,
+		"what is not there is no error":                      isNoError,
+		"ports are found by their device":                    areFound,
+		"ports of several devices are found":                 ofSeveral,
+		"ports are found by their ids":                       byID,
+		"ports are listed to the last page":                  areListedToTheLastPage,
+		"several that are asked about at once get their own": getTheirOwn,
+		"a port that is unbound has no device and no host":   unbinds,
+		"a port is deleted once":                             isDeletedOnce,
+		"one that has changed since it was read stays":       staysIfChanged,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, newWorld(t)) })
 	}
@@ -137,6 +139,34 @@ func areListedToTheLastPage(t *testing.T, w *world) {
 	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("got %v, %v, want %v", got, err, want)
 	}
+}
+
+func getTheirOwn(t *testing.T, w *world) {
+	none := openstacktest.UUID()
+	devices := map[string]string{w.port(w.instance): w.instance}
+	for range 4 {
+		device := openstacktest.UUID()
+		devices[w.port(device)] = device
+	}
+	var all sync.WaitGroup
+	for id, device := range devices {
+		all.Go(func() {
+			if ports, err := w.PortsOf(w.ctx, device); err != nil || len(ports) != 1 || ports[0].ID != id {
+				t.Errorf("%s has %v, %v", device, ports, err)
+			}
+		})
+		all.Go(func() {
+			if port, err := w.Port(w.ctx, id); err != nil || port == nil || port.DeviceID != device {
+				t.Errorf("port %s is %v, %v", id, port, err)
+			}
+		})
+		all.Go(func() {
+			if port, err := w.Port(w.ctx, none); err != nil || port != nil {
+				t.Errorf("got %v, %v", port, err)
+			}
+		})
+	}
+	all.Wait()
 }
 
 func unbinds(t *testing.T, w *world) {

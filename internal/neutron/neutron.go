@@ -4,7 +4,6 @@ package neutron
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -16,15 +15,20 @@ import (
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/ports"
 
 	"nova-orphan/internal/openstack"
+	"nova-orphan/internal/shared"
 )
 
 // Client asks one Neutron service, as a user who sees all projects.
 type Client struct {
 	service *gophercloud.ServiceClient
+	// What is asked about several at the same time is one request.
+	byDevice, byID *shared.Questions[string, []Port]
 }
 
 // New makes a Client of gophercloud's.
-func New(service *gophercloud.ServiceClient) *Client { return &Client{service} }
+func New(service *gophercloud.ServiceClient) *Client {
+	return &Client{service, &shared.Questions[string, []Port]{}, &shared.Questions[string, []Port]{}}
+}
 
 // Port is a port. Profile is what the host was told about its device.
 type Port struct {
@@ -77,18 +81,32 @@ func (c *Client) list(ctx context.Context, what, filter string, values []string,
 	})
 }
 
-// Port is nil for a port that Neutron does not know.
+// PortsOf lists those of one instance, as Ports does, together with whoever asks for others' at the same time.
+func (c *Client) PortsOf(ctx context.Context, instance string) ([]Port, error) {
+	return c.byDevice.Ask(ctx, instance, func(ctx context.Context, instances []string) (map[string][]Port, error) {
+		ports, err := c.Ports(ctx, instances...)
+		return grouped(ports, func(p Port) string { return p.DeviceID }), err
+	})
+}
+
+// Port is nil for a port that Neutron does not know. It is asked for together with others, as by PortsOf.
 func (c *Client) Port(ctx context.Context, id string) (*Port, error) {
-	var port Port
-	err := ports.Get(ctx, c.service, id).ExtractInto(&port)
-	if err == nil && port.ID != id {
-		err = errors.New("the answer has no such port")
-	}
-	found, err := openstack.Found(err, "read port %s", id)
-	if !found {
+	found, err := c.byID.Ask(ctx, id, func(ctx context.Context, ids []string) (map[string][]Port, error) {
+		ports, err := c.PortsByID(ctx, ids...)
+		return grouped(ports, func(p Port) string { return p.ID }), err
+	})
+	if err != nil || len(found) == 0 {
 		return nil, err
 	}
-	return &port, nil
+	return &found[0], nil
+}
+
+func grouped(ports []Port, by func(Port) string) map[string][]Port {
+	groups := map[string][]Port{}
+	for _, port := range ports {
+		groups[by(port)] = append(groups[by(port)], port)
+	}
+	return groups
 }
 
 // ofTheHost are the keys of a binding profile that belong to a device of the host,

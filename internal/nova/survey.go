@@ -12,9 +12,12 @@ import (
 	"nova-orphan/internal/orphan"
 )
 
+// answerWithin is how long a cell may take to say that it is there. One that hangs must be told soon.
+const answerWithin = 5 * time.Second
+
 // Survey reads of all instances, or of those named, as much as tells which of them need a
-// closer look, into a picture. A cell that cannot be read is part of the picture; an error
-// means that the API database could not be read.
+// closer look, into a picture. A cell that cannot be read is part of the picture, and is not
+// asked again by FindAll; an error means that the API database could not be read.
 func (d *Databases) Survey(ctx context.Context, picture *orphan.Picture, uuids []string) error {
 	err := reading(ctx, d.api, func(tx *sql.Tx) (err error) {
 		if err := d.readCells(ctx, tx); err != nil {
@@ -37,16 +40,29 @@ func (d *Databases) Survey(ctx context.Context, picture *orphan.Picture, uuids [
 		ids[cell.db] = cell.ID
 	}
 	parts, cells, err := inAllCells(ctx, d, func(ctx context.Context, db *sql.DB) (part orphan.CellPicture, err error) {
+		if err := isThere(ctx, db); err != nil {
+			return part, err
+		}
 		err = reading(ctx, db, func(tx *sql.Tx) error { return surveyCell(ctx, tx, &part, uuids, mapped[ids[db]]) })
 		return part, err
 	})
 	for i, cell := range cells {
 		part := parts[i]
 		if cell.Failure != nil {
-			part = orphan.CellPicture{Failure: cell.Failure.Error()}
+			d.cells[i].Failure, part = cell.Failure, orphan.CellPicture{Failure: cell.Failure.Error()}
 		}
 		part.ID, part.UUID, part.Name = cell.ID, cell.UUID, cell.String()
 		picture.Cells = append(picture.Cells, part)
+	}
+	return err
+}
+
+func isThere(ctx context.Context, db *sql.DB) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, answerWithin, fmt.Errorf("no answer within %s", answerWithin))
+	defer cancel()
+	err := db.PingContext(ctx)
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		err = fmt.Errorf("%w: %w", cause, err)
 	}
 	return err
 }

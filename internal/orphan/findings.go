@@ -74,8 +74,10 @@ type finding struct {
 	row  *Row // nil if no cell has it
 	cell Cell // which has row
 	live []wrong
-	// over are its migrations that are over and hold something.
-	over []MigrationPicture
+	// over are its migrations that are over and hold something, unheld that it has nothing itself on its own host: after a
+	// move that failed, what it lives on may be the migration's.
+	over   []MigrationPicture
+	unheld bool
 }
 
 // gather collects what is left of the instance, and where.
@@ -113,7 +115,7 @@ func (f *finding) gather(owners map[string]Owner) {
 		f.addHost(host)
 	}
 	for _, at := range f.files[f.UUID] {
-		f.Remains = append(f.Remains, Remnant{What: RemainsFiles, ID: at.hypervisor.Files[at.at].Path, Host: f.host(at.hypervisor)})
+		f.Remains = append(f.Remains, Remnant{What: RemainsFiles, ID: at.files().Path, Host: f.host(at.hypervisor)})
 		f.addHost(f.host(at.hypervisor))
 	}
 	f.Remains = append(f.Remains, f.look.Given...)
@@ -210,6 +212,7 @@ func (f *finding) decideLive() {
 	if len(f.over) > 0 {
 		f.Kind = cmp.Or(f.Kind, KindMigration)
 	}
+	f.unheld = len(f.over) > 0 && !slices.ContainsFunc(f.Held[f.UUID], func(h Held) bool { return !f.isElsewhere(f.located(), h.Provider) })
 	for _, migration := range f.over {
 		f.Reasons = append(f.Reasons, fmt.Sprintf("placement: migration %s is over (%s) and still holds %s", migration.UUID, migration.Status,
 			counted(f.Held[migration.UUID][0].Resources)))
@@ -354,6 +357,11 @@ func (c Commands) provider(p Provider) string { return "openstack resource provi
 // advise says by what the finding is repaired, and what that would do.
 func (f *finding) advise(c Commands) {
 	f.Plan, f.Keeps, f.Unread = append([]string{}, f.look.Plan...), append([]string{}, f.look.Keeps...), append([]string{}, f.look.Unread...)
+	for _, at := range f.files[f.UUID] {
+		for _, other := range at.files().UsedBy {
+			f.Keeps = append(f.Keeps, fmt.Sprintf("%s: domain %s uses something in %s", f.host(at.hypervisor), other, at.files().Path))
+		}
+	}
 	if !f.HypervisorsAsked {
 		f.Unread = append(f.Unread, "hypervisors")
 	} else if len(f.unreadHosts) > 0 {
@@ -395,7 +403,11 @@ func (f *finding) advise(c Commands) {
 // adviseLive: an instance that Nova looks after is never purged.
 func (f *finding) adviseLive(c Commands) {
 	controller := cmp.Or(c.Controller, "CONTROLLER")
-	switch f.Kind {
+	kind := f.Kind
+	if kind == KindMigration && f.unheld {
+		kind = KindOtherProvider
+	}
+	switch kind {
 	case KindNoMapping:
 		f.Method, f.Command = "nova-manage", "nova-manage cell_v2 map_instances --cell_uuid "+f.located().cell.UUID
 		f.Plan = append(f.Plan, "nova_api: instance_mappings gets a row for each instance of "+f.cell.Name+" that has none")
@@ -424,7 +436,10 @@ func (f *finding) adviseLive(c Commands) {
 
 func (f *finding) removeFiles() string {
 	for _, at := range f.files[f.UUID] {
-		return fmt.Sprintf("ansible %s -b -m ansible.builtin.file -a 'path=%s state=absent'", at.hypervisor.Host, at.hypervisor.Files[at.at].Path)
+		if len(at.files().UsedBy) > 0 {
+			return fmt.Sprintf("ansible %s -b -m libvirt_domain_info -a uuid=%s", at.hypervisor.Host, at.files().UsedBy[0])
+		}
+		return fmt.Sprintf("ansible %s -b -m ansible.builtin.file -a 'path=%s state=absent'", at.hypervisor.Host, at.files().Path)
 	}
 	return ""
 }

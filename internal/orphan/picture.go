@@ -129,7 +129,10 @@ type Domain struct {
 }
 
 // InstanceFiles is a folder of an instance that has no domain on its host.
-type InstanceFiles struct{ UUID, Path string }
+type InstanceFiles struct {
+	UUID, Path string
+	UsedBy     []string // domains of other uuids on the same host that use something in it
+}
 
 // index makes the picture quick to ask.
 type index struct {
@@ -161,6 +164,8 @@ type place struct {
 }
 
 func (p place) domain() Domain { return p.hypervisor.Domains[p.at] }
+
+func (p place) files() InstanceFiles { return p.hypervisor.Files[p.at] }
 
 func newIndex(p *Picture) *index {
 	x := &index{Picture: p, instances: map[string]located{}, double: map[string]bool{}, nodeByUUID: map[string]ComputeNode{},
@@ -373,13 +378,15 @@ func (x *index) isSettled(instance located, policy Policy) bool {
 func (x *index) isElsewhere(instance located, uuid string) bool {
 	provider := x.Providers[uuid]
 	root := x.Providers[provider.Root]
-	if provider.Sharing || root.Sharing {
+	node, isNode := x.nodeByUUID[root.UUID]
+	switch {
+	case provider.Sharing || root.Sharing, !isNode && !root.Compute:
 		return false
+	case instance.Node != "":
+		// Not by the host: Ironic's nodes change it, and a nova-compute may have been renamed.
+		return root.Name != instance.Node && node.Hypervisor != instance.Node && !x.evacuatedFrom(instance.UUID, node.Host)
 	}
-	if node, isNode := x.nodeByUUID[root.UUID]; isNode {
-		return (node.Host != instance.Host || instance.Node != "" && node.Hypervisor != instance.Node) && !x.evacuatedFrom(instance.UUID, node.Host)
-	}
-	return root.Compute && !x.evacuatedFrom(instance.UUID, root.Name)
+	return node.Host != instance.Host && !x.evacuatedFrom(instance.UUID, node.Host)
 }
 
 // evacuatedFrom says that the next start of the host's nova-compute cleans up after the instance.

@@ -6,48 +6,72 @@ import (
 	"sync"
 )
 
-// Question is a question that is asked once for all who wait to have it asked. Nobody gets the
-// answer to one that was asked before: it would say nothing of what happened since.
-type Question[T any] struct {
-	mu, turn sync.Mutex
-	next     func() asked[T]
+// Questions are about one key each, and asked in one for all who wait to have theirs asked. Nobody
+// gets the answer to one that was asked before: it would say nothing of what happened since.
+type Questions[K comparable, T any] struct {
+	mu   sync.Mutex
+	turn chan struct{}
+	next *together[K, T]
 }
 
-type asked[T any] struct {
-	answer T
-	err    error
-	cut    bool // the context of the one who asked has ended
+// together are those who are asked about in one.
+type together[K comparable, T any] struct {
+	keys []K
+	ask  func() asked[K, T]
 }
 
-// Ask waits for its turn, and gives the answer to a question that is asked from now on, by the
-// first of those who wait for it. That one's interruption is none of theirs, who ask again, and
-// one who is interrupted goes on with nobody's answer.
-func (s *Question[T]) Ask(ctx context.Context, question func(context.Context) (T, error)) (T, error) {
+type asked[K comparable, T any] struct {
+	answers map[K]T
+	err     error
+	cut     bool // the context of the one who asked has ended
+}
+
+// Ask waits for its turn, and gives the answer for the key to a question that is asked from now on, by the
+// first of those who wait for it, about all their keys. That one's interruption is none of theirs, who ask
+// again, and one who is interrupted goes on with nobody's answer.
+func (s *Questions[K, T]) Ask(ctx context.Context, key K, question func(context.Context, []K) (map[K]T, error)) (T, error) {
 	for {
-		got := s.ask(ctx, question)
+		got := s.ask(ctx, key, question)
 		switch {
 		case got.err == nil:
-			return got.answer, ctx.Err()
+			return got.answers[key], ctx.Err()
 		case !got.cut || ctx.Err() != nil:
-			return got.answer, got.err
+			return got.answers[key], got.err
 		}
 	}
 }
 
-func (s *Question[T]) ask(ctx context.Context, question func(context.Context) (T, error)) asked[T] {
+func (s *Questions[K, T]) ask(ctx context.Context, key K, question func(context.Context, []K) (map[K]T, error)) asked[K, T] {
 	s.mu.Lock()
 	if s.next == nil {
-		s.next = sync.OnceValue(func() asked[T] {
+		all := &together[K, T]{}
+		all.ask = sync.OnceValue(func() asked[K, T] {
 			s.mu.Lock()
 			s.next = nil // whoever comes from here on is too late for this one
 			s.mu.Unlock()
-			answer, err := question(ctx)
-			return asked[T]{answer, err, ctx.Err() != nil}
+			answers, err := question(ctx, all.keys)
+			return asked[K, T]{answers, err, ctx.Err() != nil}
 		})
+		s.next = all
+	}
+	if s.turn == nil {
+		s.turn = make(chan struct{}, 1)
 	}
 	mine := s.next
+	mine.keys = append(mine.keys, key)
 	s.mu.Unlock()
-	s.turn.Lock() // while one is asked, others come together for the next
-	defer s.turn.Unlock()
-	return mine()
+	s.turn <- struct{}{} // while one is asked, others come together for the next
+	defer func() { <-s.turn }()
+	return mine.ask()
+}
+
+// Question is the same question of all.
+type Question[T any] struct{ of Questions[struct{}, T] }
+
+// Ask is Questions.Ask without a key.
+func (s *Question[T]) Ask(ctx context.Context, question func(context.Context) (T, error)) (T, error) {
+	return s.of.Ask(ctx, struct{}{}, func(ctx context.Context, _ []struct{}) (map[struct{}]T, error) {
+		answer, err := question(ctx)
+		return map[struct{}]T{{}: answer}, err
+	})
 }

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 )
 
 func TestNobodyGetsAnAnswerToWhatWasAskedBeforeHeWantedToKnow(t *testing.T) {
@@ -78,4 +79,33 @@ func TestAnInterruptionIsOnlyThatOfTheOneWhoIsInterrupted(t *testing.T) {
 		})
 	}
 	all.Wait()
+}
+
+func TestTheOthersWhoComeMeanwhileAreAskedAboutInOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var questions Questions[int, int]
+		const people = 50
+		var asked, keys int
+		var all sync.WaitGroup
+		for i := range people {
+			all.Go(func() {
+				got, err := questions.Ask(t.Context(), i, func(_ context.Context, about []int) (map[int]int, error) {
+					synctest.Wait() // until all of them have come
+					asked, keys = asked+1, keys+len(about)
+					answers := map[int]int{}
+					for _, key := range about {
+						answers[key] = -key
+					}
+					return answers, nil
+				})
+				if got != -i || err != nil {
+					t.Errorf("%d got %d, %v", i, got, err)
+				}
+			})
+		}
+		all.Wait()
+		if asked > 2 || keys != people {
+			t.Errorf("asked %d times about %d", asked, keys)
+		}
+	})
 }

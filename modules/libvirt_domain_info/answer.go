@@ -121,7 +121,7 @@ func (u users) others(uuid string, names ...string) []string {
 // disks are the domain's, each with who else uses it under this name or the one that it leads to.
 func (u users) disks(of hypervisor.Summary) []disk {
 	disks := []disk{}
-	for _, d := range of.DomainUse.Disks {
+	for _, d := range of.Disks {
 		told := disk{
 			Source: d.Source, Target: d.Device, Type: d.Type, Device: d.Kind, ReadOnly: d.ReadOnly, Backing: append([]string{}, d.Backing...),
 			Image: d.Image,

@@ -162,7 +162,8 @@ func TestAFolderIsAnInstancesByItsName(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fake.Make(t, hypervisortest.Guest{UUID: "9995eb01-f6a4-8304-79aa-97f2502e193f", Name: "rescue", Disk: filepath.Join(root, second, "disk.eph0")})
+	const rescue = "9995eb01-f6a4-8304-79aa-97f2502e193f"
+	fake.Make(t, hypervisortest.Guest{UUID: rescue, Name: "rescue", Disk: filepath.Join(root, second, "disk.eph0")})
 	answer := answerOf(t, fake, map[string]any{"instances_path": root})
 	var got []string
 	for _, found := range answer.Get("instance_files").Array() {
@@ -170,7 +171,7 @@ func TestAFolderIsAnInstancesByItsName(t *testing.T) {
 		got = append(got, fmt.Sprint(within, " ", name, " ", found.Get("kind"), " ", found.Get("uuid"), " ", found.Get("used_by")))
 	}
 	want := []string{
-		"true " + second + " instance " + second + ` ["9995eb01-f6a4-8304-79aa-97f2502e193f"]`,
+		"true " + second + " instance " + second + ` ["` + rescue + `"]`,
 		"true " + second + "_del deleted " + second + " []",
 		"true " + second + "_resize resize " + second + " []",
 		"true " + third + " instance " + third + " []",

@@ -8,7 +8,9 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 
+	"nova-orphan/internal/ansible/ansibletest"
 	"nova-orphan/internal/hypervisor"
 	"nova-orphan/internal/hypervisor/hypervisortest"
 	"nova-orphan/internal/orphan"
@@ -87,6 +89,33 @@ func TestWhoUsesAFileIsLookedForOnceForEachAtMost(t *testing.T) {
 			if answer.Get("failed").Bool() || looks["list"] > len(uuids) || looks["processes"] != looks["list"] {
 				t.Errorf("looked %v: %s", looks, answer.Get("msg"))
 			}
+		})
+	}
+}
+
+func TestTheHostIsLookedAtTwiceForFiftyDomains(t *testing.T) {
+	for title, check := range map[string]bool{"a check": true, "all of them removed": false} {
+		t.Run(title, func(t *testing.T) {
+			fake, call := hypervisortest.NewFake(), ansibletest.SilentCall(t, check)
+			p := parameters{State: absent, BackupDir: t.TempDir()}
+			for n := range 50 {
+				p.UUIDs = append(p.UUIDs, uuidOf(n))
+				fake.Make(t, guestOf(n))
+			}
+			synctest.Test(t, func(t *testing.T) {
+				looks := 0
+				fake.Before = func(request, _ string) error {
+					if request == "list" {
+						looks++
+						synctest.Wait() // until nobody else is at work
+					}
+					return nil
+				}
+				reply, err := (&host{parameters: p, call: call, libvirt: fake}).all(t.Context())
+				if err != nil || !reply.(*answer).Changed || looks > 2 {
+					t.Errorf("looked %d times: %v", looks, err)
+				}
+			})
 		})
 	}
 }

@@ -51,7 +51,7 @@ type host struct {
 }
 
 // atOnce is how many domains are worked on at a time: so many share a look at who uses what.
-const atOnce = 2 * step.AtOnce
+const atOnce = 64
 
 // all is the call: each domain for itself.
 func (h *host) all(ctx context.Context) (ansible.Answer, error) {

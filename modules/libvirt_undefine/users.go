@@ -189,6 +189,9 @@ func (u usage) domain(uuid string) hypervisor.DomainUse {
 // delete_instance_files), the images and logical volumes UUID_disk, UUID_disk.config...
 // What libvirt and this module themselves keep under the uuid is none of it.
 func belongs(uuid, backupDir, path string) bool {
+	if !strings.Contains(path, uuid) {
+		return false
+	}
 	for _, folder := range []string{filepath.Join(swtpmFolder, uuid), filepath.Join(backupDir, uuid)} {
 		if path == folder || strings.HasPrefix(path, folder+"/") {
 			return false

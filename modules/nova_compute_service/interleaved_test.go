@@ -17,6 +17,7 @@ import (
 	"nova-orphan/internal/ansible/ansibletest"
 	"nova-orphan/internal/compute"
 	"nova-orphan/internal/openstack"
+	"nova-orphan/internal/openstack/openstacktest"
 )
 
 // theatre is a service that two runs have count as down, one request at a time.
@@ -274,4 +275,27 @@ func TestARunSendsAsManyRequestsAsAreInterleaved(t *testing.T) {
 	if sent, _ := w.play(slices.Repeat([]int{0}, 2*requestsOfARun), false); sent[0] != requestsOfARun {
 		t.Errorf("it sent %d", sent[0])
 	}
+}
+
+func TestEachOfFiftyHostsIsCountedAndWrittenOnce(t *testing.T) {
+	cloud := openstacktest.NewInEnvironment(t)
+	var hosts []string
+	for i := range 50 {
+		hosts = append(hosts, fmt.Sprintf("host-%02d", i))
+		cloud.Services = append(cloud.Services, openstacktest.Service{ID: openstacktest.UUID(), Host: hosts[i], Binary: "nova-compute"})
+	}
+	answer := ansibletest.Call(t, module(), map[string]any{"host": hosts, "forced_down": true, "backup_dir": t.TempDir()})
+	requests, services := cloud.Requests(), cloud.Services
+	for i, host := range hosts {
+		counted, written := openstacktest.CountNaming(requests, "/servers?all_tenants=True&host="+host),
+			openstacktest.CountNaming(requests, services[i].ID)
+		if counted != 1 || written != 1 || !services[i].ForcedDown {
+			t.Errorf("%s: counted %d times, written %d times", host, counted, written)
+		}
+	}
+	// Before and after the write, and others share them.
+	if lists := openstacktest.CountNaming(requests, "/os-services?"); answer.Get("failed").Bool() || lists > 2*len(hosts) {
+		t.Errorf("%d lists of services: %s", lists, answer.Get("msg"))
+	}
+	t.Logf("requests: %d", len(requests))
 }

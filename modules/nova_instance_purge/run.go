@@ -13,6 +13,7 @@ import (
 	"nova-orphan/internal/openstack"
 	"nova-orphan/internal/orphan"
 	"nova-orphan/internal/reap"
+	"nova-orphan/internal/shared"
 	"nova-orphan/internal/step"
 )
 
@@ -55,6 +56,8 @@ type work struct {
 	// first is what was found of all at once, unread why that could not be read.
 	first  map[string]nova.Finding
 	unread error
+	// again reads together those that are looked at anew at the same time.
+	again shared.Questions[string, nova.Finding]
 	// begunAt and readAt are when that reading began, and when it ended.
 	begunAt, readAt time.Time
 }
@@ -162,7 +165,9 @@ func (w *work) one(ctx context.Context, instance string, reply *entry) error {
 func (t *task) read(ctx context.Context) (f found, err error) {
 	findings, err := t.first, t.unread
 	if t.looked || err == nil && t.stale() {
-		findings, err = t.find(ctx, []string{t.instance})
+		var again nova.Finding
+		again, err = t.again.Ask(ctx, t.instance, t.find)
+		findings = map[string]nova.Finding{t.instance: again}
 	}
 	if t.looked = true; err != nil {
 		return f, err

@@ -33,8 +33,9 @@ type hypervisor struct {
 		} `mapstructure:"disks"`
 	} `mapstructure:"domains"`
 	Files []struct {
-		UUID string `mapstructure:"uuid"`
-		Path string `mapstructure:"path"`
+		UUID   string   `mapstructure:"uuid"`
+		Path   string   `mapstructure:"path"`
+		UsedBy []string `mapstructure:"used_by"`
 	} `mapstructure:"instance_files"`
 }
 
@@ -79,7 +80,7 @@ func (h hypervisor) picture() orphan.Hypervisor {
 		result.Domains = append(result.Domains, domain)
 	}
 	for _, f := range h.Files {
-		result.Files = append(result.Files, orphan.InstanceFiles{UUID: strings.ToLower(f.UUID), Path: f.Path})
+		result.Files = append(result.Files, orphan.InstanceFiles{UUID: strings.ToLower(f.UUID), Path: f.Path, UsedBy: f.UsedBy})
 	}
 	return result
 }

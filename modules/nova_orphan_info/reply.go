@@ -136,7 +136,7 @@ func (a *audit) isAskedFor(hosts []string) bool {
 const plausible = 20
 
 func (a *audit) implausible(findings, instances int) string {
-	if findings <= plausible || findings*100 <= a.MaxFindingsPercent*max(instances, 1) {
+	if findings <= plausible || a.MaxFindingsPercent == 100 || findings*100 <= a.MaxFindingsPercent*instances {
 		return ""
 	}
 	return fmt.Sprintf("%d findings beside %d instances", findings, instances)

@@ -183,7 +183,7 @@ func (t *task) readPorts(ctx context.Context, e *evidence) error {
 	if t.ports == nil {
 		return nil
 	}
-	own, err := t.ports.Ports(ctx, t.instance)
+	own, err := t.ports.PortsOf(ctx, t.instance)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"nova-orphan/internal/compute"
 	"nova-orphan/internal/nova"
 	"nova-orphan/internal/orphan"
+	"nova-orphan/internal/shared"
 )
 
 // novaLookup tells what Nova knows of an instance. An error is "cannot tell".
@@ -43,14 +44,16 @@ type mapping struct {
 // fromDatabases asks Nova's databases, and judges as nova_instance_purge does.
 type fromDatabases struct {
 	databases interface {
-		Find(ctx context.Context, uuid string) (nova.Finding, error)
+		FindAll(ctx context.Context, uuids []string) (map[string]nova.Finding, error)
 	}
 	policy orphan.Policy
+	// found is asked for all instances that are looked at at the same time.
+	found shared.Questions[string, nova.Finding]
 }
 
 // Lookup implements novaLookup.
-func (d fromDatabases) Lookup(ctx context.Context, uuid string) (novaEvidence, error) {
-	finding, err := d.databases.Find(ctx, uuid)
+func (d *fromDatabases) Lookup(ctx context.Context, uuid string) (novaEvidence, error) {
+	finding, err := d.found.Ask(ctx, uuid, d.databases.FindAll)
 	if err != nil {
 		return novaEvidence{judgement: orphan.Judgement{Verdict: orphan.Unknown}}, err
 	}

@@ -17,16 +17,16 @@ var written = time.Now().UTC().Truncate(time.Second).Add(-5 * time.Second)
 
 type lockedInDatabase struct{ locked bool }
 
-func (d lockedInDatabase) Find(_ context.Context, uuid string) (nova.Finding, error) {
+func (d lockedInDatabase) FindAll(_ context.Context, uuids []string) (map[string]nova.Finding, error) {
 	text := func(value string) nova.Value { return nova.Value{Text: value} }
 	row := nova.Row{
-		"id": text("9"), "uuid": text(uuid), "deleted": text("0"), "vm_state": text("error"), "task_state": text("deleting"),
+		"id": text("9"), "uuid": text(uuids[0]), "deleted": text("0"), "vm_state": text("error"), "task_state": text("deleting"),
 		"host":       text("compute1"),
 		"updated_at": text(written.Format(time.DateTime)), "created_at": text("2026-01-01 00:00:00"),
 		"locked": text(map[bool]string{true: "1", false: "0"}[d.locked]),
 	}
 	cell := nova.Cell{ID: "1", Name: "cell1", Now: written.Add(5 * time.Second), Record: nova.Record{"instances": {Rows: []nova.Row{row}}}}
-	return nova.Finding{UUID: uuid, API: nova.Record{}, Cells: []nova.Cell{cell}}, nil
+	return map[string]nova.Finding{uuids[0]: {UUID: uuids[0], API: nova.Record{}, Cells: []nova.Cell{cell}}}, nil
 }
 
 type lockedInAPI struct {
@@ -59,8 +59,10 @@ func TestBothWitnessesJudgeByThePolicy(t *testing.T) {
 		{"locked, whatever the age", step.Policy{}, true, "somebody locked the instance"},
 	} {
 		for name, witness := range map[string]func(orphan.Policy) novaLookup{
-			"databases": func(p orphan.Policy) novaLookup { return fromDatabases{lockedInDatabase{test.locked}, p} },
-			"API":       func(p orphan.Policy) novaLookup { return fromAPI{lockedInAPI{locked: test.locked}, p} },
+			"databases": func(p orphan.Policy) novaLookup {
+				return &fromDatabases{databases: lockedInDatabase{test.locked}, policy: p}
+			},
+			"API": func(p orphan.Policy) novaLookup { return fromAPI{lockedInAPI{locked: test.locked}, p} },
 		} {
 			t.Run(test.name+", says the "+name, func(t *testing.T) {
 				said, err := witness(test.policy.Judging()).Lookup(t.Context(), instance)

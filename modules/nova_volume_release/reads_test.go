@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 
 	"nova-orphan/internal/ansible/ansibletest"
@@ -39,7 +41,7 @@ func TestAPortThatCannotBeReadIsNotGone(t *testing.T) {
 	for _, status := range []int{0, 401, 403, 500} {
 		cloud, witness := portsOf(t)
 		witness.said.portIDs = []string{"others", "deleted"}
-		cloud.Fail(openstacktest.Failure{Method: "GET", Path: "/network/v2.0/ports/deleted", Status: status, Times: 100,
+		cloud.Fail(openstacktest.Failure{Method: "GET", Path: "/network/v2.0/ports?id=deleted", Status: status, Times: 100,
 			Body: `{"NeutronError": {"message": "no"}}`})
 		if answer := inProcess(t, cloud, witness); !answer.Get("failed").Bool() || answer.Get("changed").Bool() {
 			t.Errorf("%d: got %s", status, answer)
@@ -86,4 +88,29 @@ func TestWhatIsTheSameForAllInstancesIsAskedOnce(t *testing.T) {
 	if answer.Get("failed").Bool() || len(cloud.Snapshots) != 1 || cloud.Snapshots[0].ID != "s7" || len(cloud.Attachments) > 0 {
 		t.Errorf("left are %v and %v, got %s", cloud.Snapshots, cloud.Attachments, answer)
 	}
+}
+
+func TestEachOfFiftyInstancesTakesFiveRequests(t *testing.T) {
+	cloud := openstacktest.NewInEnvironment(t)
+	var instances []string
+	for range 50 {
+		device := openstacktest.UUID()
+		instances = append(instances, device)
+		cloud.Ports = append(cloud.Ports, &openstacktest.Port{ID: openstacktest.UUID(), Device: device, Owner: "compute:nova"})
+	}
+	answer := ansibletest.Call(t, module(), map[string]any{"instance_uuid": instances, "state": released, "backup_dir": t.TempDir()})
+	requests := slices.DeleteFunc(cloud.Requests(), func(request string) bool { return strings.Contains(request, "marker=") })
+	for i, instance := range instances {
+		// The server, the lists of servers, attachments and images, and that of ports, which others share.
+		if n := openstacktest.CountNaming(requests, instance); n != 5 {
+			t.Errorf("%d requests for %s", n, instance)
+		}
+		if ports := answer.Get(fmt.Sprintf("instances.%d.ports.#.device_id", i)).String(); ports != `["`+instance+`"]` {
+			t.Errorf("%s has ports of %s", instance, ports)
+		}
+	}
+	if answer.Get("failed").Bool() {
+		t.Error(answer.Get("msg"))
+	}
+	t.Logf("requests: %d", len(requests))
 }

@@ -81,32 +81,27 @@ func alive(consumer string, s *compute.Server) string {
 	return fmt.Sprintf("%s is a server that Nova's API knows: status %s, on %s", consumer, s.Status, host)
 }
 
-// lookup asks Nova about a consumer. What was found nowhere was so only if Nova's lists,
-// which are asked about then, leave nothing out. It looks again after that: a cell that has
-// just come back was perhaps in no list before.
+// lookup asks Nova about a consumer. What was found nowhere was so only if Nova's lists, which are asked about
+// then, leave nothing out.
 func (t *task) lookup(ctx context.Context, todo change) *novaEvidence {
 	if typed := (&novaEvidence{kind: todo.before.Type}); typed.foreign() {
 		return typed
 	}
+	if t.noNova != nil {
+		return &novaEvidence{of: t.Instance, failure: t.noNova}
+	}
 	said := t.askForServer(ctx, todo)
 	t.askForMigration(ctx, said, todo)
-	if said.tells() {
-		return said
-	}
-	if said.failure = t.nova.ListsAll(ctx); said.failure == nil {
-		said.server, said.failure = t.nova.Listed(ctx, todo.before.Consumer)
-		t.askForMigration(ctx, said, todo)
+	if !said.tells() {
+		said.failure = t.nova.ListsAll(ctx)
 	}
 	return said
 }
 
 // askForServer asks for the consumer, also for the migrations of a server of which only one half is to be taken.
 func (t *task) askForServer(ctx context.Context, todo change) *novaEvidence {
-	said := &novaEvidence{of: t.Instance, failure: t.noNova}
-	if said.failure == nil {
-		said.server, said.failure = t.server(ctx, todo.before.Consumer)
-	}
-	if said.server == nil {
+	said := &novaEvidence{of: t.Instance}
+	if said.server, said.failure = t.server(ctx, todo.before.Consumer); said.server == nil {
 		return said
 	}
 	if said.half = t.partialReleaseOf(todo); said.half != nil {
@@ -115,12 +110,18 @@ func (t *task) askForServer(ctx context.Context, todo change) *novaEvidence {
 	return said
 }
 
-// server looks also in the list, which has one that has lost its mapping.
+// server looks also in the list, which has one that has lost its mapping. Each cell must answer before: what one has
+// that has just come back was perhaps not in the list.
 func (t *task) server(ctx context.Context, uuid string) (*compute.Server, error) {
 	if server, err := t.nova.Server(ctx, uuid); server != nil || err != nil {
 		return server, err
 	}
-	return t.nova.Listed(ctx, uuid)
+	incomplete := t.nova.EveryCellAnswers(ctx)
+	server, err := t.nova.Listed(ctx, uuid)
+	if server == nil && err == nil {
+		err = incomplete
+	}
+	return server, err
 }
 
 // askForMigration adds what is known of one that is no server.

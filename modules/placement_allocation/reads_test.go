@@ -28,3 +28,28 @@ func TestAReadThatFailsIsNeverAnAbsence(t *testing.T) {
 		})
 	}
 }
+
+func TestEachOfFiftyConsumersTakesEightRequests(t *testing.T) {
+	cloud := openstacktest.NewInEnvironment(t)
+	cloud.AddProvider("compute1", compute1, "", map[string]int{"VCPU": 50})
+	var consumers []string
+	for range 50 {
+		consumers = append(consumers, openstacktest.UUID())
+		cloud.Allocate(consumers[len(consumers)-1], compute1, map[string]int{"VCPU": 1})
+	}
+	answer := ansibletest.Call(t, module(), arguments{"consumer": consumers, "state": absent, "backup_dir": t.TempDir()})
+	requests := cloud.Requests()
+	// The allocation, the server, the list of servers, the migration, the write, and all but the migration and the write again.
+	const own = 8
+	for _, consumer := range consumers {
+		if n := openstacktest.CountNaming(requests, consumer); n != own {
+			t.Errorf("%d requests for %s", n, consumer)
+		}
+	}
+	// What is the same for all is asked at most as often as somebody wants to know it: whether every cell answers, before each
+	// list and after all, whether the lists have all, and the tree.
+	if most := len(consumers)*(own+5) + 1; answer.Get("failed").Bool() || len(requests) > most {
+		t.Errorf("%d requests: %s", len(requests), answer.Get("msg"))
+	}
+	t.Logf("requests: %d", len(requests))
+}

@@ -137,7 +137,7 @@ func (f *Fake) domain(g *guest) (domain hypervisor.Domain, err error) {
 
 // Overview is as hypervisor.Connection's. Between the list and a look at a domain, Before is called with "describe".
 func (f *Fake) Overview(context.Context) (hypervisor.Overview, error) {
-	view := hypervisor.Overview{Hostname: f.Hostname, LibvirtVersion: f.Version, Driver: "QEMU", Domains: []hypervisor.Summary{}, Unread: []hypervisor.Unread{}}
+	view := hypervisor.Overview{Hostname: f.Hostname, LibvirtVersion: f.Version, Driver: "QEMU"}
 	if err := f.hook("list", ""); err != nil {
 		return view, err
 	}
@@ -167,18 +167,20 @@ func (f *Fake) uuids() []string {
 	return slices.Sorted(maps.Keys(f.guests))
 }
 
-// summary reads what libvirt writes for the domain, which has an id while it is active.
+// summary reads what libvirt writes for the domain, which has an id and its backing chain while it is active.
 func (g *guest) summary() (hypervisor.Summary, error) {
-	texts := []string{g.XML}
+	text := g.XML
 	if g.Active {
-		live := strings.Replace(g.XML, "<domain ", fmt.Sprintf("<domain id='%d' ", g.ID), 1)
+		text = strings.Replace(text, "<domain ", fmt.Sprintf("<domain id='%d' ", g.ID), 1)
 		if g.made.Backing != "" {
 			layer := fmt.Sprintf("<backingStore type='file'><source file='%s'/></backingStore><target dev='vda'", g.made.Backing)
-			live = strings.Replace(live, "<target dev='vda'", layer, 1)
+			text = strings.Replace(text, "<target dev='vda'", layer, 1)
 		}
-		texts = []string{live, g.XML}
 	}
-	found, err := hypervisor.ParseSummary(texts...)
+	found, err := hypervisor.ParseSummary(text)
+	if err == nil && g.Active {
+		err = found.AddDefinition(g.XML)
+	}
 	found.State, found.StateReason = g.State, g.reason
 	found.Persistent, found.Autostart, found.ManagedSave, found.Snapshots = g.Persistent, g.Autostart, g.ManagedSave, len(g.Snapshots)
 	return found, err

@@ -129,6 +129,16 @@ func (c *Cloud) Requests() (requests []string) {
 	return requests
 }
 
+// CountNaming is how many of the requests have this in their path or query.
+func CountNaming(requests []string, name string) (n int) {
+	for _, request := range requests {
+		if strings.Contains(request, name) {
+			n++
+		}
+	}
+	return n
+}
+
 // Writes are those of the requests that change something.
 func Writes(requests []string) []string {
 	return slices.DeleteFunc(slices.Clone(requests), func(request string) bool {
