@@ -123,8 +123,7 @@ func report(lab *scalelab.Lab, ways []way) (string, error) {
 	var out strings.Builder
 	last, scores, faults := ways[len(ways)-1].middle(), make([]scaletest.Score, len(ways)), 0
 	fmt.Fprintf(&out, "\n%-34s %8s %7s %8s %9s %8s %7s %6s %6s %6s %6s\n", "", "seconds", "CPU s", "peak MB", "us/inst.", "speed",
-		"orphans",
-		"missed", "wrong", "traps", "others")
+		"orphans", "missed", "wrong", "traps", "others")
 	for i, w := range ways {
 		audit := w.middle()
 		score := lab.Truth.Score(audit.Found)
