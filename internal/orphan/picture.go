@@ -358,8 +358,7 @@ func (x *index) wrong(instance located, policy Policy) (all []wrong) {
 		}
 	}
 	for _, at := range x.domains[instance.UUID] {
-		node, known := x.nodeByName[at.hypervisor.Name]
-		if known && node.Host != instance.Host && at.hypervisor.Name != instance.Node && !x.evacuatedFrom(instance.UUID, node.Host) {
+		if x.isOnAnotherHost(instance, at) {
 			add(KindOtherHost, "libvirt: ", at.hypervisor.Name, " has a domain of it (", at.domain().State, "), and its host is ",
 				orNull(instance.Host))
 		}
@@ -387,6 +386,12 @@ func (x *index) isElsewhere(instance located, uuid string) bool {
 		return root.Name != instance.Node && node.Hypervisor != instance.Node && !x.evacuatedFrom(instance.UUID, node.Host)
 	}
 	return node.Host != instance.Host && !x.evacuatedFrom(instance.UUID, node.Host)
+}
+
+// isOnAnotherHost says whether a domain is on a compute host that is not the instance's.
+func (x *index) isOnAnotherHost(instance located, at place) bool {
+	node, known := x.nodeByName[at.hypervisor.Name]
+	return known && node.Host != instance.Host && at.hypervisor.Name != instance.Node && !x.evacuatedFrom(instance.UUID, node.Host)
 }
 
 // evacuatedFrom says that the next start of the host's nova-compute cleans up after the instance.
