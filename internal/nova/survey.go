@@ -69,7 +69,9 @@ func isThere(ctx context.Context, db *sql.DB) error {
 
 func surveyAPI(ctx context.Context, tx *sql.Tx, picture *orphan.Picture, uuids []string) error {
 	picture.Mappings, picture.BuildRequests = map[string]orphan.MappedTo{}, map[string]time.Time{}
-	err := survey(ctx, tx, "SELECT instance_uuid, cell_id, queued_for_delete FROM instance_mappings WHERE ", "instance_uuid", uuids,
+	// Where map_instances has stopped, it writes down (nova/cmd/manage.py map_instances): that is no instance's.
+	err := survey(ctx, tx, "SELECT instance_uuid, cell_id, queued_for_delete FROM instance_mappings WHERE project_id <> 'INSTANCE_MIGRATION_MARKER'"+
+		" AND ", "instance_uuid", uuids,
 		func(r surveyed) {
 			picture.Mappings[r.text(0)] = orphan.MappedTo{Cell: r.word(1), QueuedForDelete: r.flag(2)}
 		})
