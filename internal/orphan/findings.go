@@ -391,6 +391,8 @@ type Commands struct {
 	Controller string
 	// Playbook is the path of purge_orphan.yml.
 	Playbook string
+	// Credentials are a module's options that lead to OpenStack, as "nova_conf=/etc/nova/nova.conf"; "" for those of the environment.
+	Credentials string
 }
 
 func (c Commands) provider(p Provider) string { return "openstack resource provider delete " + p.UUID }
@@ -450,7 +452,8 @@ func (f *finding) adviseLive(c Commands) {
 	}
 	switch kind {
 	case KindNoMapping:
-		f.Method, f.Command = "nova-manage", "nova-manage cell_v2 map_instances --cell_uuid "+f.located().cell.UUID
+		// Without --reset it goes on where an earlier run has stopped, which may be after this instance.
+		f.Method, f.Command = "nova-manage", "nova-manage cell_v2 map_instances --reset --cell_uuid "+f.located().cell.UUID
 		f.Plan = append(f.Plan, "nova_api: instance_mappings gets a row for each instance of "+f.cell.Name+" that has none")
 		if f.look.Mapping != nil { // map_instances leaves a mapping that is there
 			f.Method, f.Command = "", "nova-manage cell_v2 verify_instance --uuid "+f.UUID
@@ -460,7 +463,8 @@ func (f *finding) adviseLive(c Commands) {
 		f.Plan = append(f.Plan, "placement: the instance holds what its flavor says on its own host, and nothing else")
 	case KindMigration:
 		f.Method = "placement_allocation"
-		f.Command = fmt.Sprintf("ansible %s -b -m placement_allocation -a 'consumer=%s instance_uuid=%s state=absent'", controller, f.over[0].UUID, f.UUID)
+		f.Command = fmt.Sprintf("ansible %s -b -m placement_allocation -a '%s'", controller,
+			strings.TrimSpace(fmt.Sprintf("consumer=%s instance_uuid=%s state=absent %s", f.over[0].UUID, f.UUID, c.Credentials)))
 	case KindOtherHost:
 		f.Method = "libvirt_undefine"
 		for _, at := range f.domains[f.UUID] {

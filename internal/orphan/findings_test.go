@@ -411,6 +411,25 @@ func TestWhatAnInstanceLivesOnIsNotTakenWithItsMigration(t *testing.T) {
 	}
 }
 
+func TestTheCommandsHaveWhatTheyNeed(t *testing.T) {
+	for _, test := range []struct {
+		make func(*scene)
+		want string
+	}{
+		{func(s *scene) { s.evidence(live(), func(e *Evidence) { e.Mapping = nil }) },
+			"nova-manage cell_v2 map_instances --reset --cell_uuid cell-uuid"},
+		{func(s *scene) { s.migrates("error", true); s.evidence(live(), nil); s.hold(mine, node1); s.hold(moved, node2) },
+			"ansible ctl -b -m placement_allocation -a 'consumer=" + moved + " instance_uuid=" + mine + " state=absent nova_conf=/n.conf'"},
+	} {
+		s := newScene()
+		test.make(s)
+		findings, _ := s.Findings(s.looks, s.owners, Commands{Controller: "ctl", Credentials: "nova_conf=/n.conf"})
+		if len(findings) != 1 || findings[0].Command != test.want {
+			t.Errorf("got %+v, want %s", findings, test.want)
+		}
+	}
+}
+
 func TestWhatOthersUseIsKept(t *testing.T) {
 	s := newScene()
 	s.evidence(live(func(r *Row) { r.Deleted = 1 }), nil)
