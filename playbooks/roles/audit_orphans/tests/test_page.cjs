@@ -1,4 +1,5 @@
-// The page in the browser CHROMIUM. REPORT is an orphans.html that a run has written, EXAMPLE an orphans.json without anything hostile, SHOTS a folder for pictures.
+// The page in the browser CHROMIUM. REPORT is an orphans.html that a run has written, EXAMPLE an orphans.json without anything hostile,
+// SHOTS a folder for pictures.
 'use strict';
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
@@ -23,7 +24,8 @@ after(() => browser.close());
 function withReport(report) {
   const file = path.join(SHOTS, 'page.html');
   const json = JSON.stringify(report).replaceAll('<', '\\u003c');
-  fs.writeFileSync(file, written.replace(/(<script type="application\/json" id="report">)[^]*?(<\/script>)/, (_, open, close) => open + json + close));
+  const data = /(<script type="application\/json" id="report">)[^]*?(<\/script>)/;
+  fs.writeFileSync(file, written.replace(data, (_, open, close) => open + json + close));
   return file;
 }
 const example = () => JSON.parse(fs.readFileSync(EXAMPLE, 'utf8'));
@@ -45,7 +47,8 @@ async function open(t, file, size = 'desktop', scheme = 'light') {
   return page;
 }
 
-const texts = (page, selector) => page.$$eval(selector, (found) => found.filter((one) => one.checkVisibility()).map((one) => one.innerText.trim()));
+const texts = (page, selector) => page.$$eval(selector,
+  (found) => found.filter((one) => one.checkVisibility()).map((one) => one.innerText.trim()));
 const column = async (page, n) => (await texts(page, `.summary > td:nth-child(${n})`)).map((text) => text.split('\n')[0]);
 const head = (title) => `::-p-xpath(//thead//button[.="${title}"])`;
 const labelled = (title, what) => `::-p-xpath(//label[starts-with(normalize-space(.), "${title}")]//${what})`;
@@ -55,7 +58,9 @@ test('counts what was found, and what was not seen', async (t) => {
   assert.equal((await texts(page, '.summary')).length, 23);
   assert.deepEqual(await texts(page, '#shown'), ['23 findings']);
   const [unseen] = await texts(page, '#unseen');
-  for (const told of ['hypervisor cmp11', 'could not be reached', 'analytics-12', '2 instances are unknown']) assert.ok(unseen.includes(told), unseen);
+  for (const told of ['hypervisor cmp11', 'could not be reached', 'analytics-12', '2 instances are unknown']) {
+    assert.ok(unseen.includes(told), unseen);
+  }
   assert.equal((await texts(page, '#hosts tbody tr')).length, 6);
   await page.click('#hosts .more button');
   assert.equal((await texts(page, '#hosts tbody tr')).length, 10);
@@ -75,7 +80,8 @@ test('sorts by each column, both ways', async (t) => {
   }
   await page.click(head('Age'));
   assert.equal((await column(page, 5))[0], '388 d');
-  assert.equal(await page.$$eval('#findings [aria-sort]', (heads) => heads.map((one) => one.innerText + one.ariaSort).join()), 'Agedescending');
+  const sorted = await page.$$eval('#findings [aria-sort]', (heads) => heads.map((one) => [one.innerText, one.ariaSort]));
+  assert.deepEqual(sorted, [['Age', 'descending']]);
   await page.click(head('Name'));
   assert.equal((await column(page, 2))[0], 'batch-worker-88');
 });
@@ -104,7 +110,8 @@ test('opens a finding by the keyboard, and copies its command', async (t) => {
   await page.keyboard.press('Enter');
   assert.equal(await toggle.evaluate((button) => button.ariaExpanded), 'true');
   const [detail] = await texts(page, '.detail');
-  for (const told of ['it also holds an allocation on cmp04', 'allocation · cmp04.example.com', 'delete the allocation on cmp04', 'its allocation on cmp08']) {
+  for (const told of ['it also holds an allocation on cmp04', 'allocation · cmp04.example.com', 'delete the allocation on cmp04',
+    'its allocation on cmp08']) {
     assert.ok(detail.includes(told), detail);
   }
   await page.keyboard.press('Tab');

@@ -139,12 +139,18 @@ class TheReports(unittest.TestCase):
         self.assertIn("23 findings; hypervisor cmp11 could not be read", self.runs["newest"].output)
         self.assertIn("--limit leaves hosts out of the picture", self.runs["limited"].output)
 
+    def test_the_table_is_shown_within_120_columns(self):
+        for name in "newest", "oldest":
+            shown = [line for line in self.runs[name].output.splitlines() if any(row in line for row in EXAMPLE["table"])]
+            self.assertEqual(len(shown), len(EXAMPLE["table"]))
+            self.assertLessEqual(max(map(len, shown)), 120)
+
     def test_no_hypervisor_is_left_out_of_the_question(self):
         for name in "newest", "oldest":
             asked = {entry["host"]: entry for entry in json.loads(self.runs[name].arguments()["domains"])}
             nothing = {"hypervisor_hostname": "", "domains": [], "instance_files": [], "unread": []}
-            self.assertEqual(asked["cmp01"], {"host": "cmp01", "hypervisor_hostname": "cmp01.example.com", "instance_files": [], "unread": [],
-                                              "failure": "", "domains": [{"uuid": "0", "name": "{{ 7*7 }}"}]})
+            read = {"hypervisor_hostname": "cmp01.example.com", "domains": [{"uuid": "0", "name": "{{ 7*7 }}"}]}
+            self.assertEqual(asked["cmp01"], nothing | {"host": "cmp01", "failure": ""} | read)
             self.assertEqual(asked["cmp11"], {"host": "cmp11", "failure": "could not be reached"} | nothing)
             self.assertEqual(asked["cmp12"], {"host": "cmp12", "failure": "libvirt does not answer"} | nothing)
 
@@ -197,10 +203,12 @@ class TheReports(unittest.TestCase):
         shots.mkdir()
         example = WORK / "example.json"
         scope = {"instance_uuid": [], "host": [], "project": [], "kinds": []}
-        example.write_text(json.dumps({"schema_version": 1, "scope": scope} | {key: value for key, value in EXAMPLE.items() if key != "table"}))
+        report = {"schema_version": 1, "scope": scope} | {key: value for key, value in EXAMPLE.items() if key != "table"}
+        example.write_text(json.dumps(report))
         result = subprocess.run(
             [PROJECT / ".cache/report/bin/node", "--test", "--test-reporter=spec", TESTS / "test_page.cjs"],
-            env=os.environ | {"CHROMIUM": shutil.which("chromium"), "NODE_PATH": str(PROJECT / ".cache/report/node_modules"), "EXAMPLE": str(example), "SHOTS": str(shots),
+            env=os.environ | {"CHROMIUM": shutil.which("chromium"), "NODE_PATH": str(PROJECT / ".cache/report/node_modules"),
+                              "EXAMPLE": str(example), "SHOTS": str(shots),
                               "REPORT": str(self.runs["oldest"].folder / "report/orphans.html")},
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
         )
