@@ -130,7 +130,7 @@ class TheReports(unittest.TestCase):
             "limited": ("newest", EXAMPLE, "--limit=controller"),
             "failed": ("oldest", {"failed": True, "msg": "40 % of the instances would be findings"}),
         }
-        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
             cls.runs = dict(zip(runs, pool.map(lambda name: Run(name, *runs[name]), runs), strict=True))
 
     def test_the_status_tells_what_was_found_and_what_was_not_read(self):
