@@ -435,8 +435,17 @@ func (f *finding) advise(c Commands) {
 		f.Command += " -e purge_orphan_host_gone=" + f.row.Host
 	case KindAllocation, KindMigration:
 		f.Method = "placement_allocation"
+		if f.Verdict == Lost { // a purge refuses what Nova has no row of, and holds something or has a domain
+			f.Command = f.removeAllocation(c)
+		}
 	case KindDomain:
 		f.Method = "libvirt_undefine"
+		if f.Verdict == Lost {
+			f.Command = f.undefine(f.domains[f.UUID][0])
+		}
+	case KindBuildRequest:
+		// The API deletes what is not yet in a cell by its build request alone (nova/compute/api.py _delete_while_booting).
+		f.Method, f.Command = "openstack", "openstack server delete "+f.UUID
 	case KindFiles:
 		f.Command = f.removeFiles()
 	}
@@ -445,7 +454,6 @@ func (f *finding) advise(c Commands) {
 
 // adviseLive: an instance that Nova looks after is never purged.
 func (f *finding) adviseLive(c Commands) {
-	controller := cmp.Or(c.Controller, "CONTROLLER")
 	kind := f.Kind
 	if kind == KindMigration && f.unheld {
 		kind = KindOtherProvider
@@ -463,13 +471,12 @@ func (f *finding) adviseLive(c Commands) {
 		f.Plan = append(f.Plan, "placement: the instance holds what its flavor says on its own host, and nothing else")
 	case KindMigration:
 		f.Method = "placement_allocation"
-		f.Command = fmt.Sprintf("ansible %s -b -m placement_allocation -a '%s'", controller,
-			strings.TrimSpace(fmt.Sprintf("consumer=%s instance_uuid=%s state=absent %s", f.over[0].UUID, f.UUID, c.Credentials)))
+		f.Command = f.removeAllocation(c)
 	case KindOtherHost:
 		f.Method = "libvirt_undefine"
 		for _, at := range f.domains[f.UUID] {
 			if f.isOnAnotherHost(f.located(), at) {
-				f.Command = fmt.Sprintf("ansible %s -b -m libvirt_undefine -a uuid=%s", at.hypervisor.Host, f.UUID)
+				f.Command = f.undefine(at)
 				f.Plan = append(f.Plan, fmt.Sprintf("%s: undefine domain %s", f.host(at.hypervisor), at.domain().Name))
 				f.Keeps = append(f.Keeps, "the instance itself and its domain on "+orNull(f.row.Host))
 			}
@@ -477,6 +484,20 @@ func (f *finding) adviseLive(c Commands) {
 	case KindHostGone:
 		f.Command = "openstack server show " + f.UUID
 	}
+}
+
+// removeAllocation takes away what a migration of it that is over holds, else what it holds itself.
+func (f *finding) removeAllocation(c Commands) string {
+	options := "consumer=" + f.UUID
+	if f.Kind == KindMigration {
+		options = "consumer=" + f.over[0].UUID + " instance_uuid=" + f.UUID
+	}
+	options = strings.TrimSpace(options + " state=absent " + c.Credentials)
+	return fmt.Sprintf("ansible %s -b -m placement_allocation -a '%s'", cmp.Or(c.Controller, "CONTROLLER"), options)
+}
+
+func (f *finding) undefine(at place) string {
+	return fmt.Sprintf("ansible %s -b -m libvirt_undefine -a uuid=%s", at.hypervisor.Host, f.UUID)
 }
 
 func (f *finding) removeFiles() string {

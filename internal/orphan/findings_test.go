@@ -420,10 +420,18 @@ func TestTheCommandsHaveWhatTheyNeed(t *testing.T) {
 			"nova-manage cell_v2 map_instances --reset --cell_uuid cell-uuid"},
 		{func(s *scene) { s.migrates("error", true); s.evidence(live(), nil); s.hold(mine, node1); s.hold(moved, node2) },
 			"ansible ctl -b -m placement_allocation -a 'consumer=" + moved + " instance_uuid=" + mine + " state=absent nova_conf=/n.conf'"},
+		{func(s *scene) { s.evidence(nil, nil); s.hold(mine, node2) },
+			"ansible ctl -b -m placement_allocation -a 'consumer=" + mine + " state=absent nova_conf=/n.conf'"},
+		{func(s *scene) { s.evidence(live(properly), nil); s.hold(mine, node2) }, "ansible-playbook purge.yml -e instance_uuid=" + mine},
+		{func(s *scene) { s.evidence(nil, nil); s.domain(1, true); s.hold(mine, node2) }, "ansible inv2 -b -m libvirt_undefine -a uuid=" + mine},
+		{func(s *scene) { s.evidence(live(properly), nil); s.domain(0, true) }, "ansible-playbook purge.yml -e instance_uuid=" + mine},
+		{func(s *scene) {
+			s.evidence(nil, func(e *Evidence) { e.BuildRequest, e.RequestedAt = true, noon.Add(-24*time.Hour) })
+		}, "openstack server delete " + mine},
 	} {
 		s := newScene()
 		test.make(s)
-		findings, _ := s.Findings(s.looks, s.owners, Commands{Controller: "ctl", Credentials: "nova_conf=/n.conf"})
+		findings, _ := s.Findings(s.looks, s.owners, Commands{Controller: "ctl", Playbook: "purge.yml", Credentials: "nova_conf=/n.conf"})
 		if len(findings) != 1 || findings[0].Command != test.want {
 			t.Errorf("got %+v, want %s", findings, test.want)
 		}
