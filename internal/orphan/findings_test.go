@@ -418,7 +418,12 @@ func TestTheCommandsHaveWhatTheyNeed(t *testing.T) {
 	}{
 		{func(s *scene) { s.evidence(live(), func(e *Evidence) { e.Mapping = nil }) },
 			"nova-manage cell_v2 map_instances --reset --cell_uuid cell-uuid"},
-		{func(s *scene) { s.migrates("error", true); s.evidence(live(), nil); s.hold(mine, node1); s.hold(moved, node2) },
+		{func(s *scene) {
+			s.migrates("error", true)
+			s.evidence(live(), nil)
+			s.hold(mine, node1)
+			s.hold(moved, node2)
+		},
 			"ansible ctl -b -m placement_allocation -a 'consumer=" + moved + " instance_uuid=" + mine + " state=absent nova_conf=/n.conf'"},
 		{func(s *scene) { s.evidence(nil, nil); s.hold(mine, node2) },
 			"ansible ctl -b -m placement_allocation -a 'consumer=" + mine + " state=absent nova_conf=/n.conf'"},
