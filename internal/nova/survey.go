@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -14,6 +15,13 @@ import (
 
 // answerWithin is how long a cell may take to say that it is there. One that hangs must be told soon.
 const answerWithin = 5 * time.Second
+
+// What nova-manage leaves to go on from: a mapping (nova/cmd/manage.py map_instances), and an instance that was none
+// (nova/objects/virtual_interface.py _set_or_delete_marker_for_migrate_instances, up to 2023.1).
+const (
+	mapMarker      = "INSTANCE_MIGRATION_MARKER"
+	instanceMarker = "00000000-0000-0000-0000-000000000000"
+)
 
 // Survey reads of all instances, or of those named, as much as tells which of them need a
 // closer look, into a picture. A cell that cannot be read is part of the picture, and is not
@@ -69,15 +77,16 @@ func isThere(ctx context.Context, db *sql.DB) error {
 
 func surveyAPI(ctx context.Context, tx *sql.Tx, picture *orphan.Picture, uuids []string) error {
 	picture.Mappings, picture.BuildRequests = map[string]orphan.MappedTo{}, map[string]time.Time{}
-	err := survey(ctx, tx, "SELECT instance_uuid, cell_id, queued_for_delete FROM instance_mappings WHERE ", "instance_uuid", uuids,
+	err := survey(ctx, tx, "SELECT instance_uuid, cell_id, queued_for_delete FROM instance_mappings"+
+		" WHERE NOT project_id <=> '"+mapMarker+"' AND ", "instance_uuid", uuids,
 		func(r surveyed) {
-			picture.Mappings[r.text(0)] = orphan.MappedTo{Cell: r.word(1), QueuedForDelete: r.flag(2)}
+			picture.Mappings[r.uuid(0)] = orphan.MappedTo{Cell: r.word(1), QueuedForDelete: r.flag(2)}
 		})
 	if err != nil {
 		return fmt.Errorf("instance_mappings: %w", err)
 	}
 	err = survey(ctx, tx, "SELECT instance_uuid, created_at FROM build_requests WHERE ", "instance_uuid", uuids,
-		func(r surveyed) { picture.BuildRequests[r.text(0)] = r.time(1) })
+		func(r surveyed) { picture.BuildRequests[r.uuid(0)] = r.time(1) })
 	if err != nil {
 		return fmt.Errorf("build_requests: %w", err)
 	}
@@ -92,8 +101,8 @@ func surveyCell(ctx context.Context, tx *sql.Tx, cell *orphan.CellPicture, uuids
 	}
 	there := map[string]bool{}
 	if err := survey(ctx, tx, "SELECT uuid, id, deleted, host, node, vm_state, task_state, hidden, created_at, updated_at FROM instances"+
-		" WHERE deleted <> id AND ", "uuid", uuids, func(r surveyed) {
-		cell.Instances = append(cell.Instances, orphan.Instance{UUID: r.text(0), ID: r.number(1), Deleted: r.number(2), Host: r.word(3),
+		" WHERE NOT deleted <=> id AND ", "uuid", uuids, func(r surveyed) {
+		cell.Instances = append(cell.Instances, orphan.Instance{UUID: r.uuid(0), ID: r.number(1), Deleted: r.number(2), Host: r.word(3),
 			Node: r.word(4), VMState: r.word(5), TaskState: r.word(6), Hidden: r.flag(7), Changed: later(r.time(8), r.time(9))})
 		there[cell.Instances[len(cell.Instances)-1].UUID] = true
 	}); err != nil {
@@ -102,8 +111,8 @@ func surveyCell(ctx context.Context, tx *sql.Tx, cell *orphan.CellPicture, uuids
 	if err := surveyHosts(ctx, tx, cell); err != nil {
 		return err
 	}
-	if err := survey(ctx, tx, migrationColumns+" WHERE (deleted = 0 AND status NOT IN ('"+strings.Join(migrationsOver, "', '")+
-		"') OR migration_type = 'evacuation' AND status IN ('"+strings.Join(leftByEvacuation, "', '")+"')) AND ", "instance_uuid", uuids,
+	if err := survey(ctx, tx, migrationColumns+" WHERE (deleted = 0 AND COALESCE(status, '') NOT IN ('"+
+		strings.Join(orphan.DeadStatuses[:], "', '")+"') OR migration_type = 'evacuation' AND status IN ('"+strings.Join(leftByEvacuation, "', '")+"')) AND ", "instance_uuid", uuids,
 		func(r surveyed) { cell.Migrations = append(cell.Migrations, r.migration()) }); err != nil {
 		return fmt.Errorf("migrations: %w", err)
 	}
@@ -115,7 +124,7 @@ func surveyCell(ctx context.Context, tx *sql.Tx, cell *orphan.CellPicture, uuids
 	if len(missing) == 0 {
 		return nil
 	}
-	if err := survey(ctx, tx, "SELECT uuid FROM instances WHERE ", "uuid", missing, func(r surveyed) { there[r.text(0)] = true }); err != nil {
+	if err := survey(ctx, tx, "SELECT uuid FROM instances WHERE ", "uuid", missing, func(r surveyed) { there[r.uuid(0)] = true }); err != nil {
 		return fmt.Errorf("instances: %w", err)
 	}
 	cell.Gone = slices.DeleteFunc(missing, func(uuid string) bool { return there[uuid] })
@@ -125,7 +134,7 @@ func surveyCell(ctx context.Context, tx *sql.Tx, cell *orphan.CellPicture, uuids
 func surveyHosts(ctx context.Context, tx *sql.Tx, cell *orphan.CellPicture) error {
 	if err := survey(ctx, tx, "SELECT uuid, host, hypervisor_hostname, vcpus, memory_mb, local_gb, hypervisor_type FROM compute_nodes"+
 		" WHERE deleted = 0 AND ", "uuid", nil, func(r surveyed) {
-		cell.Nodes = append(cell.Nodes, orphan.ComputeNode{UUID: r.text(0), Host: r.word(1), Hypervisor: r.text(2), VCPUs: r.number(3),
+		cell.Nodes = append(cell.Nodes, orphan.ComputeNode{UUID: r.uuid(0), Host: r.word(1), Hypervisor: r.text(2), VCPUs: r.number(3),
 			MemoryMB: r.number(4), DiskGB: r.number(5), Ironic: strings.EqualFold(r.text(6), "ironic")})
 	}); err != nil {
 		return fmt.Errorf("compute_nodes: %w", err)
@@ -140,41 +149,38 @@ func surveyHosts(ctx context.Context, tx *sql.Tx, cell *orphan.CellPicture) erro
 }
 
 // halfDeleted are instances with deleted = id that Nova's own deletion would have left otherwise; see Record.unfinished.
-func halfDeleted(ctx context.Context, tx *sql.Tx, uuids []string) (half []string, _ error) {
+func halfDeleted(ctx context.Context, tx *sql.Tx, uuids []string) ([]string, error) {
 	found := map[string]bool{}
-	add := func(r surveyed) { found[r.text(0)] = true }
-	if err := survey(ctx, tx, "SELECT uuid FROM instances WHERE deleted = id AND deleted_at IS NULL AND ", "uuid", uuids, add); err != nil {
+	add := func(r surveyed) { found[r.uuid(0)] = true }
+	// The time is Row.NeedsDeletedAt's.
+	if err := survey(ctx, tx, "SELECT uuid FROM instances WHERE deleted = id AND (deleted_at IS NULL OR"+
+		" deleted_at NOT BETWEEN '1000-01-01' AND UTC_TIMESTAMP() + INTERVAL 1 MINUTE) AND ", "uuid", uuids, add); err != nil {
 		return nil, fmt.Errorf("instances: %w", err)
 	}
 	for _, part := range parts() {
-		left := "part.deleted <> part.id"
+		left := "NOT part.deleted <=> part.id"
 		switch {
 		case part.fate == keep:
 			continue
 		case part.fate == remove:
 			left = "TRUE"
 		case part.table == "instance_system_metadata":
-			left += " AND part.`key` <> 'clean_attempts'"
+			left += " AND NOT part.`key` <=> 'clean_attempts'"
 		}
 		if err := survey(ctx, tx, "SELECT DISTINCT i.uuid FROM "+part.table+" part JOIN instances i ON i.uuid = part."+part.key+
 			" WHERE i.deleted = i.id AND "+left+" AND ", "i.uuid", uuids, add); err != nil {
 			return nil, fmt.Errorf("%s: %w", part.table, err)
 		}
 	}
-	for uuid := range found {
-		half = append(half, uuid)
-	}
-	return half, nil
+	delete(found, instanceMarker)
+	return slices.Collect(maps.Keys(found)), nil
 }
-
-// migrationsOver are the states of Migration.Dead.
-var migrationsOver = []string{"error", "failed", "cancelled", "completed", "done", "confirmed", "reverted"}
 
 const migrationColumns = "SELECT uuid, id, deleted, status, instance_uuid, migration_type, source_compute, dest_compute, updated_at FROM migrations"
 
 func (r surveyed) migration() orphan.MigrationPicture {
-	m := orphan.MigrationPicture{Migration: orphan.Migration{UUID: r.text(0), ID: r.number(1), Deleted: r.number(2), Status: r.word(3),
-		UpdatedAt: r.time(8)}, Instance: r.text(4), Type: r.word(5), Source: r.word(6), Destination: r.word(7)}
+	m := orphan.MigrationPicture{Migration: orphan.Migration{UUID: r.uuid(0), ID: r.number(1), Deleted: r.number(2), Status: r.word(3),
+		UpdatedAt: r.time(8)}, Instance: r.uuid(4), Type: r.word(5), Source: r.word(6), Destination: r.word(7)}
 	if m.Type == "evacuation" && slices.Contains(leftByEvacuation, m.Status) {
 		m.EvacuatedFrom = m.Source
 	}
@@ -245,6 +251,9 @@ func surveySome(ctx context.Context, q querier, query string, args []any, take f
 type surveyed []sql.RawBytes
 
 func (r surveyed) text(column int) string { return string(r[column]) }
+
+// uuid is as Nova writes them, whatever the row has: the database compares without regard to case.
+func (r surveyed) uuid(column int) string { return strings.ToLower(r.text(column)) }
 
 // word is a text that many rows have: a host, a state.
 func (r surveyed) word(column int) string { return unique.Make(string(r[column])).Value() }

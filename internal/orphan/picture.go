@@ -408,7 +408,7 @@ func (x *index) isElsewhere(instance located, uuid string) bool {
 	root := x.Providers[provider.Root]
 	node, isNode := x.nodeByUUID[root.UUID]
 	switch {
-	case provider.Sharing || root.Sharing, !isNode && !root.Compute:
+	case root.UUID == "", provider.Sharing || root.Sharing, !isNode && !root.Compute:
 		return false
 	case instance.Node != "":
 		// Not by the host: Ironic's nodes change it, and a nova-compute may have been renamed.
