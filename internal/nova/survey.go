@@ -112,8 +112,8 @@ func surveyCell(ctx context.Context, tx *sql.Tx, cell *orphan.CellPicture, uuids
 		return err
 	}
 	if err := survey(ctx, tx, migrationColumns+" WHERE (deleted = 0 AND COALESCE(status, '') NOT IN ('"+
-		strings.Join(orphan.DeadStatuses[:], "', '")+"') OR migration_type = 'evacuation' AND status IN ('"+strings.Join(leftByEvacuation, "', '")+"')) AND ", "instance_uuid", uuids,
-		func(r surveyed) { cell.Migrations = append(cell.Migrations, r.migration()) }); err != nil {
+		strings.Join(orphan.DeadStatuses[:], "', '")+"') OR migration_type = 'evacuation' AND status IN ('"+
+		strings.Join(leftByEvacuation, "', '")+"')) AND ", "instance_uuid", uuids, func(r surveyed) { cell.Migrations = append(cell.Migrations, r.migration()) }); err != nil {
 		return fmt.Errorf("migrations: %w", err)
 	}
 	if cell.HalfDeleted, err = halfDeleted(ctx, tx, uuids); err != nil {
