@@ -72,6 +72,9 @@ func surveysProviders(t *testing.T, w *world, r reader) {
 		if got, found := survey.ProviderNamed(want.Name); !found || got != want {
 			t.Errorf("by its name: got %+v, want %+v", got, want)
 		}
+		if got, err := w.SurveyProvider(openstacktest.Context(t), want.UUID); err != nil || got != want {
+			t.Errorf("alone: got %+v, %v, want %+v", got, err, want)
+		}
 	}
 	if got, found := survey.ProviderNamed("no-such-provider"); found {
 		t.Errorf("got %+v", got)
