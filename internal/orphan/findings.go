@@ -241,9 +241,10 @@ func (f *finding) left() {
 		{RemainsDomain, KindDomain}, {RemainsAllocation, KindAllocation}, {RemainsBuildRequest, KindBuildRequest},
 		{RemainsMigrationAllocation, KindMigration}, {RemainsMapping, KindMapping}, {RemainsFiles, KindFiles},
 	} {
-		// The mapping of a deleted instance stays until it is archived, and for ever where that was deleted before it got to
-		// a cell (nova/compute/api.py _delete_while_booting).
-		if f.has(kind.remains) && (kind.kind != KindMapping || f.Verdict == Lost && (f.look.Mapping.HasCell || !f.look.Mapping.QueuedForDelete)) {
+		// The mapping of a deleted instance stays until that is archived, and for ever where it was deleted before it got to a
+		// cell (nova/compute/api.py _delete_while_booting).
+		mapping := f.look.Mapping
+		if f.has(kind.remains) && (kind.kind != KindMapping || f.Verdict != Deleted && (mapping.HasCell || !mapping.QueuedForDelete)) {
 			f.Kind = kind.kind
 			break
 		}

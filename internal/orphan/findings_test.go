@@ -244,6 +244,12 @@ func TestEachKindIsFoundAndNothingElse(t *testing.T) {
 			s.evidence(nil, func(e *Evidence) { e.Cells[0].Archived = true })
 			s.domain(1, true)
 		}, "domain_without_row archived host2"},
+		{"archived, and its mapping was left", func(s *scene) {
+			s.evidence(nil, func(e *Evidence) {
+				e.Cells[0].Archived, e.Mapping = true, &Mapping{HasCell: true, CellKnown: true, QueuedForDelete: true}
+			})
+			s.Cells[0].Gone = []string{mine}
+		}, "mapping_without_row archived "},
 		{"a mapping alone", func(s *scene) {
 			s.evidence(nil, func(e *Evidence) { e.Mapping = &Mapping{HasCell: true, CellKnown: true} })
 			s.Cells[0].Gone = []string{mine}
