@@ -32,7 +32,7 @@ SCENARIOS := $(filter-out $(LONG) $(OLD),$(ALL))
 # What runs on the second lab, with those for the oldest: about half of the time.
 SECOND    := several volume volumes
 
-.PHONY: help setup build test test-fakes test-boot test-first test-second nightly minimal demo bench bench-calls bench-audit lint unit contract contract-placement contract-compute contract-cells contract-database contract-audit contract-hypervisor contract-scale molecule molecule-long oldest fuzz vuln clean lab-image lab-up lab-down lab-status lab-ssh
+.PHONY: help setup build test test-fakes test-boot test-first test-second nightly minimal demo bench bench-calls bench-audit lint unit contract contract-placement contract-compute contract-cells contract-database contract-audit contract-hypervisor contract-scale molecule molecule-long oldest fuzz report-test vuln clean lab-image lab-up lab-down lab-status lab-ssh
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -64,6 +64,7 @@ test: ## unit and contract tests, linters, molecule scenarios
 test-fakes:
 	@tools/timed 'unit tests' $(MAKE) --no-print-directory unit
 	@tools/timed 'linters' $(MAKE) --no-print-directory lint
+	@tools/timed 'reports' $(MAKE) --no-print-directory report-test
 
 # The packages and the services are mostly waited for: beside what needs neither.
 test-boot:
@@ -151,6 +152,11 @@ lint: $(NEWEST) .cache/bin/golangci-lint build ## what linters say of go.mod, Go
 	yamllint --strict .
 	ansible-lint --offline --strict --profile=production
 
+report-test: $(NEWEST) $(OLDEST) $(REPORT) ## what the audit writes: its schema, its metrics, its page in a browser, its exit status
+	@tools/setup tools/packages-report.txt
+	rm -rf .cache/report-test
+	WORK=$(CURDIR)/.cache/report-test .cache/report/bin/python playbooks/roles/audit_orphans/tests/test_report.py
+
 vuln: ## known vulnerabilities of what the modules call; asks the Go vulnerability database
 	go run golang.org/x/vuln/cmd/govulncheck@v$(VULNCHECK) -tags=$(TAGS) ./...
 
@@ -194,7 +200,10 @@ $(NEWEST) $(OLDEST) $(REPORT) .cache/go/.done: .cache/%/.done: tools/requirement
 	rm -rf .cache/$*
 	python3 -m venv .cache/$*
 	.cache/$*/bin/pip install --quiet --disable-pip-version-check --requirement=$<
-	$(if $(filter report,$*),cp tools/package-report.json .cache/report/package.json && .cache/report/bin/npm install --silent --ignore-scripts --no-package-lock --prefix=.cache/report)
+	@if [[ $* == report ]]; then \
+	  cp tools/package-report.json .cache/report/package.json; \
+	  .cache/report/bin/npm install --silent --ignore-scripts --no-package-lock --prefix=.cache/report; \
+	fi
 	touch $@
 
 $(REPORT): tools/package-report.json

@@ -57,14 +57,15 @@ type Remnant struct {
 // itself, with all that is left of it.
 type Finding struct {
 	// UUID is the instance's where one is known, else the consumer's, the domain's or the provider's.
-	UUID    string    `json:"uuid"`
-	Name    string    `json:"name"`
-	Project string    `json:"project_id"`
-	Kind    Kind      `json:"kind"`
-	Verdict Verdict   `json:"verdict"`
-	Reasons []string  `json:"reasons"`
+	UUID    string   `json:"uuid"`
+	Name    string   `json:"name"`
+	Project string   `json:"project_id"`
+	Kind    Kind     `json:"kind"`
+	Verdict Verdict  `json:"verdict"`
+	Reasons []string `json:"reasons"`
+	// Remains are, of a live instance, only what is wrong: nothing that it lives on.
 	Remains []Remnant `json:"remains"`
-	// Resources are what its allocations hold together, by class.
+	// Resources are what the allocations among the remains hold together, by class.
 	Resources map[string]int `json:"resources"`
 	// Since is when it got so, as far as a row tells; nil where none does.
 	Since *time.Time `json:"since"`

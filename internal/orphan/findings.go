@@ -130,7 +130,11 @@ func (f *finding) allocation(what, consumer string) {
 		provider := f.Providers[held.Provider]
 		remnant := Remnant{What: what, ID: consumer, Provider: held.Provider, ProviderName: provider.Name, Resources: held.Resources}
 		if root, known := f.Providers[provider.Root]; known && !provider.Sharing && !root.Sharing {
-			remnant.Host = cmp.Or(f.nodeByUUID[root.UUID].Host, root.Name)
+			remnant.Host = f.nodeByUUID[root.UUID].Host
+			if remnant.Host == "" && f.row != nil && root.Name == f.row.Node {
+				remnant.Host = f.row.Host // which is gone, and its compute node with it
+			}
+			remnant.Host = cmp.Or(remnant.Host, root.Name)
 			f.addHost(remnant.Host)
 		}
 		f.Remains = append(f.Remains, remnant)
@@ -218,6 +222,34 @@ func (f *finding) decideLive() {
 	for _, migration := range f.over {
 		f.Reasons = append(f.Reasons, fmt.Sprintf("placement: migration %s is over (%s) and still holds %s", migration.UUID, migration.Status,
 			counted(f.Held[migration.UUID][0].Resources)))
+	}
+	f.keepWrong()
+}
+
+// keepWrong drops of the remains what the instance lives on: nothing that Nova looks after is left over.
+func (f *finding) keepWrong() {
+	instance, kinds := f.located(), map[Kind]bool{}
+	for _, wrong := range f.live {
+		kinds[wrong.kind] = true
+	}
+	f.Remains = slices.DeleteFunc(f.Remains, func(r Remnant) bool {
+		switch r.What {
+		case RemainsRow:
+			return !kinds[KindNoMapping] && !kinds[KindHostGone]
+		case RemainsAllocation:
+			return !kinds[KindOtherProvider] || !f.isElsewhere(instance, r.Provider)
+		case RemainsDomain:
+			return !kinds[KindOtherHost] || !slices.ContainsFunc(f.domains[f.UUID], func(at place) bool {
+				return f.host(at.hypervisor) == r.Host && f.isOnAnotherHost(instance, at)
+			})
+		}
+		return r.What != RemainsMigrationAllocation
+	})
+	clear(f.Resources)
+	for _, remnant := range f.Remains {
+		for class, amount := range remnant.Resources {
+			f.Resources[class] += amount
+		}
 	}
 }
 
@@ -419,7 +451,7 @@ func (f *finding) advise(c Commands) {
 	case KindFiles:
 		f.Command = f.removeFiles()
 	}
-	f.Plan = append(f.plan(), f.Plan...)
+	f.Plan = slices.Insert(f.Plan, 0, f.plan()...)
 }
 
 // adviseLive: an instance that Nova looks after is never purged.

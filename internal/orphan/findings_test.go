@@ -1,6 +1,7 @@
 package orphan
 
 import (
+	"encoding/json"
 	"fmt"
 	"iter"
 	"maps"
@@ -169,6 +170,11 @@ func TestEachKindIsFoundAndNothingElse(t *testing.T) {
 		}, ""},
 		{"in ERROR on a host that is gone", func(s *scene) { s.evidence(live(func(r *Row) { r.VMState, r.Host = "error", "host9" }), nil) },
 			"host_gone stuck host9"},
+		{"one whose resource provider is left", func(s *scene) {
+			s.Providers["old"] = Provider{UUID: "old", Name: "host9.example", Root: "old"}
+			s.evidence(live(func(r *Row) { r.VMState, r.Host, r.Node = "error", "host9", "host9.example" }), nil)
+			s.hold(mine, "old")
+		}, "host_gone stuck host9"},
 		{"an allocation on another host", func(s *scene) { s.evidence(live(), nil); s.hold(mine, node1); s.hold(mine, node2) },
 			"allocation_elsewhere live host1,host2"},
 		{"an allocation on a host that has no compute node any more", func(s *scene) {
@@ -299,6 +305,9 @@ func TestEachKindIsFoundAndNothingElse(t *testing.T) {
 			findings, doubts := s.Findings(s.looks, s.owners, Commands{})
 			if got := brief(findings); got != test.want || len(doubts) > 0 {
 				t.Errorf("got %q and doubts %v, want %q", got, doubts, test.want)
+			}
+			if asJSON, err := json.Marshal(findings); err != nil || strings.Contains(strings.ReplaceAll(string(asJSON), `"since":null`, ""), "null") {
+				t.Errorf("a list is null: %s, %v", asJSON, err)
 			}
 			suspected := slices.Contains(s.Suspects(s.looks[mine].Policy, s.Consumers()), mine)
 			if slices.ContainsFunc(findings, func(f Finding) bool { return f.UUID == mine }) && !suspected {
@@ -537,5 +546,44 @@ func TestALiveInstanceIsNeverToBePurged(t *testing.T) {
 		if len(findings) != 1 || findings[0].Verdict != Live || strings.Contains(findings[0].Command, "purge_orphan") || findings[0].Command == "" {
 			t.Errorf("got %+v", findings)
 		}
+	}
+}
+
+func TestWhatALiveInstanceLivesOnIsNotLeft(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		make func(*scene)
+		want string // what, and where; the sum of VCPUs
+	}{
+		{"no mapping", func(s *scene) { s.evidence(live(), func(e *Evidence) { e.Mapping = nil }) }, "row host1; 0"},
+		{"an allocation on another host", func(s *scene) { s.evidence(live(), nil); s.hold(mine, node2) }, "allocation host2; 1"},
+		{"a migration that is over", func(s *scene) {
+			s.migrates("confirmed", true)
+			s.evidence(live(), nil)
+			s.hold(moved, node2)
+		}, "migration_allocation host2; 1"},
+		{"a domain on another host", func(s *scene) { s.evidence(live(), nil); s.domain(1, true) }, "domain host2; 0"},
+		{"a domain on another host, and one on a hypervisor that is no compute node", func(s *scene) {
+			s.evidence(live(), nil)
+			s.domain(1, true)
+			s.Hypervisors = append(s.Hypervisors, Hypervisor{Host: "inv3", Name: "renamed.example"})
+			s.domain(2, true)
+		}, "domain host2; 0"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := newScene()
+			s.hold(mine, node1)
+			s.domain(0, true)
+			test.make(s)
+			findings, _ := s.Findings(s.looks, s.owners, Commands{Controller: "ctl"})
+			var all []string
+			for _, r := range findings[0].Remains {
+				all = append(all, r.What+" "+r.Host)
+			}
+			all = append(all, fmt.Sprint(findings[0].Resources["VCPU"]))
+			if got := strings.Join(all, "; "); got != test.want || strings.Contains(findings[0].Command, "inv3") {
+				t.Errorf("got %q, %s, want %q", got, findings[0].Command, test.want)
+			}
+		})
 	}
 }

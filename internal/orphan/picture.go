@@ -378,10 +378,10 @@ func (x *index) whereabouts(instance located) (own, elsewhere []place) {
 	for _, at := range x.domains[instance.UUID] {
 		node, known := x.nodeByName[at.hypervisor.Name]
 		switch {
+		case x.isOnAnotherHost(instance, at):
+			elsewhere = append(elsewhere, at)
 		case known && node.Host == instance.Host || at.hypervisor.Name == instance.Node:
 			own = append(own, at)
-		case known && !x.evacuatedFrom(instance.UUID, node.Host):
-			elsewhere = append(elsewhere, at)
 		}
 	}
 	return own, elsewhere
@@ -415,6 +415,12 @@ func (x *index) isElsewhere(instance located, uuid string) bool {
 		return root.Name != instance.Node && node.Hypervisor != instance.Node && !x.evacuatedFrom(instance.UUID, node.Host)
 	}
 	return node.Host != instance.Host && !x.evacuatedFrom(instance.UUID, node.Host)
+}
+
+// isOnAnotherHost says whether a domain is on a compute host that is not the instance's.
+func (x *index) isOnAnotherHost(instance located, at place) bool {
+	node, known := x.nodeByName[at.hypervisor.Name]
+	return known && node.Host != instance.Host && at.hypervisor.Name != instance.Node && !x.evacuatedFrom(instance.UUID, node.Host)
 }
 
 // evacuatedFrom says that the next start of the host's nova-compute cleans up after the instance.

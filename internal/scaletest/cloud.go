@@ -179,7 +179,8 @@ func (g *generator) owners() {
 		g.write(Placement, "users", Row{"id": o.id, "external_id": o.user})
 	}
 	for _, f := range flavors {
-		g.write(API, "flavors", Row{"id": f.id, "name": f.name, "flavorid": f.name, "memory_mb": f.memoryMB, "vcpus": f.vcpus, "root_gb": f.rootGB})
+		g.write(API, "flavors", Row{"id": f.id, "name": f.name, "flavorid": f.name, "memory_mb": f.memoryMB, "vcpus": f.vcpus,
+			"root_gb": f.rootGB})
 	}
 	for id, name := range consumerTypes {
 		g.write(Placement, "consumer_types", Row{"id": id + 1, "name": name})

@@ -62,7 +62,8 @@ func TestTheCloudIsAsLargeAsAskedFor(t *testing.T) {
 			t.Errorf("%d traps, not %d", got, size.Traps)
 		}
 		known := map[any]bool{}
-		for _, table := range []string{"cell0.instances", "cell1.instances", "cell2.instances", "cell1.shadow_instances", "cell2.shadow_instances"} {
+		for _, table := range []string{"cell0.instances", "cell1.instances", "cell2.instances", "cell1.shadow_instances",
+			"cell2.shadow_instances"} {
 			for _, row := range all[table] {
 				known[row["uuid"]] = true
 			}

@@ -94,8 +94,8 @@ func (g *generator) domain(i *instance, h *host, state string) *Domain {
 			UsedBy: []string{}, Image: &Image{"volumes", "volume-" + i.volume}}
 	}
 	d := &Domain{
-		UUID: i.uuid, Name: fmt.Sprintf("instance-%08x", i.id), State: state, StateReason: reasons[state], Active: state != "shutoff", Persistent: true,
-		VCPUs: i.flavor.vcpus, MemoryMB: i.flavor.memoryMB, Disks: []Disk{disk},
+		UUID: i.uuid, Name: fmt.Sprintf("instance-%08x", i.id), State: state, StateReason: reasons[state], Active: state != "shutoff",
+		Persistent: true, VCPUs: i.flavor.vcpus, MemoryMB: i.flavor.memoryMB, Disks: []Disk{disk},
 		Nova: &Metadata{i.name, i.project, "project-" + i.project[:4], i.user, "user-" + i.user[:4],
 			Flavor{Name: i.flavor.name, VCPUs: i.flavor.vcpus, MemoryMB: i.flavor.memoryMB, DiskGB: i.flavor.rootGB}, i.created},
 	}

@@ -112,8 +112,8 @@ func (g *generator) children(i *instance, row Row) {
 	}
 	disk := Row{"uuid": g.uuid()}
 	if i.volume != "" {
-		maps.Copy(disk, Row{"source_type": "volume", "destination_type": "volume", "volume_id": i.volume, "attachment_id": g.uuid(), "volume_size": 20,
-			"connection_info": `{"driver_volume_type": "rbd", "serial": "` + i.volume + `"}`})
+		maps.Copy(disk, Row{"source_type": "volume", "destination_type": "volume", "volume_id": i.volume, "attachment_id": g.uuid(),
+			"volume_size": 20, "connection_info": `{"driver_volume_type": "rbd", "serial": "` + i.volume + `"}`})
 	}
 	write("block_device_mapping", disk)
 	mapping := Row{"id": g.id(i.cell + ".instance_id_mappings"), "uuid": i.uuid, "created_at": i.created}
@@ -163,8 +163,8 @@ func (g *generator) ordinary(n int) {
 	switch roll := g.rng.IntN(100); {
 	case roll < 2:
 		i := g.archived(h)
-		g.write(i.cell, "shadow_migrations", Row{"id": g.id("shadow_migrations"), "uuid": g.uuid(), "instance_uuid": i.uuid, "status": "confirmed",
-			"migration_type": "migration", "deleted": 1})
+		g.write(i.cell, "shadow_migrations", Row{"id": g.id("shadow_migrations"), "uuid": g.uuid(), "instance_uuid": i.uuid,
+			"status": "confirmed", "migration_type": "migration", "deleted": 1})
 	case roll < 5:
 		g.offloaded(h)
 	case roll < 20:

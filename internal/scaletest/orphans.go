@@ -50,7 +50,9 @@ var orphanCases = []orphanCase{
 	{orphan.KindZombie, "deleted = -1, in error", ofRow(Row{"vm_state": "error", "deleted": -1})},
 	{orphan.KindHalfDeleted, "all beside the row is as it was", func(g *generator) string { return g.halfDeleted(0, "*").uuid }},
 	{orphan.KindHalfDeleted, "its mapping is not queued_for_delete", func(g *generator) string { return g.halfDeleted(0).uuid }},
-	{orphan.KindHalfDeleted, "its block device mappings are as they were", func(g *generator) string { return g.halfDeleted(1, "block_device_mapping").uuid }},
+	{orphan.KindHalfDeleted, "its block device mappings are as they were", func(g *generator) string {
+		return g.halfDeleted(1, "block_device_mapping").uuid
+	}},
 	{orphan.KindNoMapping, "running", func(g *generator) string {
 		i := g.unmapped(nil)
 		g.spec(i)

@@ -11,7 +11,8 @@ import (
 
 func TestAnAuditIsHeldToTheTruth(t *testing.T) {
 	truth := scaletest.Truth{
-		Orphans:    map[string]scaletest.Orphan{"a": {orphan.KindError, "in error", scaletest.Cell1}, "b": {orphan.KindMigration, "confirmed", scaletest.Cell1}},
+		Orphans: map[string]scaletest.Orphan{"a": {orphan.KindError, "in error", scaletest.Cell1},
+			"b": {orphan.KindMigration, "confirmed", scaletest.Cell1}},
 		Traps:      map[string]string{"c": "build"},
 		Migrations: map[string]string{"m": "b", "n": "c"},
 	}

@@ -11,13 +11,13 @@ import (
 	"nova-orphan/internal/orphan"
 )
 
-// columns are the table's, whose widths and the spaces between make 120.
+// columns are the table's. They leave room for what ansible.builtin.debug puts around a line, in 120.
 var columns = []struct {
 	title string
 	width int
-}{{"FINDING", 25}, {"NAME", 22}, {"HOST", 18}, {"HELD", 17}, {"AGE", 5}, {"VERDICT", 8}, {"WAY OUT", 19}}
+}{{"FINDING", 25}, {"NAME", 16}, {"HOST", 14}, {"HELD", 14}, {"AGE", 5}, {"VERDICT", 8}, {"WAY OUT", 20}}
 
-// table is what a terminal of 120 columns shows.
+// table is what a terminal of 120 columns shows; see docs/audit.md.
 func table(findings []orphan.Finding, now time.Time) []string {
 	lines := []string{}
 	if len(findings) == 0 {

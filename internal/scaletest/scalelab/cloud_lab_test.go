@@ -3,6 +3,7 @@
 package scalelab
 
 import (
+	"errors"
 	"os/exec"
 	"strings"
 	"testing"
@@ -16,9 +17,9 @@ import (
 func TestNovaItselfHasNothingToSayOfACloudWithoutOrphans(t *testing.T) {
 	lab := New(t, scaletest.Size{Seed: 3, Providers: 60, Instances: 400})
 	// It answers 4 where there was nothing to heal.
-	out, err := exec.CommandContext(t.Context(), "nova-manage", "--config-file", lab.Conf(), "placement", "heal_allocations", "--dry-run", "--verbose",
-		"--max-count", "1000").CombinedOutput()
-	if exit, is := err.(*exec.ExitError); !is || exit.ExitCode() != 4 {
+	out, err := exec.CommandContext(t.Context(), "nova-manage", "--config-file", lab.Conf(), "placement", "heal_allocations", "--dry-run",
+		"--verbose", "--max-count", "1000").CombinedOutput()
+	if exit := new(exec.ExitError); !errors.As(err, &exit) || exit.ExitCode() != 4 {
 		t.Errorf("heal_allocations: %v: %s", err, out)
 	}
 	if healthy := strings.Count(string(out), "is up-to-date. Nothing to be healed."); healthy < 250 {
@@ -44,7 +45,8 @@ func (l *Lab) onSharingProviders(t *testing.T) map[string]bool {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	rows, err := db.QueryContext(t.Context(), "SELECT consumer_id FROM allocations JOIN resource_providers p ON p.id = resource_provider_id WHERE p.name LIKE 'shared-%'")
+	rows, err := db.QueryContext(t.Context(), "SELECT consumer_id FROM allocations JOIN resource_providers p ON p.id = resource_provider_id "+
+		"WHERE p.name LIKE 'shared-%'")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -100,11 +100,15 @@ func Up(ctx context.Context, folder string, size scaletest.Size) (*Lab, error) {
 			return nil, err
 		}
 	}
-	if err := run(ctx, "mysql", "-e", "SET sql_mode = 'NO_AUTO_VALUE_ON_ZERO'; INSERT INTO scale_placement.resource_classes SELECT * FROM placement.resource_classes; "+
+	if err := run(ctx, "mysql", "-e", "SET sql_mode = 'NO_AUTO_VALUE_ON_ZERO'; "+
+		"INSERT INTO scale_placement.resource_classes SELECT * FROM placement.resource_classes; "+
 		"INSERT INTO scale_placement.alembic_version SELECT * FROM placement.alembic_version"); err != nil {
 		return nil, err
 	}
-	if err := errors.Join(l.configure("/etc/nova/nova.conf", l.Conf()), l.configure("/etc/placement/placement.conf", l.PlacementConf())); err != nil {
+	if err := l.configure("/etc/nova/nova.conf", l.Conf()); err != nil {
+		return nil, err
+	}
+	if err := l.configure("/etc/placement/placement.conf", l.PlacementConf()); err != nil {
 		return nil, err
 	}
 	if err := l.load(ctx, size); err != nil {
@@ -184,7 +188,8 @@ func (l *Lab) configure(from, to string) error {
 		case strings.HasPrefix(line, "["):
 			section = strings.TrimSpace(line)
 		case key == "connection":
-			name := map[string]string{"[api_database]": scaletest.API, "[database]": scaletest.Cell1, "[placement_database]": scaletest.Placement}[section]
+			name := map[string]string{"[api_database]": scaletest.API, "[database]": scaletest.Cell1,
+				"[placement_database]": scaletest.Placement}[section]
 			line = line[:strings.LastIndex(line, "/")+1] + database(name) + "\n"
 		case key == "region_name" && section == "[placement]":
 			line = "region_name = " + region + "\n"

@@ -63,7 +63,7 @@ func (l *Lab) FailHypervisor(t *testing.T, domain string) (host string) {
 	for _, h := range hypervisors {
 		if slices.ContainsFunc(h.Domains, func(d *scaletest.Domain) bool { return d.UUID == domain }) {
 			host = h.Host
-			*h = scaletest.Hypervisor{Host: h.Host, Hostname: h.Hostname, Failure: "ssh: connect to host " + h.Host + " port 22: Connection timed out"}
+			*h = scaletest.Hypervisor{Host: h.Host, Hostname: h.Hostname, Failure: "ssh: connect to host port 22: Connection timed out"}
 		}
 	}
 	t.Cleanup(func() {
