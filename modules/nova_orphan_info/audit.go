@@ -283,18 +283,21 @@ func (a *audit) lookAtAllocations(ctx context.Context, uuids []string) map[strin
 	return owners
 }
 
-// details are what consumers hold. Where a cell was not read nothing becomes a finding, and all that the cell has is
-// suspected: what the survey has seen of it is enough.
+// details are what consumers hold. Where a cell was not read nothing becomes a finding, and all that are mapped to it are
+// suspects: what the survey has seen of those is enough.
 func (a *audit) details(ctx context.Context, consumers []string) (map[string]placement.Allocation, error) {
-	failed := func(cell orphan.CellPicture) bool { return cell.Failure != "" }
-	if a.picture.Named || !slices.ContainsFunc(a.picture.Cells, failed) {
-		return a.allocations.Details(ctx, consumers)
+	seen := map[string]placement.Allocation{}
+	if !a.picture.Named && slices.ContainsFunc(a.picture.Cells, func(c orphan.CellPicture) bool { return c.Failure != "" }) {
+		for _, consumer := range consumers {
+			if _, mapped := a.picture.Mappings[consumer]; mapped {
+				seen[consumer] = placement.Allocation{Consumer: consumer, Providers: a.survey.Held(consumer)}
+			}
+		}
+		consumers = slices.DeleteFunc(consumers, func(consumer string) bool { return seen[consumer].Consumer != "" })
 	}
-	details := map[string]placement.Allocation{}
-	for _, consumer := range consumers {
-		details[consumer] = placement.Allocation{Consumer: consumer, Providers: a.survey.Held(consumer)}
-	}
-	return details, nil
+	details, err := a.allocations.Details(ctx, consumers)
+	maps.Copy(seen, details)
+	return seen, err
 }
 
 // name finds out which provider that is, if no survey told.

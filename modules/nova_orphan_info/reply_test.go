@@ -138,25 +138,28 @@ func TestWhatMayBeOnAnyHostIsUnknownOnEach(t *testing.T) {
 }
 
 // failing is a Placement that answers no question about a consumer.
-type failing struct{ asked bool }
+type failing struct{ asked []string }
 
 func (*failing) Survey(context.Context) (*placement.Survey, error) { return &placement.Survey{}, nil }
 
-func (f *failing) Details(context.Context, []string) (map[string]placement.Allocation, error) {
-	f.asked = true
+func (f *failing) Details(_ context.Context, consumers []string) (map[string]placement.Allocation, error) {
+	f.asked = slices.Clone(consumers)
 	return nil, errors.New("answered 503")
 }
 
 func TestAPlacementThatFailsAtASuspectIsUnread(t *testing.T) {
-	source := &failing{}
-	a := &audit{allocations: source, survey: &placement.Survey{}}
+	a := &audit{allocations: &failing{}, survey: &placement.Survey{}}
 	a.lookAtAllocations(t.Context(), []string{"1"})
 	if !strings.Contains(a.picture.PlacementFailure, "answered 503") {
 		t.Errorf("got %q", a.picture.PlacementFailure)
 	}
-	// Nothing of a cloud with an unread cell is a finding, and all that the cell has would be asked for.
-	source.asked, a.picture.PlacementFailure, a.picture.Cells = false, "", []orphan.CellPicture{{Failure: "no route"}}
-	if a.lookAtAllocations(t.Context(), []string{"1"}); source.asked || a.picture.PlacementFailure != "" {
-		t.Errorf("asked is %t, %q", source.asked, a.picture.PlacementFailure)
+}
+
+func TestPlacementIsNotAskedForEachInstanceOfAnUnreadCell(t *testing.T) {
+	source := &failing{}
+	a := &audit{allocations: source, survey: &placement.Survey{}}
+	a.picture.Cells, a.picture.Mappings = []orphan.CellPicture{{Failure: "no route"}}, map[string]orphan.MappedTo{"1": {}}
+	if a.lookAtAllocations(t.Context(), []string{"1", "2"}); !slices.Equal(source.asked, []string{"2"}) {
+		t.Errorf("asked for %v", source.asked)
 	}
 }
