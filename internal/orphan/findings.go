@@ -187,6 +187,12 @@ func (f *finding) decide(owners map[string]Owner) {
 			}
 			f.Reasons = append(f.Reasons, wrong.reason)
 		}
+		for _, at := range f.domains[f.UUID] {
+			if f.row.VMState == "error" && !f.row.Deleting() && at.domain().State == "running" {
+				f.Reasons = append(f.Reasons, fmt.Sprintf("libvirt: %s has its domain %s, running: if its owner uses it, keep it with "+
+					"openstack server set --state active %s", f.host(at.hypervisor), at.domain().Name, f.UUID))
+			}
+		}
 	case Zombie:
 		f.Kind = KindZombie
 		f.since(latest(f.pastDeletedAt(), f.row.UpdatedAt))
@@ -341,7 +347,7 @@ func (f *finding) since(at time.Time) {
 // doubts says why the instance may be no orphan, or have more that is left, for all that could be read.
 func (f *finding) doubts() (reasons []string) {
 	if f.Verdict == Unknown {
-		return []string{"not every cell could be read"}
+		return []string{"it cannot be judged"}
 	}
 	if f.Verdict == Lost && f.elsewhereOnly() {
 		return []string{fmt.Sprintf("libvirt: %s is no compute node of this cloud, nor has it a resource provider: what is there may be another "+

@@ -506,6 +506,19 @@ func TestTheCommandForALiveInstanceTakesNothingThatItLivesOn(t *testing.T) {
 	}
 }
 
+func TestOfAGuestThatRunsThoughInErrorItIsSaidHowToKeepIt(t *testing.T) {
+	for state, want := range map[string]bool{"running": true, "shutoff": false} {
+		s := newScene()
+		s.evidence(live(func(r *Row) { r.VMState = "error" }), nil)
+		s.domain(0, true)
+		s.Hypervisors[0].Domains[1].State = state
+		findings, _ := s.Findings(s.looks, s.owners, Commands{})
+		if got := strings.Contains(strings.Join(findings[0].Reasons, "; "), "openstack server set --state active "+mine); got != want {
+			t.Errorf("%s: got %q", state, findings[0].Reasons)
+		}
+	}
+}
+
 func TestWhatOthersUseIsKept(t *testing.T) {
 	s := newScene()
 	s.evidence(live(func(r *Row) { r.Deleted = 1 }), nil)

@@ -236,6 +236,14 @@ func (x *index) findUnreadHosts() {
 	}
 }
 
+// Instances is how many were read, but for those that are deleted as Nova does it.
+func (p *Picture) Instances() (count int) {
+	for _, cell := range p.Cells {
+		count += len(cell.Instances)
+	}
+	return count
+}
+
 // Consumers are those of which no cell has an instance that Nova looks after, and that are
 // no migration under way: they are suspects, or migrations that are over.
 func (p *Picture) Consumers() []string {

@@ -114,6 +114,9 @@ func (a *audit) answer(ctx context.Context) (ansible.Answer, error) {
 	}
 	commands := orphan.Commands{Controller: a.Controller, Playbook: a.Playbook}
 	findings, _ := a.picture.Findings(looks, owners, commands)
+	if err := a.implausible(len(findings)); err != nil {
+		return nil, err
+	}
 	a.foresee(ctx, looks, findings)
 	r := newReply(a, began)
 	r.Findings, r.Unknown = a.picture.Findings(looks, owners, commands)

@@ -67,9 +67,7 @@ func newReply(a *audit, began time.Time) *reply {
 	for _, h := range a.picture.Hypervisors {
 		r.Counts.Domains += len(h.Domains)
 	}
-	for _, cell := range a.picture.Cells {
-		r.Counts.Instances += len(cell.Instances)
-	}
+	r.Counts.Instances = a.picture.Instances()
 	return r
 }
 
@@ -102,11 +100,6 @@ func (a *audit) unread() []unread {
 
 // finish keeps what was asked for, and says it in brief.
 func (a *audit) finish(r *reply) error {
-	if share := a.implausible(len(r.Findings), r.Counts.Instances); share != "" && !a.picture.Named {
-		r.Findings, r.Unknown = []orphan.Finding{}, []orphan.Doubt{}
-		return fmt.Errorf("%s, more than max_findings_percent (%d): rather than that, a source is wrong or empty (another cloud's nova_conf or "+
-			"placement, a database that was emptied). If it is true, give max_findings_percent: 100. Nothing was changed", share, a.MaxFindingsPercent)
-	}
 	// What is not asked for is seen all the same: the next audit may ask for it. Of what is named something is always said.
 	var pending []orphan.Finding
 	if a.Sightings > 1 && !a.picture.Named {
@@ -140,11 +133,15 @@ func (a *audit) asksForHost(hosts []string) bool {
 // plausible is how many findings no share of the cloud makes implausible: of a small one, most may be orphans.
 const plausible = 20
 
-func (a *audit) implausible(findings, instances int) string {
-	if findings <= plausible || a.MaxFindingsPercent == 100 || findings*100 <= a.MaxFindingsPercent*instances {
-		return ""
+// implausible is an error before anybody is asked about so many volumes and ports.
+func (a *audit) implausible(findings int) error {
+	instances := a.picture.Instances()
+	if a.picture.Named || findings <= plausible || a.MaxFindingsPercent == 100 || findings*100 <= a.MaxFindingsPercent*instances {
+		return nil
 	}
-	return fmt.Sprintf("%d findings beside %d instances", findings, instances)
+	return fmt.Errorf("%d findings beside %d instances, more than max_findings_percent (%d): rather than that, a source is wrong or empty "+
+		"(another cloud's nova_conf or placement, a database that was emptied). If it is true, give max_findings_percent: 100. Nothing was changed",
+		findings, instances, a.MaxFindingsPercent)
 }
 
 // hosts are the compute nodes in the order of their names.

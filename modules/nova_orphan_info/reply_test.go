@@ -61,8 +61,9 @@ func TestAnImplausibleShareOfOrphansIsAFault(t *testing.T) {
 		{10, 20, 0, false}, {10, 21, 0, true}, {10, 21, 210, false}, {10, 22, 210, true}, {100, 900, 3, false}, {0, 21, 10000, true},
 	} {
 		a := &audit{parameters: parameters{MaxFindingsPercent: test.percent}}
-		if got := a.implausible(test.findings, test.instances); (got != "") != test.stops {
-			t.Errorf("%+v: got %q", test, got)
+		a.picture.Cells = []orphan.CellPicture{{}, {Instances: make([]orphan.Instance, test.instances)}}
+		if got := a.implausible(test.findings); (got != nil) != test.stops {
+			t.Errorf("%+v: got %v", test, got)
 		}
 	}
 }
