@@ -49,7 +49,7 @@ func (p *Picture) Findings(looks map[string]Look, owners map[string]Owner, comma
 		f := &finding{index: x, look: look, Finding: Finding{UUID: uuid, Name: look.Name, Project: look.Project, Verdict: look.Verdict,
 			Reasons: slices.Clone(look.Reasons)}}
 		f.gather(owners)
-		if f.decide(owners); f.Kind == "" && !p.Named && f.Verdict != Unknown {
+		if f.decide(owners); f.Kind == "" && !p.Named && (f.Verdict != Unknown || f.isOthers(owners)) {
 			continue
 		}
 		if reasons := f.doubts(); len(reasons) > 0 {
@@ -316,6 +316,15 @@ func (f *finding) isNovas(owners map[string]Owner) bool {
 	return len(f.files[f.UUID]) > 0
 }
 
+// isOthers says that it is only a consumer, of a type of another service's (Placement 1.38): no cell has it, whether or not that was read.
+func (f *finding) isOthers(owners map[string]Owner) bool {
+	switch owners[f.UUID].Type {
+	case "INSTANCE", "MIGRATION", "", "unknown":
+		return false
+	}
+	return !slices.ContainsFunc(f.Remains, func(r Remnant) bool { return r.What != RemainsAllocation })
+}
+
 // located is the row as the closer look has it.
 func (f *finding) located() located {
 	cell := f.instances[f.UUID].cell
@@ -410,6 +419,8 @@ type Commands struct {
 	Controller string
 	// Playbook is the path of purge_orphan.yml.
 	Playbook string
+	// Credentials are a module's options that lead to OpenStack, as "nova_conf=/etc/nova/nova.conf"; "" for those of the environment.
+	Credentials string
 }
 
 func (c Commands) provider(p Provider) string { return "openstack resource provider delete " + p.UUID }
@@ -452,8 +463,20 @@ func (f *finding) advise(c Commands) {
 		f.Command += " -e purge_orphan_host_gone=" + f.row.Host
 	case KindAllocation, KindMigration:
 		f.Method = "placement_allocation"
+		if f.Verdict == Lost { // a purge refuses what Nova has no row of, and holds something or has a domain
+			f.Command = f.removeAllocation(c)
+		}
 	case KindDomain:
 		f.Method = "libvirt_undefine"
+		if f.Verdict == Lost {
+			f.Command = f.undefine(f.domains[f.UUID][0])
+		}
+	case KindBuildRequest:
+		// The API deletes by its build request alone what is mapped to no cell, and answers 404 for all else without a row
+		// (nova/compute/api.py _get_instance, _delete_while_booting).
+		if f.look.Mapping != nil && !f.look.Mapping.HasCell {
+			f.Method, f.Command = "openstack", "openstack server delete "+f.UUID
+		}
 	case KindFiles:
 		f.Command = f.removeFiles()
 	}
@@ -462,13 +485,13 @@ func (f *finding) advise(c Commands) {
 
 // adviseLive: an instance that Nova looks after is never purged.
 func (f *finding) adviseLive(c Commands) {
-	controller := cmp.Or(c.Controller, "CONTROLLER")
 	kind := f.Kind
 	if kind == KindMigration && f.unheld {
 		kind = KindOtherProvider
 	}
 	switch kind {
 	case KindNoMapping:
+		// Without --reset it goes on where an earlier run has stopped, which may be after this instance.
 		f.Method, f.Command = "nova-manage", "nova-manage cell_v2 map_instances --reset --cell_uuid "+f.located().cell.UUID
 		f.Plan = append(f.Plan, "nova_api: instance_mappings gets a row for each instance of "+f.cell.Name+" that has none")
 		if f.look.Mapping != nil { // map_instances leaves a mapping that is there
@@ -478,7 +501,7 @@ func (f *finding) adviseLive(c Commands) {
 		f.adviseElsewhere()
 	case KindMigration:
 		f.Method = "placement_allocation"
-		f.Command = fmt.Sprintf("ansible %s -b -m placement_allocation -a 'consumer=%s instance_uuid=%s state=absent'", controller, f.over[0].UUID, f.UUID)
+		f.Command = f.removeAllocation(c)
 	case KindOtherHost:
 		own, elsewhere := f.whereabouts(f.located())
 		if mayLiveElsewhere(f.located(), own, elsewhere) {
@@ -488,12 +511,26 @@ func (f *finding) adviseLive(c Commands) {
 		f.Method = "libvirt_undefine"
 		f.Keeps = append(f.Keeps, "the instance itself and its domain on "+orNull(f.row.Host))
 		for _, at := range elsewhere {
-			f.Command = fmt.Sprintf("ansible %s -b -m libvirt_undefine -a uuid=%s", at.hypervisor.Host, f.UUID)
+			f.Command = f.undefine(at)
 			f.Plan = append(f.Plan, fmt.Sprintf("%s: undefine domain %s", f.host(at.hypervisor), at.domain().Name))
 		}
 	case KindHostGone:
 		f.Command = "openstack server show " + f.UUID
 	}
+}
+
+// removeAllocation takes away what a migration of it that is over holds, else what it holds itself.
+func (f *finding) removeAllocation(c Commands) string {
+	options := "consumer=" + f.UUID
+	if f.Kind == KindMigration {
+		options = "consumer=" + f.over[0].UUID + " instance_uuid=" + f.UUID
+	}
+	options = strings.TrimSpace(options + " state=absent " + c.Credentials)
+	return fmt.Sprintf("ansible %s -b -m placement_allocation -a '%s'", cmp.Or(c.Controller, "CONTROLLER"), options)
+}
+
+func (f *finding) undefine(at place) string {
+	return fmt.Sprintf("ansible %s -b -m libvirt_undefine -a uuid=%s", at.hypervisor.Host, f.UUID)
 }
 
 // adviseElsewhere: heal_allocations writes what the flavor says on the host's root provider, and drops all else, as parts of

@@ -413,6 +413,18 @@ func TestAHostOnWhichItMayHaveBeenIsUnread(t *testing.T) {
 	}
 }
 
+func TestAnotherServicesConsumerIsNotInDoubtWhileACellIsUnread(t *testing.T) {
+	for consumer, want := range map[string]int{"CONTAINER": 0, "INSTANCE": 1, "unknown": 1} {
+		s := newScene()
+		s.evidence(nil, func(e *Evidence) { e.Cells = append(e.Cells, Cell{Name: "cell2", Failure: "refused"}) })
+		s.hold(mine, node1)
+		s.owners[mine] = Owner{Type: consumer}
+		if findings, doubts := s.Findings(s.looks, s.owners, Commands{}); len(findings) > 0 || len(doubts) != want {
+			t.Errorf("%s: got %v and doubts %v, want %d", consumer, findings, doubts, want)
+		}
+	}
+}
+
 func TestAProviderOfAComputeHostWithoutANodeIsToldAndOneInDoubtIsNot(t *testing.T) {
 	s := newScene()
 	s.Providers["old"] = Provider{UUID: "old", Name: "old.example", Root: "old", Compute: true}
@@ -515,6 +527,43 @@ func TestOfAGuestThatRunsThoughInErrorItIsSaidHowToKeepIt(t *testing.T) {
 		findings, _ := s.Findings(s.looks, s.owners, Commands{})
 		if got := strings.Contains(strings.Join(findings[0].Reasons, "; "), "openstack server set --state active "+mine); got != want {
 			t.Errorf("%s: got %q", state, findings[0].Reasons)
+		}
+	}
+}
+
+func TestTheCommandsHaveWhatTheyNeed(t *testing.T) {
+	for _, test := range []struct {
+		make func(*scene)
+		want string
+	}{
+		{func(s *scene) { s.evidence(live(), func(e *Evidence) { e.Mapping = nil }) },
+			"nova-manage cell_v2 map_instances --reset --cell_uuid cell-uuid"},
+		{func(s *scene) {
+			s.migrates("error", true)
+			s.evidence(live(), nil)
+			s.hold(mine, node1)
+			s.hold(moved, node2)
+		},
+			"ansible ctl -b -m placement_allocation -a 'consumer=" + moved + " instance_uuid=" + mine + " state=absent nova_conf=/n.conf'"},
+		{func(s *scene) { s.evidence(nil, nil); s.hold(mine, node2) },
+			"ansible ctl -b -m placement_allocation -a 'consumer=" + mine + " state=absent nova_conf=/n.conf'"},
+		{func(s *scene) { s.evidence(live(properly), nil); s.hold(mine, node2) }, "ansible-playbook purge.yml -e instance_uuid=" + mine},
+		{func(s *scene) { s.evidence(nil, nil); s.domain(1, true); s.hold(mine, node2) }, "ansible inv2 -b -m libvirt_undefine -a uuid=" + mine},
+		{func(s *scene) { s.evidence(live(properly), nil); s.domain(0, true) }, "ansible-playbook purge.yml -e instance_uuid=" + mine},
+		{func(s *scene) {
+			s.evidence(nil, func(e *Evidence) {
+				e.BuildRequest, e.RequestedAt, e.Mapping = true, noon.Add(-24*time.Hour), &Mapping{}
+			})
+		}, "openstack server delete " + mine},
+		{func(s *scene) { // the API answers 404
+			s.evidence(nil, func(e *Evidence) { e.BuildRequest, e.RequestedAt = true, noon.Add(-24*time.Hour) })
+		}, "ansible-playbook purge.yml -e instance_uuid=" + mine},
+	} {
+		s := newScene()
+		test.make(s)
+		findings, _ := s.Findings(s.looks, s.owners, Commands{Controller: "ctl", Playbook: "purge.yml", Credentials: "nova_conf=/n.conf"})
+		if len(findings) != 1 || findings[0].Command != test.want {
+			t.Errorf("got %+v, want %s", findings, test.want)
 		}
 	}
 }

@@ -112,7 +112,7 @@ func (a *audit) answer(ctx context.Context) (ansible.Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	commands := orphan.Commands{Controller: a.Controller, Playbook: a.Playbook}
+	commands := orphan.Commands{Controller: a.Controller, Playbook: a.Playbook, Credentials: a.credentials()}
 	findings, _ := a.picture.Findings(looks, owners, commands)
 	if err := a.implausible(len(findings)); err != nil {
 		return nil, err
@@ -121,6 +121,17 @@ func (a *audit) answer(ctx context.Context) (ansible.Answer, error) {
 	r := newReply(a, began)
 	r.Findings, r.Unknown = a.picture.Findings(looks, owners, commands)
 	return r, a.finish(r)
+}
+
+// credentials are those that this module was given, for the commands of the report; no secret is among them.
+func (a *audit) credentials() string {
+	switch {
+	case a.NovaConf != "":
+		return "nova_conf=" + a.NovaConf
+	case a.Cloud != "":
+		return "cloud=" + a.Cloud
+	}
+	return ""
 }
 
 // readAll reads Placement, and then Nova's databases.
