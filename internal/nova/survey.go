@@ -17,7 +17,7 @@ import (
 const answerWithin = 5 * time.Second
 
 // What nova-manage leaves to go on from: a mapping (nova/cmd/manage.py map_instances), and an instance that was none
-// (nova/objects/virtual_interface.py _set_or_delete_marker_for_migrate_instances, up to 2023.1).
+// (nova/objects/virtual_interface.py _set_or_delete_marker_for_migrate_instances, since Stein).
 const (
 	mapMarker      = "INSTANCE_MIGRATION_MARKER"
 	instanceMarker = "00000000-0000-0000-0000-000000000000"
@@ -113,7 +113,9 @@ func surveyCell(ctx context.Context, tx *sql.Tx, cell *orphan.CellPicture, uuids
 	}
 	if err := survey(ctx, tx, migrationColumns+" WHERE (deleted = 0 AND COALESCE(status, '') NOT IN ('"+
 		strings.Join(orphan.DeadStatuses[:], "', '")+"') OR migration_type = 'evacuation' AND status IN ('"+
-		strings.Join(leftByEvacuation, "', '")+"')) AND ", "instance_uuid", uuids, func(r surveyed) { cell.Migrations = append(cell.Migrations, r.migration()) }); err != nil {
+		strings.Join(leftByEvacuation, "', '")+"')) AND ", "instance_uuid", uuids, func(r surveyed) {
+		cell.Migrations = append(cell.Migrations, r.migration())
+	}); err != nil {
 		return fmt.Errorf("migrations: %w", err)
 	}
 	if cell.HalfDeleted, err = halfDeleted(ctx, tx, uuids); err != nil {
