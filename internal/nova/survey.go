@@ -1,6 +1,7 @@
 package nova
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
@@ -47,22 +48,39 @@ func (d *Databases) Survey(ctx context.Context, picture *orphan.Picture, uuids [
 	for _, cell := range d.cells {
 		ids[cell.db] = cell.ID
 	}
-	parts, cells, err := inAllCells(ctx, d, func(ctx context.Context, db *sql.DB) (part orphan.CellPicture, err error) {
+	parts, cells, err := inAllCells(ctx, d, func(ctx context.Context, db *sql.DB) (part surveyedCell, err error) {
 		if err := isThere(ctx, db); err != nil {
 			return part, err
 		}
-		err = reading(ctx, db, func(tx *sql.Tx) error { return surveyCell(ctx, tx, &part, uuids, mapped[ids[db]]) })
+		err = reading(ctx, db, func(tx *sql.Tx) error {
+			err := surveyCell(ctx, tx, &part, uuids, mapped[ids[db]])
+			if err == nil && uuids == nil {
+				err = surveyQueued(ctx, d.api, tx, &part, ids[db])
+			}
+			return err
+		})
 		return part, err
 	})
 	for i, cell := range cells {
 		part := parts[i]
 		if cell.Failure != nil {
-			d.cells[i].Failure, part = cell.Failure, orphan.CellPicture{Failure: cell.Failure.Error()}
+			d.cells[i].Failure, part = cell.Failure, surveyedCell{CellPicture: orphan.CellPicture{Failure: cell.Failure.Error()}}
 		}
 		part.ID, part.UUID, part.Name = cell.ID, cell.UUID, cell.String()
-		picture.Cells = append(picture.Cells, part)
+		picture.Cells = append(picture.Cells, part.CellPicture)
+		for _, uuid := range part.queued {
+			picture.Mappings[uuid] = orphan.MappedTo{Cell: cell.ID, QueuedForDelete: true}
+		}
 	}
 	return err
+}
+
+// surveyedCell is a cell in the making.
+type surveyedCell struct {
+	orphan.CellPicture
+	there map[string]bool // has a row that is not deleted as Nova does it
+	// queued are mapped to it with queued_for_delete, and not deleted as Nova does it.
+	queued []string
 }
 
 func isThere(ctx context.Context, db *sql.DB) error {
@@ -77,8 +95,11 @@ func isThere(ctx context.Context, db *sql.DB) error {
 
 func surveyAPI(ctx context.Context, tx *sql.Tx, picture *orphan.Picture, uuids []string) error {
 	picture.Mappings, picture.BuildRequests = map[string]orphan.MappedTo{}, map[string]time.Time{}
-	err := survey(ctx, tx, "SELECT instance_uuid, cell_id, queued_for_delete FROM instance_mappings"+
-		" WHERE NOT project_id <=> '"+mapMarker+"' AND ", "instance_uuid", uuids,
+	all := "SELECT instance_uuid, cell_id, queued_for_delete FROM instance_mappings WHERE NOT project_id <=> '" + mapMarker + "' AND "
+	if uuids == nil {
+		all += "NOT (" + queuedInCell + ") AND "
+	}
+	err := survey(ctx, tx, all, "instance_uuid", uuids,
 		func(r surveyed) {
 			picture.Mappings[r.uuid(0)] = orphan.MappedTo{Cell: r.word(1), QueuedForDelete: r.flag(2)}
 		})
@@ -94,21 +115,21 @@ func surveyAPI(ctx context.Context, tx *sql.Tx, picture *orphan.Picture, uuids [
 }
 
 // surveyCell reads one cell. mapped are the instances that the API database has in it.
-func surveyCell(ctx context.Context, tx *sql.Tx, cell *orphan.CellPicture, uuids, mapped []string) error {
+func surveyCell(ctx context.Context, tx *sql.Tx, cell *surveyedCell, uuids, mapped []string) error {
 	var err error
 	if cell.Now, err = clock(ctx, tx); err != nil {
 		return err
 	}
-	there := map[string]bool{}
+	cell.there = map[string]bool{}
 	if err := survey(ctx, tx, "SELECT uuid, id, deleted, host, node, vm_state, task_state, hidden, created_at, updated_at FROM instances"+
 		" WHERE NOT deleted <=> id AND ", "uuid", uuids, func(r surveyed) {
 		cell.Instances = append(cell.Instances, orphan.Instance{UUID: r.uuid(0), ID: r.number(1), Deleted: r.number(2), Host: r.word(3),
 			Node: r.word(4), VMState: r.word(5), TaskState: r.word(6), Hidden: r.flag(7), Changed: later(r.time(8), r.time(9))})
-		there[cell.Instances[len(cell.Instances)-1].UUID] = true
+		cell.there[cell.Instances[len(cell.Instances)-1].UUID] = true
 	}); err != nil {
 		return fmt.Errorf("instances: %w", err)
 	}
-	if err := surveyHosts(ctx, tx, cell); err != nil {
+	if err := surveyHosts(ctx, tx, &cell.CellPicture); err != nil {
 		return err
 	}
 	if err := survey(ctx, tx, migrationColumns+" WHERE (deleted = 0 AND COALESCE(status, '') NOT IN ('"+
@@ -121,16 +142,50 @@ func surveyCell(ctx context.Context, tx *sql.Tx, cell *orphan.CellPicture, uuids
 	if cell.HalfDeleted, err = halfDeleted(ctx, tx, uuids); err != nil {
 		return err
 	}
-	// Most that are mapped are there.
-	missing := slices.DeleteFunc(slices.Clone(mapped), func(uuid string) bool { return there[uuid] })
-	if len(missing) == 0 {
-		return nil
+	cell.Gone, err = gone(ctx, tx, slices.DeleteFunc(mapped, func(uuid string) bool { return cell.there[uuid] }))
+	return err
+}
+
+// gone are those that instances has no row of.
+func gone(ctx context.Context, tx *sql.Tx, uuids []string) ([]string, error) {
+	if len(uuids) == 0 { // nil would be all
+		return nil, nil
 	}
-	if err := survey(ctx, tx, "SELECT uuid FROM instances WHERE ", "uuid", missing, func(r surveyed) { there[r.uuid(0)] = true }); err != nil {
-		return fmt.Errorf("instances: %w", err)
+	there := map[string]bool{}
+	if err := survey(ctx, tx, "SELECT uuid FROM instances WHERE ", "uuid", uuids, func(r surveyed) { there[r.uuid(0)] = true }); err != nil {
+		return nil, fmt.Errorf("instances: %w", err)
 	}
-	cell.Gone = slices.DeleteFunc(missing, func(uuid string) bool { return there[uuid] })
-	return nil
+	return slices.DeleteFunc(uuids, func(uuid string) bool { return there[uuid] }), nil
+}
+
+// queuedInCell are the mappings of what is deleted and not archived, of which there may be many times as many as of instances.
+const queuedInCell = "queued_for_delete <=> 1 AND cell_id IS NOT NULL"
+
+// surveyQueued looks for those among them whose instance is not deleted as Nova does it, or has no row, as it reads them.
+func surveyQueued(ctx context.Context, api querier, tx *sql.Tx, cell *surveyedCell, id string) error {
+	var some []string
+	var failed error
+	look := func() {
+		for _, uuid := range some {
+			if cell.there[uuid] {
+				cell.queued = append(cell.queued, uuid)
+			}
+		}
+		missing, err := gone(ctx, tx, slices.DeleteFunc(some, func(uuid string) bool { return cell.there[uuid] }))
+		cell.Gone, cell.queued = append(cell.Gone, missing...), append(cell.queued, missing...)
+		some, failed = nil, cmp.Or(failed, err)
+	}
+	err := surveySome(ctx, api, "SELECT instance_uuid FROM instance_mappings WHERE "+queuedInCell+" AND NOT project_id <=> '"+mapMarker+
+		"' AND cell_id = ?", []any{id}, func(r surveyed) {
+		if some = append(some, r.uuid(0)); len(some) == maxNames && failed == nil {
+			look()
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("nova_api.instance_mappings: %w", err)
+	}
+	look()
+	return failed
 }
 
 func surveyHosts(ctx context.Context, tx *sql.Tx, cell *orphan.CellPicture) error {

@@ -32,6 +32,15 @@ func surveyedLab(t *testing.T, changes map[string][]string) (*orphan.Picture, ma
 	novalab.Insert(t, lab.Cell1, "instances", map[string]any{"uuid": strings.ToUpper(uuids["in capitals"]), "deleted": 0})
 	novalab.Insert(t, lab.API, "instance_mappings", map[string]any{"instance_uuid": strings.ToUpper(uuids["in capitals"]), "cell_id": 2,
 		"project_id": "project"})
+	// One that Nova takes for deleted, one that it does not, and one that has no row.
+	for name, uuid := range map[string]string{"queued": uuids["properly"], "queued and there": uuids["status NULL"], "queued and gone": ""} {
+		if uuid == "" {
+			uuid = "6666666e-0000-4000-8000-00000000000a"
+			novalab.Insert(t, lab.API, "instance_mappings", map[string]any{"instance_uuid": uuid, "cell_id": 2, "project_id": "project"})
+		}
+		novalab.Exec(t, lab.API, "UPDATE instance_mappings SET queued_for_delete = 1 WHERE instance_uuid = ?", uuid)
+		uuids[name] = uuid
+	}
 	picture := &orphan.Picture{}
 	if err := databases.Survey(ctx, picture, nil); err != nil {
 		t.Fatal(err)
@@ -78,9 +87,13 @@ func TestTheSurveyMissesNoRowForANULLOrATime(t *testing.T) {
 	if !slices.ContainsFunc(cell.Migrations, func(m orphan.MigrationPicture) bool { return m.Instance == uuids["status NULL"] }) {
 		t.Errorf("migrations: got %v", cell.Migrations)
 	}
-	for _, uuid := range uuids {
-		if _, found := picture.Mappings[uuid]; !found || len(picture.Mappings) != len(uuids) {
-			t.Errorf("%s: got mappings %v", uuid, picture.Mappings)
+	for name, uuid := range uuids {
+		_, found := picture.Mappings[uuid]
+		if deleted := uuid == uuids["queued"]; found == deleted || found && picture.Mappings[uuid].Cell != "2" {
+			t.Errorf("%s: got mapping %v", name, picture.Mappings[uuid])
 		}
+	}
+	if !slices.Equal(cell.Gone, []string{uuids["queued and gone"]}) {
+		t.Errorf("got %v gone", cell.Gone)
 	}
 }
