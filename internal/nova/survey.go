@@ -28,8 +28,9 @@ const (
 // closer look, into a picture. A cell that cannot be read is part of the picture, and is not
 // asked again by FindAll; an error means that the API database could not be read.
 func (d *Databases) Survey(ctx context.Context, picture *orphan.Picture, uuids []string) error {
-	err := reading(ctx, d.api, func(tx *sql.Tx) (err error) {
-		if err := d.readCells(ctx, tx); err != nil {
+	err := reading(ctx, d.api, func(tx *sql.Tx) error {
+		err := d.readCells(ctx, tx)
+		if err != nil {
 			return err
 		}
 		if picture.Now, err = clock(ctx, tx); err != nil {
@@ -49,17 +50,15 @@ func (d *Databases) Survey(ctx context.Context, picture *orphan.Picture, uuids [
 		ids[cell.db] = cell.ID
 	}
 	parts, cells, err := inAllCells(ctx, d, func(ctx context.Context, db *sql.DB) (part surveyedCell, err error) {
-		if err := isThere(ctx, db); err != nil {
+		if err = isThere(ctx, db); err != nil {
 			return part, err
 		}
-		err = reading(ctx, db, func(tx *sql.Tx) error {
-			err := surveyCell(ctx, tx, &part, uuids, mapped[ids[db]])
-			if err == nil && uuids == nil {
-				err = surveyQueued(ctx, d.api, tx, &part, ids[db])
+		return part, reading(ctx, db, func(tx *sql.Tx) error {
+			if failed := surveyCell(ctx, tx, &part, uuids, mapped[ids[db]]); failed != nil || uuids != nil {
+				return failed
 			}
-			return err
+			return surveyQueued(ctx, d.api, tx, &part, ids[db])
 		})
-		return part, err
 	})
 	for i, cell := range cells {
 		part := parts[i]
@@ -121,7 +120,7 @@ func surveyCell(ctx context.Context, tx *sql.Tx, cell *surveyedCell, uuids, mapp
 		return err
 	}
 	cell.there = map[string]bool{}
-	if err := survey(ctx, tx, "SELECT uuid, id, deleted, host, node, vm_state, task_state, hidden, created_at, updated_at FROM instances"+
+	if err = survey(ctx, tx, "SELECT uuid, id, deleted, host, node, vm_state, task_state, hidden, created_at, updated_at FROM instances"+
 		" WHERE NOT deleted <=> id AND ", "uuid", uuids, func(r surveyed) {
 		cell.Instances = append(cell.Instances, orphan.Instance{UUID: r.uuid(0), ID: r.number(1), Deleted: r.number(2), Host: r.word(3),
 			Node: r.word(4), VMState: r.word(5), TaskState: r.word(6), Hidden: r.flag(7), Changed: later(r.time(8), r.time(9))})
@@ -129,10 +128,10 @@ func surveyCell(ctx context.Context, tx *sql.Tx, cell *surveyedCell, uuids, mapp
 	}); err != nil {
 		return fmt.Errorf("instances: %w", err)
 	}
-	if err := surveyHosts(ctx, tx, &cell.CellPicture); err != nil {
+	if err = surveyHosts(ctx, tx, &cell.CellPicture); err != nil {
 		return err
 	}
-	if err := survey(ctx, tx, migrationColumns+" WHERE (deleted = 0 AND COALESCE(status, '') NOT IN ('"+
+	if err = survey(ctx, tx, migrationColumns+" WHERE (deleted = 0 AND COALESCE(status, '') NOT IN ('"+
 		strings.Join(orphan.DeadStatuses[:], "', '")+"') OR migration_type = 'evacuation' AND status IN ('"+
 		strings.Join(leftByEvacuation, "', '")+"')) AND ", "instance_uuid", uuids, func(r surveyed) {
 		cell.Migrations = append(cell.Migrations, r.migration())
@@ -196,10 +195,11 @@ func surveyHosts(ctx context.Context, tx *sql.Tx, cell *orphan.CellPicture) erro
 	}); err != nil {
 		return fmt.Errorf("compute_nodes: %w", err)
 	}
-	if err := survey(ctx, tx, "SELECT host, disabled, forced_down, last_seen_up FROM services WHERE deleted = 0 AND `binary` = 'nova-compute' AND ",
-		"uuid", nil, func(r surveyed) {
-			cell.Services = append(cell.Services, orphan.ComputeService{Host: r.word(0), Disabled: r.flag(1), ForcedDown: r.flag(2), SeenAt: r.time(3)})
-		}); err != nil {
+	if err := survey(ctx, tx, "SELECT host, disabled, forced_down, last_seen_up FROM services"+
+		" WHERE deleted = 0 AND `binary` = 'nova-compute' AND ", "uuid", nil, func(r surveyed) {
+		cell.Services = append(cell.Services, orphan.ComputeService{Host: r.word(0), Disabled: r.flag(1), ForcedDown: r.flag(2),
+			SeenAt: r.time(3)})
+	}); err != nil {
 		return fmt.Errorf("services: %w", err)
 	}
 	return nil
@@ -233,7 +233,8 @@ func halfDeleted(ctx context.Context, tx *sql.Tx, uuids []string) ([]string, err
 	return slices.Collect(maps.Keys(found)), nil
 }
 
-const migrationColumns = "SELECT uuid, id, deleted, status, instance_uuid, migration_type, source_compute, dest_compute, updated_at FROM migrations"
+const migrationColumns = "SELECT uuid, id, deleted, status, instance_uuid, migration_type, source_compute, dest_compute, updated_at" +
+	" FROM migrations"
 
 func (r surveyed) migration() orphan.MigrationPicture {
 	m := orphan.MigrationPicture{Migration: orphan.Migration{UUID: r.uuid(0), ID: r.number(1), Deleted: r.number(2), Status: r.word(3),

@@ -57,10 +57,10 @@ func TestTheSurveyMissesNoRowForANULLOrATime(t *testing.T) {
 	const deleted = "UPDATE instances SET deleted = id, deleted_at = '2026-01-02 03:04:05' WHERE uuid = ?"
 	properly := []string{deleted}
 	for _, part := range parts() {
-		switch {
-		case part.fate == softDelete:
+		switch part.fate {
+		case softDelete:
 			properly = append(properly, "UPDATE "+part.table+" SET deleted = id WHERE "+part.key+" = ?")
-		case part.fate == remove:
+		case remove:
 			properly = append(properly, "DELETE FROM "+part.table+" WHERE "+part.key+" = ?")
 		}
 	}

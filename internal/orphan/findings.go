@@ -403,13 +403,14 @@ func (x *index) provider(root Provider, commands Commands, findings *[]Finding, 
 	if _, isNode := x.nodeByUUID[root.UUID]; isNode || root.Root != root.UUID || root.Sharing || !root.Compute {
 		return
 	}
-	reason := fmt.Sprintf("placement: %s is a compute host's resource provider (COMPUTE_NODE), and no cell has a compute node with its uuid", root.Name)
+	reason := fmt.Sprintf("placement: %s is a compute host's resource provider (COMPUTE_NODE), and no cell has a compute node with its uuid",
+		root.Name)
 	if x.failedCell {
 		*doubts = append(*doubts, Doubt{root.UUID, root.Name, []string{"not every cell could be read", reason}, []string{root.Name}})
 		return
 	}
-	*findings = append(*findings, Finding{UUID: root.UUID, Name: root.Name, Kind: KindProviderWithout, Verdict: Lost, Reasons: []string{reason},
-		Remains: []Remnant{}, Resources: map[string]int{}, Hosts: []string{root.Name}, Plan: []string{}, Keeps: []string{}, Unread: []string{},
+	*findings = append(*findings, Finding{UUID: root.UUID, Name: root.Name, Kind: KindProviderWithout, Verdict: Lost,
+		Reasons: []string{reason}, Remains: []Remnant{}, Resources: map[string]int{}, Hosts: []string{root.Name}, Plan: []string{}, Keeps: []string{}, Unread: []string{},
 		Command: commands.provider(root)})
 }
 

@@ -140,8 +140,8 @@ func (a *audit) implausible(findings int) error {
 		return nil
 	}
 	return fmt.Errorf("%d findings beside %d instances, more than max_findings_percent (%d): rather than that, a source is wrong or empty "+
-		"(another cloud's nova_conf or placement, a database that was emptied). If it is true, give max_findings_percent: 100. Nothing was changed",
-		findings, instances, a.MaxFindingsPercent)
+		"(another cloud's nova_conf or placement, a database that was emptied). If it is true, give max_findings_percent: 100. "+
+		"Nothing was changed", findings, instances, a.MaxFindingsPercent)
 }
 
 // hosts are the compute nodes in the order of their names.

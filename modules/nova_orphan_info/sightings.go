@@ -60,14 +60,14 @@ func (a *audit) remember(seen map[string]sighting) error {
 		return err
 	}
 	dir := filepath.Dir(a.StateFile)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err = os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
 	file, err := os.CreateTemp(dir, "sightings-*")
 	if err != nil {
 		return err
 	}
-	defer os.Remove(file.Name())
+	defer func() { _ = os.Remove(file.Name()) }()
 	_, err = file.Write(content)
 	if err = errors.Join(err, file.Close()); err != nil {
 		return err
