@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -18,6 +19,11 @@ var converters = map[Type]func(any) (any, error){Str: toStr, Int: toInt, Bool: t
 // coerce converts an argument to the option's type as AnsibleModule does, and
 // checks it. Numbers arrive as json.Number.
 func (o Option) coerce(value any) (any, error) {
+	if text, ok := value.(string); ok && o.Type == List && strings.HasPrefix(text, "[") {
+		if elements, err := o.decodeElements(text); elements != nil || err != nil {
+			return elements, err
+		}
+	}
 	converted, err := converters[o.Type](value)
 	if err != nil {
 		return nil, fmt.Errorf("argument '%s' is of type %s and we were unable to convert to %s: %w", o.Name, pythonType(value), o.Type, err)
@@ -39,15 +45,49 @@ func (o Option) coerceElements(elements []any) (any, error) {
 		return nil, fmt.Errorf("argument '%s' must not be empty: leave it out, or list at least one value", o.Name)
 	}
 	for i, element := range elements {
-		converted, err := converters[o.Elements](element)
-		if err != nil {
-			//nolint:staticcheck // AnsibleModule's own words
-			return nil, fmt.Errorf("Elements value for option '%s' is of type %s and we were unable to convert to %s: %w",
-				o.Name, pythonType(element), o.Elements, err)
-		}
-		if elements[i], err = o.check(converted); err != nil {
+		var err error
+		if elements[i], err = o.coerceElement(element); err != nil {
 			return nil, err
 		}
+	}
+	return elements, nil
+}
+
+func (o Option) coerceElement(element any) (any, error) {
+	converted, err := converters[o.Elements](element)
+	if err != nil {
+		//nolint:staticcheck // AnsibleModule's own words
+		return nil, fmt.Errorf("Elements value for option '%s' is of type %s and we were unable to convert to %s: %w",
+			o.Name, pythonType(element), o.Elements, err)
+	}
+	return o.check(converted)
+}
+
+// decodeElements takes a list as JSON text, as ansible-core up to 2.18 may hand over a templated one, and as a play
+// does for a long one: one element after the other, since what an element is checked into is far smaller than what it was.
+// It is nil where the text is no JSON list.
+func (o Option) decodeElements(text string) (elements []any, _ error) {
+	decoder := json.NewDecoder(strings.NewReader(text))
+	decoder.UseNumber()
+	_, err := decoder.Token()
+	for elements = []any{}; err == nil && decoder.More(); {
+		var element any
+		if err = decoder.Decode(&element); err == nil {
+			coerced, refusal := o.coerceElement(element)
+			if refusal != nil {
+				return nil, refusal
+			}
+			elements = append(elements, coerced)
+		}
+	}
+	if err == nil {
+		_, err = decoder.Token()
+	}
+	if _, end := decoder.Token(); err != nil || !errors.Is(end, io.EOF) {
+		return nil, nil
+	}
+	if len(elements) == 0 && !o.AllowEmpty {
+		return nil, fmt.Errorf("argument '%s' must not be empty: leave it out, or list at least one value", o.Name)
 	}
 	return elements, nil
 }
@@ -127,13 +167,6 @@ func toList(value any) (any, error) {
 	case []any:
 		return v, nil
 	case string:
-		// ansible-core up to 2.18 may hand over a templated list as its text.
-		if strings.HasPrefix(v, "[") {
-			var list []any
-			if decodeJSON([]byte(v), &list) == nil {
-				return list, nil
-			}
-		}
 		if v == "" {
 			return []any{}, nil
 		}

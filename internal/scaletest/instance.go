@@ -172,7 +172,7 @@ func (g *generator) ordinary(n int) {
 	case roll < 22:
 		g.in(h, "paused", "paused", 3)
 	case roll < 24:
-		g.in(h, "suspended", "shutoff", 4).ManagedSave = true
+		g.in(h, "suspended", "shutoff", 4)
 	case roll < 25:
 		g.in(h, "rescued", "running", 1)
 	case roll < 26:
