@@ -250,6 +250,12 @@ func TestEachKindIsFoundAndNothingElse(t *testing.T) {
 			s.evidence(nil, func(e *Evidence) { e.Cells[0].Archived = true })
 			s.domain(1, true)
 		}, "domain_without_row archived host2"},
+		{"archived, and its mapping was left", func(s *scene) {
+			s.evidence(nil, func(e *Evidence) {
+				e.Cells[0].Archived, e.Mapping = true, &Mapping{HasCell: true, CellKnown: true, QueuedForDelete: true}
+			})
+			s.Cells[0].Gone = []string{mine}
+		}, "mapping_without_row archived "},
 		{"a mapping alone", func(s *scene) {
 			s.evidence(nil, func(e *Evidence) { e.Mapping = &Mapping{HasCell: true, CellKnown: true} })
 			s.Cells[0].Gone = []string{mine}
@@ -276,6 +282,14 @@ func TestEachKindIsFoundAndNothingElse(t *testing.T) {
 		{"a domain of Nova's that nothing else tells of", func(s *scene) { s.evidence(nil, nil); s.domain(1, true) },
 			"domain_without_row lost host2"},
 		{"a domain that is not Nova's", func(s *scene) { s.evidence(nil, nil); s.domain(1, false) }, ""},
+		{"a mapping of what was deleted before it got to a cell, as Nova leaves it", func(s *scene) {
+			s.evidence(nil, func(e *Evidence) { e.Mapping = &Mapping{QueuedForDelete: true} })
+		}, ""},
+		{"the guest itself on another host than its row's", func(s *scene) {
+			s.evidence(live(), nil)
+			s.domain(1, true)
+			s.hold(mine, node2)
+		}, "domain_elsewhere live host1,host2"},
 		{"a folder that nothing else tells of", func(s *scene) {
 			s.evidence(nil, nil)
 			s.Hypervisors[1].Files = []InstanceFiles{{UUID: mine, Path: "/var/lib/nova/instances/" + mine}}
@@ -358,6 +372,59 @@ func TestWhatMayLieAtAnUnreadSourceIsInDoubt(t *testing.T) {
 	}
 }
 
+func TestAFolderMayBeOnStorageThatIsSharedWithAnUnreadHost(t *testing.T) {
+	s := newScene()
+	s.evidence(nil, nil)
+	s.Hypervisors[1].Files = []InstanceFiles{{UUID: mine, Path: "/instances/" + mine}}
+	s.Hypervisors[0].Failure = "no route"
+	if findings, doubts := s.Findings(s.looks, s.owners, Commands{}); len(findings) > 0 || len(doubts) != 1 {
+		t.Errorf("got %+v and doubts %v", findings, doubts)
+	}
+}
+
+func TestADomainOnAHostThatIsNotTheCloudsMayBeAnotherClouds(t *testing.T) {
+	stray := Hypervisor{Host: "inv3", Name: "host3.example", Domains: []Domain{{UUID: mine, Nova: true, State: "running"}}}
+	s := newScene()
+	s.evidence(nil, nil)
+	s.Hypervisors = append(s.Hypervisors, stray)
+	if findings, doubts := s.Findings(s.looks, s.owners, Commands{}); len(findings) > 0 || len(doubts) != 1 ||
+		!strings.Contains(doubts[0].Reasons[0], "host3.example is no compute node") {
+		t.Errorf("got %+v and doubts %v", findings, doubts)
+	}
+	s = newScene()
+	s.evidence(nil, func(e *Evidence) { e.RequestSpec = true })
+	s.Hypervisors = append(s.Hypervisors, stray)
+	if findings, doubts := s.Findings(s.looks, s.owners, Commands{}); brief(findings) != "domain_without_row lost host3.example" ||
+		len(doubts) > 0 {
+		t.Errorf("one that this cloud knew: got %+v and doubts %v", findings, doubts)
+	}
+}
+
+func TestAHostOnWhichItMayHaveBeenIsUnread(t *testing.T) {
+	s := newScene()
+	s.evidence(live(func(r *Row) { r.VMState = "error" }), nil)
+	look := s.looks[mine]
+	look.Hosts = []string{"host1", "host2"}
+	s.looks[mine] = look
+	s.Hypervisors[1].Failure = "no route"
+	if findings, doubts := s.Findings(s.looks, s.owners, Commands{}); len(findings) > 0 || len(doubts) != 1 ||
+		!strings.Contains(doubts[0].Reasons[0], "hypervisor of host2") {
+		t.Errorf("got %+v and doubts %v", findings, doubts)
+	}
+}
+
+func TestAnotherServicesConsumerIsNotInDoubtWhileACellIsUnread(t *testing.T) {
+	for consumer, want := range map[string]int{"CONTAINER": 0, "INSTANCE": 1, "unknown": 1} {
+		s := newScene()
+		s.evidence(nil, func(e *Evidence) { e.Cells = append(e.Cells, Cell{Name: "cell2", Failure: "refused"}) })
+		s.hold(mine, node1)
+		s.owners[mine] = Owner{Type: consumer}
+		if findings, doubts := s.Findings(s.looks, s.owners, Commands{}); len(findings) > 0 || len(doubts) != want {
+			t.Errorf("%s: got %v and doubts %v, want %d", consumer, findings, doubts, want)
+		}
+	}
+}
+
 func TestAProviderOfAComputeHostWithoutANodeIsToldAndOneInDoubtIsNot(t *testing.T) {
 	s := newScene()
 	s.Providers["old"] = Provider{UUID: "old", Name: "old.example", Root: "old", Compute: true}
@@ -399,6 +466,108 @@ func TestWhatAnInstanceLivesOnIsNotTakenWithItsMigration(t *testing.T) {
 	}
 }
 
+func TestTheCommandForALiveInstanceTakesNothingThatItLivesOn(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		make func(*scene)
+		want string // the command begins so; "" is that a person must decide
+	}{
+		{"its guest runs on the other host only", func(s *scene) { s.evidence(live(), nil); s.domain(1, true); s.hold(mine, node2) }, ""},
+		{"its guest runs on the other host, and is off on its own", func(s *scene) {
+			s.evidence(live(), nil)
+			s.domain(0, true)
+			s.Hypervisors[0].Domains[1].State = "shutoff"
+			s.domain(1, true)
+		}, ""},
+		{"a domain is left where it was", func(s *scene) { s.evidence(live(), nil); s.domain(0, true); s.domain(1, true) },
+			"ansible inv2 -b -m libvirt_undefine"},
+		{"a domain is left of what is shelved", func(s *scene) {
+			s.evidence(live(func(r *Row) { r.VMState, r.Host, r.Node = "shelved_offloaded", "", "" }), nil)
+			s.domain(1, true)
+		}, "ansible inv2 -b -m libvirt_undefine"},
+		{"it holds a part of a child on its own host, too", func(s *scene) {
+			s.evidence(live(), nil)
+			s.hold(mine, "numa")
+			s.hold(mine, node2)
+		}, "openstack --os-placement-api-version 1.28 resource provider allocation unset --provider " + node2 + " " + mine},
+		{"it holds nothing on its own host", func(s *scene) { s.evidence(live(), nil); s.hold(mine, node2) },
+			"nova-manage placement heal_allocations --force"},
+		{"it is shelved, and has no host to heal it on", func(s *scene) {
+			s.evidence(live(func(r *Row) { r.VMState, r.Host, r.Node = "shelved_offloaded", "", "" }), nil)
+			s.hold(mine, node2)
+		}, "openstack --os-placement-api-version 1.28 resource provider allocation unset --provider " + node2 + " " + mine},
+		{"it has no mapping, and a run of map_instances was not finished",
+			func(s *scene) { s.evidence(live(), func(e *Evidence) { e.Mapping = nil }) },
+			"nova-manage cell_v2 map_instances --reset --cell_uuid cell-uuid"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := newScene()
+			test.make(s)
+			findings, _ := s.Findings(s.looks, s.owners, Commands{})
+			switch {
+			case len(findings) != 1:
+				t.Errorf("got %+v", findings)
+			case test.want == "":
+				if findings[0].Method != "" || !strings.HasPrefix(findings[0].Command, "openstack server show ") {
+					t.Errorf("got %s: %s", findings[0].Method, findings[0].Command)
+				}
+			case !strings.HasPrefix(findings[0].Command, test.want):
+				t.Errorf("got %s", findings[0].Command)
+			}
+		})
+	}
+}
+
+func TestOfAGuestThatRunsThoughInErrorItIsSaidHowToKeepIt(t *testing.T) {
+	for state, want := range map[string]bool{"running": true, "shutoff": false} {
+		s := newScene()
+		s.evidence(live(func(r *Row) { r.VMState = "error" }), nil)
+		s.domain(0, true)
+		s.Hypervisors[0].Domains[1].State = state
+		findings, _ := s.Findings(s.looks, s.owners, Commands{})
+		if got := strings.Contains(strings.Join(findings[0].Reasons, "; "), "openstack server set --state active "+mine); got != want {
+			t.Errorf("%s: got %q", state, findings[0].Reasons)
+		}
+	}
+}
+
+func TestTheCommandsHaveWhatTheyNeed(t *testing.T) {
+	for _, test := range []struct {
+		make func(*scene)
+		want string
+	}{
+		{func(s *scene) { s.evidence(live(), func(e *Evidence) { e.Mapping = nil }) },
+			"nova-manage cell_v2 map_instances --reset --cell_uuid cell-uuid"},
+		{func(s *scene) {
+			s.migrates("error", true)
+			s.evidence(live(), nil)
+			s.hold(mine, node1)
+			s.hold(moved, node2)
+		},
+			"ansible ctl -b -m placement_allocation -a 'consumer=" + moved + " instance_uuid=" + mine + " state=absent nova_conf=/n.conf'"},
+		{func(s *scene) { s.evidence(nil, nil); s.hold(mine, node2) },
+			"ansible ctl -b -m placement_allocation -a 'consumer=" + mine + " state=absent nova_conf=/n.conf'"},
+		{func(s *scene) { s.evidence(live(properly), nil); s.hold(mine, node2) }, "ansible-playbook purge.yml -e instance_uuid=" + mine},
+		{func(s *scene) { s.evidence(nil, nil); s.domain(1, true); s.hold(mine, node2) }, "ansible inv2 -b -m libvirt_undefine -a uuid=" + mine},
+		{func(s *scene) { s.evidence(live(properly), nil); s.domain(0, true) }, "ansible-playbook purge.yml -e instance_uuid=" + mine},
+		{func(s *scene) {
+			s.evidence(nil, func(e *Evidence) {
+				e.BuildRequest, e.RequestedAt, e.Mapping = true, noon.Add(-24*time.Hour), &Mapping{}
+			})
+		}, "openstack server delete " + mine},
+		{func(s *scene) { // the API answers 404
+			s.evidence(nil, func(e *Evidence) { e.BuildRequest, e.RequestedAt = true, noon.Add(-24*time.Hour) })
+		}, "ansible-playbook purge.yml -e instance_uuid=" + mine},
+	} {
+		s := newScene()
+		test.make(s)
+		findings, _ := s.Findings(s.looks, s.owners, Commands{Controller: "ctl", Playbook: "purge.yml", Credentials: "nova_conf=/n.conf"})
+		if len(findings) != 1 || findings[0].Command != test.want {
+			t.Errorf("got %+v, want %s", findings, test.want)
+		}
+	}
+}
+
 func TestWhatOthersUseIsKept(t *testing.T) {
 	s := newScene()
 	s.evidence(live(func(r *Row) { r.Deleted = 1 }), nil)
@@ -415,6 +584,12 @@ func TestWhatOthersUseIsKept(t *testing.T) {
 	if len(findings) != 1 || !strings.HasPrefix(findings[0].Keeps[0], "host2: domain "+theirs+" uses something in") ||
 		strings.Contains(findings[0].Command, "absent") {
 		t.Errorf("got %+v", findings)
+	}
+	// Of storage that they share, each host tells of its own domains only.
+	s.Hypervisors[0].Files = []InstanceFiles{{UUID: mine, Path: "/instances/" + mine}}
+	findings, _ = s.Findings(s.looks, s.owners, Commands{})
+	if len(findings) != 1 || strings.Contains(findings[0].Command, "absent") {
+		t.Errorf("on shared storage: got %+v", findings)
 	}
 }
 

@@ -141,7 +141,7 @@ func (c *Cloud) connect(ctx context.Context) error {
 func byRows(findings ...nova.Finding) (volumes, ports []string) {
 	for _, f := range findings {
 		for _, m := range f.Mappings() {
-			if acts(m) && !slices.Contains(volumes, m.VolumeID) {
+			if acts(m) {
 				volumes = append(volumes, m.VolumeID)
 			}
 		}
@@ -149,7 +149,8 @@ func byRows(findings ...nova.Finding) (volumes, ports []string) {
 			ports = append(ports, port.ID)
 		}
 	}
-	return volumes, ports
+	slices.Sort(volumes)
+	return slices.Compact(volumes), ports
 }
 
 // Foresee asks what the reap of the instance would do. With preserve, no volume is deleted. The error says why it
