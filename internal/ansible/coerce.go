@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -65,31 +64,46 @@ func (o Option) coerceElement(element any) (any, error) {
 
 // decodeElements takes a list as JSON text, as ansible-core up to 2.18 may hand over a templated one, and as a play
 // does for a long one: one element after the other, since what an element is checked into is far smaller than what it was.
-// It is nil where the text is no JSON list.
-func (o Option) decodeElements(text string) (elements []any, _ error) {
-	decoder := json.NewDecoder(strings.NewReader(text))
+// Text that is no JSON list is none of its elements, and no error.
+func (o Option) decodeElements(text string) ([]any, error) {
+	decoder, elements := json.NewDecoder(strings.NewReader(text)), []any{}
 	decoder.UseNumber()
-	_, err := decoder.Token()
-	for elements = []any{}; err == nil && decoder.More(); {
-		var element any
-		if err = decoder.Decode(&element); err == nil {
-			coerced, refusal := o.coerceElement(element)
-			if refusal != nil {
-				return nil, refusal
-			}
-			elements = append(elements, coerced)
+	if token, err := decoder.Token(); err != nil || token != json.Delim('[') {
+		return nil, nil //nolint:nilerr // it is a list of words
+	}
+	for decoder.More() {
+		element, err := o.decodeElement(decoder)
+		if err != nil {
+			return nil, err
 		}
+		if element == nil {
+			return nil, nil
+		}
+		elements = append(elements, element)
 	}
-	if err == nil {
-		_, err = decoder.Token()
-	}
-	if _, end := decoder.Token(); err != nil || !errors.Is(end, io.EOF) {
-		return nil, nil
+	if _, err := decoder.Token(); err != nil || decoder.More() {
+		return nil, nil //nolint:nilerr // it is a list of words
 	}
 	if len(elements) == 0 && !o.AllowEmpty {
 		return nil, fmt.Errorf("argument '%s' must not be empty: leave it out, or list at least one value", o.Name)
 	}
 	return elements, nil
+}
+
+// decodeElement is nil where the text goes on as no JSON does.
+func (o Option) decodeElement(decoder *json.Decoder) (any, error) {
+	if o.Element == nil {
+		var element any
+		if decoder.Decode(&element) != nil {
+			return nil, nil
+		}
+		return o.coerceElement(element)
+	}
+	element := o.Element()
+	if err := decoder.Decode(element); err != nil {
+		return nil, fmt.Errorf("argument '%s' takes a list as JSON text, of which an element cannot be read: %w", o.Name, err)
+	}
+	return o.check(element)
 }
 
 func (o Option) check(value any) (any, error) {

@@ -38,7 +38,7 @@ type Doubt struct {
 // cannot be told. They are in the order of their uuids.
 func (p *Picture) Findings(looks map[string]Look, owners map[string]Owner, commands Commands) (findings []Finding, doubts []Doubt) {
 	findings, doubts = []Finding{}, []Doubt{}
-	x := newIndex(p)
+	x := p.indexed()
 	x.migrated = map[string][]MigrationPicture{}
 	for _, uuid := range slices.Sorted(maps.Keys(p.Migrations)) {
 		migration := p.Migrations[uuid]
@@ -410,7 +410,8 @@ func (x *index) provider(root Provider, commands Commands, findings *[]Finding, 
 		return
 	}
 	*findings = append(*findings, Finding{UUID: root.UUID, Name: root.Name, Kind: KindProviderWithout, Verdict: Lost,
-		Reasons: []string{reason}, Remains: []Remnant{}, Resources: map[string]int{}, Hosts: []string{root.Name}, Plan: []string{}, Keeps: []string{}, Unread: []string{},
+		Reasons: []string{reason}, Remains: []Remnant{}, Resources: map[string]int{}, Hosts: []string{root.Name}, Plan: []string{},
+		Keeps: []string{}, Unread: []string{},
 		Command: commands.provider(root)})
 }
 

@@ -30,10 +30,12 @@ type scene struct {
 }
 
 func newScene() *scene {
-	s := &scene{looks: map[string]Look{}, owners: map[string]Owner{mine: {"INSTANCE", "p"}, moved: {"MIGRATION", "p"}}, placed: map[string][]string{}}
+	s := &scene{looks: map[string]Look{}, owners: map[string]Owner{mine: {"INSTANCE", "p"}, moved: {"MIGRATION", "p"}},
+		placed: map[string][]string{}}
 	s.Now = noon
 	s.Cells = []CellPicture{{ID: "2", UUID: "cell-uuid", Name: "cell1", Now: noon,
-		Nodes:    []ComputeNode{{UUID: node1, Host: "host1", Hypervisor: "host1.example"}, {UUID: node2, Host: "host2", Hypervisor: "host2.example"}},
+		Nodes: []ComputeNode{{UUID: node1, Host: "host1", Hypervisor: "host1.example"},
+			{UUID: node2, Host: "host2", Hypervisor: "host2.example"}},
 		Services: []ComputeService{{Host: "host1"}, {Host: "host2"}}}}
 	s.Providers = map[string]Provider{}
 	for uuid, name := range map[string]string{node1: "host1.example", node2: "host2.example"} {
@@ -46,7 +48,8 @@ func newScene() *scene {
 	s.HypervisorsAsked = true
 	s.Hypervisors = []Hypervisor{{Host: "inv1", Name: "host1.example", Domains: []Domain{{UUID: theirs, Nova: true, State: "running"}}},
 		{Host: "inv2", Name: "host2.example"}}
-	s.Cells[0].Instances = []Instance{{UUID: theirs, Host: "host1", Node: "host1.example", VMState: "active", ID: 1, Changed: noon.Add(-time.Hour)}}
+	s.Cells[0].Instances = []Instance{{UUID: theirs, Host: "host1", Node: "host1.example", VMState: "active", ID: 1,
+		Changed: noon.Add(-time.Hour)}}
 	s.hold(theirs, node1)
 	s.Placed = func(yield func(string, []string) bool) { iter.Seq2[string, []string](maps.All(s.placed))(yield) }
 	return s
@@ -90,7 +93,8 @@ func (s *scene) evidence(row *Row, change func(*Evidence)) {
 
 // live is a row of an instance on host1 that nobody has touched for an hour.
 func live(change ...func(*Row)) *Row {
-	row := &Row{ID: 7, Host: "host1", Node: "host1.example", VMState: "active", CreatedAt: noon.Add(-24 * time.Hour), UpdatedAt: noon.Add(-time.Hour)}
+	row := &Row{ID: 7, Host: "host1", Node: "host1.example", VMState: "active", CreatedAt: noon.Add(-24 * time.Hour),
+		UpdatedAt: noon.Add(-time.Hour)}
 	for _, c := range change {
 		c(row)
 	}
@@ -122,7 +126,8 @@ func TestEachKindIsFoundAndNothingElse(t *testing.T) {
 		{"one that holds something of a child and of a sharing provider",
 			func(s *scene) { s.evidence(live(), nil); s.hold(mine, "numa"); s.hold(mine, "share") }, ""},
 		{"one on a provider that Placement did not list", func(s *scene) { s.evidence(live(), nil); s.hold(mine, "unlisted") }, ""},
-		{"one in ERROR", func(s *scene) { s.evidence(live(func(r *Row) { r.VMState = "error" }), nil); s.hold(mine, node1) }, "error stuck host1"},
+		{"one in ERROR", func(s *scene) { s.evidence(live(func(r *Row) { r.VMState = "error" }), nil); s.hold(mine, node1) },
+			"error stuck host1"},
 		{"one in ERROR since a moment", func(s *scene) {
 			s.evidence(live(func(r *Row) { r.VMState, r.UpdatedAt = "error", noon }), nil)
 		}, ""},
@@ -278,7 +283,8 @@ func TestEachKindIsFoundAndNothingElse(t *testing.T) {
 			s.hold(mine, "share")
 			s.owners[mine] = Owner{Type: "unknown"}
 		}, ""},
-		{"another service's consumer", func(s *scene) { s.evidence(nil, nil); s.hold(mine, node1); s.owners[mine] = Owner{Type: "CONTAINER"} }, ""},
+		{"another service's consumer", func(s *scene) { s.evidence(nil, nil); s.hold(mine, node1); s.owners[mine] = Owner{Type: "CONTAINER"} },
+			""},
 		{"a domain of Nova's that nothing else tells of", func(s *scene) { s.evidence(nil, nil); s.domain(1, true) },
 			"domain_without_row lost host2"},
 		{"a domain that is not Nova's", func(s *scene) { s.evidence(nil, nil); s.domain(1, false) }, ""},
@@ -306,7 +312,8 @@ func TestEachKindIsFoundAndNothingElse(t *testing.T) {
 			if got := brief(findings); got != test.want || len(doubts) > 0 {
 				t.Errorf("got %q and doubts %v, want %q", got, doubts, test.want)
 			}
-			if asJSON, err := json.Marshal(findings); err != nil || strings.Contains(strings.ReplaceAll(string(asJSON), `"since":null`, ""), "null") {
+			if asJSON, err := json.Marshal(findings); err != nil ||
+				strings.Contains(strings.ReplaceAll(string(asJSON), `"since":null`, ""), "null") {
 				t.Errorf("a list is null: %s, %v", asJSON, err)
 			}
 			suspected := slices.Contains(s.Suspects(s.looks[mine].Policy, s.Consumers()), mine)
@@ -337,7 +344,8 @@ func TestWhatMayLieAtAnUnreadSourceIsInDoubt(t *testing.T) {
 		fails  func(*scene)
 		reason string // "" is a finding all the same
 	}{
-		{"its own hypervisor", zombie, func(s *scene) { s.Hypervisors[0].Failure = "no route" }, "the hypervisor of host1 could not be read: no route"},
+		{"its own hypervisor", zombie, func(s *scene) { s.Hypervisors[0].Failure = "no route" },
+			"the hypervisor of host1 could not be read: no route"},
 		{"a hypervisor that did not tell its name", zombie, func(s *scene) { s.Hypervisors[0].Name, s.Hypervisors[0].Failure = "", "no route" },
 			"none of the hypervisors that were asked is host1.example"},
 		{"another hypervisor", zombie, func(s *scene) { s.Hypervisors[1].Failure = "no route" }, ""},
@@ -426,16 +434,17 @@ func TestAnotherServicesConsumerIsNotInDoubtWhileACellIsUnread(t *testing.T) {
 }
 
 func TestAProviderOfAComputeHostWithoutANodeIsToldAndOneInDoubtIsNot(t *testing.T) {
-	s := newScene()
-	s.Providers["old"] = Provider{UUID: "old", Name: "old.example", Root: "old", Compute: true}
-	s.Providers["pool"] = Provider{UUID: "pool", Name: "pool", Root: "pool"}
-	findings, doubts := s.Findings(nil, nil, Commands{})
-	if brief(findings) != "provider_without_node lost old.example" || len(doubts) > 0 {
-		t.Errorf("got %v, %v", findings, doubts)
-	}
-	s.Cells = append(s.Cells, CellPicture{Name: "cell2", Failure: "refused"})
-	if findings, doubts = s.Findings(nil, nil, Commands{}); len(findings) > 0 || len(doubts) != 1 {
-		t.Errorf("with a cell unread: got %v, %v", findings, doubts)
+	for _, unread := range []bool{false, true} {
+		s := newScene()
+		s.Providers["old"] = Provider{UUID: "old", Name: "old.example", Root: "old", Compute: true}
+		s.Providers["pool"] = Provider{UUID: "pool", Name: "pool", Root: "pool"}
+		if unread {
+			s.Cells = append(s.Cells, CellPicture{Name: "cell2", Failure: "refused"})
+		}
+		findings, doubts := s.Findings(nil, nil, Commands{})
+		if told := brief(findings) == "provider_without_node lost old.example"; told == unread || len(doubts) > 0 != unread {
+			t.Errorf("with a cell unread (%v): got %v, %v", unread, findings, doubts)
+		}
 	}
 }
 
@@ -605,7 +614,8 @@ func TestALiveInstanceIsNeverToBePurged(t *testing.T) {
 		s := newScene()
 		test(s)
 		findings, _ := s.Findings(s.looks, s.owners, Commands{Controller: "ctl", Playbook: "purge_orphan.yml"})
-		if len(findings) != 1 || findings[0].Verdict != Live || strings.Contains(findings[0].Command, "purge_orphan") || findings[0].Command == "" {
+		if len(findings) != 1 || findings[0].Verdict != Live || strings.Contains(findings[0].Command, "purge_orphan") ||
+			findings[0].Command == "" {
 			t.Errorf("got %+v", findings)
 		}
 	}

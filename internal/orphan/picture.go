@@ -36,6 +36,9 @@ type Picture struct {
 	Hypervisors []Hypervisor
 	// HypervisorsAsked says whether the hypervisors were asked at all.
 	HypervisorsAsked bool
+
+	// index is made when the cells and the hypervisors are there.
+	index *index
 }
 
 // MappedTo is a mapping of an instance to a cell.
@@ -168,6 +171,14 @@ func (p place) domain() Domain { return p.hypervisor.Domains[p.at] }
 
 func (p place) files() InstanceFiles { return p.hypervisor.Files[p.at] }
 
+// indexed is the picture with its index, which neither allocations nor migrations of consumers are in.
+func (p *Picture) indexed() *index {
+	if p.index == nil {
+		p.index = newIndex(p)
+	}
+	return p.index
+}
+
 func newIndex(p *Picture) *index {
 	x := &index{Picture: p, instances: map[string]located{}, double: map[string]bool{}, nodeByUUID: map[string]ComputeNode{},
 		nodeByName: map[string]ComputeNode{}, nodesByHost: map[string][]ComputeNode{}, served: map[string]bool{}, hypervisors: map[string]bool{},
@@ -211,7 +222,7 @@ func newIndex(p *Picture) *index {
 }
 
 // UnreadHosts says of each compute host whose hypervisor was to be asked and was not read why.
-func (p *Picture) UnreadHosts() map[string]string { return newIndex(p).unreadHosts }
+func (p *Picture) UnreadHosts() map[string]string { return p.indexed().unreadHosts }
 
 // findUnreadHosts: what was to be asked is every compute node, whatever the inventory has.
 func (x *index) findUnreadHosts() {
@@ -247,7 +258,7 @@ func (p *Picture) Instances() (count int) {
 // Consumers are those of which no cell has an instance that Nova looks after, and that are
 // no migration under way: they are suspects, or migrations that are over.
 func (p *Picture) Consumers() []string {
-	x := newIndex(p)
+	x := p.indexed()
 	var consumers []string
 	for consumer := range p.Placed {
 		if instance, known := x.instances[consumer]; known && instance.Deleted == 0 {
@@ -265,7 +276,7 @@ func (p *Picture) Consumers() []string {
 // Suspects are the instances that need a closer look: none else can be a finding.
 // consumers are those of Consumers, and Migrations must have what they are.
 func (p *Picture) Suspects(policy Policy, consumers []string) []string {
-	x, suspects := newIndex(p), map[string]bool{}
+	x, suspects := p.indexed(), map[string]bool{}
 	for uuid, instance := range x.instances {
 		if x.isSuspect(instance, policy) {
 			suspects[uuid] = true

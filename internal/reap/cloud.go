@@ -57,7 +57,7 @@ func (c *Cloud) look(ctx context.Context, w wanted) (held holdings, volumes, por
 	if len(w.volumes)+len(w.ports)+len(w.attachedTo) == 0 {
 		return held, nil, nil
 	}
-	if err := c.connected.ask(func() error { return c.connect(ctx) }); err != nil {
+	if err := c.Connect(ctx); err != nil {
 		return held, err, err
 	}
 	asked := ansible.Go(func() (holdings, error) { return c.lookAtVolumes(ctx, w) })
@@ -116,6 +116,11 @@ func (c *Cloud) lookAtVolumes(ctx context.Context, w wanted) (held holdings, err
 		}
 	}
 	return held, nil
+}
+
+// Connect logs in. Without it the first question does.
+func (c *Cloud) Connect(ctx context.Context) error {
+	return c.connected.ask(func() error { return c.connect(ctx) })
 }
 
 func (c *Cloud) connect(ctx context.Context) error {

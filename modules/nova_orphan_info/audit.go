@@ -30,6 +30,7 @@ type audit struct {
 	survey      *placement.Survey
 	// found are the records of the instances that may be purged.
 	found map[string]nova.Finding
+	reaps *reap.Cloud
 	// unasked are the services that could not be asked for volumes or ports, with why.
 	unasked map[string]error
 	close   func()
@@ -54,7 +55,7 @@ func newAudit(p parameters, call *ansible.Call) (*audit, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &audit{parameters: p, call: call, db: db, policy: orphan.Policy{MinAge: time.Duration(p.MinAge) * time.Second},
+	a := &audit{parameters: p, call: call, db: db, reaps: reap.New(p.Auth, call.Secret), policy: orphan.Policy{MinAge: time.Duration(p.MinAge) * time.Second},
 		close: func() { _ = db.Close() }}
 	a.picture.HypervisorsAsked = p.Domains != nil
 	for _, h := range p.Domains {
@@ -99,6 +100,8 @@ func (a *audit) connect(ctx context.Context) error {
 
 func (a *audit) answer(ctx context.Context) (ansible.Answer, error) {
 	began := time.Now()
+	// It takes as long as to read some thousand rows.
+	_ = ansible.Go(func() (struct{}, error) { return struct{}{}, a.reaps.Connect(ctx) })
 	if err := a.readAll(ctx); err != nil {
 		return nil, err
 	}
@@ -255,7 +258,7 @@ func (a *audit) foresee(ctx context.Context, looks map[string]orphan.Look, findi
 	if len(purgeable) == 0 {
 		return
 	}
-	outlooks, unread := reap.New(a.Auth, a.call.Secret).Survey(ctx, purgeable)
+	outlooks, unread := a.reaps.Survey(ctx, purgeable)
 	a.unasked = unread
 	for uuid, outlook := range outlooks {
 		look := looks[uuid]
