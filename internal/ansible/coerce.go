@@ -95,7 +95,7 @@ func (o Option) decodeElement(decoder *json.Decoder) (any, error) {
 	if o.Element == nil {
 		var element any
 		if decoder.Decode(&element) != nil {
-			return nil, nil
+			return nil, nil //nolint:nilerr // it is a list of words
 		}
 		return o.coerceElement(element)
 	}

@@ -358,7 +358,7 @@ func TestWhatMayLieAtAnUnreadSourceIsInDoubt(t *testing.T) {
 		{"the provider of another host", zombie, func(s *scene) { s.UnreadProviders[node2] = "answered 500" }, ""},
 		{"a cell", zombie, func(s *scene) {
 			look := s.looks[mine]
-			look.Evidence.Cells = append(look.Evidence.Cells, Cell{Name: "cell2", Failure: "refused"})
+			look.Cells = append(look.Cells, Cell{Name: "cell2", Failure: "refused"})
 			look.Judgement = Judge(look.Evidence)
 			s.looks[mine] = look
 		}, "cell2: the cell could not be read"},

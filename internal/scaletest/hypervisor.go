@@ -42,16 +42,15 @@ type Files struct {
 const instancesPath = "/var/lib/nova/instances/"
 
 // domain defines the instance's domain on a host; a host that is gone has none that could be asked for.
-func (g *generator) domain(i *instance, h *host, state string) *Domain {
+func (g *generator) domain(i *instance, h *host, state string) {
 	if h.hypervisor == nil {
-		return nil
+		return
 	}
 	d := &Domain{UUID: i.uuid, Name: fmt.Sprintf("instance-%08x", i.id), State: state, Nova: &Metadata{i.name, i.project}}
 	if i.volume != "" {
 		d.Disks = []Disk{{i.volume}}
 	}
 	h.hypervisor.Domains = append(h.hypervisor.Domains, d)
-	return d
 }
 
 // folder leaves an instance's folder on a host that has no domain of it.

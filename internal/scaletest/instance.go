@@ -186,13 +186,13 @@ func (g *generator) ordinary(n int) {
 }
 
 // in is an instance in a state, and its domain.
-func (g *generator) in(h *host, vmState, domainState string, power int) *Domain {
+func (g *generator) in(h *host, vmState, domainState string, power int) {
 	i := g.new(h)
 	g.row(i, Row{"vm_state": vmState, "power_state": power})
 	g.mapping(i, nil)
 	g.spec(i)
 	g.allocate(i.uuid, i.owner, i.flavor, h)
-	return g.domain(i, h, domainState)
+	g.domain(i, h, domainState)
 }
 
 // offloaded is shelved and on no host (nova/compute/manager.py shelve_offload_instance).

@@ -55,8 +55,9 @@ func newAudit(p parameters, call *ansible.Call) (*audit, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &audit{parameters: p, call: call, db: db, reaps: reap.New(p.Auth, call.Secret), policy: orphan.Policy{MinAge: time.Duration(p.MinAge) * time.Second},
-		close: func() { _ = db.Close() }}
+	a := &audit{parameters: p, call: call, db: db, reaps: reap.New(p.Auth, call.Secret),
+		policy: orphan.Policy{MinAge: time.Duration(p.MinAge) * time.Second},
+		close:  func() { _ = db.Close() }}
 	a.picture.HypervisorsAsked = p.Domains != nil
 	for _, h := range p.Domains {
 		a.picture.Hypervisors = append(a.picture.Hypervisors, h.picture())
