@@ -18,6 +18,11 @@ var converters = map[Type]func(any) (any, error){Str: toStr, Int: toInt, Bool: t
 // coerce converts an argument to the option's type as AnsibleModule does, and
 // checks it. Numbers arrive as json.Number.
 func (o Option) coerce(value any) (any, error) {
+	if text, ok := value.(string); ok && o.Type == List && strings.HasPrefix(text, "[") {
+		if elements, err := o.decodeElements(text); elements != nil || err != nil {
+			return elements, err
+		}
+	}
 	converted, err := converters[o.Type](value)
 	if err != nil {
 		return nil, fmt.Errorf("argument '%s' is of type %s and we were unable to convert to %s: %w", o.Name, pythonType(value), o.Type, err)
@@ -39,17 +44,66 @@ func (o Option) coerceElements(elements []any) (any, error) {
 		return nil, fmt.Errorf("argument '%s' must not be empty: leave it out, or list at least one value", o.Name)
 	}
 	for i, element := range elements {
-		converted, err := converters[o.Elements](element)
-		if err != nil {
-			//nolint:staticcheck // AnsibleModule's own words
-			return nil, fmt.Errorf("Elements value for option '%s' is of type %s and we were unable to convert to %s: %w",
-				o.Name, pythonType(element), o.Elements, err)
-		}
-		if elements[i], err = o.check(converted); err != nil {
+		var err error
+		if elements[i], err = o.coerceElement(element); err != nil {
 			return nil, err
 		}
 	}
 	return elements, nil
+}
+
+func (o Option) coerceElement(element any) (any, error) {
+	converted, err := converters[o.Elements](element)
+	if err != nil {
+		//nolint:staticcheck // AnsibleModule's own words
+		return nil, fmt.Errorf("Elements value for option '%s' is of type %s and we were unable to convert to %s: %w",
+			o.Name, pythonType(element), o.Elements, err)
+	}
+	return o.check(converted)
+}
+
+// decodeElements takes a list as JSON text, as ansible-core up to 2.18 may hand over a templated one, and as a play
+// does for a long one: one element after the other, since what an element is checked into is far smaller than what it was.
+// Text that is no JSON list is none of its elements, and no error.
+func (o Option) decodeElements(text string) ([]any, error) {
+	decoder, elements := json.NewDecoder(strings.NewReader(text)), []any{}
+	decoder.UseNumber()
+	if token, err := decoder.Token(); err != nil || token != json.Delim('[') {
+		return nil, nil //nolint:nilerr // it is a list of words
+	}
+	for decoder.More() {
+		element, err := o.decodeElement(decoder)
+		if err != nil {
+			return nil, err
+		}
+		if element == nil {
+			return nil, nil
+		}
+		elements = append(elements, element)
+	}
+	if _, err := decoder.Token(); err != nil || decoder.More() {
+		return nil, nil //nolint:nilerr // it is a list of words
+	}
+	if len(elements) == 0 && !o.AllowEmpty {
+		return nil, fmt.Errorf("argument '%s' must not be empty: leave it out, or list at least one value", o.Name)
+	}
+	return elements, nil
+}
+
+// decodeElement is nil where the text goes on as no JSON does.
+func (o Option) decodeElement(decoder *json.Decoder) (any, error) {
+	if o.Element == nil {
+		var element any
+		if decoder.Decode(&element) != nil {
+			return nil, nil //nolint:nilerr // it is a list of words
+		}
+		return o.coerceElement(element)
+	}
+	element := o.Element()
+	if err := decoder.Decode(element); err != nil {
+		return nil, fmt.Errorf("argument '%s' takes a list as JSON text, of which an element cannot be read: %w", o.Name, err)
+	}
+	return o.check(element)
 }
 
 func (o Option) check(value any) (any, error) {
@@ -127,13 +181,6 @@ func toList(value any) (any, error) {
 	case []any:
 		return v, nil
 	case string:
-		// ansible-core up to 2.18 may hand over a templated list as its text.
-		if strings.HasPrefix(v, "[") {
-			var list []any
-			if decodeJSON([]byte(v), &list) == nil {
-				return list, nil
-			}
-		}
 		if v == "" {
 			return []any{}, nil
 		}

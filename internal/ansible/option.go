@@ -37,6 +37,9 @@ type Option struct {
 	// AllowEmpty accepts "". Elsewhere an empty text is refused rather than taken
 	// for "unset": a template that renders to nothing must not widen a deletion.
 	AllowEmpty bool
+	// Element, of a List that may be long, makes what an element is decoded into where the list is JSON text: Check then
+	// gets that, rather than any value that JSON knows.
+	Element func() any
 	// Check validates a value of the option's type (a list's elements one by one)
 	// and returns it in its final form. Its error completes the sentence
 	// "argument 'NAME' ...".

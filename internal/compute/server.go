@@ -1,6 +1,7 @@
 package compute
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -89,9 +90,7 @@ func (c *Client) Find(ctx context.Context, uuid string) (server *Server, unmappe
 	}
 	before := c.EveryCellAnswers(ctx)
 	if server, err = c.Listed(ctx, uuid); err == nil && server == nil {
-		if err = before; err == nil {
-			err = c.ListsAll(ctx)
-		}
+		err = cmp.Or(c.ListsAll(ctx), before)
 	}
 	return server, server != nil, err
 }

@@ -71,7 +71,7 @@ type Finding struct {
 	Since *time.Time `json:"since"`
 	// Hosts are the compute hosts to act on, by Nova's names.
 	Hosts []string `json:"hosts"`
-	// Method is the module, or Nova's command, that is expected to repair it; "" where only a person can.
+	// Method is the module or command that is expected to repair it; "" where a person must decide.
 	Method string `json:"method"`
 	// Plan is what a purge, and nova-compute by it, would do; Keeps what they must not touch, as others use it by now.
 	Plan  []string `json:"plan"`

@@ -14,6 +14,8 @@ type Look struct {
 	Judgement
 	Evidence
 	Name, Project string
+	// Hosts are all that a row names, as one that it was moved to or from: a domain of it may be on each.
+	Hosts []string
 	// Plan, Keeps and Given are what a purge, and nova-compute's reap by it, would do with volumes and ports, what
 	// they must not touch, and the volumes and ports themselves. Unread are the services that could not be asked for them.
 	Plan, Keeps []string
@@ -36,7 +38,7 @@ type Doubt struct {
 // cannot be told. They are in the order of their uuids.
 func (p *Picture) Findings(looks map[string]Look, owners map[string]Owner, commands Commands) (findings []Finding, doubts []Doubt) {
 	findings, doubts = []Finding{}, []Doubt{}
-	x := newIndex(p)
+	x := p.indexed()
 	x.migrated = map[string][]MigrationPicture{}
 	for _, uuid := range slices.Sorted(maps.Keys(p.Migrations)) {
 		migration := p.Migrations[uuid]
@@ -185,6 +187,12 @@ func (f *finding) decide(owners map[string]Owner) {
 			}
 			f.Reasons = append(f.Reasons, wrong.reason)
 		}
+		for _, at := range f.domains[f.UUID] {
+			if f.row.VMState == "error" && !f.row.Deleting() && at.domain().State == "running" {
+				f.Reasons = append(f.Reasons, fmt.Sprintf("libvirt: %s has its domain %s, running: if its owner uses it, keep it with "+
+					"openstack server set --state active %s", f.host(at.hypervisor), at.domain().Name, f.UUID))
+			}
+		}
 	case Zombie:
 		f.Kind = KindZombie
 		f.since(latest(f.pastDeletedAt(), f.row.UpdatedAt))
@@ -271,8 +279,10 @@ func (f *finding) left() {
 		{RemainsDomain, KindDomain}, {RemainsAllocation, KindAllocation}, {RemainsBuildRequest, KindBuildRequest},
 		{RemainsMigrationAllocation, KindMigration}, {RemainsMapping, KindMapping}, {RemainsFiles, KindFiles},
 	} {
-		// The mapping of a deleted instance stays until it is archived.
-		if f.has(kind.remains) && (kind.kind != KindMapping || f.Verdict == Lost) {
+		// The mapping of a deleted instance stays until that is archived, and for ever where it was deleted before it got to a
+		// cell (nova/compute/api.py _delete_while_booting).
+		mapping := f.look.Mapping
+		if f.has(kind.remains) && (kind.kind != KindMapping || f.Verdict != Deleted && (mapping.HasCell || !mapping.QueuedForDelete)) {
 			f.Kind = kind.kind
 			break
 		}
@@ -346,16 +356,27 @@ func (f *finding) since(at time.Time) {
 // doubts says why the instance may be no orphan, or have more that is left, for all that could be read.
 func (f *finding) doubts() (reasons []string) {
 	if f.Verdict == Unknown {
-		return []string{"not every cell could be read"}
+		return []string{"it cannot be judged"}
 	}
-	for _, host := range f.Hosts {
-		if why, unread := f.unreadHosts[host]; unread {
-			reasons = append(reasons, fmt.Sprintf("the hypervisor of %s could not be read: %s", host, why))
-		}
+	if f.Verdict == Lost && f.elsewhereOnly() {
+		return []string{fmt.Sprintf("libvirt: %s is no compute node of this cloud, nor has it a resource provider: what is there may be another "+
+			"cloud's. If it is, take the host out of the inventory's compute hosts", strings.Join(f.Hosts, ", "))}
 	}
-	if len(f.Hosts) == 0 && f.row == nil {
-		for _, host := range slices.Sorted(maps.Keys(f.unreadHosts)) {
-			reasons = append(reasons, fmt.Sprintf("no host of it is known, and the hypervisor of %s could not be read", host))
+	hosts, anywhere := slices.Clone(f.Hosts), ""
+	switch {
+	case f.Kind == KindFiles:
+		anywhere = "its folder may be on storage that the hosts share"
+	case len(hosts) == 0 && f.row == nil:
+		anywhere = "no host of it is known"
+	case f.Verdict != Live:
+		hosts = append(hosts, f.look.Hosts...)
+	}
+	for _, host := range slices.Sorted(maps.Keys(f.unreadHosts)) {
+		switch {
+		case slices.Contains(hosts, host):
+			reasons = append(reasons, fmt.Sprintf("the hypervisor of %s could not be read: %s", host, f.unreadHosts[host]))
+		case anywhere != "":
+			reasons = append(reasons, fmt.Sprintf("%s, and the hypervisor of %s could not be read: %s", anywhere, host, f.unreadHosts[host]))
 		}
 	}
 	if f.PlacementFailure != "" {
@@ -370,18 +391,27 @@ func (f *finding) doubts() (reasons []string) {
 	return reasons
 }
 
+// elsewhereOnly says that nothing but domains and folders on hosts that the cloud does not know tells of the instance.
+func (f *finding) elsewhereOnly() bool {
+	known := func(at place) bool { return f.hypervisors[at.hypervisor.Name] }
+	places := slices.Concat(f.domains[f.UUID], f.files[f.UUID])
+	return f.look.Verdict == Absent && len(f.Held[f.UUID]) == 0 && len(f.over) == 0 && len(places) > 0 && !slices.ContainsFunc(places, known)
+}
+
 // provider tells of a compute host's resource provider that no compute node has.
 func (x *index) provider(root Provider, commands Commands, findings *[]Finding, doubts *[]Doubt) {
 	if _, isNode := x.nodeByUUID[root.UUID]; isNode || root.Root != root.UUID || root.Sharing || !root.Compute {
 		return
 	}
-	reason := fmt.Sprintf("placement: %s is a compute host's resource provider (COMPUTE_NODE), and no cell has a compute node with its uuid", root.Name)
+	reason := fmt.Sprintf("placement: %s is a compute host's resource provider (COMPUTE_NODE), and no cell has a compute node with its uuid",
+		root.Name)
 	if x.failedCell {
 		*doubts = append(*doubts, Doubt{root.UUID, root.Name, []string{"not every cell could be read", reason}, []string{root.Name}})
 		return
 	}
-	*findings = append(*findings, Finding{UUID: root.UUID, Name: root.Name, Kind: KindProviderWithout, Verdict: Lost, Reasons: []string{reason},
-		Remains: []Remnant{}, Resources: map[string]int{}, Hosts: []string{root.Name}, Plan: []string{}, Keeps: []string{}, Unread: []string{},
+	*findings = append(*findings, Finding{UUID: root.UUID, Name: root.Name, Kind: KindProviderWithout, Verdict: Lost,
+		Reasons: []string{reason}, Remains: []Remnant{}, Resources: map[string]int{}, Hosts: []string{root.Name}, Plan: []string{},
+		Keeps: []string{}, Unread: []string{},
 		Command: commands.provider(root)})
 }
 
@@ -444,8 +474,11 @@ func (f *finding) advise(c Commands) {
 			f.Command = f.undefine(f.domains[f.UUID][0])
 		}
 	case KindBuildRequest:
-		// The API deletes what is not yet in a cell by its build request alone (nova/compute/api.py _delete_while_booting).
-		f.Method, f.Command = "openstack", "openstack server delete "+f.UUID
+		// The API deletes by its build request alone what is mapped to no cell, and answers 404 for all else without a row
+		// (nova/compute/api.py _get_instance, _delete_while_booting).
+		if f.look.Mapping != nil && !f.look.Mapping.HasCell {
+			f.Method, f.Command = "openstack", "openstack server delete "+f.UUID
+		}
 	case KindFiles:
 		f.Command = f.removeFiles()
 	}
@@ -467,19 +500,21 @@ func (f *finding) adviseLive(c Commands) {
 			f.Method, f.Command = "", "nova-manage cell_v2 verify_instance --uuid "+f.UUID
 		}
 	case KindOtherProvider:
-		f.Method, f.Command = "nova-manage", "nova-manage placement heal_allocations --force --verbose --instance "+f.UUID
-		f.Plan = append(f.Plan, "placement: the instance holds what its flavor says on its own host, and nothing else")
+		f.adviseElsewhere()
 	case KindMigration:
 		f.Method = "placement_allocation"
 		f.Command = f.removeAllocation(c)
 	case KindOtherHost:
+		own, elsewhere := f.whereabouts(f.located())
+		if mayLiveElsewhere(f.located(), own, elsewhere) {
+			f.Command = "openstack server show " + f.UUID
+			return
+		}
 		f.Method = "libvirt_undefine"
-		for _, at := range f.domains[f.UUID] {
-			if f.isOnAnotherHost(f.located(), at) {
-				f.Command = f.undefine(at)
-				f.Plan = append(f.Plan, fmt.Sprintf("%s: undefine domain %s", f.host(at.hypervisor), at.domain().Name))
-				f.Keeps = append(f.Keeps, "the instance itself and its domain on "+orNull(f.row.Host))
-			}
+		f.Keeps = append(f.Keeps, "the instance itself and its domain on "+orNull(f.row.Host))
+		for _, at := range elsewhere {
+			f.Command = f.undefine(at)
+			f.Plan = append(f.Plan, fmt.Sprintf("%s: undefine domain %s", f.host(at.hypervisor), at.domain().Name))
 		}
 	case KindHostGone:
 		f.Command = "openstack server show " + f.UUID
@@ -500,14 +535,44 @@ func (f *finding) undefine(at place) string {
 	return fmt.Sprintf("ansible %s -b -m libvirt_undefine -a uuid=%s", at.hypervisor.Host, f.UUID)
 }
 
-func (f *finding) removeFiles() string {
+// adviseElsewhere: heal_allocations writes what the flavor says on the host's root provider, and drops all else, as parts of
+// children and of sharing providers (nova/cmd/manage.py _heal_allocations_for_instance), so that it is for what has nothing else.
+func (f *finding) adviseElsewhere() {
+	unset, own, shared := "openstack --os-placement-api-version 1.28 resource provider allocation unset", false, false
+	for _, held := range f.Held[f.UUID] {
+		provider := f.Providers[held.Provider]
+		switch {
+		case f.isElsewhere(f.located(), held.Provider):
+			unset += " --provider " + held.Provider
+			f.Plan = append(f.Plan, fmt.Sprintf("placement: the instance no longer holds %s on %s", counted(held.Resources),
+				f.providerName(held.Provider)))
+		case provider.Sharing || f.Providers[provider.Root].Sharing:
+			shared = true
+		default:
+			own = true
+		}
+	}
+	switch {
+	case own || f.row.Node == "": // heal_allocations leaves what has no host
+		f.Method, f.Command = "openstack", unset+" "+f.UUID
+		f.Keeps = append(f.Keeps, "what the instance holds on its own host and on sharing providers")
+	case shared:
+		f.Plan, f.Command = []string{}, "openstack resource provider allocation show "+f.UUID
+	default:
+		f.Method, f.Command = "nova-manage", "nova-manage placement heal_allocations --force --verbose --instance "+f.UUID
+		f.Plan = append(f.Plan, "placement: the instance holds what its flavor says on its own host")
+	}
+}
+
+// removeFiles looks at all hosts first: of storage that they share, each tells of its own domains only.
+func (f *finding) removeFiles() (command string) {
 	for _, at := range f.files[f.UUID] {
 		if len(at.files().UsedBy) > 0 {
 			return fmt.Sprintf("ansible %s -b -m libvirt_domain_info -a uuid=%s", at.hypervisor.Host, at.files().UsedBy[0])
 		}
-		return fmt.Sprintf("ansible %s -b -m ansible.builtin.file -a 'path=%s state=absent'", at.hypervisor.Host, at.files().Path)
+		command = fmt.Sprintf("ansible %s -b -m ansible.builtin.file -a 'path=%s state=absent'", at.hypervisor.Host, at.files().Path)
 	}
-	return ""
+	return command
 }
 
 // plan is what a purge does with each of the remains but volumes and ports.

@@ -30,10 +30,12 @@ type scene struct {
 }
 
 func newScene() *scene {
-	s := &scene{looks: map[string]Look{}, owners: map[string]Owner{mine: {"INSTANCE", "p"}, moved: {"MIGRATION", "p"}}, placed: map[string][]string{}}
+	s := &scene{looks: map[string]Look{}, owners: map[string]Owner{mine: {"INSTANCE", "p"}, moved: {"MIGRATION", "p"}},
+		placed: map[string][]string{}}
 	s.Now = noon
 	s.Cells = []CellPicture{{ID: "2", UUID: "cell-uuid", Name: "cell1", Now: noon,
-		Nodes:    []ComputeNode{{UUID: node1, Host: "host1", Hypervisor: "host1.example"}, {UUID: node2, Host: "host2", Hypervisor: "host2.example"}},
+		Nodes: []ComputeNode{{UUID: node1, Host: "host1", Hypervisor: "host1.example"},
+			{UUID: node2, Host: "host2", Hypervisor: "host2.example"}},
 		Services: []ComputeService{{Host: "host1"}, {Host: "host2"}}}}
 	s.Providers = map[string]Provider{}
 	for uuid, name := range map[string]string{node1: "host1.example", node2: "host2.example"} {
@@ -46,7 +48,8 @@ func newScene() *scene {
 	s.HypervisorsAsked = true
 	s.Hypervisors = []Hypervisor{{Host: "inv1", Name: "host1.example", Domains: []Domain{{UUID: theirs, Nova: true, State: "running"}}},
 		{Host: "inv2", Name: "host2.example"}}
-	s.Cells[0].Instances = []Instance{{UUID: theirs, Host: "host1", Node: "host1.example", VMState: "active", ID: 1, Changed: noon.Add(-time.Hour)}}
+	s.Cells[0].Instances = []Instance{{UUID: theirs, Host: "host1", Node: "host1.example", VMState: "active", ID: 1,
+		Changed: noon.Add(-time.Hour)}}
 	s.hold(theirs, node1)
 	s.Placed = func(yield func(string, []string) bool) { iter.Seq2[string, []string](maps.All(s.placed))(yield) }
 	return s
@@ -90,7 +93,8 @@ func (s *scene) evidence(row *Row, change func(*Evidence)) {
 
 // live is a row of an instance on host1 that nobody has touched for an hour.
 func live(change ...func(*Row)) *Row {
-	row := &Row{ID: 7, Host: "host1", Node: "host1.example", VMState: "active", CreatedAt: noon.Add(-24 * time.Hour), UpdatedAt: noon.Add(-time.Hour)}
+	row := &Row{ID: 7, Host: "host1", Node: "host1.example", VMState: "active", CreatedAt: noon.Add(-24 * time.Hour),
+		UpdatedAt: noon.Add(-time.Hour)}
 	for _, c := range change {
 		c(row)
 	}
@@ -122,7 +126,8 @@ func TestEachKindIsFoundAndNothingElse(t *testing.T) {
 		{"one that holds something of a child and of a sharing provider",
 			func(s *scene) { s.evidence(live(), nil); s.hold(mine, "numa"); s.hold(mine, "share") }, ""},
 		{"one on a provider that Placement did not list", func(s *scene) { s.evidence(live(), nil); s.hold(mine, "unlisted") }, ""},
-		{"one in ERROR", func(s *scene) { s.evidence(live(func(r *Row) { r.VMState = "error" }), nil); s.hold(mine, node1) }, "error stuck host1"},
+		{"one in ERROR", func(s *scene) { s.evidence(live(func(r *Row) { r.VMState = "error" }), nil); s.hold(mine, node1) },
+			"error stuck host1"},
 		{"one in ERROR since a moment", func(s *scene) {
 			s.evidence(live(func(r *Row) { r.VMState, r.UpdatedAt = "error", noon }), nil)
 		}, ""},
@@ -250,6 +255,12 @@ func TestEachKindIsFoundAndNothingElse(t *testing.T) {
 			s.evidence(nil, func(e *Evidence) { e.Cells[0].Archived = true })
 			s.domain(1, true)
 		}, "domain_without_row archived host2"},
+		{"archived, and its mapping was left", func(s *scene) {
+			s.evidence(nil, func(e *Evidence) {
+				e.Cells[0].Archived, e.Mapping = true, &Mapping{HasCell: true, CellKnown: true, QueuedForDelete: true}
+			})
+			s.Cells[0].Gone = []string{mine}
+		}, "mapping_without_row archived "},
 		{"a mapping alone", func(s *scene) {
 			s.evidence(nil, func(e *Evidence) { e.Mapping = &Mapping{HasCell: true, CellKnown: true} })
 			s.Cells[0].Gone = []string{mine}
@@ -272,10 +283,19 @@ func TestEachKindIsFoundAndNothingElse(t *testing.T) {
 			s.hold(mine, "share")
 			s.owners[mine] = Owner{Type: "unknown"}
 		}, ""},
-		{"another service's consumer", func(s *scene) { s.evidence(nil, nil); s.hold(mine, node1); s.owners[mine] = Owner{Type: "CONTAINER"} }, ""},
+		{"another service's consumer", func(s *scene) { s.evidence(nil, nil); s.hold(mine, node1); s.owners[mine] = Owner{Type: "CONTAINER"} },
+			""},
 		{"a domain of Nova's that nothing else tells of", func(s *scene) { s.evidence(nil, nil); s.domain(1, true) },
 			"domain_without_row lost host2"},
 		{"a domain that is not Nova's", func(s *scene) { s.evidence(nil, nil); s.domain(1, false) }, ""},
+		{"a mapping of what was deleted before it got to a cell, as Nova leaves it", func(s *scene) {
+			s.evidence(nil, func(e *Evidence) { e.Mapping = &Mapping{QueuedForDelete: true} })
+		}, ""},
+		{"the guest itself on another host than its row's", func(s *scene) {
+			s.evidence(live(), nil)
+			s.domain(1, true)
+			s.hold(mine, node2)
+		}, "domain_elsewhere live host1,host2"},
 		{"a folder that nothing else tells of", func(s *scene) {
 			s.evidence(nil, nil)
 			s.Hypervisors[1].Files = []InstanceFiles{{UUID: mine, Path: "/var/lib/nova/instances/" + mine}}
@@ -292,7 +312,8 @@ func TestEachKindIsFoundAndNothingElse(t *testing.T) {
 			if got := brief(findings); got != test.want || len(doubts) > 0 {
 				t.Errorf("got %q and doubts %v, want %q", got, doubts, test.want)
 			}
-			if asJSON, err := json.Marshal(findings); err != nil || strings.Contains(strings.ReplaceAll(string(asJSON), `"since":null`, ""), "null") {
+			if asJSON, err := json.Marshal(findings); err != nil ||
+				strings.Contains(strings.ReplaceAll(string(asJSON), `"since":null`, ""), "null") {
 				t.Errorf("a list is null: %s, %v", asJSON, err)
 			}
 			suspected := slices.Contains(s.Suspects(s.looks[mine].Policy, s.Consumers()), mine)
@@ -323,7 +344,8 @@ func TestWhatMayLieAtAnUnreadSourceIsInDoubt(t *testing.T) {
 		fails  func(*scene)
 		reason string // "" is a finding all the same
 	}{
-		{"its own hypervisor", zombie, func(s *scene) { s.Hypervisors[0].Failure = "no route" }, "the hypervisor of host1 could not be read: no route"},
+		{"its own hypervisor", zombie, func(s *scene) { s.Hypervisors[0].Failure = "no route" },
+			"the hypervisor of host1 could not be read: no route"},
 		{"a hypervisor that did not tell its name", zombie, func(s *scene) { s.Hypervisors[0].Name, s.Hypervisors[0].Failure = "", "no route" },
 			"none of the hypervisors that were asked is host1.example"},
 		{"another hypervisor", zombie, func(s *scene) { s.Hypervisors[1].Failure = "no route" }, ""},
@@ -336,7 +358,7 @@ func TestWhatMayLieAtAnUnreadSourceIsInDoubt(t *testing.T) {
 		{"the provider of another host", zombie, func(s *scene) { s.UnreadProviders[node2] = "answered 500" }, ""},
 		{"a cell", zombie, func(s *scene) {
 			look := s.looks[mine]
-			look.Evidence.Cells = append(look.Evidence.Cells, Cell{Name: "cell2", Failure: "refused"})
+			look.Cells = append(look.Cells, Cell{Name: "cell2", Failure: "refused"})
 			look.Judgement = Judge(look.Evidence)
 			s.looks[mine] = look
 		}, "cell2: the cell could not be read"},
@@ -358,6 +380,47 @@ func TestWhatMayLieAtAnUnreadSourceIsInDoubt(t *testing.T) {
 	}
 }
 
+func TestAFolderMayBeOnStorageThatIsSharedWithAnUnreadHost(t *testing.T) {
+	s := newScene()
+	s.evidence(nil, nil)
+	s.Hypervisors[1].Files = []InstanceFiles{{UUID: mine, Path: "/instances/" + mine}}
+	s.Hypervisors[0].Failure = "no route"
+	if findings, doubts := s.Findings(s.looks, s.owners, Commands{}); len(findings) > 0 || len(doubts) != 1 {
+		t.Errorf("got %+v and doubts %v", findings, doubts)
+	}
+}
+
+func TestADomainOnAHostThatIsNotTheCloudsMayBeAnotherClouds(t *testing.T) {
+	stray := Hypervisor{Host: "inv3", Name: "host3.example", Domains: []Domain{{UUID: mine, Nova: true, State: "running"}}}
+	s := newScene()
+	s.evidence(nil, nil)
+	s.Hypervisors = append(s.Hypervisors, stray)
+	if findings, doubts := s.Findings(s.looks, s.owners, Commands{}); len(findings) > 0 || len(doubts) != 1 ||
+		!strings.Contains(doubts[0].Reasons[0], "host3.example is no compute node") {
+		t.Errorf("got %+v and doubts %v", findings, doubts)
+	}
+	s = newScene()
+	s.evidence(nil, func(e *Evidence) { e.RequestSpec = true })
+	s.Hypervisors = append(s.Hypervisors, stray)
+	if findings, doubts := s.Findings(s.looks, s.owners, Commands{}); brief(findings) != "domain_without_row lost host3.example" ||
+		len(doubts) > 0 {
+		t.Errorf("one that this cloud knew: got %+v and doubts %v", findings, doubts)
+	}
+}
+
+func TestAHostOnWhichItMayHaveBeenIsUnread(t *testing.T) {
+	s := newScene()
+	s.evidence(live(func(r *Row) { r.VMState = "error" }), nil)
+	look := s.looks[mine]
+	look.Hosts = []string{"host1", "host2"}
+	s.looks[mine] = look
+	s.Hypervisors[1].Failure = "no route"
+	if findings, doubts := s.Findings(s.looks, s.owners, Commands{}); len(findings) > 0 || len(doubts) != 1 ||
+		!strings.Contains(doubts[0].Reasons[0], "hypervisor of host2") {
+		t.Errorf("got %+v and doubts %v", findings, doubts)
+	}
+}
+
 func TestAnotherServicesConsumerIsNotInDoubtWhileACellIsUnread(t *testing.T) {
 	for consumer, want := range map[string]int{"CONTAINER": 0, "INSTANCE": 1, "unknown": 1} {
 		s := newScene()
@@ -371,16 +434,17 @@ func TestAnotherServicesConsumerIsNotInDoubtWhileACellIsUnread(t *testing.T) {
 }
 
 func TestAProviderOfAComputeHostWithoutANodeIsToldAndOneInDoubtIsNot(t *testing.T) {
-	s := newScene()
-	s.Providers["old"] = Provider{UUID: "old", Name: "old.example", Root: "old", Compute: true}
-	s.Providers["pool"] = Provider{UUID: "pool", Name: "pool", Root: "pool"}
-	findings, doubts := s.Findings(nil, nil, Commands{})
-	if brief(findings) != "provider_without_node lost old.example" || len(doubts) > 0 {
-		t.Errorf("got %v, %v", findings, doubts)
-	}
-	s.Cells = append(s.Cells, CellPicture{Name: "cell2", Failure: "refused"})
-	if findings, doubts = s.Findings(nil, nil, Commands{}); len(findings) > 0 || len(doubts) != 1 {
-		t.Errorf("with a cell unread: got %v, %v", findings, doubts)
+	for _, unread := range []bool{false, true} {
+		s := newScene()
+		s.Providers["old"] = Provider{UUID: "old", Name: "old.example", Root: "old", Compute: true}
+		s.Providers["pool"] = Provider{UUID: "pool", Name: "pool", Root: "pool"}
+		if unread {
+			s.Cells = append(s.Cells, CellPicture{Name: "cell2", Failure: "refused"})
+		}
+		findings, doubts := s.Findings(nil, nil, Commands{})
+		if told := brief(findings) == "provider_without_node lost old.example"; told == unread || len(doubts) > 0 != unread {
+			t.Errorf("with a cell unread (%v): got %v, %v", unread, findings, doubts)
+		}
 	}
 }
 
@@ -411,6 +475,71 @@ func TestWhatAnInstanceLivesOnIsNotTakenWithItsMigration(t *testing.T) {
 	}
 }
 
+func TestTheCommandForALiveInstanceTakesNothingThatItLivesOn(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		make func(*scene)
+		want string // the command begins so; "" is that a person must decide
+	}{
+		{"its guest runs on the other host only", func(s *scene) { s.evidence(live(), nil); s.domain(1, true); s.hold(mine, node2) }, ""},
+		{"its guest runs on the other host, and is off on its own", func(s *scene) {
+			s.evidence(live(), nil)
+			s.domain(0, true)
+			s.Hypervisors[0].Domains[1].State = "shutoff"
+			s.domain(1, true)
+		}, ""},
+		{"a domain is left where it was", func(s *scene) { s.evidence(live(), nil); s.domain(0, true); s.domain(1, true) },
+			"ansible inv2 -b -m libvirt_undefine"},
+		{"a domain is left of what is shelved", func(s *scene) {
+			s.evidence(live(func(r *Row) { r.VMState, r.Host, r.Node = "shelved_offloaded", "", "" }), nil)
+			s.domain(1, true)
+		}, "ansible inv2 -b -m libvirt_undefine"},
+		{"it holds a part of a child on its own host, too", func(s *scene) {
+			s.evidence(live(), nil)
+			s.hold(mine, "numa")
+			s.hold(mine, node2)
+		}, "openstack --os-placement-api-version 1.28 resource provider allocation unset --provider " + node2 + " " + mine},
+		{"it holds nothing on its own host", func(s *scene) { s.evidence(live(), nil); s.hold(mine, node2) },
+			"nova-manage placement heal_allocations --force"},
+		{"it is shelved, and has no host to heal it on", func(s *scene) {
+			s.evidence(live(func(r *Row) { r.VMState, r.Host, r.Node = "shelved_offloaded", "", "" }), nil)
+			s.hold(mine, node2)
+		}, "openstack --os-placement-api-version 1.28 resource provider allocation unset --provider " + node2 + " " + mine},
+		{"it has no mapping, and a run of map_instances was not finished",
+			func(s *scene) { s.evidence(live(), func(e *Evidence) { e.Mapping = nil }) },
+			"nova-manage cell_v2 map_instances --reset --cell_uuid cell-uuid"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := newScene()
+			test.make(s)
+			findings, _ := s.Findings(s.looks, s.owners, Commands{})
+			switch {
+			case len(findings) != 1:
+				t.Errorf("got %+v", findings)
+			case test.want == "":
+				if findings[0].Method != "" || !strings.HasPrefix(findings[0].Command, "openstack server show ") {
+					t.Errorf("got %s: %s", findings[0].Method, findings[0].Command)
+				}
+			case !strings.HasPrefix(findings[0].Command, test.want):
+				t.Errorf("got %s", findings[0].Command)
+			}
+		})
+	}
+}
+
+func TestOfAGuestThatRunsThoughInErrorItIsSaidHowToKeepIt(t *testing.T) {
+	for state, want := range map[string]bool{"running": true, "shutoff": false} {
+		s := newScene()
+		s.evidence(live(func(r *Row) { r.VMState = "error" }), nil)
+		s.domain(0, true)
+		s.Hypervisors[0].Domains[1].State = state
+		findings, _ := s.Findings(s.looks, s.owners, Commands{})
+		if got := strings.Contains(strings.Join(findings[0].Reasons, "; "), "openstack server set --state active "+mine); got != want {
+			t.Errorf("%s: got %q", state, findings[0].Reasons)
+		}
+	}
+}
+
 func TestTheCommandsHaveWhatTheyNeed(t *testing.T) {
 	for _, test := range []struct {
 		make func(*scene)
@@ -431,8 +560,13 @@ func TestTheCommandsHaveWhatTheyNeed(t *testing.T) {
 		{func(s *scene) { s.evidence(nil, nil); s.domain(1, true); s.hold(mine, node2) }, "ansible inv2 -b -m libvirt_undefine -a uuid=" + mine},
 		{func(s *scene) { s.evidence(live(properly), nil); s.domain(0, true) }, "ansible-playbook purge.yml -e instance_uuid=" + mine},
 		{func(s *scene) {
-			s.evidence(nil, func(e *Evidence) { e.BuildRequest, e.RequestedAt = true, noon.Add(-24*time.Hour) })
+			s.evidence(nil, func(e *Evidence) {
+				e.BuildRequest, e.RequestedAt, e.Mapping = true, noon.Add(-24*time.Hour), &Mapping{}
+			})
 		}, "openstack server delete " + mine},
+		{func(s *scene) { // the API answers 404
+			s.evidence(nil, func(e *Evidence) { e.BuildRequest, e.RequestedAt = true, noon.Add(-24*time.Hour) })
+		}, "ansible-playbook purge.yml -e instance_uuid=" + mine},
 	} {
 		s := newScene()
 		test.make(s)
@@ -460,6 +594,12 @@ func TestWhatOthersUseIsKept(t *testing.T) {
 		strings.Contains(findings[0].Command, "absent") {
 		t.Errorf("got %+v", findings)
 	}
+	// Of storage that they share, each host tells of its own domains only.
+	s.Hypervisors[0].Files = []InstanceFiles{{UUID: mine, Path: "/instances/" + mine}}
+	findings, _ = s.Findings(s.looks, s.owners, Commands{})
+	if len(findings) != 1 || strings.Contains(findings[0].Command, "absent") {
+		t.Errorf("on shared storage: got %+v", findings)
+	}
 }
 
 func TestALiveInstanceIsNeverToBePurged(t *testing.T) {
@@ -474,7 +614,8 @@ func TestALiveInstanceIsNeverToBePurged(t *testing.T) {
 		s := newScene()
 		test(s)
 		findings, _ := s.Findings(s.looks, s.owners, Commands{Controller: "ctl", Playbook: "purge_orphan.yml"})
-		if len(findings) != 1 || findings[0].Verdict != Live || strings.Contains(findings[0].Command, "purge_orphan") || findings[0].Command == "" {
+		if len(findings) != 1 || findings[0].Verdict != Live || strings.Contains(findings[0].Command, "purge_orphan") ||
+			findings[0].Command == "" {
 			t.Errorf("got %+v", findings)
 		}
 	}

@@ -72,8 +72,8 @@ func judgeTraces(e Evidence) Judgement {
 		reasons = append(reasons, "nova_api: request_specs still has a row")
 	}
 	if e.BuildRequest {
-		reasons = append(reasons, fmt.Sprintf("nova_api: build_requests has a row, written at %s: whoever was to build the instance has forgotten it, "+
-			"and it is listed as BUILD for ever", written(e.RequestedAt)))
+		reasons = append(reasons, fmt.Sprintf("nova_api: build_requests has a row, written at %s: whoever was to build the instance has "+
+			"forgotten it, and it is listed as BUILD for ever", written(e.RequestedAt)))
 	}
 	for _, cell := range e.Cells {
 		if len(cell.Migrations) > 0 {

@@ -5,6 +5,7 @@ package orphan
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -147,14 +148,12 @@ type Migration struct {
 	EvacuatedFrom string
 }
 
-// Dead says whether the migration is over and holds nothing any more. "finished"
-// is not over: it waits for its confirmation (VERIFY_RESIZE).
-// The states are those that migration_get_in_progress_and_error_by_host_and_node
+// DeadStatuses are those of migrations that are over. "finished" is not: it waits for its
+// confirmation (VERIFY_RESIZE). They are what migration_get_in_progress_and_error_by_host_and_node
 // and its siblings leave out (nova/db/main/api.py), and "error".
+var DeadStatuses = [...]string{"error", "failed", "cancelled", "completed", "done", "confirmed", "reverted"}
+
+// Dead says whether the migration is over and holds nothing any more.
 func (m Migration) Dead() bool {
-	switch m.Status {
-	case "error", "failed", "cancelled", "completed", "done", "confirmed", "reverted":
-		return true
-	}
-	return m.Deleted != 0 && m.Deleted == m.ID
+	return slices.Contains(DeadStatuses[:], m.Status) || m.Deleted != 0 && m.Deleted == m.ID
 }

@@ -36,6 +36,9 @@ type Picture struct {
 	Hypervisors []Hypervisor
 	// HypervisorsAsked says whether the hypervisors were asked at all.
 	HypervisorsAsked bool
+
+	// index is made when the cells and the hypervisors are there.
+	index *index
 }
 
 // MappedTo is a mapping of an instance to a cell.
@@ -142,6 +145,7 @@ type index struct {
 	nodeByUUID, nodeByName map[string]ComputeNode
 	nodesByHost            map[string][]ComputeNode
 	served                 map[string]bool               // hosts with a nova-compute
+	hypervisors            map[string]bool               // names that compute nodes or providers have
 	moving                 map[string][]MigrationPicture // by instance
 	migrations             map[string]MigrationPicture   // not over, by uuid
 	domains                map[string][]place
@@ -167,9 +171,17 @@ func (p place) domain() Domain { return p.hypervisor.Domains[p.at] }
 
 func (p place) files() InstanceFiles { return p.hypervisor.Files[p.at] }
 
+// indexed is the picture with its index, which neither allocations nor migrations of consumers are in.
+func (p *Picture) indexed() *index {
+	if p.index == nil {
+		p.index = newIndex(p)
+	}
+	return p.index
+}
+
 func newIndex(p *Picture) *index {
 	x := &index{Picture: p, instances: map[string]located{}, double: map[string]bool{}, nodeByUUID: map[string]ComputeNode{},
-		nodeByName: map[string]ComputeNode{}, nodesByHost: map[string][]ComputeNode{}, served: map[string]bool{},
+		nodeByName: map[string]ComputeNode{}, nodesByHost: map[string][]ComputeNode{}, served: map[string]bool{}, hypervisors: map[string]bool{},
 		moving: map[string][]MigrationPicture{}, migrations: map[string]MigrationPicture{}, domains: map[string][]place{},
 		files: map[string][]place{}, unreadHosts: map[string]string{}}
 	for i := range p.Cells {
@@ -183,7 +195,7 @@ func newIndex(p *Picture) *index {
 		}
 		for _, node := range cell.Nodes {
 			x.nodeByUUID[node.UUID], x.nodeByName[node.Hypervisor] = node, node
-			x.nodesByHost[node.Host] = append(x.nodesByHost[node.Host], node)
+			x.nodesByHost[node.Host], x.hypervisors[node.Hypervisor] = append(x.nodesByHost[node.Host], node), true
 		}
 		for _, service := range cell.Services {
 			x.served[service.Host] = true
@@ -192,6 +204,9 @@ func newIndex(p *Picture) *index {
 			x.moving[migration.Instance] = append(x.moving[migration.Instance], migration)
 			x.migrations[migration.UUID] = migration
 		}
+	}
+	for _, provider := range p.Providers {
+		x.hypervisors[provider.Name] = true
 	}
 	for i := range p.Hypervisors {
 		hypervisor := &p.Hypervisors[i]
@@ -207,7 +222,7 @@ func newIndex(p *Picture) *index {
 }
 
 // UnreadHosts says of each compute host whose hypervisor was to be asked and was not read why.
-func (p *Picture) UnreadHosts() map[string]string { return newIndex(p).unreadHosts }
+func (p *Picture) UnreadHosts() map[string]string { return p.indexed().unreadHosts }
 
 // findUnreadHosts: what was to be asked is every compute node, whatever the inventory has.
 func (x *index) findUnreadHosts() {
@@ -232,10 +247,18 @@ func (x *index) findUnreadHosts() {
 	}
 }
 
+// Instances is how many were read, but for those that are deleted as Nova does it.
+func (p *Picture) Instances() (count int) {
+	for _, cell := range p.Cells {
+		count += len(cell.Instances)
+	}
+	return count
+}
+
 // Consumers are those of which no cell has an instance that Nova looks after, and that are
 // no migration under way: they are suspects, or migrations that are over.
 func (p *Picture) Consumers() []string {
-	x := newIndex(p)
+	x := p.indexed()
 	var consumers []string
 	for consumer := range p.Placed {
 		if instance, known := x.instances[consumer]; known && instance.Deleted == 0 {
@@ -253,7 +276,7 @@ func (p *Picture) Consumers() []string {
 // Suspects are the instances that need a closer look: none else can be a finding.
 // consumers are those of Consumers, and Migrations must have what they are.
 func (p *Picture) Suspects(policy Policy, consumers []string) []string {
-	x, suspects := newIndex(p), map[string]bool{}
+	x, suspects := p.indexed(), map[string]bool{}
 	for uuid, instance := range x.instances {
 		if x.isSuspect(instance, policy) {
 			suspects[uuid] = true
@@ -351,19 +374,44 @@ func (x *index) wrong(instance located, policy Policy) (all []wrong) {
 	if !x.isSettled(instance, policy) {
 		return all
 	}
+	own, elsewhere := x.whereabouts(instance)
+	for _, at := range elsewhere {
+		add(KindOtherHost, "libvirt: ", at.hypervisor.Name, " has a domain of it (", at.domain().State, "), and its host is ",
+			orNull(instance.Host))
+	}
+	if mayLiveElsewhere(instance, own, elsewhere) {
+		add(KindOtherHost, "libvirt: its own host has no domain of it that runs: the one elsewhere may be the instance itself, after a move "+
+			"that came to no end or a change of the host's name")
+	}
 	for _, held := range x.Held[instance.UUID] {
 		if x.isElsewhere(instance, held.Provider) {
 			add(KindOtherProvider, "placement: it holds ", counted(held.Resources), " on ", x.providerName(held.Provider),
 				", which is not the provider of its host ", orNull(instance.Host))
 		}
 	}
+	return all
+}
+
+// whereabouts are the instance's domains on its own host, and on others.
+func (x *index) whereabouts(instance located) (own, elsewhere []place) {
 	for _, at := range x.domains[instance.UUID] {
-		if x.isOnAnotherHost(instance, at) {
-			add(KindOtherHost, "libvirt: ", at.hypervisor.Name, " has a domain of it (", at.domain().State, "), and its host is ",
-				orNull(instance.Host))
+		node, known := x.nodeByName[at.hypervisor.Name]
+		switch {
+		case x.isOnAnotherHost(instance, at):
+			elsewhere = append(elsewhere, at)
+		case known && node.Host == instance.Host || at.hypervisor.Name == instance.Node:
+			own = append(own, at)
 		}
 	}
-	return all
+	return own, elsewhere
+}
+
+// mayLiveElsewhere: the row may be what is wrong. Shelved and offloaded, it has no domain that it lives in
+// (nova/compute/manager.py _shelve_offload_instance).
+func mayLiveElsewhere(instance located, own, elsewhere []place) bool {
+	runs := func(at place) bool { return at.domain().State == "running" }
+	return len(elsewhere) > 0 && instance.VMState != "shelved_offloaded" &&
+		(len(own) == 0 || slices.ContainsFunc(elsewhere, runs) && !slices.ContainsFunc(own, runs))
 }
 
 // isSettled says that nothing is under way by which it may be in two places.
@@ -379,7 +427,7 @@ func (x *index) isElsewhere(instance located, uuid string) bool {
 	root := x.Providers[provider.Root]
 	node, isNode := x.nodeByUUID[root.UUID]
 	switch {
-	case provider.Sharing || root.Sharing, !isNode && !root.Compute:
+	case root.UUID == "", provider.Sharing || root.Sharing, !isNode && !root.Compute:
 		return false
 	case instance.Node != "":
 		// Not by the host: Ironic's nodes change it, and a nova-compute may have been renamed.

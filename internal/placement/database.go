@@ -65,7 +65,7 @@ func (b *builder) read(ctx context.Context, tx *sql.Tx) error {
 		return fmt.Errorf("read resource_classes: %w", err)
 	}
 	err = query(ctx, tx, "SELECT uuid FROM consumers", nil, func() error {
-		b.place(text)
+		b.places[text] = b.place(strings.ToLower(text))
 		return nil
 	}, &text)
 	if err != nil {

@@ -63,7 +63,8 @@ func (s *Survey) ProviderNamed(name string) (SurveyProvider, bool) {
 	return provider, found
 }
 
-// Consumers are all that hold something, in the order of their UUIDs, each with the UUIDs
+// Consumers are all that hold something, in the order of their UUIDs (in small letters, as Nova writes them: the
+// database compares without regard to case), each with the UUIDs
 // of the providers on which it does.
 func (s *Survey) Consumers() iter.Seq2[string, []string] {
 	return func(yield func(string, []string) bool) {
@@ -160,7 +161,7 @@ func (b *builder) addAnswer(provider, answer string) (err error) {
 			resources.ForEach(func(class, amount gjson.Result) bool {
 				var used int64
 				used, err = strconv.ParseInt(amount.Raw, 10, 32)
-				b.held = append(b.held, holding{b.place(consumer.Str), on, b.place(class.Str), int32(used)})
+				b.held = append(b.held, holding{b.place(strings.ToLower(consumer.Str)), on, b.place(class.Str), int32(used)})
 				return err == nil
 			})
 		}

@@ -24,11 +24,11 @@ func (c *Client) Survey(ctx context.Context) (*Survey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the resource providers: %w", err)
 	}
-	sharing, err := c.withTrait(ctx, sharingTrait)
+	sharing, err := c.withTrait(ctx, sharingTrait, "")
 	if err != nil {
 		return nil, err
 	}
-	computing, err := c.withTrait(ctx, computeTrait)
+	computing, err := c.withTrait(ctx, computeTrait, "")
 	if err != nil {
 		return nil, err
 	}
@@ -59,10 +59,24 @@ func (c *Client) Survey(ctx context.Context) (*Survey, error) {
 	return b.survey(), nil
 }
 
-// withTrait are the providers with a trait, by UUID. A provider tells its traits only one by one;
+// SurveyProvider is one provider, as a survey tells of it. The error may be ErrNoProvider.
+func (c *Client) SurveyProvider(ctx context.Context, uuid string) (SurveyProvider, error) {
+	found, err := c.Provider(ctx, uuid)
+	if err != nil {
+		return SurveyProvider{}, err
+	}
+	sharing, err := c.withTrait(ctx, sharingTrait, found.UUID)
+	if err != nil {
+		return SurveyProvider{}, err
+	}
+	computing, err := c.withTrait(ctx, computeTrait, found.UUID)
+	return SurveyProvider{found.UUID, found.Name, found.Root, sharing[found.UUID], computing[found.UUID]}, err
+}
+
+// withTrait are the providers with a trait, by UUID, of all or of one. A provider tells its traits only one by one;
 // this filter came with 1.18.
-func (c *Client) withTrait(ctx context.Context, trait string) (map[string]bool, error) {
-	providers, err := c.list(ctx, resourceproviders.ListOpts{Required: trait})
+func (c *Client) withTrait(ctx context.Context, trait, uuid string) (map[string]bool, error) {
+	providers, err := c.list(ctx, resourceproviders.ListOpts{Required: trait, UUID: uuid})
 	if err != nil {
 		return nil, fmt.Errorf("read the resource providers with %s: %w", trait, err)
 	}

@@ -35,6 +35,7 @@ func testSurvey(t *testing.T, of func(*testing.T, *world) reader) {
 		"a survey knows each provider's tree, and which are shared":      surveysProviders,
 		"a survey has what each consumer holds, on every provider":       surveysConsumers,
 		"a consumer that holds nothing is in no survey":                  surveysNothing,
+		"a consumer is told as Nova writes its uuid":                     surveysCapitals,
 		"details are what the consumers' allocations are, the empty too": tellsDetails,
 		"details of nobody are none":                                     tellsNoDetails,
 	} {
@@ -71,6 +72,9 @@ func surveysProviders(t *testing.T, w *world, r reader) {
 		if got, found := survey.ProviderNamed(want.Name); !found || got != want {
 			t.Errorf("by its name: got %+v, want %+v", got, want)
 		}
+		if got, err := w.SurveyProvider(openstacktest.Context(t), want.UUID); err != nil || got != want {
+			t.Errorf("alone: got %+v, %v, want %+v", got, err, want)
+		}
 	}
 	if got, found := survey.ProviderNamed("no-such-provider"); found {
 		t.Errorf("got %+v", got)
@@ -80,7 +84,12 @@ func surveysProviders(t *testing.T, w *world, r reader) {
 // other is a second consumer, on the root alone.
 func (w *world) other(t *testing.T) placement.Allocation {
 	t.Helper()
-	other := placement.Allocation{Consumer: openstacktest.UUID(), ProjectID: "project 2", UserID: "user 2",
+	return w.holdingAs(t, openstacktest.UUID())
+}
+
+func (w *world) holdingAs(t *testing.T, consumer string) placement.Allocation {
+	t.Helper()
+	other := placement.Allocation{Consumer: consumer, ProjectID: "project 2", UserID: "user 2",
 		Providers: map[string]placement.Resources{w.root: {"VCPU": 1}}}
 	if err := w.Replace(openstacktest.Context(t), other); err != nil {
 		t.Fatal(err)
@@ -108,6 +117,14 @@ func surveysConsumers(t *testing.T, w *world, r reader) {
 		if got, want := consumers[want.Consumer], slices.Sorted(maps.Keys(want.Providers)); !slices.Equal(got, want) {
 			t.Errorf("it holds on %v, not on %v", got, want)
 		}
+	}
+}
+
+func surveysCapitals(t *testing.T, w *world, r reader) {
+	consumer := openstacktest.UUID()
+	w.holdingAs(t, strings.ToUpper(consumer))
+	if held := surveyed(t, r).Held(consumer); len(held) != 1 {
+		t.Errorf("it holds %v", held)
 	}
 }
 

@@ -57,7 +57,7 @@ func (c *Cloud) look(ctx context.Context, w wanted) (held holdings, volumes, por
 	if len(w.volumes)+len(w.ports)+len(w.attachedTo) == 0 {
 		return held, nil, nil
 	}
-	if err := c.connected.ask(func() error { return c.connect(ctx) }); err != nil {
+	if err := c.Connect(ctx); err != nil {
 		return held, err, err
 	}
 	asked := ansible.Go(func() (holdings, error) { return c.lookAtVolumes(ctx, w) })
@@ -118,6 +118,11 @@ func (c *Cloud) lookAtVolumes(ctx context.Context, w wanted) (held holdings, err
 	return held, nil
 }
 
+// Connect logs in. Without it the first question does.
+func (c *Cloud) Connect(ctx context.Context) error {
+	return c.connected.ask(func() error { return c.connect(ctx) })
+}
+
 func (c *Cloud) connect(ctx context.Context) error {
 	found, err := openstack.Connect(ctx, c.auth, c.secret)
 	if err != nil {
@@ -141,7 +146,7 @@ func (c *Cloud) connect(ctx context.Context) error {
 func byRows(findings ...nova.Finding) (volumes, ports []string) {
 	for _, f := range findings {
 		for _, m := range f.Mappings() {
-			if acts(m) && !slices.Contains(volumes, m.VolumeID) {
+			if acts(m) {
 				volumes = append(volumes, m.VolumeID)
 			}
 		}
@@ -149,7 +154,8 @@ func byRows(findings ...nova.Finding) (volumes, ports []string) {
 			ports = append(ports, port.ID)
 		}
 	}
-	return volumes, ports
+	slices.Sort(volumes)
+	return slices.Compact(volumes), ports
 }
 
 // Foresee asks what the reap of the instance would do. With preserve, no volume is deleted. The error says why it

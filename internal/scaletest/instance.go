@@ -172,7 +172,7 @@ func (g *generator) ordinary(n int) {
 	case roll < 22:
 		g.in(h, "paused", "paused", 3)
 	case roll < 24:
-		g.in(h, "suspended", "shutoff", 4).ManagedSave = true
+		g.in(h, "suspended", "shutoff", 4)
 	case roll < 25:
 		g.in(h, "rescued", "running", 1)
 	case roll < 26:
@@ -186,13 +186,13 @@ func (g *generator) ordinary(n int) {
 }
 
 // in is an instance in a state, and its domain.
-func (g *generator) in(h *host, vmState, domainState string, power int) *Domain {
+func (g *generator) in(h *host, vmState, domainState string, power int) {
 	i := g.new(h)
 	g.row(i, Row{"vm_state": vmState, "power_state": power})
 	g.mapping(i, nil)
 	g.spec(i)
 	g.allocate(i.uuid, i.owner, i.flavor, h)
-	return g.domain(i, h, domainState)
+	g.domain(i, h, domainState)
 }
 
 // offloaded is shelved and on no host (nova/compute/manager.py shelve_offload_instance).

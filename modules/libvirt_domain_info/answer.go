@@ -15,7 +15,8 @@ import (
 type answer struct {
 	ansible.Result
 	hypervisor.Overview
-	Domains       []domain `json:"domains"`
+	// Domains are each a domain, or a briefDomain.
+	Domains       []any    `json:"domains"`
 	InstanceFiles []folder `json:"instance_files"`
 	// Unread says what could not be read, and why. What may lie there is not known.
 	Unread []string `json:"unread"`
@@ -24,6 +25,38 @@ type answer struct {
 type domain struct {
 	hypervisor.Summary
 	Disks []disk `json:"disks"`
+}
+
+// briefDomain is what nova_orphan_info judges by.
+type briefDomain struct {
+	UUID  string      `json:"uuid"`
+	Name  string      `json:"name"`
+	State string      `json:"state"`
+	Nova  *briefNova  `json:"nova"`
+	Disks []briefDisk `json:"disks,omitempty"` // volumes, and those that others use
+}
+
+type briefNova struct {
+	Name      string `json:"name"`
+	ProjectID string `json:"project_id"`
+}
+
+type briefDisk struct {
+	VolumeID string   `json:"volume_id,omitempty"`
+	UsedBy   []string `json:"used_by,omitempty"`
+}
+
+func (d domain) brief() briefDomain {
+	b := briefDomain{UUID: d.UUID, Name: d.Name, State: d.State}
+	if d.Instance != nil {
+		b.Nova = &briefNova{d.Instance.Name, d.Instance.ProjectID}
+	}
+	for _, disk := range d.Disks {
+		if disk.VolumeID != "" || len(disk.UsedBy) > 0 {
+			b.Disks = append(b.Disks, briefDisk{disk.VolumeID, disk.UsedBy})
+		}
+	}
+	return b
 }
 
 type disk struct {
@@ -52,7 +85,7 @@ func (p parameters) read(ctx context.Context, host libvirt) (ansible.Answer, err
 	if err != nil {
 		return nil, err
 	}
-	reply := &answer{Overview: view, Domains: []domain{}, InstanceFiles: []folder{}, Unread: []string{}}
+	reply := &answer{Overview: view, Domains: []any{}, InstanceFiles: []folder{}, Unread: []string{}}
 	for _, domain := range view.Unread {
 		reply.Unread = append(reply.Unread, domain.Reason)
 	}
@@ -60,12 +93,17 @@ func (p parameters) read(ctx context.Context, host libvirt) (ansible.Answer, err
 		reply.Unread = append(reply.Unread, unseen.Error())
 	}
 	uses := usersOf(view.Domains)
+	slices.SortFunc(view.Domains, func(a, b hypervisor.Summary) int { return strings.Compare(a.UUID, b.UUID) })
 	for _, summary := range view.Domains {
-		if p.asks(summary.UUID) {
-			reply.Domains = append(reply.Domains, domain{summary, uses.disks(summary)})
+		told := domain{summary, uses.disks(summary)}
+		switch {
+		case !p.asks(summary.UUID):
+		case p.Brief:
+			reply.Domains = append(reply.Domains, told.brief())
+		default:
+			reply.Domains = append(reply.Domains, told)
 		}
 	}
-	slices.SortFunc(reply.Domains, func(a, b domain) int { return strings.Compare(a.UUID, b.UUID) })
 	for _, found := range withoutDomain(folders, view) {
 		if !p.asks(found.UUID) {
 			continue

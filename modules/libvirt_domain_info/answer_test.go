@@ -94,6 +94,19 @@ func TestAllIsToldOfADomain(t *testing.T) {
 	}
 }
 
+func TestInBriefADomainIsWhatTheAuditJudgesBy(t *testing.T) {
+	fake := hypervisortest.NewFake()
+	fake.Make(t, hypervisortest.Guest{UUID: first, Name: "instance-00000001", ProjectID: "p1", Running: true, Disk: "/i/disk",
+		Devices: `<disk type='network'><source protocol='rbd' name='volumes/volume-1'/><target dev='sdb'/><serial>` + third + `</serial></disk>`})
+	fake.Make(t, hypervisortest.Guest{UUID: second, Name: "backup-server", Foreign: true, Disk: "/i/disk"})
+	answer := answerOf(t, fake, map[string]any{"brief": true})
+	wantAnswer(t, answer, map[string]string{
+		"domains.0": `{"disks":[{"used_by":["` + second + `"]},{"volume_id":"` + third + `"}],"name":"instance-00000001",` +
+			`"nova":{"name":"web","project_id":"p1"},"state":"running","uuid":"` + first + `"}`,
+		"domains.1.nova": "",
+	})
+}
+
 func TestADomainThatIsNotNovasHasNoInstance(t *testing.T) {
 	fake := hypervisortest.NewFake()
 	fake.Make(t, hypervisortest.Guest{UUID: first, Name: "backup-server", Foreign: true})

@@ -19,6 +19,7 @@ var module = ansible.Module{
 			Check: ansible.UUID},
 		{Name: "uri", Aliases: []string{"libvirt_uri"}, Type: ansible.Str, Default: "qemu:///system"},
 		{Name: "instances_path", Type: ansible.Path, Default: "/var/lib/nova/instances", Check: ansible.Absolute},
+		{Name: "brief", Type: ansible.Bool, Default: false},
 		ansible.Timeout,
 	},
 	Run: run,
@@ -28,6 +29,7 @@ type parameters struct {
 	UUIDs         []string `option:"uuid"`
 	URI           string   `option:"uri"`
 	InstancesPath string   `option:"instances_path"`
+	Brief         bool     `option:"brief"`
 }
 
 func run(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {

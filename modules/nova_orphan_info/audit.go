@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,6 +30,7 @@ type audit struct {
 	survey      *placement.Survey
 	// found are the records of the instances that may be purged.
 	found map[string]nova.Finding
+	reaps *reap.Cloud
 	// unasked are the services that could not be asked for volumes or ports, with why.
 	unasked map[string]error
 	close   func()
@@ -53,8 +55,9 @@ func newAudit(p parameters, call *ansible.Call) (*audit, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &audit{parameters: p, call: call, db: db, policy: orphan.Policy{MinAge: time.Duration(p.MinAge) * time.Second},
-		close: func() { _ = db.Close() }}
+	a := &audit{parameters: p, call: call, db: db, reaps: reap.New(p.Auth, call.Secret),
+		policy: orphan.Policy{MinAge: time.Duration(p.MinAge) * time.Second},
+		close:  func() { _ = db.Close() }}
 	a.picture.HypervisorsAsked = p.Domains != nil
 	for _, h := range p.Domains {
 		a.picture.Hypervisors = append(a.picture.Hypervisors, h.picture())
@@ -98,6 +101,8 @@ func (a *audit) connect(ctx context.Context) error {
 
 func (a *audit) answer(ctx context.Context) (ansible.Answer, error) {
 	began := time.Now()
+	// It takes as long as to read some thousand rows.
+	_ = ansible.Go(func() (struct{}, error) { return struct{}{}, a.reaps.Connect(ctx) })
 	if err := a.readAll(ctx); err != nil {
 		return nil, err
 	}
@@ -105,16 +110,17 @@ func (a *audit) answer(ctx context.Context) (ansible.Answer, error) {
 	if err != nil {
 		return nil, err
 	}
+	// A move takes its task before an allocation, and a build its row before it gives up the request: the rows are read last.
+	owners := a.lookAtAllocations(ctx, uuids)
 	looks, err := a.look(ctx, uuids)
-	if err != nil {
-		return nil, err
-	}
-	owners, err := a.lookAtAllocations(ctx, looks)
 	if err != nil {
 		return nil, err
 	}
 	commands := orphan.Commands{Controller: a.Controller, Playbook: a.Playbook, Credentials: a.credentials()}
 	findings, _ := a.picture.Findings(looks, owners, commands)
+	if err := a.implausible(len(findings)); err != nil {
+		return nil, err
+	}
 	a.foresee(ctx, looks, findings)
 	r := newReply(a, began)
 	r.Findings, r.Unknown = a.picture.Findings(looks, owners, commands)
@@ -183,7 +189,7 @@ func (a *audit) instances(ctx context.Context) (uuids []string, _ error) {
 
 func (a *audit) suspects(ctx context.Context) ([]string, error) {
 	if a.picture.Named {
-		return a.instances(ctx)
+		return a.withMigrations(ctx)
 	}
 	consumers := a.picture.Consumers()
 	var err error
@@ -191,6 +197,25 @@ func (a *audit) suspects(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	return a.picture.Suspects(a.policy, consumers), nil
+}
+
+// withMigrations are the instances that are named, with their migrations in the picture.
+func (a *audit) withMigrations(ctx context.Context) ([]string, error) {
+	uuids, err := a.instances(ctx)
+	if err != nil {
+		return nil, err
+	}
+	looks, err := a.look(ctx, uuids)
+	for uuid, look := range looks {
+		for _, cell := range look.Cells {
+			for _, migration := range cell.Migrations {
+				if _, known := a.picture.Migrations[migration.UUID]; !known {
+					a.picture.Migrations[migration.UUID] = orphan.MigrationPicture{Migration: migration, Instance: uuid}
+				}
+			}
+		}
+	}
+	return uuids, err
 }
 
 // atOnce is how many instances are looked at closely in one reading.
@@ -211,7 +236,13 @@ func (a *audit) look(ctx context.Context, uuids []string) (map[string]orphan.Loo
 			if !judgement.Verdict.Refuses() {
 				a.found[uuid] = finding
 			}
-			looks[uuid] = orphan.Look{Judgement: judgement, Evidence: evidence, Name: finding.Name(), Project: finding.Project()}
+			look := orphan.Look{Judgement: judgement, Evidence: evidence, Name: finding.Name(), Project: finding.Project()}
+			for _, cell := range finding.Cells {
+				for _, host := range cell.Hosts {
+					look.Hosts = append(look.Hosts, host.Name)
+				}
+			}
+			looks[uuid] = look
 		}
 	}
 	return looks, nil
@@ -228,7 +259,7 @@ func (a *audit) foresee(ctx context.Context, looks map[string]orphan.Look, findi
 	if len(purgeable) == 0 {
 		return
 	}
-	outlooks, unread := reap.New(a.Auth, a.call.Secret).Survey(ctx, purgeable)
+	outlooks, unread := a.reaps.Survey(ctx, purgeable)
 	a.unasked = unread
 	for uuid, outlook := range outlooks {
 		look := looks[uuid]
@@ -237,33 +268,23 @@ func (a *audit) foresee(ctx context.Context, looks map[string]orphan.Look, findi
 	}
 }
 
-// lookAtAllocations reads what the instances and their migrations that are over hold now.
-func (a *audit) lookAtAllocations(ctx context.Context, looks map[string]orphan.Look) (map[string]orphan.Owner, error) {
+// lookAtAllocations reads what the instances and their migrations hold now. Where it cannot, Placement is unread.
+func (a *audit) lookAtAllocations(ctx context.Context, uuids []string) map[string]orphan.Owner {
 	if a.picture.PlacementFailure != "" {
-		return nil, nil
+		return nil
 	}
 	consumers := map[string]bool{}
-	for uuid, look := range looks {
+	for _, uuid := range uuids {
 		consumers[uuid] = true
-		for _, cell := range look.Cells {
-			for _, migration := range cell.Migrations {
-				if _, known := a.picture.Migrations[migration.UUID]; !known && a.picture.Named {
-					a.picture.Migrations[migration.UUID] = orphan.MigrationPicture{Migration: migration, Instance: uuid}
-				}
-			}
-		}
 	}
 	for uuid, migration := range a.picture.Migrations {
-		if _, looked := looks[migration.Instance]; looked {
+		if consumers[migration.Instance] {
 			consumers[uuid] = true
 		}
 	}
-	details, err := a.allocations.Details(ctx, slices.Sorted(maps.Keys(consumers)))
-	if err != nil {
-		return nil, fmt.Errorf("look at the suspects' allocations: %w", err)
-	}
 	owners := map[string]orphan.Owner{}
 	a.picture.Held = map[string][]orphan.Held{}
+	details, err := a.details(ctx, slices.Sorted(maps.Keys(consumers)))
 	for consumer, allocation := range details {
 		if allocation.Empty() {
 			continue
@@ -271,12 +292,30 @@ func (a *audit) lookAtAllocations(ctx context.Context, looks map[string]orphan.L
 		owners[consumer] = orphan.Owner{Type: allocation.Type, Project: allocation.ProjectID}
 		for _, provider := range slices.Sorted(maps.Keys(allocation.Providers)) {
 			a.picture.Held[consumer] = append(a.picture.Held[consumer], orphan.Held{Provider: provider, Resources: allocation.Providers[provider]})
-			if err := a.name(ctx, provider); err != nil {
-				return nil, err
-			}
+			err = cmp.Or(err, a.name(ctx, provider))
 		}
 	}
-	return owners, nil
+	if err != nil {
+		a.picture.PlacementFailure = fmt.Sprintf("look at the suspects' allocations: %v", err)
+	}
+	return owners
+}
+
+// details are what consumers hold. Where a cell was not read nothing becomes a finding, and all that are mapped to it are
+// suspects: what the survey has seen of those is enough.
+func (a *audit) details(ctx context.Context, consumers []string) (map[string]placement.Allocation, error) {
+	seen := map[string]placement.Allocation{}
+	if !a.picture.Named && slices.ContainsFunc(a.picture.Cells, func(c orphan.CellPicture) bool { return c.Failure != "" }) {
+		for _, consumer := range consumers {
+			if _, mapped := a.picture.Mappings[consumer]; mapped {
+				seen[consumer] = placement.Allocation{Consumer: consumer, Providers: a.survey.Held(consumer)}
+			}
+		}
+		consumers = slices.DeleteFunc(consumers, func(consumer string) bool { return seen[consumer].Consumer != "" })
+	}
+	details, err := a.allocations.Details(ctx, consumers)
+	maps.Copy(seen, details)
+	return seen, err
 }
 
 // name finds out which provider that is, if no survey told.
@@ -285,13 +324,13 @@ func (a *audit) name(ctx context.Context, uuid string) error {
 	if _, known := a.picture.Providers[uuid]; known || !asks {
 		return nil
 	}
-	provider, err := client.Provider(ctx, uuid)
+	p, err := client.SurveyProvider(ctx, uuid)
 	if errors.Is(err, placement.ErrNoProvider) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	a.picture.Providers[uuid] = orphan.Provider{UUID: uuid, Name: provider.Name, Root: provider.Root}
-	return a.name(ctx, provider.Root)
+	a.picture.Providers[uuid] = orphan.Provider{UUID: uuid, Name: p.Name, Root: p.Root, Sharing: p.Sharing, Compute: p.Compute}
+	return a.name(ctx, p.Root)
 }

@@ -14,43 +14,51 @@ import (
 // hypervisor is what libvirt_domain_info answers of one, as far as it is judged here, and
 // what the play knows of it.
 type hypervisor struct {
-	Host               string   `mapstructure:"host"`
-	HypervisorHostname string   `mapstructure:"hypervisor_hostname"`
-	Failure            string   `mapstructure:"failure"`
-	Unread             []string `mapstructure:"unread"`
+	Host               string   `json:"host"`
+	HypervisorHostname string   `json:"hypervisor_hostname"`
+	Failure            string   `json:"failure"`
+	Unread             []string `json:"unread"`
 	Domains            []struct {
-		UUID  string `mapstructure:"uuid"`
-		Name  string `mapstructure:"name"`
-		State string `mapstructure:"state"`
+		UUID  string `json:"uuid"`
+		Name  string `json:"name"`
+		State string `json:"state"`
 		Nova  *struct {
-			Name      string `mapstructure:"name"`
-			ProjectID string `mapstructure:"project_id"`
-			CreatedAt string `mapstructure:"created_at"`
-		} `mapstructure:"nova"`
+			Name      string `json:"name"`
+			ProjectID string `json:"project_id"`
+			CreatedAt string `json:"created_at"`
+		} `json:"nova"`
 		Disks []struct {
-			VolumeID string   `mapstructure:"volume_id"`
-			UsedBy   []string `mapstructure:"used_by"`
-		} `mapstructure:"disks"`
-	} `mapstructure:"domains"`
+			VolumeID string   `json:"volume_id"`
+			UsedBy   []string `json:"used_by"`
+		} `json:"disks"`
+	} `json:"domains"`
 	Files []struct {
-		UUID   string   `mapstructure:"uuid"`
-		Path   string   `mapstructure:"path"`
-		UsedBy []string `mapstructure:"used_by"`
-	} `mapstructure:"instance_files"`
+		UUID   string   `json:"uuid"`
+		Path   string   `json:"path"`
+		UsedBy []string `json:"used_by"`
+	} `json:"instance_files"`
 }
 
-// isHypervisor takes an entry of the option domains.
+// isHypervisor takes an entry of the option domains, which is decoded already where the play hands them on as JSON text.
 func isHypervisor(value any) (any, error) {
 	var h hypervisor
-	if err := mapstructure.Decode(value, &h); err != nil {
-		return nil, fmt.Errorf("takes what libvirt_domain_info answers of each hypervisor, with host, its name in the inventory: %w", err)
+	if decoded, ok := value.(*hypervisor); ok {
+		h = *decoded
+	} else {
+		decoder, err := mapstructure.NewDecoder(&mapstructure.DecoderConfig{Result: &h, TagName: "json"})
+		if err == nil {
+			err = decoder.Decode(value)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("takes what libvirt_domain_info answers of each hypervisor, with host, its name in the inventory: %w", err)
+		}
 	}
 	switch {
 	case h.Host == "":
 		return nil, fmt.Errorf("takes entries with host, the hypervisor's name in the inventory, beside what libvirt_domain_info answered of it")
 	case h.HypervisorHostname == "" && h.Failure == "":
-		return nil, fmt.Errorf("takes entries with hypervisor_hostname, as libvirt_domain_info answers it, or failure, why it did not: %s has neither",
-			h.Host)
+		return nil, fmt.Errorf("takes entries with hypervisor_hostname, as libvirt_domain_info answers it, or failure, why it did not: "+
+			"%s has neither", h.Host)
 	}
 	return h, nil
 }

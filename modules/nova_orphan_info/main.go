@@ -25,7 +25,8 @@ func module() ansible.Module {
 		Name: name,
 		Options: append([]ansible.Option{
 			instances,
-			{Name: "domains", Type: ansible.List, Elements: ansible.Dict, AllowEmpty: true, Check: isHypervisor},
+			{Name: "domains", Type: ansible.List, Elements: ansible.Dict, AllowEmpty: true, Check: isHypervisor,
+				Element: func() any { return new(hypervisor) }},
 			{Name: "host", Aliases: []string{"hosts"}, Type: ansible.List, Elements: ansible.Str},
 			{Name: "project", Aliases: []string{"projects"}, Type: ansible.List, Elements: ansible.Str},
 			{Name: "kind", Aliases: []string{"kinds"}, Type: ansible.List, Elements: ansible.Str, Check: isKind},

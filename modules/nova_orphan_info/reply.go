@@ -67,9 +67,7 @@ func newReply(a *audit, began time.Time) *reply {
 	for _, h := range a.picture.Hypervisors {
 		r.Counts.Domains += len(h.Domains)
 	}
-	for _, cell := range a.picture.Cells {
-		r.Counts.Instances += len(cell.Instances)
-	}
+	r.Counts.Instances = a.picture.Instances()
 	return r
 }
 
@@ -102,23 +100,18 @@ func (a *audit) unread() []unread {
 
 // finish keeps what was asked for, and says it in brief.
 func (a *audit) finish(r *reply) error {
-	total := len(r.Findings)
-	r.Findings = slices.DeleteFunc(r.Findings, func(f orphan.Finding) bool {
-		return len(a.Kinds) > 0 && !slices.Contains(a.Kinds, string(f.Kind)) || len(a.Projects) > 0 && !slices.Contains(a.Projects, f.Project) ||
-			!a.isAskedFor(f.Hosts)
-	})
-	r.Unknown = slices.DeleteFunc(r.Unknown, func(d orphan.Doubt) bool { return !a.isAskedFor(d.Hosts) })
-	if share := a.implausible(total, r.Counts.Instances); share != "" && !a.picture.Named {
-		r.Findings, r.Unknown = []orphan.Finding{}, []orphan.Doubt{}
-		return fmt.Errorf("%s, more than max_findings_percent (%d): rather than that, a source is wrong or empty (another cloud's nova_conf or "+
-			"placement, a database that was emptied). If it is true, give max_findings_percent: 100. Nothing was changed", share, a.MaxFindingsPercent)
-	}
-	if a.Sightings > 1 {
+	// What is not asked for is seen all the same: the next audit may ask for it. Of what is named something is always said.
+	var pending []orphan.Finding
+	if a.Sightings > 1 && !a.picture.Named {
 		var err error
-		if r.Findings, r.Counts.Pending, err = a.seenOften(r.Findings, r.TakenAt); err != nil {
+		if r.Findings, pending, err = a.seenOften(r.Findings, r.TakenAt); err != nil {
 			return err
 		}
 	}
+	r.Counts.Pending = len(slices.DeleteFunc(pending, a.isNotAskedFor))
+	r.Findings = slices.DeleteFunc(r.Findings, a.isNotAskedFor)
+	// What is at no host that is known may be at one that is asked for.
+	r.Unknown = slices.DeleteFunc(r.Unknown, func(d orphan.Doubt) bool { return len(d.Hosts) > 0 && !a.asksForHost(d.Hosts) })
 	r.Counts.Findings, r.Counts.Unknown, r.Counts.Unread = len(r.Findings), len(r.Unknown), len(r.Unread)
 	r.Hosts, r.Table = a.hosts(r.Findings), table(r.Findings, a.picture.Now)
 	r.Msg = fmt.Sprintf("%d findings, %d unknown, %d sources unread", r.Counts.Findings, r.Counts.Unknown, r.Counts.Unread)
@@ -128,18 +121,27 @@ func (a *audit) finish(r *reply) error {
 	return nil
 }
 
-func (a *audit) isAskedFor(hosts []string) bool {
+func (a *audit) isNotAskedFor(f orphan.Finding) bool {
+	return len(a.Kinds) > 0 && !slices.Contains(a.Kinds, string(f.Kind)) || len(a.Projects) > 0 && !slices.Contains(a.Projects, f.Project) ||
+		!a.asksForHost(f.Hosts)
+}
+
+func (a *audit) asksForHost(hosts []string) bool {
 	return len(a.Hosts) == 0 || slices.ContainsFunc(hosts, func(h string) bool { return slices.Contains(a.Hosts, h) })
 }
 
 // plausible is how many findings no share of the cloud makes implausible: of a small one, most may be orphans.
 const plausible = 20
 
-func (a *audit) implausible(findings, instances int) string {
-	if findings <= plausible || a.MaxFindingsPercent == 100 || findings*100 <= a.MaxFindingsPercent*instances {
-		return ""
+// implausible is an error before anybody is asked about so many volumes and ports.
+func (a *audit) implausible(findings int) error {
+	instances := a.picture.Instances()
+	if a.picture.Named || findings <= plausible || a.MaxFindingsPercent == 100 || findings*100 <= a.MaxFindingsPercent*instances {
+		return nil
 	}
-	return fmt.Sprintf("%d findings beside %d instances", findings, instances)
+	return fmt.Errorf("%d findings beside %d instances, more than max_findings_percent (%d): rather than that, a source is wrong or empty "+
+		"(another cloud's nova_conf or placement, a database that was emptied). If it is true, give max_findings_percent: 100. "+
+		"Nothing was changed", findings, instances, a.MaxFindingsPercent)
 }
 
 // hosts are the compute nodes in the order of their names.

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,6 +13,7 @@ import (
 
 	"nova-orphan/internal/ansible/ansibletest"
 	"nova-orphan/internal/orphan"
+	"nova-orphan/internal/placement"
 )
 
 var now = time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)
@@ -58,8 +61,9 @@ func TestAnImplausibleShareOfOrphansIsAFault(t *testing.T) {
 		{10, 20, 0, false}, {10, 21, 0, true}, {10, 21, 210, false}, {10, 22, 210, true}, {100, 900, 3, false}, {0, 21, 10000, true},
 	} {
 		a := &audit{parameters: parameters{MaxFindingsPercent: test.percent}}
-		if got := a.implausible(test.findings, test.instances); (got != "") != test.stops {
-			t.Errorf("%+v: got %q", test, got)
+		a.picture.Cells = []orphan.CellPicture{{}, {Instances: make([]orphan.Instance, test.instances)}}
+		if got := a.implausible(test.findings); (got != nil) != test.stops {
+			t.Errorf("%+v: got %v", test, got)
 		}
 	}
 }
@@ -85,8 +89,8 @@ func TestOnlyWhatSeveralAuditsInARowHaveSeenIsAFinding(t *testing.T) {
 		for _, f := range often {
 			told = append(told, f.UUID)
 		}
-		if err != nil || fmt.Sprint(told) != test.told || pending != test.pending {
-			t.Errorf("audit %d: got %v, %d pending, %v", i, told, pending, err)
+		if err != nil || fmt.Sprint(told) != test.told || len(pending) != test.pending {
+			t.Errorf("audit %d: got %v, %v pending, %v", i, told, pending, err)
 		}
 	}
 	before, _ := os.ReadFile(path)
@@ -102,5 +106,61 @@ func TestOnlyWhatSeveralAuditsInARowHaveSeenIsAFinding(t *testing.T) {
 	}
 	if _, _, err := a.seenOften(nil, "now"); err == nil || !strings.Contains(err.Error(), "remove it to begin anew") {
 		t.Errorf("of a broken file: got %v", err)
+	}
+}
+
+func TestAFilterForgetsNothingThatAnotherAuditHasSeen(t *testing.T) {
+	a := &audit{parameters: parameters{Sightings: 2, StateFile: filepath.Join(t.TempDir(), "sightings.json"), MaxFindingsPercent: 100},
+		call: ansibletest.SilentCall(t, false)}
+	for i, test := range []struct {
+		kinds []string
+		named bool
+		want  string // findings, pending
+	}{
+		{[]string{"zombie"}, false, "0 1"},
+		{[]string{"domain_without_row"}, false, "1 0"},
+		{nil, true, "2 0"},
+		{nil, false, "2 0"},
+	} {
+		a.Kinds, a.picture.Named = test.kinds, test.named
+		r := &reply{Findings: []orphan.Finding{{UUID: "1", Kind: orphan.KindZombie}, {UUID: "2", Kind: orphan.KindDomain}}}
+		if err := a.finish(r); err != nil || fmt.Sprint(len(r.Findings), r.Counts.Pending) != test.want {
+			t.Errorf("audit %d: got %v, %d pending, %v", i, r.Findings, r.Counts.Pending, err)
+		}
+	}
+}
+
+func TestWhatMayBeOnAnyHostIsUnknownOnEach(t *testing.T) {
+	a := &audit{parameters: parameters{Hosts: []string{"host1"}, MaxFindingsPercent: 100}}
+	r := &reply{Unknown: []orphan.Doubt{{UUID: "1"}, {UUID: "2", Hosts: []string{"host1"}}, {UUID: "3", Hosts: []string{"host2"}}}}
+	if err := a.finish(r); err != nil || len(r.Unknown) != 2 {
+		t.Errorf("got %v, %v", r.Unknown, err)
+	}
+}
+
+// failing is a Placement that answers no question about a consumer.
+type failing struct{ asked []string }
+
+func (*failing) Survey(context.Context) (*placement.Survey, error) { return &placement.Survey{}, nil }
+
+func (f *failing) Details(_ context.Context, consumers []string) (map[string]placement.Allocation, error) {
+	f.asked = slices.Clone(consumers)
+	return nil, errors.New("answered 503")
+}
+
+func TestAPlacementThatFailsAtASuspectIsUnread(t *testing.T) {
+	a := &audit{allocations: &failing{}, survey: &placement.Survey{}}
+	a.lookAtAllocations(t.Context(), []string{"1"})
+	if !strings.Contains(a.picture.PlacementFailure, "answered 503") {
+		t.Errorf("got %q", a.picture.PlacementFailure)
+	}
+}
+
+func TestPlacementIsNotAskedForEachInstanceOfAnUnreadCell(t *testing.T) {
+	source := &failing{}
+	a := &audit{allocations: source, survey: &placement.Survey{}}
+	a.picture.Cells, a.picture.Mappings = []orphan.CellPicture{{Failure: "no route"}}, map[string]orphan.MappedTo{"1": {}}
+	if a.lookAtAllocations(t.Context(), []string{"1", "2"}); !slices.Equal(source.asked, []string{"2"}) {
+		t.Errorf("asked for %v", source.asked)
 	}
 }

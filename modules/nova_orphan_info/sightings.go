@@ -17,9 +17,9 @@ type sighting struct {
 	First string `json:"first"` // when, as in taken_at
 }
 
-// seenOften keeps those that so many audits in a row have found, and counts the others.
+// seenOften are those that so many audits in a row have found; the others are pending.
 // The state file is this module's only write; check mode leaves it.
-func (a *audit) seenOften(findings []orphan.Finding, now string) (often []orphan.Finding, pending int, _ error) {
+func (a *audit) seenOften(findings []orphan.Finding, now string) (often, pending []orphan.Finding, _ error) {
 	earlier := map[string]sighting{}
 	content, err := os.ReadFile(a.StateFile)
 	if err == nil {
@@ -28,7 +28,7 @@ func (a *audit) seenOften(findings []orphan.Finding, now string) (often []orphan
 		err = nil
 	}
 	if err != nil {
-		return nil, 0, fmt.Errorf("read what earlier audits have found in state_file %s (remove it to begin anew): %w", a.StateFile, err)
+		return nil, nil, fmt.Errorf("read what earlier audits have found in state_file %s (remove it to begin anew): %w", a.StateFile, err)
 	}
 	seen := map[string]sighting{}
 	often = []orphan.Finding{}
@@ -41,14 +41,14 @@ func (a *audit) seenOften(findings []orphan.Finding, now string) (often []orphan
 		if seen[key] = s; s.Count >= a.Sightings {
 			often = append(often, f)
 		} else {
-			pending++
+			pending = append(pending, f)
 		}
 	}
 	if a.call.Check {
 		return often, pending, nil
 	}
 	if err := a.remember(seen); err != nil {
-		return nil, 0, fmt.Errorf("write what this audit has found to state_file %s: %w", a.StateFile, err)
+		return nil, nil, fmt.Errorf("write what this audit has found to state_file %s: %w", a.StateFile, err)
 	}
 	return often, pending, nil
 }
@@ -60,14 +60,14 @@ func (a *audit) remember(seen map[string]sighting) error {
 		return err
 	}
 	dir := filepath.Dir(a.StateFile)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err = os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
 	file, err := os.CreateTemp(dir, "sightings-*")
 	if err != nil {
 		return err
 	}
-	defer os.Remove(file.Name())
+	defer func() { _ = os.Remove(file.Name()) }()
 	_, err = file.Write(content)
 	if err = errors.Join(err, file.Close()); err != nil {
 		return err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -118,8 +119,8 @@ func (t *task) server(ctx context.Context, uuid string) (*compute.Server, error)
 	}
 	incomplete := t.nova.EveryCellAnswers(ctx)
 	server, err := t.nova.Listed(ctx, uuid)
-	if server == nil && err == nil {
-		err = incomplete
+	if server == nil && err == nil && incomplete != nil {
+		err = cmp.Or(t.nova.ListsAll(ctx), incomplete) // which first says whether this user may know
 	}
 	return server, err
 }

@@ -1,12 +1,11 @@
 package scalelab
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -66,24 +65,19 @@ func (l *Lab) Module(ctx context.Context, path string, options map[string]any) (
 	return audit, nil
 }
 
-// writeArguments copies the hypervisors as they are: what measures must stay smaller than what it measures.
+// writeArguments hands the hypervisors on as the play does, as JSON text.
 func (l *Lab) writeArguments(path string, options map[string]any) error {
-	head, err := json.Marshal(options)
+	hypervisors, err := os.ReadFile(l.Hypervisors())
 	if err != nil {
 		return err
 	}
-	from, err := os.Open(l.Hypervisors())
+	all := maps.Clone(options)
+	all["domains"] = string(hypervisors)
+	arguments, err := json.Marshal(all)
 	if err != nil {
 		return err
 	}
-	defer from.Close()
-	to, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(to, io.MultiReader(bytes.NewReader(head[:len(head)-1]), bytes.NewReader([]byte(`, "domains": `)), from,
-		bytes.NewReader([]byte("}"))))
-	return errors.Join(err, to.Close())
+	return os.WriteFile(path, arguments, 0o600)
 }
 
 // allocationOf is what nova-manage says of each allocation that it takes for orphaned (nova/cmd/manage.py
