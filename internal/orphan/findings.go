@@ -335,7 +335,7 @@ func (f *finding) located() located {
 			cell = &f.Cells[at]
 		}
 	}
-	return located{Instance{UUID: f.UUID, Host: f.row.Host, Node: f.row.Node, VMState: f.row.VMState, TaskState: f.row.TaskState, ID: f.row.ID,
+	return located{&Instance{UUID: f.UUID, Host: f.row.Host, Node: f.row.Node, VMState: f.row.VMState, TaskState: f.row.TaskState, ID: f.row.ID,
 		Deleted: f.row.Deleted, Changed: latest(f.row.UpdatedAt, f.row.CreatedAt)}, cell}
 }
 

@@ -122,13 +122,10 @@ type Hypervisor struct {
 type Domain struct {
 	UUID, Name, State string
 	// Nova: its metadata say that Nova made it, and what Nova called the instance and its project.
-	Nova            bool
-	InstanceName    string
-	InstanceProject string
-	CreatedAt       time.Time
-	SharesDisksWith []string // domains of other uuids on the same host that use one of its disks
-	Volumes         []string // of Cinder
-	VCPUs, MemoryMB int
+	Nova                          bool
+	InstanceName, InstanceProject string
+	SharesDisksWith               []string // domains of other uuids on the same host that use one of its disks
+	Volumes                       []string // of Cinder
 }
 
 // InstanceFiles is a folder of an instance that has no domain on its host.
@@ -157,7 +154,7 @@ type index struct {
 
 // located is an instance with the cell that has it.
 type located struct {
-	Instance
+	*Instance
 	cell *CellPicture
 }
 
@@ -187,7 +184,8 @@ func newIndex(p *Picture) *index {
 	for i := range p.Cells {
 		cell := &p.Cells[i]
 		x.failedCell = x.failedCell || cell.Failure != ""
-		for _, instance := range cell.Instances {
+		for i := range cell.Instances {
+			instance := &cell.Instances[i]
 			if _, known := x.instances[instance.UUID]; known {
 				x.double[instance.UUID] = true
 			}

@@ -59,9 +59,7 @@ func newAudit(p parameters, call *ansible.Call) (*audit, error) {
 		policy: orphan.Policy{MinAge: time.Duration(p.MinAge) * time.Second},
 		close:  func() { _ = db.Close() }}
 	a.picture.HypervisorsAsked = p.Domains != nil
-	for _, h := range p.Domains {
-		a.picture.Hypervisors = append(a.picture.Hypervisors, h.picture())
-	}
+	a.picture.Hypervisors = p.Domains
 	a.picture.Named = len(p.Instances) > 0
 	return a, nil
 }

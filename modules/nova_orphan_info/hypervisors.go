@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
+	"unique"
 
 	"github.com/go-viper/mapstructure/v2"
 
@@ -25,7 +25,6 @@ type hypervisor struct {
 		Nova  *struct {
 			Name      string `json:"name"`
 			ProjectID string `json:"project_id"`
-			CreatedAt string `json:"created_at"`
 		} `json:"nova"`
 		Disks []struct {
 			VolumeID string   `json:"volume_id"`
@@ -60,7 +59,8 @@ func isHypervisor(value any) (any, error) {
 		return nil, fmt.Errorf("takes entries with hypervisor_hostname, as libvirt_domain_info answers it, or failure, why it did not: "+
 			"%s has neither", h.Host)
 	}
-	return h, nil
+	// Only this is kept of it: there may be a hundred thousand domains.
+	return h.picture(), nil
 }
 
 // picture is the hypervisor in the judge's terms.
@@ -70,10 +70,9 @@ func (h hypervisor) picture() orphan.Hypervisor {
 		result.Failure = strings.Join(h.Unread, "; ")
 	}
 	for _, d := range h.Domains {
-		domain := orphan.Domain{UUID: strings.ToLower(d.UUID), Name: d.Name, State: d.State}
+		domain := orphan.Domain{UUID: strings.ToLower(d.UUID), Name: d.Name, State: unique.Make(d.State).Value()}
 		if d.Nova != nil {
-			created, _ := time.Parse(time.RFC3339, d.Nova.CreatedAt)
-			domain.Nova, domain.InstanceName, domain.InstanceProject, domain.CreatedAt = true, d.Nova.Name, d.Nova.ProjectID, created
+			domain.Nova, domain.InstanceName, domain.InstanceProject = true, d.Nova.Name, unique.Make(d.Nova.ProjectID).Value()
 		}
 		for _, disk := range d.Disks {
 			if disk.VolumeID != "" {

@@ -5,10 +5,12 @@ package main
 import (
 	"context"
 	"os"
+	"runtime/debug"
 
 	"nova-orphan/internal/ansible"
 	"nova-orphan/internal/nova"
 	"nova-orphan/internal/openstack"
+	"nova-orphan/internal/orphan"
 	"nova-orphan/internal/step"
 )
 
@@ -48,23 +50,24 @@ func module() ansible.Module {
 
 type parameters struct {
 	openstack.Auth
-	Instances          []string     `option:"instance_uuid"`
-	Domains            []hypervisor `option:"domains"`
-	Hosts              []string     `option:"host"`
-	Projects           []string     `option:"project"`
-	Kinds              []string     `option:"kind"`
-	MinAge             int          `option:"min_age"`
-	MaxFindingsPercent int          `option:"max_findings_percent"`
-	Sightings          int          `option:"sightings"`
-	StateFile          string       `option:"state_file"`
-	Workers            int          `option:"workers"`
-	PlacementDatabase  string       `option:"placement_database"`
-	PlacementConf      string       `option:"placement_conf"`
-	Controller         string       `option:"controller"`
-	Playbook           string       `option:"playbook"`
+	Instances          []string            `option:"instance_uuid"`
+	Domains            []orphan.Hypervisor `option:"domains"`
+	Hosts              []string            `option:"host"`
+	Projects           []string            `option:"project"`
+	Kinds              []string            `option:"kind"`
+	MinAge             int                 `option:"min_age"`
+	MaxFindingsPercent int                 `option:"max_findings_percent"`
+	Sightings          int                 `option:"sightings"`
+	StateFile          string              `option:"state_file"`
+	Workers            int                 `option:"workers"`
+	PlacementDatabase  string              `option:"placement_database"`
+	PlacementConf      string              `option:"placement_conf"`
+	Controller         string              `option:"controller"`
+	Playbook           string              `option:"playbook"`
 }
 
 func run(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
+	debug.SetGCPercent(50) // the picture of a large cloud is for a moment, and the controller is others', too
 	var p parameters
 	if err := call.Decode(&p); err != nil {
 		return nil, err
