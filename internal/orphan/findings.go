@@ -335,8 +335,8 @@ func (f *finding) located() located {
 			cell = &f.Cells[at]
 		}
 	}
-	return located{&Instance{UUID: f.UUID, Host: f.row.Host, Node: f.row.Node, VMState: f.row.VMState, TaskState: f.row.TaskState, ID: f.row.ID,
-		Deleted: f.row.Deleted, Changed: latest(f.row.UpdatedAt, f.row.CreatedAt)}, cell}
+	return located{&Instance{UUID: f.UUID, Host: f.row.Host, Node: f.row.Node, VMState: f.row.VMState, TaskState: f.row.TaskState,
+		ID: f.row.ID, Deleted: f.row.Deleted, Changed: latest(f.row.UpdatedAt, f.row.CreatedAt)}, cell}
 }
 
 // pastDeletedAt is zero for a time that has not come.
