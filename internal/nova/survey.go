@@ -53,12 +53,13 @@ func (d *Databases) Survey(ctx context.Context, picture *orphan.Picture, uuids [
 		if err = isThere(ctx, db); err != nil {
 			return part, err
 		}
-		return part, reading(ctx, db, func(tx *sql.Tx) error {
+		err = reading(ctx, db, func(tx *sql.Tx) error {
 			if failed := surveyCell(ctx, tx, &part, uuids, mapped[ids[db]]); failed != nil || uuids != nil {
 				return failed
 			}
 			return surveyQueued(ctx, d.api, tx, &part, ids[db])
 		})
+		return part, err
 	})
 	for i, cell := range cells {
 		part := parts[i]
