@@ -18,8 +18,6 @@ type Commands struct {
 	Credentials string
 }
 
-func (c Commands) provider(p Provider) string { return "openstack resource provider delete " + p.UUID }
-
 // advise says by what the finding is repaired, and what that would do.
 func (f *finding) advise(c Commands) {
 	f.Plan, f.Keeps, f.Unread = append([]string{}, f.look.Plan...), append([]string{}, f.look.Keeps...), append([]string{}, f.look.Unread...)

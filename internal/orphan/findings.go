@@ -62,8 +62,14 @@ func (p *Picture) Findings(looks map[string]Look, owners map[string]Owner, comma
 	if p.Named {
 		return findings, doubts
 	}
+	consumers := map[string]int{} // by root
+	for _, providers := range p.Placed {
+		for _, provider := range providers {
+			consumers[p.Providers[provider].Root]++
+		}
+	}
 	for _, root := range slices.Sorted(maps.Keys(p.Providers)) {
-		x.provider(p.Providers[root], commands, &findings, &doubts)
+		x.provider(p.Providers[root], consumers[root], &findings, &doubts)
 	}
 	return findings, doubts
 }
@@ -398,19 +404,22 @@ func (f *finding) elsewhereOnly() bool {
 	return f.look.Verdict == Absent && len(f.Held[f.UUID]) == 0 && len(f.over) == 0 && len(places) > 0 && !slices.ContainsFunc(places, known)
 }
 
-// provider tells of a compute host's resource provider that no compute node has.
-func (x *index) provider(root Provider, commands Commands, findings *[]Finding, doubts *[]Doubt) {
+// provider tells of a compute host's resource provider that no compute node has. Placement does not delete one of whose
+// tree somebody holds something.
+func (x *index) provider(root Provider, consumers int, findings *[]Finding, doubts *[]Doubt) {
 	if _, isNode := x.nodeByUUID[root.UUID]; isNode || root.Root != root.UUID || root.Sharing || !root.Compute {
 		return
 	}
 	reason := fmt.Sprintf("placement: %s is a compute host's resource provider (COMPUTE_NODE), and no cell has a compute node with its uuid",
 		root.Name)
+	if consumers > 0 {
+		reason += fmt.Sprintf("; allocations on its tree: %d, which have to go first", consumers)
+	}
 	if x.failedCell {
 		*doubts = append(*doubts, Doubt{root.UUID, root.Name, []string{"not every cell could be read", reason}, []string{root.Name}})
 		return
 	}
 	*findings = append(*findings, Finding{UUID: root.UUID, Name: root.Name, Kind: KindProviderWithout, Verdict: Lost,
 		Reasons: []string{reason}, Remains: []Remnant{}, Resources: map[string]int{}, Hosts: []string{root.Name}, Plan: []string{},
-		Keeps: []string{}, Unread: []string{},
-		Command: commands.provider(root)})
+		Keeps: []string{}, Unread: []string{}, Command: "openstack resource provider delete " + root.UUID})
 }

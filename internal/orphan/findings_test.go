@@ -438,12 +438,18 @@ func TestAProviderOfAComputeHostWithoutANodeIsToldAndOneInDoubtIsNot(t *testing.
 		s := newScene()
 		s.Providers["old"] = Provider{UUID: "old", Name: "old.example", Root: "old", Compute: true}
 		s.Providers["pool"] = Provider{UUID: "pool", Name: "pool", Root: "pool"}
+		s.hold(theirs, "old")
 		if unread {
 			s.Cells = append(s.Cells, CellPicture{Name: "cell2", Failure: "refused"})
 		}
 		findings, doubts := s.Findings(nil, nil, Commands{})
 		if told := brief(findings) == "provider_without_node lost old.example"; told == unread || len(doubts) > 0 != unread {
 			t.Errorf("with a cell unread (%v): got %v, %v", unread, findings, doubts)
+		}
+		for _, f := range findings {
+			if !strings.HasSuffix(f.Reasons[0], "; allocations on its tree: 1, which have to go first") {
+				t.Errorf("got %s", f.Reasons[0])
+			}
 		}
 	}
 }
