@@ -14,8 +14,30 @@ type Commands struct {
 	Controller string
 	// Playbook is the path of purge_orphan.yml.
 	Playbook string
+	// Inventory are Ansible's, each as -i takes it; without one it has its own default.
+	Inventory []string
 	// Credentials are a module's options that lead to OpenStack, as "nova_conf=/etc/nova/nova.conf"; "" for those of the environment.
 	Credentials string
+}
+
+// purge is the call of the playbook for an instance.
+func (c Commands) purge(uuid string) string {
+	return "ansible-playbook" + c.inventories() + " " + c.Playbook + " -e instance_uuid=" + uuid
+}
+
+// module is an ad-hoc call of a module on a host of the inventory.
+func (c Commands) module(host, module, options string) string {
+	if strings.Contains(options, " ") {
+		options = "'" + options + "'"
+	}
+	return "ansible " + host + c.inventories() + " -b -m " + module + " -a " + options
+}
+
+func (c Commands) inventories() (options string) {
+	for _, inventory := range c.Inventory {
+		options += " -i " + inventory
+	}
+	return options
 }
 
 // advise says by what the finding is repaired, and what that would do.
@@ -45,7 +67,7 @@ func (f *finding) advise(c Commands) {
 		f.adviseLive(c)
 		return
 	}
-	f.Command = fmt.Sprintf("ansible-playbook %s -e instance_uuid=%s", c.Playbook, f.UUID)
+	f.Command = c.purge(f.UUID)
 	switch f.Kind {
 	case KindError, KindDeleting:
 		f.Method = "nova_instance_delete"
@@ -62,7 +84,7 @@ func (f *finding) advise(c Commands) {
 	case KindDomain:
 		f.Method = "libvirt_undefine"
 		if f.Verdict == Lost {
-			f.Command = f.undefine(f.domains[f.UUID][0])
+			f.Command = f.undefine(c, f.domains[f.UUID][0])
 		}
 	case KindBuildRequest:
 		// The API deletes by its build request alone what is mapped to no cell, and answers 404 for all else without a row
@@ -71,7 +93,7 @@ func (f *finding) advise(c Commands) {
 			f.Method, f.Command = "openstack", "openstack server delete "+f.UUID
 		}
 	case KindFiles:
-		f.Command = f.removeFiles()
+		f.Command = f.removeFiles(c)
 	}
 	f.Plan = slices.Insert(f.Plan, 0, f.plan()...)
 }
@@ -104,7 +126,7 @@ func (f *finding) adviseLive(c Commands) {
 		f.Method = "libvirt_undefine"
 		f.Keeps = append(f.Keeps, "the instance itself and its domain on "+orNull(f.row.Host))
 		for _, at := range elsewhere {
-			f.Command = f.undefine(at)
+			f.Command = f.undefine(c, at)
 			f.Plan = append(f.Plan, fmt.Sprintf("%s: undefine domain %s", f.host(at.hypervisor), at.domain().Name))
 		}
 	case KindHostGone:
@@ -119,11 +141,11 @@ func (f *finding) removeAllocation(c Commands) string {
 		options = "consumer=" + f.over[0].UUID + " instance_uuid=" + f.UUID
 	}
 	options = strings.TrimSpace(options + " state=absent " + c.Credentials)
-	return fmt.Sprintf("ansible %s -b -m placement_allocation -a '%s'", cmp.Or(c.Controller, "CONTROLLER"), options)
+	return c.module(cmp.Or(c.Controller, "CONTROLLER"), "placement_allocation", options)
 }
 
-func (f *finding) undefine(at place) string {
-	return fmt.Sprintf("ansible %s -b -m libvirt_undefine -a uuid=%s", at.hypervisor.Host, f.UUID)
+func (f *finding) undefine(c Commands, at place) string {
+	return c.module(at.hypervisor.Host, "libvirt_undefine", "uuid="+f.UUID)
 }
 
 // adviseElsewhere: heal_allocations writes what the flavor says on the host's root provider, and drops all else, as parts of
@@ -156,12 +178,12 @@ func (f *finding) adviseElsewhere() {
 }
 
 // removeFiles looks at all hosts first: of storage that they share, each tells of its own domains only.
-func (f *finding) removeFiles() (command string) {
+func (f *finding) removeFiles(c Commands) (command string) {
 	for _, at := range f.files[f.UUID] {
 		if len(at.files().UsedBy) > 0 {
-			return fmt.Sprintf("ansible %s -b -m libvirt_domain_info -a uuid=%s", at.hypervisor.Host, at.files().UsedBy[0])
+			return c.module(at.hypervisor.Host, "libvirt_domain_info", "uuid="+at.files().UsedBy[0])
 		}
-		command = fmt.Sprintf("ansible %s -b -m ansible.builtin.file -a 'path=%s state=absent'", at.hypervisor.Host, at.files().Path)
+		command = c.module(at.hypervisor.Host, "ansible.builtin.file", "path="+at.files().Path+" state=absent")
 	}
 	return command
 }

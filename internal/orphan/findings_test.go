@@ -583,6 +583,26 @@ func TestTheCommandsHaveWhatTheyNeed(t *testing.T) {
 	}
 }
 
+func TestACommandNamesTheInventory(t *testing.T) {
+	commands := Commands{Controller: "ctl", Playbook: "purge.yml", Inventory: []string{"/etc/a", "/etc/b"}, Credentials: "cloud=c"}
+	for want, make := range map[string]func(*scene){
+		"ansible-playbook -i /etc/a -i /etc/b purge.yml -e instance_uuid=" + mine: func(s *scene) {
+			s.evidence(live(func(r *Row) { r.Deleted = 1 }), nil)
+		},
+		"ansible ctl -i /etc/a -i /etc/b -b -m placement_allocation -a 'consumer=" + mine + " state=absent cloud=c'": func(s *scene) {
+			s.evidence(nil, nil)
+			s.hold(mine, node1)
+		},
+		"ansible inv2 -i /etc/a -i /etc/b -b -m libvirt_undefine -a uuid=" + mine: func(s *scene) { s.evidence(nil, nil); s.domain(1, true) },
+	} {
+		s := newScene()
+		make(s)
+		if findings, _ := s.Findings(s.looks, s.owners, commands); len(findings) != 1 || findings[0].Command != want {
+			t.Errorf("got %v, want %s", findings, want)
+		}
+	}
+}
+
 func TestWhatOthersUseIsKept(t *testing.T) {
 	s := newScene()
 	s.evidence(live(func(r *Row) { r.Deleted = 1 }), nil)

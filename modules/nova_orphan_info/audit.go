@@ -114,7 +114,7 @@ func (a *audit) answer(ctx context.Context) (ansible.Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	commands := orphan.Commands{Controller: a.Controller, Playbook: a.Playbook, Credentials: a.credentials()}
+	commands := orphan.Commands{Controller: a.Controller, Playbook: a.Playbook, Inventory: a.Inventory, Credentials: a.credentials()}
 	findings, _ := a.picture.Findings(looks, owners, commands)
 	if err := a.implausible(len(findings)); err != nil {
 		return nil, err

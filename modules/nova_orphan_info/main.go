@@ -40,6 +40,7 @@ func module() ansible.Module {
 			{Name: "placement_database", Type: ansible.Str, NoLog: true},
 			{Name: "placement_conf", Type: ansible.Path},
 			{Name: "controller", Type: ansible.Str, Default: "CONTROLLER"},
+			{Name: "inventory", Type: ansible.List, Elements: ansible.Str},
 			{Name: "playbook", Type: ansible.Path, Default: "playbooks/purge_orphan.yml"},
 			timeout,
 		}, openstack.AuthOptions()...),
@@ -63,6 +64,7 @@ type parameters struct {
 	PlacementDatabase  string              `option:"placement_database"`
 	PlacementConf      string              `option:"placement_conf"`
 	Controller         string              `option:"controller"`
+	Inventory          []string            `option:"inventory"`
 	Playbook           string              `option:"playbook"`
 }
 
