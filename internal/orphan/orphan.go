@@ -47,8 +47,8 @@ func (j Judgement) Refuses() bool { return j.Verdict.Refuses() || len(j.Stops) >
 
 // Policy is what the caller has decided about the judging.
 type Policy struct {
-	// MinAge is how long a row in the middle of a deletion must have been left
-	// alone before that deletion counts as abandoned.
+	// MinAge is for how long nobody must have written the row of an instance, a build request or a migration before it is taken
+	// for left over, as a deletion that was abandoned. A zombie, and what has no row, does not wait.
 	MinAge time.Duration
 	// UnchangedSince is when the caller itself wrote the row, by the database's clock: a
 	// row that is no newer is not fresh, whatever MinAge is. Zero if it did not.

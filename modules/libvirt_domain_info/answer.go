@@ -113,7 +113,7 @@ func (p parameters) read(ctx context.Context, host libvirt) (ansible.Answer, err
 			reply.InstanceFiles = append(reply.InstanceFiles, found)
 		}
 	}
-	reply.Msg = fmt.Sprintf("%d domains, %d folders of instances without a domain, %d unread", len(reply.Domains), len(reply.InstanceFiles),
+	reply.Msg = fmt.Sprintf("domains: %d, folders of instances without a domain: %d, unread: %d", len(reply.Domains), len(reply.InstanceFiles),
 		len(reply.Unread))
 	return reply, nil
 }

@@ -115,8 +115,8 @@ func (a *audit) answer(ctx context.Context) (ansible.Answer, error) {
 		return nil, err
 	}
 	commands := orphan.Commands{Controller: a.Controller, Playbook: a.Playbook, Inventory: a.Inventory, Credentials: a.credentials()}
-	findings, _ := a.picture.Findings(looks, owners, commands)
-	if err := a.implausible(len(findings)); err != nil {
+	findings, doubts := a.picture.Findings(looks, owners, commands)
+	if err := cmp.Or(a.unknownHost(findings, doubts), a.implausible(len(findings))); err != nil {
 		return nil, err
 	}
 	a.foresee(ctx, looks, findings)
