@@ -23,6 +23,8 @@ type reply struct {
 	TakenAt string         `json:"taken_at"` // UTC, by the database's clock
 	Seconds float64        `json:"seconds"`
 	Table   []string       `json:"table"`
+	// Instances are those that were asked for, in that order.
+	Instances []orphan.Assessment `json:"instances"`
 }
 
 // unread is a source that could not be read, or was not asked.
@@ -161,7 +163,7 @@ func (a *audit) hosts(findings []orphan.Finding) []host {
 		services := map[string]string{}
 		for _, service := range cell.Services {
 			services[service.Host] = "up"
-			if service.ForcedDown || cell.Now.Sub(service.SeenAt) > serviceDownTime {
+			if service.ForcedDown || cell.Now.Sub(service.SeenAt) > a.picture.DownTime {
 				services[service.Host] = "down"
 			}
 		}
@@ -175,6 +177,3 @@ func (a *audit) hosts(findings []orphan.Finding) []host {
 	slices.SortFunc(hosts, func(a, b host) int { return cmp.Compare(a.Host+" "+a.Hypervisor, b.Host+" "+b.Hypervisor) })
 	return hosts
 }
-
-// serviceDownTime is nova's default (nova/conf/service.py service_down_time).
-const serviceDownTime = time.Minute
