@@ -28,6 +28,8 @@ type reply struct {
 	TakenAt string         `json:"taken_at"` // UTC, by the database's clock
 	Seconds float64        `json:"seconds"`
 	Table   []string       `json:"table"`
+	// Instances are those that were asked for, in that order.
+	Instances []orphan.Assessment `json:"instances"`
 }
 
 // scope has the options that limit what is told; an empty list is all.
@@ -249,7 +251,7 @@ func (a *audit) hosts(findings []orphan.Finding) []host {
 		services := map[string]string{}
 		for _, service := range cell.Services {
 			services[service.Host] = "up"
-			if service.ForcedDown || cell.Now.Sub(service.SeenAt) > serviceDownTime {
+			if service.ForcedDown || cell.Now.Sub(service.SeenAt) > a.picture.DownTime {
 				services[service.Host] = "down"
 			}
 		}
@@ -263,6 +265,3 @@ func (a *audit) hosts(findings []orphan.Finding) []host {
 	slices.SortFunc(hosts, func(a, b host) int { return cmp.Compare(a.Host+" "+a.Hypervisor, b.Host+" "+b.Hypervisor) })
 	return hosts
 }
-
-// serviceDownTime is nova's default (nova/conf/service.py service_down_time).
-const serviceDownTime = time.Minute
