@@ -24,13 +24,14 @@ type Folder struct {
 	Kind string `json:"kind"`
 }
 
-const deleted = "deleted"
+// Deleted is the kind of a folder that is being removed, in which nobody makes anything any more.
+const Deleted = "deleted"
 
 // kinds of folders, by what Nova appends to the uuid: a resize keeps the instance's old
 // folder as UUID_resize until it is confirmed, and UUID_del is being removed
 // (nova/virt/libvirt/driver.py migrate_disk_and_power_off, delete_instance_files). The
 // folder itself is nova/virt/libvirt/utils.py get_instance_path's. What is being removed comes first.
-var kinds = []struct{ suffix, kind string }{{"_del", deleted}, {"", "instance"}, {"_resize", "resize"}}
+var kinds = []struct{ suffix, kind string }{{"_del", Deleted}, {"", "instance"}, {"_resize", "resize"}}
 
 var folderName = regexp.MustCompile(`^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(|_resize|_del)$`)
 

@@ -129,11 +129,11 @@ func TestAFolderIsRemovedAndNothingElse(t *testing.T) {
 				if content.Obstacle != "" || content.Changed.IsZero() {
 					t.Errorf("got %+v", content)
 				}
-				if err := host.Remove(content.Folder); err != nil {
-					t.Error(err)
+				if removed, err := host.Remove(content.Folder); err != nil || !removed {
+					t.Errorf("got %v, %v", removed, err)
 				}
-				if err := host.Remove(content.Folder); err != nil {
-					t.Errorf("what is gone: %v", err)
+				if removed, err := host.Remove(content.Folder); err != nil || removed {
+					t.Errorf("what is gone: %v, %v", removed, err)
 				}
 			}
 			if names := host.names(t); !slices.Equal(got, c.want) || !slices.Equal(names, c.left) {
@@ -173,7 +173,7 @@ func TestALinkIsNotRemovedNorFollowed(t *testing.T) {
 		t.Fatalf("got %+v, %v", contents, err)
 	}
 	// Nor is what has become one meanwhile.
-	if err := host.Remove(contents[0].Folder); err != nil {
+	if _, err := host.Remove(contents[0].Folder); err != nil {
 		t.Fatal(err)
 	}
 	if names := host.names(t); !slices.Equal(names, []string{"data", "data/disk"}) {

@@ -142,26 +142,24 @@ func mountPoints(file string) (points []string, err error) {
 	return points, nil
 }
 
-// Remove removes a folder that Contents has found nothing against. What is gone already is success. As Nova does
+// Remove removes a folder that Contents has found nothing against. One that is gone already is not removed, and no error. As Nova does
 // (nova/virt/libvirt/driver.py delete_instance_files) it first renames it to UUID_del, so that nobody finds a part of it in its
 // place, and a removal that is cut off is gone on with. None of it can be put back.
-func (h *Host) Remove(f Folder) error {
-	name := filepath.Base(f.Path)
-	if f.Kind != deleted {
-		renamed := f.UUID + "_del"
-		err := h.root.Rename(name, renamed)
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			return nil
-		case err != nil:
-			return fmt.Errorf("remove %s: %w", f.Path, err)
-		}
-		name = renamed
+func (h *Host) Remove(f Folder) (removed bool, err error) {
+	name, renamed := filepath.Base(f.Path), f.UUID+"_del"
+	if _, err = h.root.Lstat(name); err == nil && name != renamed {
+		err = h.root.Rename(name, renamed)
 	}
-	if err := h.root.RemoveAll(name); err != nil {
-		return fmt.Errorf("remove %s, of which a part is left as %s: %w", f.Path, name, err)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("remove %s: %w", f.Path, err)
 	}
-	return nil
+	if err := h.root.RemoveAll(renamed); err != nil {
+		return false, fmt.Errorf("remove %s, of which a part is left as %s: %w", f.Path, renamed, err)
+	}
+	return true, nil
 }
 
 // local are the file systems of a single host, by statfs(2)'s type; of any other it cannot be told who else has it.
