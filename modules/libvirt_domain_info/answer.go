@@ -174,6 +174,4 @@ func (u users) disks(of hypervisor.Summary) []disk {
 	return disks
 }
 
-var volumeID = regexp.MustCompile(`^` + uuidForm + `$`)
-
-const uuidForm = `[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}`
+var volumeID = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)

@@ -6,10 +6,12 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"time"
 
 	"nova-orphan/internal/ansible"
 	"nova-orphan/internal/backup"
 	"nova-orphan/internal/hypervisor"
+	"nova-orphan/internal/instancefiles"
 	"nova-orphan/internal/step"
 )
 
@@ -33,6 +35,9 @@ var module = ansible.Module{
 		{Name: "checkpoints_metadata", Type: ansible.Str, Default: remove, Choices: []string{remove, refuse}},
 		{Name: "nvram", Type: ansible.Str, Default: remove, Choices: []string{remove, keep, discard}},
 		{Name: "tpm", Type: ansible.Str, Default: remove, Choices: []string{remove, keep, discard}},
+		{Name: "instance_files", Type: ansible.Str, Default: keep, Choices: []string{keep, remove}},
+		instancefiles.PathOption,
+		{Name: "min_age", Type: ansible.Int, Default: 3600, Check: ansible.Between(0, 366*24*60*60)},
 		{Name: "uri", Type: ansible.Str, Default: systemURI},
 		step.BackupDir,
 		ansible.Timeout,
@@ -86,6 +91,9 @@ type parameters struct {
 	CheckpointsMetadata string        `option:"checkpoints_metadata"`
 	NVRAM               string        `option:"nvram"`
 	TPM                 string        `option:"tpm"`
+	InstanceFiles       string        `option:"instance_files"`
+	InstancesPath       string        `option:"instances_path"`
+	MinAge              int           `option:"min_age"` // seconds
 	URI                 string        `option:"uri"`
 	BackupDir           string        `option:"backup_dir"`
 }
@@ -104,5 +112,5 @@ func run(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
 	if err == nil {
 		defer connection.Close()
 	}
-	return (&host{parameters: p, call: call, libvirt: connection, unreachable: err}).all(ctx)
+	return (&host{parameters: p, call: call, libvirt: connection, unreachable: err, now: time.Now}).all(ctx)
 }

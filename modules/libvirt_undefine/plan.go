@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"nova-orphan/internal/hypervisor"
+	"nova-orphan/internal/instancefiles"
 )
 
 // plan is what is done to a domain, decided as a whole before anything is done:
@@ -18,6 +19,7 @@ type plan struct {
 	Lost       []string // what no restore brings back
 	BackedUp   []stateFile
 	Folders    []entry // of BackedUp
+	Gone       []instancefiles.Content
 	Warnings   []string
 }
 
@@ -32,8 +34,11 @@ func judge(found evidence, p parameters) (plan, []string) {
 	j.nvram()
 	j.tpm()
 	j.reasons = append(j.reasons, objections(found.Usage.users(found.Domain.UUID, p.BackupDir))...)
+	j.folders()
 	for _, disk := range found.Domain.Disks {
-		j.plan.LeftBehind = append(j.plan.LeftBehind, disk.Source)
+		if !within(j.plan.Gone, disk.Source) {
+			j.plan.LeftBehind = append(j.plan.LeftBehind, disk.Source)
+		}
 	}
 	return j.result()
 }
@@ -236,6 +241,9 @@ func (p plan) steps(domain hypervisor.Domain, backupDir string) []string {
 	}
 	if p.Undefine {
 		steps = append(steps, p.undefine(domain))
+	}
+	for _, folder := range p.Gone {
+		steps = append(steps, removing(folder))
 	}
 	if len(p.Lost) > 0 {
 		steps = append(steps, "what no restore brings back: "+strings.Join(p.Lost, "; "))

@@ -36,7 +36,7 @@ func decide(e evidence, p parameters) (plan, error) {
 	if e.server == nil {
 		return next, nil
 	}
-	next.wait = e.underWay(next.Verdict, p.Judging())
+	next.wait = e.underWay(next.Verdict, p.Judging(e.uuid))
 	against := orphan.Refusal(slices.Clone(next.Stops))
 	if next.Verdict.Refuses() && !next.wait {
 		against = append(orphan.Refusal{fmt.Sprintf("instance %s is %s", e.uuid, next.Verdict)}, next.Reasons...)
@@ -84,7 +84,7 @@ func judge(e evidence, p parameters) orphan.Judgement {
 	if e.server == nil {
 		return orphan.Judgement{Verdict: orphan.Absent, Reasons: []string{"API: no server has this UUID, in any project, and none is listed"}}
 	}
-	judgement := orphan.Judge(e.server.Evidence(e.unmapped, e.migrations, p.Judging()))
+	judgement := orphan.Judge(e.server.Evidence(e.unmapped, e.migrations, p.Judging(e.uuid)))
 	if judgement.Verdict == orphan.Live && e.server.VMState == "soft-delete" {
 		judgement.Reasons = append(judgement.Reasons, "if nobody wants it back, it goes for good with: openstack server delete --force "+e.uuid+
 			" (force: true does the same, but not of one that its owner can still restore)")
@@ -103,7 +103,7 @@ func judge(e evidence, p parameters) orphan.Judgement {
 // judgeTask judges an instance in the middle of something other than a delete by what it
 // would be without: a reset takes an old task from one in ERROR.
 func (e evidence) judgeTask(busy orphan.Judgement, p parameters) orphan.Judgement {
-	calm, policy := *e.server, p.Judging()
+	calm, policy := *e.server, p.Judging(e.uuid)
 	calm.TaskState = ""
 	without := orphan.Judge(calm.Evidence(e.unmapped, e.migrations, policy))
 	idle, known := e.server.At.Sub(e.server.UpdatedAt()).Round(time.Second), !e.server.UpdatedAt().IsZero()

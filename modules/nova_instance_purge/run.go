@@ -70,7 +70,7 @@ const freshFor = 5 * time.Second
 // or a slow cell, makes that long.
 func (t *task) stale() bool {
 	since := t.readAt
-	if workable(orphan.Judge(t.first[t.instance].Evidence(t.Judging()))) {
+	if workable(orphan.Judge(t.first[t.instance].Evidence(t.Judging(t.instance)))) {
 		since = t.begunAt
 	}
 	return time.Since(since) > freshFor
@@ -173,7 +173,7 @@ func (t *task) read(ctx context.Context) (f found, err error) {
 		return f, err
 	}
 	f.Finding = findings[t.instance]
-	f.evidence = f.Evidence(t.Judging())
+	f.evidence = f.Evidence(t.Judging(t.instance))
 	f.judgement = orphan.Judge(f.evidence)
 	f.instance = f.Instance(f.judgement.Verdict)
 	if t.State == statePresent {

@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 
 	"nova-orphan/internal/ansible"
 	"nova-orphan/internal/compute"
 	"nova-orphan/internal/openstack"
 	"nova-orphan/internal/placement"
-	"nova-orphan/internal/shared"
 )
 
 // cloud is how the call reaches Placement and Nova, and what is the same for all consumers.
@@ -25,8 +25,8 @@ type cloud struct {
 	noNova error
 	// goal is what each is to hold.
 	goal goal
-	// migrations, of the instance, are what Nova says for several consumers at once.
-	migrations shared.Question[[]compute.Migration]
+	// migrations has by the instances' UUIDs the *shared.Question for what Nova says for several consumers of one at once.
+	migrations sync.Map
 }
 
 // prepare reads what is the same for all consumers, and says what to do for each.

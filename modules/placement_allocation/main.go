@@ -23,7 +23,7 @@ func module() ansible.Module {
 		Each: "consumer",
 		Options: append([]ansible.Option{
 			{Name: "consumer", Aliases: []string{"consumers"}, Type: ansible.List, Elements: ansible.Str, Check: ansible.UUID},
-			{Name: "instance_uuid", Type: ansible.Str, Check: ansible.UUID},
+			{Name: "instance_uuid", Type: ansible.Raw, Check: step.ForAllOrByUUID(instance)},
 			{Name: "resource_provider", Type: ansible.Str},
 			{Name: "state", Type: ansible.Str, Choices: []string{absent, present, saved}},
 			{Name: "resources", Type: ansible.Dict, Check: checkResources},
@@ -50,7 +50,7 @@ const (
 type parameters struct {
 	openstack.Auth
 	Consumers      []string            `option:"consumer"`
-	Instance       string              `option:"instance_uuid"`
+	Instances      step.ByUUID[string] `option:"instance_uuid"`
 	Provider       string              `option:"resource_provider"`
 	State          string              `option:"state"`
 	Resources      placement.Resources `option:"resources"`

@@ -38,6 +38,15 @@ func checkResources(value any) (any, error) {
 	return resources, nil
 }
 
+// instance is a value of instance_uuid.
+func instance(value any) (string, error) {
+	checked, err := ansible.UUID(value)
+	if err != nil {
+		return "", fmt.Errorf("%w (or a dictionary of such by the consumers' UUIDs)", err)
+	}
+	return checked.(string), nil
+}
+
 func rules() []ansible.Rule {
 	rules := []ansible.Rule{
 		ansible.RequiredOneOf("consumer", "resource_provider", "backup_file", "backup_content"),

@@ -57,6 +57,8 @@ type task struct {
 	*cloud
 	reply  *entry
 	backup *step.Backup
+	// of is the instance of which the caller says that the consumer is a migration, or the instance itself; empty: it says nothing.
+	of string
 	// tried is what was last written, or tried to.
 	tried change
 }
@@ -70,7 +72,7 @@ type sight struct {
 
 // change brings a consumer to the goal.
 func (c *cloud) change(ctx context.Context, consumer string, reply *entry) error {
-	t := &task{cloud: c, reply: reply, backup: c.backup(reply)}
+	t := &task{cloud: c, reply: reply, backup: c.backup(reply), of: c.Instances.Of(consumer)}
 	loop := step.Loop[sight]{
 		Call: c.call, Answer: &reply.Answer, Subject: "consumer " + consumer, Tries: maxWrites,
 		Read: t.look, Plan: t.plan, Save: t.save, Uncertain: openstack.Uncertain, Again: raced, Pause: openstack.Pause,
