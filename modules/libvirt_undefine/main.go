@@ -42,10 +42,10 @@ var module = ansible.Module{
 		step.BackupDir,
 		ansible.Timeout,
 	},
-	Rules: append(backup.SourceRules(present),
+	Rules: append(backup.SourceRules(present, "uuid"),
 		// A domain without Nova's metadata is named twice, by uuid and by name.
 		ansible.RequiredIf("allow_foreign", true, "name"),
-		ofOneDomain("name"), ofOneDomain(backup.FileOption.Name), ofOneDomain(backup.ContentOption.Name),
+		ofOneDomain("name"), ofOneDomain(backup.FileOption.Name),
 	),
 	Run: run,
 }

@@ -127,8 +127,8 @@ func (t *task) done(past, infinitive string) string {
 	return past
 }
 
-func (t *task) writeBackup(data any) (err error) {
-	path, err := backup.Write(t.BackupDir, t.UUID, moduleName, data)
+func (t *task) writeBackup(kind backup.Kind, data any) (err error) {
+	path, err := backup.Write(t.BackupDir, backup.Backup{Kind: kind, Module: moduleName, UUID: t.UUID, Instance: t.UUID, Data: data})
 	if err != nil {
 		return fmt.Errorf("%w: make room there or give another backup_dir", err)
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"nova-orphan/internal/ansible"
+	"nova-orphan/internal/backup"
 	"nova-orphan/internal/hypervisor"
 	"nova-orphan/internal/instancefiles"
 	"nova-orphan/internal/orphan"
@@ -146,7 +147,7 @@ func (r *removal) save(found evidence) error {
 		return err
 	}
 	r.backedUp = data
-	return r.writeBackup(data)
+	return r.writeBackup(backup.Purge, data)
 }
 
 // powerOff returns when the domain is off, or gone if it was transient.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"nova-orphan/internal/ansible"
+	"nova-orphan/internal/backup"
 	"nova-orphan/internal/nova"
 	"nova-orphan/internal/openstack"
 	"nova-orphan/internal/orphan"
@@ -142,7 +143,7 @@ func (w *work) find(ctx context.Context, uuids []string) (map[string]nova.Findin
 
 func (w *work) one(ctx context.Context, instance string, reply *entry) error {
 	t := &task{work: w, instance: instance, reply: reply, done: map[string]bool{},
-		backup: step.Backup{Dir: w.BackupDir, UUID: instance, Module: name, Answer: &reply.Answer}}
+		backup: step.Backup{Dir: w.BackupDir, UUID: instance, Module: name, Instance: instance, Answer: &reply.Answer}}
 	if t.State == statePresent {
 		if err := t.readBackup(); err != nil {
 			return err
@@ -157,6 +158,9 @@ func (w *work) one(ctx context.Context, instance string, reply *entry) error {
 	err := loop.Run(ctx)
 	if advice := nova.Advice(err); advice != "" {
 		err = fmt.Errorf("%w: %s", err, advice)
+	}
+	if err == nil && t.State == statePresent {
+		t.backup.Restored()
 	}
 	reply.Msg = t.message()
 	return err
@@ -296,8 +300,13 @@ func (t *task) save(f found) error {
 		return nil
 	}
 	content := record{f.Saved(t.at), t.State, f.judgement.Verdict, f.judgement.Reasons, t.reply.Plan, ""}
-	if t.State == statePresent {
-		content.Restores = t.Backup.String()
+	switch {
+	case t.State == statePresent:
+		t.backup.Kind, content.Restores = backup.Restoring, t.Backup.String()
+	case f.judgement.Verdict == orphan.Deleted:
+		t.backup.Kind = backup.Deleted
+	default:
+		t.backup.Kind = backup.Purge
 	}
 	return t.backup.Save(content)
 }

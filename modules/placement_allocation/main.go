@@ -66,16 +66,14 @@ func run(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
 	if err := call.Decode(&c.parameters); err != nil {
 		return nil, err
 	}
-	var saved *backedUp
 	if c.Backup.Given() {
-		var err error
-		if saved, err = c.readBackup(); err != nil {
+		if err := c.readBackups(); err != nil {
 			return nil, err
 		}
 	}
 	const kind = "consumers"
 	reply := &answer{}
-	do, err := c.prepare(ctx, reply, saved)
+	do, err := c.prepare(ctx, reply)
 	if err != nil {
 		reply.Consumers, err = step.Stop[entry](&reply.Result, kind, c.Consumers, err)
 		return reply, err

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"nova-orphan/internal/backup"
 	"nova-orphan/internal/openstack"
 	"nova-orphan/internal/orphan"
 	"nova-orphan/internal/placement"
@@ -49,7 +50,11 @@ func (c *cloud) save(ctx context.Context, consumer string, reply *entry) error {
 }
 
 func (c *cloud) backup(reply *entry) *step.Backup {
-	return &step.Backup{Dir: c.BackupDir, UUID: reply.Consumer, Module: name, Answer: &reply.Answer}
+	kind := backup.Purge
+	if c.State == present {
+		kind = backup.Restoring
+	}
+	return &step.Backup{Dir: c.BackupDir, UUID: reply.Consumer, Module: name, Instance: c.Instance, Kind: kind, Answer: &reply.Answer}
 }
 
 // task is what is done for one consumer.
@@ -85,7 +90,9 @@ func (c *cloud) change(ctx context.Context, consumer string, reply *entry) error
 	default:
 		reply.Msg = "nothing to change"
 	}
-	err = t.verifyStillGone(ctx, err)
+	if err = t.verifyStillGone(ctx, err); err == nil && t.State == present {
+		t.backup.Restored()
+	}
 	if against := (orphan.Refusal{}); errors.As(err, &against) {
 		reply.Reasons = against
 	}
