@@ -56,7 +56,7 @@ func newAudit(p parameters, call *ansible.Call) (*audit, error) {
 		return nil, err
 	}
 	a := &audit{parameters: p, call: call, db: db, reaps: reap.New(p.Auth, call.Secret),
-		policy: orphan.Policy{MinAge: time.Duration(p.MinAge) * time.Second},
+		policy: p.To(orphan.Policy{MinAge: time.Duration(p.MinAge) * time.Second}),
 		close:  func() { _ = db.Close() }}
 	a.picture.HypervisorsAsked = p.Domains != nil
 	a.picture.Hypervisors = p.Domains
