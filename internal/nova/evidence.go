@@ -57,10 +57,11 @@ func (c Cell) evidence() orphan.Cell {
 func judged(migration Row) orphan.Migration {
 	judged := orphan.Migration{
 		UUID: migration.text("uuid"), Status: migration.text("status"),
-		ID: migration.number("id"), Deleted: migration.number("deleted"), UpdatedAt: migration.time("updated_at"),
+		ID: migration.number("id"), Deleted: migration.number("deleted"), UpdatedAt: migration.written(),
+		Type: migration.text("migration_type"), Source: migration.text("source_compute"), Destination: migration.text("dest_compute"),
 	}
-	if migration.text("migration_type") == "evacuation" && slices.Contains(leftByEvacuation, judged.Status) {
-		judged.EvacuatedFrom = migration.text("source_compute")
+	if judged.Type == "evacuation" && slices.Contains(leftByEvacuation, judged.Status) {
+		judged.EvacuatedFrom = judged.Source
 	}
 	return judged
 }

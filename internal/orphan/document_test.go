@@ -38,6 +38,7 @@ func chapters() []chapter {
 		{"The instance's state", "`vm_state`, with `deleted = 0`, no task and no migration", append(
 			each(vmState, "active", "building", "paused", "suspended", "stopped", "rescued", "resized", "soft-delete", "shelved",
 				"shelved_offloaded", "error", "deleted"),
+			line{"`soft-delete`, with `allow_soft_deleted`", []func(*Evidence){vmState("soft-delete"), consented}},
 			line{"`deleted`, since a moment", []func(*Evidence){vmState("deleted"), updated(time.Second)}},
 			line{"`active`, and locked", []func(*Evidence){active, row(func(r *Row) { r.Locked = true })}},
 			line{"`error`, and locked", []func(*Evidence){row(func(r *Row) { r.Locked = true })}},
@@ -75,10 +76,14 @@ func chapters() []chapter {
 				"reverting",
 				"confirmed", "reverted", "done", "completed", "cancelled", "failed", "error"),
 			line{"one that no release has yet", []func(*Evidence){long("levitating")}},
+			line{"`running`, with `allow_stuck_migration`", []func(*Evidence){long("running"), consented}},
+			line{"`finished`, with `allow_stuck_migration`", []func(*Evidence){long("finished"), consented}},
+			line{"`running`, written a minute ago, with `allow_stuck_migration`", []func(*Evidence){migration("running", time.Minute), consented}},
 			line{"`finished`, of a resized instance (VERIFY_RESIZE)", []func(*Evidence){vmState("resized"), long("finished")}},
 		)},
 		{"The API database", "`build_requests`, `instance_mappings`, of an instance in `error`", []line{
-			{"a build request, no row in any cell", []func(*Evidence){noRow, buildRequest}},
+			{"a build request, no row in any cell", []func(*Evidence){noRow, requested(time.Minute)}},
+			{"a build request, no row in any cell, for 20 days", []func(*Evidence){noRow, requested(480 * time.Hour)}},
 			{"a build request, no host, failed a moment ago", []func(*Evidence){noHost, buildRequest, updated(time.Second)}},
 			{"a build request, no host, failed long ago", []func(*Evidence){noHost, buildRequest}},
 			{"a build request, of an instance that has a host", []func(*Evidence){buildRequest}},

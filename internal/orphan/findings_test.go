@@ -107,8 +107,8 @@ func properly(row *Row) {
 
 // migrates adds a migration of mine by which it moves, or has moved, between the hosts.
 func (s *scene) migrates(status string, over bool) {
-	m := MigrationPicture{Migration: Migration{UUID: moved, ID: 3, Status: status, UpdatedAt: noon.Add(-time.Hour)}, Instance: mine,
-		Source: "host1", Destination: "host2"}
+	m := MigrationPicture{Migration: Migration{UUID: moved, ID: 3, Status: status, Source: "host1", Destination: "host2",
+		UpdatedAt: noon.Add(-time.Hour)}, Instance: mine}
 	if over {
 		s.Migrations[moved] = m
 	} else {

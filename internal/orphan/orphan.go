@@ -40,6 +40,13 @@ type Judgement struct {
 	// Stops are those of the reasons that forbid every step, whatever the verdict: somebody
 	// has said no. Each names its way out.
 	Stops []string
+	// Abandoned are the uuids of the migrations that are not over, and that the judge takes for dead; see Policy.AllowStuckMigration.
+	Abandoned []string
+}
+
+// Over says whether a migration of the instance holds nothing that anybody needs: what is gone for Nova moves no more.
+func (j Judgement) Over(m Migration) bool {
+	return m.Dead() || j.Verdict.Gone() || slices.Contains(j.Abandoned, m.UUID)
 }
 
 // Refuses says whether a step must leave the instance alone.
@@ -55,6 +62,12 @@ type Policy struct {
 	UnchangedSince time.Time
 	// AllowLocked is the consent to do away with an instance that somebody locked.
 	AllowLocked bool
+	// AllowStuckMigration is the consent to take a migration for dead of which nothing was written for MinAge, of an
+	// instance in ERROR.
+	AllowStuckMigration bool
+	// AllowSoftDeleted is the consent to do away with an instance that its owner deleted and can still restore, if nothing
+	// was written of it for MinAge.
+	AllowSoftDeleted bool
 }
 
 // Fresh says whether something was written so lately that somebody may still be at work on it.
@@ -128,6 +141,9 @@ func (r Row) NeedsDeletedAt(now time.Time) bool {
 	return r.DeletedAt.IsZero() || r.DeletedAt.After(now.Add(clockSkew))
 }
 
+// changed is when the row was last written; zero if it has no time.
+func (r Row) changed() time.Time { return latest(r.UpdatedAt, r.CreatedAt) }
+
 // Deleting says whether the row is in the middle of a deletion.
 func (r Row) Deleting() bool { return deleting(r.TaskState) || r.VMState == "deleted" }
 
@@ -140,9 +156,10 @@ func (r Row) lockedReason() string {
 
 // Migration is a row of a cell's migrations table.
 type Migration struct {
-	UUID, Status string
-	ID, Deleted  int64
-	UpdatedAt    time.Time
+	UUID, Status, Type  string
+	Source, Destination string // hosts, by Nova's names
+	ID, Deleted         int64
+	UpdatedAt           time.Time // when it was last written: its creation, if never since
 	// EvacuatedFrom is the host of an evacuation that has not cleaned up after it: its
 	// nova-compute has not been started since (nova/compute/manager.py _destroy_evacuated_instances).
 	EvacuatedFrom string

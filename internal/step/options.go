@@ -21,11 +21,35 @@ var BackupDir = ansible.Option{Name: "backup_dir", Type: ansible.Path, Default: 
 
 // PolicyOptions are the options that say how an instance is judged.
 func PolicyOptions() []ansible.Option {
-	return []ansible.Option{
-		{Name: "min_age", Type: ansible.Int, Default: 300, Check: ansible.Between(0, 366*24*60*60)},
+	return append([]ansible.Option{
+		MinAge,
 		{Name: "unchanged_since", Type: ansible.Raw, Check: ForAllOrByUUID(parseTime)},
+	}, ConsentOptions()...)
+}
+
+// MinAge is the option that says how long ago something must have been written to count as left alone.
+var MinAge = ansible.Option{Name: "min_age", Type: ansible.Int, Default: 300, Check: ansible.Between(0, 366*24*60*60)}
+
+// ConsentOptions are the options by which the judge lets go what it refuses by itself.
+func ConsentOptions() []ansible.Option {
+	return []ansible.Option{
 		{Name: "allow_locked", Type: ansible.Bool, Default: false},
+		{Name: "allow_stuck_migration", Type: ansible.Bool, Default: false},
+		{Name: "allow_soft_deleted", Type: ansible.Bool, Default: false},
 	}
+}
+
+// Consents are the values of ConsentOptions; embed it in a module's parameters.
+type Consents struct {
+	AllowLocked         bool `option:"allow_locked"`
+	AllowStuckMigration bool `option:"allow_stuck_migration"`
+	AllowSoftDeleted    bool `option:"allow_soft_deleted"`
+}
+
+// To gives them to a policy.
+func (c Consents) To(policy orphan.Policy) orphan.Policy {
+	policy.AllowLocked, policy.AllowStuckMigration, policy.AllowSoftDeleted = c.AllowLocked, c.AllowStuckMigration, c.AllowSoftDeleted
+	return policy
 }
 
 // Policy are the values of PolicyOptions; embed it in a module's parameters.
@@ -34,14 +58,12 @@ type Policy struct {
 	MinAge int `option:"min_age"`
 	// UnchangedSince is when the caller itself last wrote an instance; zero of one that it did not write.
 	UnchangedSince ByUUID[time.Time] `option:"unchanged_since"`
-	AllowLocked    bool              `option:"allow_locked"`
+	Consents
 }
 
 // Judging is the policy for an instance, in the judge's terms.
 func (p Policy) Judging(uuid string) orphan.Policy {
-	return orphan.Policy{
-		MinAge: time.Duration(p.MinAge) * time.Second, UnchangedSince: p.UnchangedSince.Of(uuid), AllowLocked: p.AllowLocked,
-	}
+	return p.To(orphan.Policy{MinAge: time.Duration(p.MinAge) * time.Second, UnchangedSince: p.UnchangedSince.Of(uuid)})
 }
 
 func parseTime(value any) (time.Time, error) {

@@ -167,7 +167,7 @@ func (t *task) save(context.Context) (bool, error) {
 // send sends the delete. Whether it has changed something is seen while it is waited for.
 func (t *task) send(ctx context.Context) (bool, error) {
 	how, err := "delete", error(nil)
-	if t.Force {
+	if t.next.force {
 		how, err = "forced delete", t.nova.ForceDelete(ctx, t.uuid)
 	} else {
 		err = t.nova.Delete(ctx, t.uuid)

@@ -56,6 +56,8 @@ func faults() []fault {
 	const old = "UTC_TIMESTAMP() - INTERVAL 1 HOUR"
 	const lock = "UPDATE instances SET locked = 1, locked_by = 'admin' WHERE uuid = ?"
 	const justNow = "UPDATE instances SET task_state = 'deleting', updated_at = UTC_TIMESTAMP() WHERE uuid = ?"
+	const stuckMove = "UPDATE migrations SET status = 'running', deleted = 0, updated_at = UTC_TIMESTAMP() - INTERVAL 3 DAY " +
+		"WHERE instance_uuid = ?"
 	// judged_as, without the uuid
 	judged := func(host string) map[string]any {
 		return map[string]any{"updated_at": "2026-01-02T03:04:05Z", "vm_state": "error", "task_state": "", "host": host}
@@ -82,6 +84,10 @@ func faults() []fault {
 		}, verdict: "zombie", changed: true},
 		{name: "D2 deleted, but its children are not", setup: []string{"UPDATE instances SET deleted = id, deleted_at = " + old +
 			", vm_state = 'deleted' WHERE uuid = ?"}, verdict: "deleted", changed: true},
+		{name: "deleted by hand, and vm_state as it was", setup: []string{"UPDATE instances SET deleted = id, deleted_at = " + old +
+			", vm_state = 'active' WHERE uuid = ?"}, verdict: "deleted", changed: true},
+		{name: "deleted by hand without a date, and vm_state as it was", setup: []string{"UPDATE instances SET deleted = id, " +
+			"vm_state = 'active' WHERE uuid = ?"}, verdict: "deleted", changed: true},
 		{name: "D10 deleted in the future", setup: []string{"UPDATE instances SET deleted = id, deleted_at = UTC_TIMESTAMP() + INTERVAL 3 " +
 			"HOUR WHERE uuid = ?"}, verdict: "deleted", changed: true},
 		{name: "D6 a build request is left", api: []string{"INSERT INTO build_requests (instance_uuid, project_id) VALUES (?, 'project')"},
@@ -98,6 +104,21 @@ func faults() []fault {
 			changed: true},
 		{name: "X15 as it was judged", setup: []string{judgedRow}, judged: judged("compute1"), verdict: "stuck", changed: true},
 
+		{name: "a migration stuck for days, and it may go", setup: []string{stuckMove}, options: map[string]any{"allow_stuck_migration": true},
+			verdict: "stuck", changed: true},
+		{name: "a resize that waits, of one in ERROR, and it may go", setup: []string{stuckMove,
+			"UPDATE migrations SET status = 'finished' WHERE instance_uuid = ?"}, options: map[string]any{"allow_stuck_migration": true},
+			verdict: "stuck", changed: true},
+		{name: "deleted by its owner, and it may go", setup: []string{"UPDATE instances SET vm_state = 'soft-delete' WHERE uuid = ?"},
+			options: map[string]any{"allow_soft_deleted": true}, verdict: "stuck", changed: true},
+
+		{name: "a migration stuck for days", setup: []string{stuckMove}, verdict: "busy", refusal: `.* 72h\S* ago: .*allow_stuck_migration: true.*`},
+		{name: "a migration that goes on, and a stuck one may go", setup: []string{"UPDATE migrations SET status = 'running', deleted = 0, " +
+			"updated_at = UTC_TIMESTAMP() WHERE instance_uuid = ?"}, options: map[string]any{"allow_stuck_migration": true}, verdict: "busy",
+			refusal: `.*only when nothing was written of it.*`},
+		{name: "deleted by its owner a moment ago, and it may go", setup: []string{"UPDATE instances SET vm_state = 'soft-delete', " +
+			"updated_at = UTC_TIMESTAMP() WHERE uuid = ?"}, options: map[string]any{"allow_soft_deleted": true}, verdict: "live",
+			refusal: `.*restore.*`},
 		{name: "X14 locked", setup: []string{lock, "INSERT INTO instance_system_metadata (instance_uuid, `key`, value, deleted) VALUES (?, " +
 			"'locked_reason', 'legal hold', 0)"},
 			verdict: "stuck", refusal: `.*locked.*legal hold.*unlock.*`},
@@ -265,6 +286,7 @@ func expectFinished(t *testing.T, lab *novalab.Databases, instance novalab.Insta
 	for query, want := range map[string]string{
 		"SELECT deleted FROM instances WHERE uuid = ?":                                                     fmt.Sprint(instance.ID),
 		"SELECT deleted_at <= UTC_TIMESTAMP() AND deleted_at > '2000-01-01' FROM instances WHERE uuid = ?": "1",
+		"SELECT vm_state FROM instances WHERE uuid = ? AND task_state IS NULL":                             "deleted",
 		"SELECT host FROM instances WHERE uuid = ?":                                                        "compute1",
 		"SELECT cleaned FROM instances WHERE uuid = ?":                                                     "0",
 		"SELECT deleted = id FROM instance_id_mappings WHERE uuid = ?":                                     "1",

@@ -179,7 +179,7 @@ func (t *task) read(ctx context.Context) (f found, err error) {
 	f.Finding = findings[t.instance]
 	f.evidence = f.Evidence(t.Judging(t.instance))
 	f.judgement = orphan.Judge(f.evidence)
-	f.instance = f.Instance(f.judgement.Verdict)
+	f.instance = f.Instance(f.judgement)
 	if t.State == statePresent {
 		t.compare(ctx, &f)
 	} else if workable(f.judgement) {

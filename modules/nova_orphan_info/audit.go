@@ -56,7 +56,7 @@ func newAudit(p parameters, call *ansible.Call) (*audit, error) {
 		return nil, err
 	}
 	a := &audit{parameters: p, call: call, db: db, reaps: reap.New(p.Auth, call.Secret),
-		policy: orphan.Policy{MinAge: time.Duration(p.MinAge) * time.Second},
+		policy: p.To(orphan.Policy{MinAge: time.Duration(p.MinAge) * time.Second}),
 		close:  func() { _ = db.Close() }}
 	a.picture.HypervisorsAsked = p.Domains != nil
 	a.picture.Hypervisors = p.Domains
@@ -233,7 +233,7 @@ func (a *audit) look(ctx context.Context, uuids []string) (map[string]orphan.Loo
 				}
 			}
 			if a.picture.Named {
-				look.Record = record(finding.Instance(judgement.Verdict))
+				look.Record = record(finding.Instance(judgement))
 			}
 			looks[uuid] = look
 		}

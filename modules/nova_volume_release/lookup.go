@@ -61,7 +61,7 @@ func (d *fromDatabases) Lookup(ctx context.Context, uuid string) (novaEvidence, 
 	said := novaEvidence{judgement: orphan.Judge(finding.Evidence(d.policy.Judging(uuid))), mapped: true, made: map[string]bool{}}
 	all := finding.Given()
 	said.given, said.portIDs, said.deletedAt = all.Volumes, all.Ports, all.DeletedAt
-	instance := finding.Instance(said.judgement.Verdict)
+	instance := finding.Instance(said.judgement)
 	if instance == nil {
 		return said, nil
 	}

@@ -59,7 +59,7 @@ func TestBothWitnessesJudgeByThePolicy(t *testing.T) {
 		{"written since by somebody else", step.Policy{MinAge: 300, UnchangedSince: before}, false, "is busy"},
 		{"another was written by ourselves", step.Policy{MinAge: 300, UnchangedSince: another}, false, "is busy"},
 		{"locked", step.Policy{MinAge: 300, UnchangedSince: ours}, true, "somebody locked the instance"},
-		{"locked, and allowed", step.Policy{MinAge: 300, UnchangedSince: ours, AllowLocked: true}, true, ""},
+		{"locked, and allowed", step.Policy{MinAge: 300, UnchangedSince: ours, Consents: step.Consents{AllowLocked: true}}, true, ""},
 		{"locked, whatever the age", step.Policy{}, true, "somebody locked the instance"},
 	} {
 		for name, witness := range map[string]func(step.Policy) novaLookup{

@@ -25,7 +25,7 @@ type cloud struct {
 	noNova error
 	// goal is what each is to hold.
 	goal goal
-// backups are what is to be put back, by consumer.
+	// backups are what is to be put back, by consumer.
 	backups map[string]*backedUp
 	// migrations has by the instances' UUIDs the *shared.Question for what Nova says for several consumers of one at once.
 	migrations sync.Map

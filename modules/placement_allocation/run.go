@@ -54,7 +54,7 @@ func (c *cloud) backup(reply *entry) *step.Backup {
 	if c.State == present {
 		kind = backup.Restoring
 	}
-	return &step.Backup{Dir: c.BackupDir, UUID: reply.Consumer, Module: name, Instance: c.Instance, Kind: kind, Answer: &reply.Answer}
+	return &step.Backup{Dir: c.BackupDir, UUID: reply.Consumer, Module: name, Instance: c.Instances.Of(reply.Consumer), Kind: kind, Answer: &reply.Answer}
 }
 
 // task is what is done for one consumer.
