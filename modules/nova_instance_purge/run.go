@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -288,7 +287,9 @@ func (t *task) apply(ctx context.Context, f found, change nova.Change) (bool, er
 
 func (t *task) changed(change nova.Change) {
 	t.done[change.Where()], t.unknown = true, nil
-	maps.Copy(t.reply.RowsChanged, change.Rows())
+	for table, rows := range change.Rows() {
+		t.reply.RowsChanged[table] += rows
+	}
 }
 
 // isUnknown says whether the change is that whose commit was not answered.
@@ -326,7 +327,7 @@ func (t *task) message() string {
 	case t.reply.Changed:
 		return fmt.Sprintf(form[2], t.instance, verdict)
 	case verdict == orphan.Absent && t.State == stateAbsent:
-		return fmt.Sprintf("instance %s: found nothing in %d cells", t.instance, t.cells)
+		return fmt.Sprintf("instance %s: nova's databases have no trace of it (%d cells, nova_api): nothing to do", t.instance, t.cells)
 	case verdict == orphan.Lost && t.State == stateAbsent:
 		return "instance " + t.instance + " is lost: no cell has a row of it: nothing to do"
 	}
