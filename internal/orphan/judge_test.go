@@ -72,10 +72,6 @@ func requestSpec(e *Evidence) { e.RequestSpec = true }
 
 func buildRequest(e *Evidence) { e.BuildRequest = true }
 
-func requested(ago time.Duration) func(*Evidence) {
-	return func(e *Evidence) { e.Now, e.RequestedAt = now, now.Add(-ago) }
-}
-
 func unchangedSince(ago time.Duration) func(*Evidence) {
 	return func(e *Evidence) { e.UnchangedSince = now.Add(-ago) }
 }

@@ -82,7 +82,7 @@ func (e Evidence) migrating(cell Cell, m Migration) string {
 		text += ": a move is under way"
 	}
 	switch {
-	case row.Deleted != 0:
+	case row == nil || row.Deleted != 0:
 		return text + fmt.Sprintf("; it counts as over when nothing was written of it for min_age (%s)", e.MinAge)
 	case m.Status == "finished" && row.VMState == "error":
 		// Both are for RESIZED alone (nova/compute/api.py confirm_resize, revert_resize), and a delete confirms nothing else
