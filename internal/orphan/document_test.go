@@ -82,8 +82,8 @@ func chapters() []chapter {
 			line{"`finished`, of a resized instance (VERIFY_RESIZE)", []func(*Evidence){vmState("resized"), long("finished")}},
 		)},
 		{"The API database", "`build_requests`, `instance_mappings`, of an instance in `error`", []line{
-			{"a build request, no row in any cell", []func(*Evidence){noRow, requested(time.Minute)}},
-			{"a build request, no row in any cell, for 20 days", []func(*Evidence){noRow, requested(480 * time.Hour)}},
+			{"a build request, no row in any cell", []func(*Evidence){noRow, buildRequest, requested(time.Minute)}},
+			{"a build request, no row in any cell, for 20 days", []func(*Evidence){noRow, buildRequest, requested(480 * time.Hour)}},
 			{"a build request, no host, failed a moment ago", []func(*Evidence){noHost, buildRequest, updated(time.Second)}},
 			{"a build request, no host, failed long ago", []func(*Evidence){noHost, buildRequest}},
 			{"a build request, of an instance that has a host", []func(*Evidence){buildRequest}},

@@ -109,7 +109,8 @@ func faults() []fault {
 		{name: "deleted by its owner, and it may go", setup: []string{"UPDATE instances SET vm_state = 'soft-delete' WHERE uuid = ?"},
 			options: map[string]any{"allow_soft_deleted": true}, verdict: "stuck", changed: true},
 
-		{name: "a migration stuck for days", setup: []string{stuckMove}, verdict: "busy", refusal: `.* 72h\S* ago: .*allow_stuck_migration: true.*`},
+		{name: "a migration stuck for days", setup: []string{stuckMove}, verdict: "busy",
+			refusal: `.* 72h\S* ago: .*allow_stuck_migration: true.*`},
 		{name: "a migration that goes on, and a stuck one may go", setup: []string{"UPDATE migrations SET status = 'running', deleted = 0, " +
 			"updated_at = UTC_TIMESTAMP() WHERE instance_uuid = ?"}, options: map[string]any{"allow_stuck_migration": true}, verdict: "busy",
 			refusal: `.*only when nothing was written of it.*`},
@@ -281,7 +282,7 @@ func expectFinished(t *testing.T, lab *novalab.Databases, instance novalab.Insta
 	for query, want := range map[string]string{
 		"SELECT deleted FROM instances WHERE uuid = ?":                                                     fmt.Sprint(instance.ID),
 		"SELECT deleted_at <= UTC_TIMESTAMP() AND deleted_at > '2000-01-01' FROM instances WHERE uuid = ?": "1",
-		"SELECT vm_state FROM instances WHERE uuid = ? AND task_state IS NULL":                            "deleted",
+		"SELECT vm_state FROM instances WHERE uuid = ? AND task_state IS NULL":                             "deleted",
 		"SELECT host FROM instances WHERE uuid = ?":                                                        "compute1",
 		"SELECT cleaned FROM instances WHERE uuid = ?":                                                     "0",
 		"SELECT deleted = id FROM instance_id_mappings WHERE uuid = ?":                                     "1",
