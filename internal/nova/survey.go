@@ -234,8 +234,8 @@ func halfDeleted(ctx context.Context, tx *sql.Tx, uuids []string) ([]string, err
 	return slices.Collect(maps.Keys(found)), nil
 }
 
-const migrationColumns = "SELECT uuid, id, deleted, status, instance_uuid, migration_type, source_compute, dest_compute, updated_at, created_at" +
-	" FROM migrations"
+const migrationColumns = "SELECT uuid, id, deleted, status, instance_uuid, migration_type, source_compute, dest_compute, updated_at," +
+	" created_at FROM migrations"
 
 func (r surveyed) migration() orphan.MigrationPicture {
 	m := orphan.MigrationPicture{Migration: orphan.Migration{UUID: r.uuid(0), ID: r.number(1), Deleted: r.number(2), Status: r.word(3),

@@ -82,8 +82,8 @@ func chapters() []chapter {
 			line{"`finished`, of a resized instance (VERIFY_RESIZE)", []func(*Evidence){vmState("resized"), long("finished")}},
 		)},
 		{"The API database", "`build_requests`, `instance_mappings`, of an instance in `error`", []line{
-			{"a build request, no row in any cell", []func(*Evidence){noRow, buildRequest}},
-			{"a build request of long ago, no row in any cell", []func(*Evidence){noRow, noMapping, buildRequest, requested(480 * time.Hour)}},
+			{"a build request, no row in any cell", []func(*Evidence){noRow, buildRequest, requested(time.Minute)}},
+			{"a build request, no row in any cell, for 20 days", []func(*Evidence){noRow, buildRequest, requested(480 * time.Hour)}},
 			{"a mapping without a cell, written a moment ago, no row in any cell", []func(*Evidence){noRow,
 				func(e *Evidence) { e.Now, e.Mapping = now, &Mapping{CreatedAt: now.Add(-time.Second)} }}},
 			{"a build request, no host, failed a moment ago", []func(*Evidence){noHost, buildRequest, updated(time.Second)}},

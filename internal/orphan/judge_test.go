@@ -51,10 +51,6 @@ func consented(e *Evidence) {
 	e.AllowLocked, e.AllowStuckMigration, e.AllowSoftDeleted = true, true, true
 }
 
-func requested(ago time.Duration) func(*Evidence) {
-	return func(e *Evidence) { e.BuildRequest, e.Now, e.RequestedAt = true, now, now.Add(-ago) }
-}
-
 func evacuatedFrom(host string) func(*Evidence) {
 	return func(e *Evidence) {
 		migration("done", time.Hour)(e)
@@ -74,6 +70,10 @@ func buildRequest(e *Evidence) { e.BuildRequest = true }
 
 func unchangedSince(ago time.Duration) func(*Evidence) {
 	return func(e *Evidence) { e.UnchangedSince = now.Add(-ago) }
+}
+
+func requested(ago time.Duration) func(*Evidence) {
+	return func(e *Evidence) { e.Now, e.RequestedAt = now, now.Add(-ago) }
 }
 
 func noHost(e *Evidence) { e.Cells[1].Row.Host = "" }
@@ -134,9 +134,9 @@ func TestTheVerdict(t *testing.T) {
 		{"P2 failed a moment ago, the request still there", []func(*Evidence){noHost, buildRequest, updated(time.Second)}, Busy,
 			`build_requests`},
 		{"P2 not in any cell yet", []func(*Evidence){noRow, buildRequest}, Busy, `about to be built`},
-		{"P2 not in any cell for 3 minutes", []func(*Evidence){noRow, requested(3 * time.Minute)}, Busy,
+		{"P2 not in any cell for 3 minutes", []func(*Evidence){noRow, buildRequest, requested(3 * time.Minute)}, Busy,
 			`written at 2026-01-02 03:01:05, 3m0s ago, .*about to be built; after min_age \(5m0s\)`},
-		{"P2 not in any cell for 20 days, and no mapping", []func(*Evidence){noRow, noMapping, requested(480 * time.Hour)}, Lost,
+		{"P2 not in any cell for 20 days, and no mapping", []func(*Evidence){noRow, noMapping, buildRequest, requested(480 * time.Hour)}, Lost,
 			`build_requests has a row, written at .*, 480h0m0s ago: .*forgotten`},
 		{"P3 a migration under way", []func(*Evidence){migration("migrating", time.Hour)}, Busy,
 			`migrations\.status = migrating \(m\), written at 2026-01-02 02:04:05, 1h0m0s ago: a move .*allow_stuck_migration: true`},

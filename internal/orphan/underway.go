@@ -40,8 +40,8 @@ func underWay(e Evidence, cell Cell, abandoned []Migration) (reasons []string) {
 // taskWay: a reset leaves it to the operator what the instance then is. nova-compute itself ends most tasks when it starts
 // (nova/compute/manager.py _init_instance), but that is no way for one instance.
 func (e Evidence) taskWay(cell Cell) string {
-	text := "an operation is under way; " + cell.rowAge() + ": if nobody works on it any more, reset it with: openstack server set --state error " +
-		e.UUID
+	text := "an operation is under way; " + cell.rowAge() + ": if nobody works on it any more, reset it with: openstack server set " +
+		"--state error " + e.UUID
 	if cell.Row.VMState != "error" && cell.Row.VMState != "building" {
 		text += " (--state active if its guest is to go on)"
 	}
@@ -101,8 +101,8 @@ func (e Evidence) migrating(cell Cell, m Migration) string {
 		return text + fmt.Sprintf("; allow_stuck_migration takes it for dead only when nothing was written of it, and of the instance, for "+
 			"min_age (%s, at least %s)", e.MinAge, liveMigrationSilence)
 	}
-	return text + fmt.Sprintf("; if no host works on it any more, allow_stuck_migration: true takes it for dead, once nothing was written of it, "+
-		"and of the instance, for min_age (%s)", e.MinAge)
+	return text + fmt.Sprintf("; if no host works on it any more, allow_stuck_migration: true takes it for dead, once nothing was written of "+
+		"it, and of the instance, for min_age (%s)", e.MinAge)
 }
 
 // migration says what it is, how old, and between which hosts, whose nova-compute may work on it.

@@ -112,7 +112,8 @@ func faults() []fault {
 		{name: "deleted by its owner, and it may go", setup: []string{"UPDATE instances SET vm_state = 'soft-delete' WHERE uuid = ?"},
 			options: map[string]any{"allow_soft_deleted": true}, verdict: "stuck", changed: true},
 
-		{name: "a migration stuck for days", setup: []string{stuckMove}, verdict: "busy", refusal: `.* 72h\S* ago: .*allow_stuck_migration: true.*`},
+		{name: "a migration stuck for days", setup: []string{stuckMove}, verdict: "busy",
+			refusal: `.* 72h\S* ago: .*allow_stuck_migration: true.*`},
 		{name: "a migration that goes on, and a stuck one may go", setup: []string{"UPDATE migrations SET status = 'running', deleted = 0, " +
 			"updated_at = UTC_TIMESTAMP() WHERE instance_uuid = ?"}, options: map[string]any{"allow_stuck_migration": true}, verdict: "busy",
 			refusal: `.*only when nothing was written of it.*`},

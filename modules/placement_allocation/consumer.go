@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"nova-orphan/internal/compute"
 	"nova-orphan/internal/orphan"
@@ -58,12 +59,21 @@ func judge(consumer string, said novaEvidence) (verdict orphan.Verdict, reason s
 		}
 		return orphan.Absent, fmt.Sprintf("Nova's API has no server %s, and no migration%s; every cell answers", consumer, among), false
 	case !move.Dead():
-		return refuse(orphan.Busy, "%s is a migration of %s in status %s: confirm, revert or abort it", consumer, move.Instance, move.Status)
+		return refuse(orphan.Busy, "%s is a migration of %s in status %s, last written %s: confirm, revert or abort it; if no host works on it any "+
+			"more, it goes with its instance (nova_instance_delete with allow_stuck_migration: true), and then what it holds", consumer,
+			move.Instance, move.Status, writtenAt(move))
 	case said.lives != nil:
 		return refuse(orphan.Live, "%s is a migration that is over, in status %s, but %s, where it holds nothing itself", consumer, move.Status,
 			alive(move.Instance, said.lives))
 	}
 	return "", fmt.Sprintf("%s is a migration of %s that is over: status %s", consumer, move.Instance, move.Status), false
+}
+
+func writtenAt(m *compute.Migration) string {
+	if at := m.WrittenAt(); !at.IsZero() {
+		return "at " + at.Format(time.DateTime)
+	}
+	return "at no known time"
 }
 
 // foreign: what others write at 1.38 bears their word; what Nova writes, up to 2026.1, is
