@@ -3,6 +3,7 @@ package nova
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"maps"
@@ -157,7 +158,20 @@ func (d *Databases) Apply(ctx context.Context, c Change, before func() error) er
 		db = c.cell.db
 	}
 	fail := func(err error) error { return fmt.Errorf("%s instance %s in %s: %w", c.verb, c.uuid, c.Where(), err) }
-	tx, err := db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead})
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return fail(err)
+	}
+	defer conn.Close()
+	if c.rowless && c.cell != nil {
+		// Their foreign key leads nowhere, which InnoDB minds whenever an index that begins with it is written.
+		if _, err = conn.ExecContext(ctx, "SET foreign_key_checks = 0"); err != nil {
+			return fail(err)
+		}
+		// The setting goes with the connection.
+		defer func() { _ = conn.Raw(func(any) error { return driver.ErrBadConn }) }()
+	}
+	tx, err := conn.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead})
 	if err != nil {
 		return fail(err)
 	}

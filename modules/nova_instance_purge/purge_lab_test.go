@@ -263,7 +263,10 @@ func TestEachOfAListIsItsOwnTransactionAndAllAreReadInAsManyQueriesAsOne(t *test
 		}
 		expectFinished(t, lab, instances[uuid])
 	}
-	expectFiles(t, backups, len(uuids)-1)
+	expectFiles(t, backups, len(uuids)) // not of the one that lives, nor of the absent one, but of the lost one
+	if left := novalab.Text(t, lab.API, "SELECT COUNT(*) FROM request_specs WHERE instance_uuid = ?", lost); left != "0" {
+		t.Errorf("the lost one has %s request specs", left)
+	}
 }
 
 func expectFiles(t *testing.T, backups string, want int) {
