@@ -60,8 +60,8 @@ func (h *Host) names(t *testing.T) (names []string) {
 }
 
 func TestAFolderIsAnInstancesByItsName(t *testing.T) {
-	host := makeHost(t, uuid+"/disk", uuid+"_del/", uuid+"_resize/", other+" -> /nowhere", "_base/x", "locks/", "compute_nodes", uuid+"_rescue/",
-		"x"+uuid+"/", strings.ToUpper(uuid)+"/", strings.Replace(uuid, "6", "7", 1))
+	host := makeHost(t, uuid+"/disk", uuid+"_del/", uuid+"_resize/", other+" -> /nowhere", "_base/x", "locks/", "compute_nodes",
+		uuid+"_rescue/", "x"+uuid+"/", strings.ToUpper(uuid)+"/", strings.Replace(uuid, "6", "7", 1))
 	listed, err := List(host.path)
 	if err != nil {
 		t.Fatal(err)
@@ -111,9 +111,11 @@ func TestAFolderIsRemovedAndNothingElse(t *testing.T) {
 		want  []string // of which each is removed
 		left  []string
 	}{
-		"a folder":         {[]string{uuid + "/disk", uuid + "/a/b/c", other + "/disk"}, []string{uuid}, []string{other, other + "/disk"}},
-		"all three":        {[]string{uuid + "/disk", uuid + "_resize/disk", uuid + "_del/disk"}, []string{uuid + "_del", uuid, uuid + "_resize"}, nil},
-		"links in it":      {[]string{uuid + "/disk -> " + precious, uuid + "/all -> " + outside, uuid + "/up -> ../" + other, other + "/disk"}, []string{uuid}, []string{other, other + "/disk"}},
+		"a folder": {[]string{uuid + "/disk", uuid + "/a/b/c", other + "/disk"}, []string{uuid}, []string{other, other + "/disk"}},
+		"all three": {[]string{uuid + "/disk", uuid + "_resize/disk", uuid + "_del/disk"}, []string{uuid + "_del", uuid, uuid + "_resize"},
+			nil},
+		"links in it": {[]string{uuid + "/disk -> " + precious, uuid + "/all -> " + outside, uuid + "/up -> ../" + other, other + "/disk"},
+			[]string{uuid}, []string{other, other + "/disk"}},
 		"a link in a link": {[]string{uuid + "/up -> ..", other + "/"}, []string{uuid}, []string{other}},
 		"none":             {[]string{other + "/"}, nil, []string{other}},
 	} {
@@ -249,7 +251,8 @@ func TestWhoSharesTheFolders(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer host.Close()
-	if why, err := host.Shared(); err != nil || !strings.Contains(why, "/proc is on a file system of type 0x9fa0, which other hosts may have as well") {
+	const said = "/proc is on a file system of type 0x9fa0, which other hosts may have as well"
+	if why, err := host.Shared(); err != nil || !strings.Contains(why, said) {
 		t.Errorf("got %q, %v", why, err)
 	}
 }

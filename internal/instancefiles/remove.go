@@ -189,8 +189,8 @@ func (h *Host) Shared() (why string, err error) {
 		return "", fmt.Errorf("look whether %s is shared: statfs: %w", h.path, err)
 	}
 	if kind := int64(uint32(stat.Type)); !slices.Contains(local, kind) {
-		return fmt.Sprintf("%s is on %s, which other hosts may have as well: %s", h.path, cmp.Or(names[kind], fmt.Sprintf("a file system of type 0x%x",
-			kind)), advice), nil
+		called := cmp.Or(names[kind], fmt.Sprintf("a file system of type 0x%x", kind))
+		return fmt.Sprintf("%s is on %s, which other hosts may have as well: %s", h.path, called, advice), nil
 	}
 	const registry = "compute_nodes"
 	content, err := h.root.ReadFile(registry)
@@ -205,8 +205,8 @@ func (h *Host) Shared() (why string, err error) {
 	case err != nil:
 		return "", fmt.Errorf("look whether %s is shared: read Nova's registry %s: %w", h.path, registry, err)
 	case len(hosts) > 1:
-		return fmt.Sprintf("%s is shared, since Nova's registry %s in it has the hosts %s: %s, or take those out of the file that use it no more",
-			h.path, registry, strings.Join(slices.Sorted(maps.Keys(hosts)), ", "), advice), nil
+		return fmt.Sprintf("%s is shared, since Nova's registry %s in it has the hosts %s: %s, or take those out of the file that use it no "+
+			"more", h.path, registry, strings.Join(slices.Sorted(maps.Keys(hosts)), ", "), advice), nil
 	}
 	return "", nil
 }

@@ -22,13 +22,16 @@ type policyAnswer struct {
 }
 
 // policyProbe answers when A and B were last written by the caller.
-var policyProbe = ansible.Module{Name: "probe", Options: PolicyOptions(), Run: func(_ context.Context, call *ansible.Call) (ansible.Answer, error) {
-	var p struct{ Policy }
-	if err := call.Decode(&p); err != nil {
-		return nil, err
-	}
-	return &policyAnswer{A: p.Judging(uuidA).UnchangedSince, B: p.Judging(uuidB).UnchangedSince}, nil
-}}
+var policyProbe = ansible.Module{
+	Name: "probe", Options: PolicyOptions(),
+	Run: func(_ context.Context, call *ansible.Call) (ansible.Answer, error) {
+		var p struct{ Policy }
+		if err := call.Decode(&p); err != nil {
+			return nil, err
+		}
+		return &policyAnswer{A: p.Judging(uuidA).UnchangedSince, B: p.Judging(uuidB).UnchangedSince}, nil
+	},
+}
 
 func TestUnchangedSinceIsATimeForAllOrOneByInstance(t *testing.T) {
 	const time1, time2 = "2026-11-26T20:34:16Z", "2026-11-26T20:35:00Z"
@@ -47,8 +50,8 @@ func TestUnchangedSinceIsATimeForAllOrOneByInstance(t *testing.T) {
 		{name: "a UUID in capitals", given: map[string]any{strings.ToUpper(uuidA): time1}, a: time1},
 		{name: "twice the same UUID", given: map[string]any{strings.ToUpper(uuidA): time1, uuidA: time2},
 			err: "argument 'unchanged_since' names " + uuidA + " twice"},
-		{name: "no time", given: "yesterday", err: `takes a time like 2026-11-26T20:34:16Z, as the answers have it in updated_at, or a dictionary of such by ` +
-			`UUID, got: "yesterday"`},
+		{name: "no time", given: "yesterday", err: `takes a time like 2026-11-26T20:34:16Z, as the answers have it in updated_at, or a ` +
+			`dictionary of such by UUID, got: "yesterday"`},
 		{name: "a number", given: 5, err: "takes a time like"},
 		{name: "a list", given: []any{time1}, err: "takes a time like"},
 		{name: "no text", given: "", err: "argument 'unchanged_since' must not be empty"},

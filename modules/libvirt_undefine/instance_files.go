@@ -43,10 +43,13 @@ func (t *task) readFolders() (folders []instancefiles.Content, err error) {
 		return nil, nil // which is told
 	}
 	found, err := t.instances.Of(t.UUID)
+	if err != nil {
+		t.Warn("whether folders of the instance stay is not known: " + err.Error())
+	}
 	for _, folder := range found {
 		folders = append(folders, instancefiles.Content{Folder: folder})
 	}
-	return folders, err
+	return folders, nil
 }
 
 // undefinedLately says that an earlier run was about to undefine the domain within min_age, by its backup: it was killed, and what
@@ -80,8 +83,8 @@ func (e evidence) folderObjections(p parameters) (reasons []string) {
 			reasons = append(reasons, folder.Obstacle+" (instance_files: keep leaves it)")
 		case e.found(), e.Explained, folder.Kind == instancefiles.Deleted, age >= p.minAge():
 		default:
-			reasons = append(reasons, fmt.Sprintf("%s was written %s ago, as by a build or a migration that has yet to define its domain: it is left "+
-				"alone for min_age (%s)", folder.Path, age.Round(time.Second), p.minAge()))
+			reasons = append(reasons, fmt.Sprintf("%s was written %s ago, as by a build or a migration that has yet to define its domain: it is "+
+				"left alone for min_age (%s)", folder.Path, age.Round(time.Second), p.minAge()))
 		}
 	}
 	return reasons

@@ -108,7 +108,8 @@ func TestTheFoldersOfAnInstanceAreKeptAndToldOrRemovedAfterItsDomain(t *testing.
 						stay = append(stay, path.String())
 					}
 				}
-				if !slices.Equal(told, removed) || !slices.Equal(stay, left) || answer.Get("failed").Bool() || answer.Get("changed").Bool() != c.changed {
+				if !slices.Equal(told, removed) || !slices.Equal(stay, left) || answer.Get("failed").Bool() ||
+					answer.Get("changed").Bool() != c.changed {
 					t.Errorf("got %s", answer)
 				}
 				lost := "what is in " + strings.Join(removed, ", ")
@@ -152,7 +153,7 @@ func TestFoldersAreNotRemovedThatSomebodyMayNeed(t *testing.T) {
 				fake.Make(t, hypervisortest.Guest{UUID: otherUUID, Name: "rescue", Foreign: true, Disk: filepath.Join(root, uuid, "disk")})
 			}, said: "domain rescue", verdict: "live",
 		},
-		"another domain is based on a disk that was kept of a resize": {
+		"another domain uses what was kept of a resize": {
 			files: []string{uuid + "_resize/disk"},
 			prepare: func(t *testing.T, fake *hypervisortest.Fake, root string) {
 				t.Helper()
@@ -180,11 +181,14 @@ func TestFoldersAreNotRemovedThatSomebodyMayNeed(t *testing.T) {
 				}
 			}, said: "has the hosts compute1, compute2: look on each of them", verdict: "absent",
 		},
-		"whether other hosts have it cannot be told": {files: []string{"compute_nodes"}, said: "read Nova's registry compute_nodes", verdict: "unknown"},
+		"whether other hosts have it cannot be told": {files: []string{"compute_nodes"}, said: "read Nova's registry compute_nodes",
+			verdict: "unknown"},
 		"it was written a moment ago": {options: map[string]any{"min_age": 7200},
 			said: "as by a build or a migration that has yet to define its domain: it is left alone for min_age (2h0m0s)", verdict: "absent"},
-		"the folders cannot be looked at": {options: map[string]any{"instances_path": "/nowhere"}, said: "give the instances_path", verdict: "unknown"},
-		"they are another host's":         {options: map[string]any{"uri": "qemu+ssh://other/system"}, said: "run it on the hypervisor itself", verdict: "unknown"},
+		"the folders cannot be looked at": {options: map[string]any{"instances_path": "/nowhere"}, said: "give the instances_path",
+			verdict: "unknown"},
+		"they are another host's": {options: map[string]any{"uri": "qemu+ssh://other/system"}, said: "run it on the hypervisor itself",
+			verdict: "unknown"},
 	} {
 		for _, there := range []bool{false, true} {
 			if there && (title == "it was written a moment ago" || strings.HasPrefix(title, "another")) {
@@ -204,7 +208,8 @@ func TestFoldersAreNotRemovedThatSomebodyMayNeed(t *testing.T) {
 				}
 				before := filesIn(t, root)
 				answer := answerOf(t, fake, options)
-				wantAnswer(t, answer, map[string]string{"failed": "true", "changed": "false", "msg": c.said, "removed_files": "", "plan": "[]", "backup_file": ""})
+				wantAnswer(t, answer, map[string]string{"failed": "true", "changed": "false", "msg": c.said, "removed_files": "", "plan": "[]",
+					"backup_file": ""})
 				if verdict := answer.Get("verdict").String(); verdict != c.verdict && !there {
 					t.Errorf("the verdict is %s", verdict)
 				}
@@ -253,7 +258,8 @@ func TestAFreshFolderGoesWhereAnEarlierRunUndefinedTheDomain(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			answer := answerOf(t, fake, map[string]any{"backup_dir": dir, "instances_path": root, "instance_files": "remove", "min_age": 7200})
+			answer := answerOf(t, fake, map[string]any{"backup_dir": dir, "instances_path": root, "instance_files": "remove",
+				"min_age": 7200})
 			if answer.Get("changed").Bool() != c.removed || len(filesIn(t, root)) == 0 != c.removed {
 				t.Errorf("got %s", answer)
 			}
@@ -280,7 +286,8 @@ func TestWhoComesBeforeTheFoldersGoIsSeen(t *testing.T) {
 }
 
 func TestFoldersThatCannotBeLookedAtAreToldOnce(t *testing.T) {
-	answer := answerOf(t, hypervisortest.NewFake(), map[string]any{"uuid": []string{uuidOf(1), uuidOf(2)}, "backup_dir": t.TempDir(), "instances_path": "/nowhere"})
+	answer := answerOf(t, hypervisortest.NewFake(), map[string]any{"uuid": []string{uuidOf(1), uuidOf(2)}, "backup_dir": t.TempDir(),
+		"instances_path": "/nowhere"})
 	wantAnswer(t, answer, map[string]string{"failed": "", "changed": "false", "warnings.#": "1"})
 	if warning := answer.Get("warnings.0").String(); !strings.Contains(warning, "whether folders of the instances stay is not known") {
 		t.Errorf("got %s", warning)
@@ -289,7 +296,9 @@ func TestFoldersThatCannotBeLookedAtAreToldOnce(t *testing.T) {
 
 func TestWhatSpeaksAgainstRemovingAFolder(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	fresh := instancefiles.Content{Folder: instancefiles.Folder{Path: "/i/" + uuid, UUID: uuid, Kind: "instance"}, Changed: now.Add(-time.Minute)}
+	fresh := instancefiles.Content{
+		Folder: instancefiles.Folder{Path: "/i/" + uuid, UUID: uuid, Kind: "instance"}, Changed: now.Add(-time.Minute),
+	}
 	old, deleted, linked := fresh, fresh, fresh
 	old.Changed, deleted.Kind, linked.Obstacle = now.Add(-time.Hour), instancefiles.Deleted, "it is a link"
 	domain := hypervisor.Domain{UUID: uuid}

@@ -62,12 +62,14 @@ func TestEachOfFiftyConsumersOfSeveralInstancesTakesFewRequests(t *testing.T) {
 	for range 25 {
 		instance, migration := openstacktest.UUID(), openstacktest.UUID()
 		consumers, instances[migration] = append(consumers, instance, migration), instance
-		cloud.Migrations = append(cloud.Migrations, openstacktest.Migration{UUID: migration, Instance: instance, Status: "error", Deleted: true})
+		deleted := openstacktest.Migration{UUID: migration, Instance: instance, Status: "error", Deleted: true}
+		cloud.Migrations = append(cloud.Migrations, deleted)
 	}
 	for _, consumer := range consumers {
 		cloud.Allocate(consumer, compute1, map[string]int{"VCPU": 1})
 	}
-	answer := ansibletest.Call(t, module(), arguments{"consumer": consumers, "instance_uuid": instances, "state": absent, "backup_dir": t.TempDir()})
+	answer := ansibletest.Call(t, module(), arguments{"consumer": consumers, "instance_uuid": instances, "state": absent,
+		"backup_dir": t.TempDir()})
 	if answer.Get("failed").Bool() || answer.Get("consumers.#(changed==false)#.consumer.#").Int() > 0 {
 		t.Errorf("got %s", answer)
 	}
