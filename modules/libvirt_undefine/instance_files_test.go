@@ -249,7 +249,7 @@ func TestAFreshFolderGoesWhereAnEarlierRunUndefinedTheDomain(t *testing.T) {
 			}
 			var path string
 			if err == nil {
-				path, err = backup.Write(dir, uuid, moduleName, data)
+				path, err = backup.Write(dir, backup.Backup{Module: moduleName, UUID: uuid, Data: data})
 			}
 			if err == nil {
 				at := clock().Add(-c.ago)
