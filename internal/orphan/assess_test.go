@@ -149,6 +149,12 @@ func TestEveryHostThatMayHaveADomainIsLookedAtOrToldAsNotAsked(t *testing.T) {
 			s.migrates("error", true)
 			s.domain(1, true)
 		}, want: "stuck; inv1=host1 row+record, inv2=host2 record+domain running; "},
+		{name: "X6: the guest is where the move led to, which cannot be asked", make: func(s *scene) {
+			s.evidence(inError(), nil)
+			s.migrates("error", true)
+			s.hold(mine, node2)
+			unreached(s, 1)
+		}, want: "unknown; inv1=host1 row+record; host2", refusals: []string{"host2 could not be reached"}},
 		{name: "K16: its provider is an older one of the same name", make: func(s *scene) {
 			s.evidence(live(func(r *Row) { r.Deleted = 1 }, on("host2", "host2.example")), nil)
 			s.Providers["old"] = Provider{UUID: "old", Name: "host2.example", Root: "old", Compute: true}
@@ -186,6 +192,16 @@ func TestEveryHostThatMayHaveADomainIsLookedAtOrToldAsNotAsked(t *testing.T) {
 			s.evidence(inError(), nil)
 			s.Hypervisors[0] = Hypervisor{Host: "host1", Name: "renamed.example"}
 		}, consents: Consents{ComputeHost: "host1"}, want: "unknown; ; host1", refusals: []string{"host1 is no host1 (compute_host)"}},
+		{name: "a hypervisor that is another host of Nova's", make: func(s *scene) {
+			s.evidence(inError(), nil)
+			look := s.looks[mine]
+			look.Hosts = []string{"inv2.dc1"} // which was scrapped
+			s.looks[mine] = look
+		}, want: "unknown; inv1=host1 row; inv2.dc1",
+			refusals: []string{"inv2.dc1 is by its name inv2 of the inventory, but that one's hypervisor, host2.example, is the host host2 to Nova"}},
+		{name: "a host of before it was renamed, and the operator says which", make: func(s *scene) {
+			s.evidence(inError(on("old2", "")), nil)
+		}, consents: Consents{ComputeHost: "inv2"}, want: "stuck; inv2=host2 row; "},
 		{name: "two of the inventory by one name", make: func(s *scene) {
 			s.evidence(inError(), nil)
 			s.Hypervisors = append(s.Hypervisors, Hypervisor{Host: "inv3", Name: "host1.example"})

@@ -195,6 +195,9 @@ func (x *index) match(n named, consents Consents) (*Hypervisor, string) {
 	case x.isAnother(fitting[0], n):
 		why = fmt.Sprintf("is by its name %s of the inventory, which says that its hypervisor is %s, but Nova has it as %s%s",
 			fitting[0].Host, fitting[0].Name, strings.Join(n.nodes, ", "), say)
+	case x.isOthers(fitting[0], n):
+		why = fmt.Sprintf("is by its name %s of the inventory, but that one's hypervisor, %s, is the host %s to Nova%s", fitting[0].Host,
+			fitting[0].Name, x.nodesByName[fitting[0].Name][0].Host, say)
 	default:
 		return fitting[0], ""
 	}
@@ -257,6 +260,12 @@ func (x *index) forOne(looks map[string]Look, c Consents) Consents {
 // isAnother says that the hypervisor's own word is against it.
 func (x *index) isAnother(h *Hypervisor, n named) bool {
 	return h.Name != "" && len(n.nodes) > 0 && !slices.ContainsFunc(n.nodes, func(node string) bool { return sameHost(node, h.Name) })
+}
+
+// isOthers says that Nova's word is against it: of a host that no compute node has any more nothing else tells that.
+func (x *index) isOthers(h *Hypervisor, n named) bool {
+	nodes := x.nodesByName[h.Name]
+	return len(n.nodes) == 0 && len(nodes) > 0 && !slices.ContainsFunc(nodes, func(node ComputeNode) bool { return sameHost(node.Host, n.host) })
 }
 
 func filter(all []*Hypervisor, keep func(*Hypervisor) bool) (some []*Hypervisor) {
