@@ -3,6 +3,8 @@ package compute
 import (
 	"time"
 
+	"github.com/tidwall/gjson"
+
 	"nova-orphan/internal/orphan"
 )
 
@@ -14,24 +16,48 @@ func (s *Server) Evidence(unmapped bool, migrations []Migration, policy orphan.P
 		ID: 1, Host: s.Host, VMState: s.VMState, TaskState: s.TaskState, CreatedAt: parsed(s.Created), UpdatedAt: s.UpdatedAt(), Locked: s.Locked,
 		LockedReason: s.LockedReason,
 	}}
+	if s.isRequest() {
+		cell.Row = nil
+		return orphan.Evidence{UUID: s.ID, Policy: policy, Cells: []orphan.Cell{cell}, BuildRequest: true, Now: s.At,
+			RequestedAt: s.written(), Mapping: mapping(unmapped, false)}
+	}
 	if s.VMState == "" {
 		cell.Failure = "the server is shown only in part (status " + s.Status + "), as when its cell does not answer"
 	}
 	for _, m := range migrations {
 		cell.Migrations = append(cell.Migrations, m.evidence())
 	}
-	e := orphan.Evidence{UUID: s.ID, Policy: policy, Cells: []orphan.Cell{cell}}
-	if !unmapped {
-		e.Mapping = &orphan.Mapping{HasCell: true, CellKnown: true}
+	return orphan.Evidence{UUID: s.ID, Policy: policy, Cells: []orphan.Cell{cell}, Mapping: mapping(unmapped, true)}
+}
+
+func mapping(unmapped, hasCell bool) *orphan.Mapping {
+	if unmapped {
+		return nil
 	}
-	return e
+	return &orphan.Mapping{HasCell: hasCell, CellKnown: hasCell}
+}
+
+// isRequest says that it is shown from its build request, and that no cell has it: it has no id to name its domain by
+// (nova/objects/instance.py name). Who is no administrator is told no such name of any.
+func (s *Server) isRequest() bool {
+	name := gjson.GetBytes(s.Raw, "OS-EXT-SRV-ATTR:instance_name")
+	return s.VMState == "building" && s.TaskState == "scheduling" && s.Host == "" && name.Exists() && name.String() == ""
 }
 
 // Dead says whether the migration is over, so that its allocation has no use.
 func (m Migration) Dead() bool { return m.evidence().Dead() }
 
 func (m Migration) evidence() orphan.Migration {
-	return orphan.Migration{UUID: m.UUID, ID: m.ID, Status: m.Status}
+	return orphan.Migration{UUID: m.UUID, ID: m.ID, Status: m.Status, Type: m.Type, Source: m.Source, Destination: m.Dest,
+		UpdatedAt: m.WrittenAt()}
+}
+
+// written is when it was last written: its creation, if never since.
+func (s *Server) written() time.Time {
+	if at := s.UpdatedAt(); !at.IsZero() {
+		return at
+	}
+	return parsed(s.Created)
 }
 
 // UpdatedAt is zero if the API gives no such time.

@@ -43,13 +43,24 @@ type Disarm struct {
 func (d Disarm) Empty() bool { return len(d.Detached)+len(d.Preserved)+len(d.Ports) == 0 }
 
 // Deletion finishes the deletion of an instance as Nova does it, in its cell and then in
-// the API database. There is nothing of it where there is not one cell with its row.
+// the API database. Where no cell has a row of it, what is left beside it goes as with a deletion, and
+// then what archiving takes from the API database (nova/cmd/manage.py _do_archive). There is
+// nothing of it where several cells have one, or where one was not read.
 func (f Finding) Deletion(d Deletion) Changes {
-	cell := f.Cell()
-	if cell == nil {
+	now, cell := timeValue(d.At), f.Cell()
+	switch {
+	case cell != nil:
+	case len(f.Cells) == 0 || slices.ContainsFunc(f.Cells, func(c Cell) bool { return c.hasRow() || c.Failure != nil }):
 		return Changes{}
+	default:
+		left := map[string]Record{}
+		for _, cell := range f.Cells {
+			if cell.Left != nil {
+				left[cell.UUID] = cell.Left.left(d)
+			}
+		}
+		return f.rowlessChanges("delete", now, becomesDeleted, left, f.API.emptied())
 	}
-	now := timeValue(d.At)
 	return f.changes("delete", now, becomesDeleted, cell.Record.left(d), f.API.queuedForDelete(now))
 }
 
@@ -59,12 +70,16 @@ func becomesDeleted(row rowChange) string {
 	switch {
 	case row.table == "instances" && deleted:
 		return fmt.Sprintf("set deleted = %s (the row's id), vm_state = deleted, task_state = NULL", row.to.text("id"))
-	case row.table == "instances":
+	case row.table == "instances" && !slices.Contains(row.columns, "vm_state"):
 		return "set deleted_at to the current time"
+	case row.table == "instances" && !slices.Contains(row.columns, "deleted_at"):
+		return "set vm_state = deleted, task_state = NULL"
+	case row.table == "instances":
+		return "set vm_state = deleted, task_state = NULL, deleted_at to the current time"
+	case row.to == nil && (slices.Contains(apiTables, row.table) || slices.Contains(archivedTables, row.table) || row.table == "share_mapping"):
+		return "remove N rows"
 	case row.table == "instance_mappings":
 		return "set queued_for_delete = 1"
-	case row.table == "build_requests" || row.table == "share_mapping":
-		return "remove N rows"
 	case row.to == nil || deleted:
 		return "delete N rows as Nova does"
 	}
@@ -168,21 +183,29 @@ func (r Record) softDeleted(at time.Time) Record {
 
 // softDeleted is the row of instances as a deletion leaves it.
 func (r Row) softDeleted(now Value) Row {
-	if r.deleted() {
-		judged := orphan.Row{DeletedAt: r.time("deleted_at")}
-		if !judged.NeedsDeletedAt(Row{"now": now}.time("now")) {
-			return r
-		}
-		return r.with(Row{"deleted_at": now})
-	}
+	dated := !orphan.Row{DeletedAt: r.time("deleted_at")}.NeedsDeletedAt(Row{"now": now}.time("now"))
 	after := r.with(Row{
 		"vm_state": {Text: "deleted"}, "task_state": {Null: true}, "power_state": {Text: "0"}, "progress": {Text: "0"},
 		"updated_at": now, "terminated_at": now, "deleted": r["id"], "deleted_at": now,
 	})
-	if r.number("deleted") != 0 {
+	switch {
+	case r.deleted() && dated && r.hasStateOfDeletion():
+		return r
+	case r.deleted() && r.text("vm_state") == "deleted":
+		return r.with(Row{"deleted_at": now})
+	case r.number("deleted") != 0:
 		after["terminated_at"], after["deleted_at"] = r["terminated_at"].validPastOr(now), r["deleted_at"].validPastOr(now)
 	}
+	if r.deleted() && dated {
+		after["deleted_at"] = r["deleted_at"]
+	}
 	return after
+}
+
+// hasStateOfDeletion says that a deletion of Nova's may have left the row's vm_state: one that never got to a host it destroys as
+// it is (nova/compute/api.py _delete, _delete_while_booting).
+func (r Row) hasStateOfDeletion() bool {
+	return r.text("vm_state") == "deleted" || r.text("host") == ""
 }
 
 // validPastOr is a time as it is if it is one and past, and now else.

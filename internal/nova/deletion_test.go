@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -201,6 +202,14 @@ func TestOnlyWhatIsFinishedIsFinished(t *testing.T) {
 			"cell1: instances: set deleted_at to the current time"},
 		"a future": {func(f Finding) { instance(f)["deleted_at"] = Value{Text: "2026-01-02 03:06:05"} },
 			"cell1: instances: set deleted_at to the current time"},
+		"a state that no deletion of Nova's leaves": {func(f Finding) { instance(f)["vm_state"] = Value{Text: "active"} },
+			"cell1: instances: set vm_state = deleted, task_state = NULL"},
+		"such a state, and no deleted_at": {func(f Finding) {
+			instance(f)["vm_state"], instance(f)["deleted_at"] = Value{Text: "error"}, Value{Null: true}
+		}, "cell1: instances: set vm_state = deleted, task_state = NULL, deleted_at to the current time"},
+		"the state of one that never got to a host": {func(f Finding) {
+			instance(f)["vm_state"], instance(f)["host"] = Value{Text: "building"}, Value{Null: true}
+		}, ""},
 		"a second ahead, as a host's clock may be": {func(f Finding) { instance(f)["deleted_at"] = Value{Text: "2026-01-02 03:04:06"} }, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -211,6 +220,21 @@ func TestOnlyWhatIsFinishedIsFinished(t *testing.T) {
 				t.Errorf("got %q, want %q", got, test.want)
 			}
 		})
+	}
+}
+
+func TestTheStateOfARowThatWasDeletedByHandIsAsNovaLeavesIt(t *testing.T) {
+	at := purgedAt.Add(-time.Hour).Format(time.DateTime)
+	row := text("id", "43", "deleted", "43", "vm_state", "active", "task_state", "rebooting", "host", "compute1", "deleted_at", at)
+	left := row.softDeleted(timeValue(purgedAt))
+	for column, want := range map[string]string{"vm_state": "deleted", "task_state": "", "power_state": "0", "deleted": "43", "deleted_at": at,
+		"updated_at": purgedAt.Format(time.DateTime), "terminated_at": purgedAt.Format(time.DateTime)} {
+		if got := left.text(column); got != want {
+			t.Errorf("%s is %q, want %q", column, got, want)
+		}
+	}
+	if again := left.softDeleted(timeValue(purgedAt.Add(time.Hour))); !cmp.Equal(left, again) {
+		t.Errorf("it is not left as it is: %s", cmp.Diff(left, again))
 	}
 }
 

@@ -8,12 +8,14 @@ import (
 
 // Evidence is the finding in the judge's terms.
 func (f Finding) Evidence(policy orphan.Policy) orphan.Evidence {
-	evidence := orphan.Evidence{UUID: f.UUID, Policy: policy, RequestSpec: f.RequestSpec, Now: f.Now}
+	evidence := orphan.Evidence{UUID: f.UUID, Policy: policy, RequestSpec: f.RequestSpec, Now: f.Now,
+		GroupMember: len(f.API["instance_group_member"].Rows) > 0}
 	if rows := f.API["build_requests"].Rows; len(rows) > 0 {
 		evidence.BuildRequest, evidence.RequestedAt = true, rows[0].time("created_at")
 	}
 	if rows := f.API["instance_mappings"].Rows; len(rows) > 0 {
-		evidence.Mapping = &orphan.Mapping{HasCell: !f.MappedCell.Null, QueuedForDelete: rows[0].flag("queued_for_delete")}
+		evidence.Mapping = &orphan.Mapping{HasCell: !f.MappedCell.Null, QueuedForDelete: rows[0].flag("queued_for_delete"),
+			CreatedAt: rows[0].time("created_at")}
 	}
 	for _, cell := range f.Cells {
 		if evidence.Mapping != nil && cell.ID == f.MappedCell.Text {
@@ -31,9 +33,10 @@ func (c Cell) evidence() orphan.Cell {
 	}
 	row := c.row()
 	if row == nil || c.Archived {
-		for _, migration := range c.Migrations {
+		for _, migration := range c.Left["migrations"].Rows {
 			evidence.Migrations = append(evidence.Migrations, judged(migration))
 		}
+		evidence.Leftovers = c.Left.unfinished()
 		return evidence
 	}
 	evidence.Row = &orphan.Row{
@@ -57,10 +60,11 @@ func (c Cell) evidence() orphan.Cell {
 func judged(migration Row) orphan.Migration {
 	judged := orphan.Migration{
 		UUID: migration.text("uuid"), Status: migration.text("status"),
-		ID: migration.number("id"), Deleted: migration.number("deleted"), UpdatedAt: migration.time("updated_at"),
+		ID: migration.number("id"), Deleted: migration.number("deleted"), UpdatedAt: migration.written(),
+		Type: migration.text("migration_type"), Source: migration.text("source_compute"), Destination: migration.text("dest_compute"),
 	}
-	if migration.text("migration_type") == "evacuation" && slices.Contains(leftByEvacuation, judged.Status) {
-		judged.EvacuatedFrom = migration.text("source_compute")
+	if judged.Type == "evacuation" && slices.Contains(leftByEvacuation, judged.Status) {
+		judged.EvacuatedFrom = judged.Source
 	}
 	return judged
 }

@@ -104,7 +104,7 @@ type Migration struct {
 
 // Instance gives the instance's record, or nil if no cell knows it. With rows in
 // several cells it is the one that is not hidden.
-func (f Finding) Instance(verdict orphan.Verdict) *Instance {
+func (f Finding) Instance(judgement orphan.Judgement) *Instance {
 	var chosen *Cell
 	for i := range f.Cells {
 		if row := f.Cells[i].row(); row != nil && (chosen == nil || chosen.row().flag("hidden")) {
@@ -114,10 +114,10 @@ func (f Finding) Instance(verdict orphan.Verdict) *Instance {
 	if chosen == nil {
 		return nil
 	}
-	return chosen.instance(verdict)
+	return chosen.instance(judgement)
 }
 
-func (c Cell) instance(verdict orphan.Verdict) *Instance {
+func (c Cell) instance(judgement orphan.Judgement) *Instance {
 	row := c.row()
 	instance := &Instance{
 		UUID: row.text("uuid"), ID: row.number("id"), Name: row.text("display_name"),
@@ -142,8 +142,7 @@ func (c Cell) instance(verdict orphan.Verdict) *Instance {
 		}
 	}
 	for _, migration := range c.Record["migrations"].Rows {
-		// What is gone for Nova moves no more, whatever its migrations say.
-		dead := judged(migration).Dead() || verdict.Gone()
+		dead := judgement.Over(judged(migration))
 		instance.Migrations = append(instance.Migrations, Migration{
 			UUID: migration.text("uuid"), Status: migration.text("status"), MigrationType: migration.text("migration_type"),
 			SourceCompute: migration.text("source_compute"), DestCompute: migration.text("dest_compute"), Dead: dead,

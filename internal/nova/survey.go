@@ -234,12 +234,12 @@ func halfDeleted(ctx context.Context, tx *sql.Tx, uuids []string) ([]string, err
 	return slices.Collect(maps.Keys(found)), nil
 }
 
-const migrationColumns = "SELECT uuid, id, deleted, status, instance_uuid, migration_type, source_compute, dest_compute, updated_at" +
-	" FROM migrations"
+const migrationColumns = "SELECT uuid, id, deleted, status, instance_uuid, migration_type, source_compute, dest_compute, updated_at," +
+	" created_at FROM migrations"
 
 func (r surveyed) migration() orphan.MigrationPicture {
 	m := orphan.MigrationPicture{Migration: orphan.Migration{UUID: r.uuid(0), ID: r.number(1), Deleted: r.number(2), Status: r.word(3),
-		UpdatedAt: r.time(8)}, Instance: r.uuid(4), Type: r.word(5), Source: r.word(6), Destination: r.word(7)}
+		Type: r.word(5), Source: r.word(6), Destination: r.word(7), UpdatedAt: later(r.time(8), r.time(9))}, Instance: r.uuid(4)}
 	if m.Type == "evacuation" && slices.Contains(leftByEvacuation, m.Status) {
 		m.EvacuatedFrom = m.Source
 	}

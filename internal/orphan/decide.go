@@ -22,7 +22,7 @@ func (f *finding) decide(owners map[string]Owner) {
 			return
 		}
 		f.Kind = KindError
-		if f.row.Deleting() {
+		if f.row.Deleting() || f.row.VMState == softDeleted {
 			f.Kind = KindDeleting
 		}
 		for _, wrong := range f.wrong(f.located(), f.look.Policy) {

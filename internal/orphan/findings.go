@@ -114,7 +114,7 @@ func (f *finding) gather(owners map[string]Owner) {
 	}
 	f.allocation(RemainsAllocation, f.UUID)
 	for _, migration := range f.migrated[f.UUID] {
-		if migration.Dead() && len(f.Held[migration.UUID]) > 0 && !f.look.Fresh(f.clock(), migration.UpdatedAt) {
+		if f.look.Over(migration.Migration) && len(f.Held[migration.UUID]) > 0 && !f.look.Fresh(f.clock(), migration.UpdatedAt) {
 			f.over = append(f.over, migration)
 			f.allocation(RemainsMigrationAllocation, migration.UUID)
 		}

@@ -107,8 +107,8 @@ func properly(row *Row) {
 
 // migrates adds a migration of mine by which it moves, or has moved, between the hosts.
 func (s *scene) migrates(status string, over bool) {
-	m := MigrationPicture{Migration: Migration{UUID: moved, ID: 3, Status: status, UpdatedAt: noon.Add(-time.Hour)}, Instance: mine,
-		Source: "host1", Destination: "host2"}
+	m := MigrationPicture{Migration: Migration{UUID: moved, ID: 3, Status: status, Source: "host1", Destination: "host2",
+		UpdatedAt: noon.Add(-time.Hour)}, Instance: mine}
 	if over {
 		s.Migrations[moved] = m
 	} else {
@@ -321,6 +321,39 @@ func TestEachKindIsFoundAndNothingElse(t *testing.T) {
 				t.Error("it is a finding and no suspect")
 			}
 		})
+	}
+}
+
+func TestWithConsentWhatAStuckMigrationHoldsIsLeftOver(t *testing.T) {
+	for consent, want := range map[bool]string{false: " busy host1", true: "error stuck host1,host2"} {
+		s := newScene()
+		s.Named = true
+		s.migrates("running", true)
+		s.hold(mine, node1)
+		s.hold(moved, node2)
+		s.evidence(live(func(r *Row) { r.VMState = "error" }), func(e *Evidence) {
+			e.AllowStuckMigration, e.Cells[0].Migrations = consent, []Migration{s.Migrations[moved].Migration}
+		})
+		findings, doubts := s.Findings(s.looks, s.owners, Commands{})
+		if got := brief(findings); got != want || len(doubts) > 0 {
+			t.Fatalf("got %q and %v, want %q", got, doubts, want)
+		}
+		held := slices.ContainsFunc(findings[0].Remains, func(r Remnant) bool { return r.What == RemainsMigrationAllocation && r.ID == moved })
+		if held != consent {
+			t.Errorf("with consent %t it remains: %t", consent, held)
+		}
+	}
+}
+
+func TestWithConsentASoftDeletedInstanceIsADeletionThatCameToNoEnd(t *testing.T) {
+	for consent, want := range map[bool]string{false: " live host1", true: "deleting stuck host1"} {
+		s := newScene()
+		s.Named = true
+		s.evidence(live(func(r *Row) { r.VMState = "soft-delete" }), func(e *Evidence) { e.AllowSoftDeleted = consent })
+		findings, _ := s.Findings(s.looks, s.owners, Commands{})
+		if got := brief(findings); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
 	}
 }
 

@@ -32,10 +32,10 @@ func Judge(e Evidence) Judgement {
 	reasons := make([]string, len(found))
 	for i, cell := range found {
 		// A cross-cell resize copies the row (conductor/tasks/cross_cell_migrate.py).
-		reasons[i] = fmt.Sprintf("%s: instances.id = %d, hidden = %t: the instance has a row in %d cells, as during a move between cells",
-			cell.Name, cell.Row.ID, cell.Row.Hidden, len(found))
+		reasons[i] = fmt.Sprintf("%s: instances.id = %d, hidden = %t, %s: the instance has a row in %d cells, as during a move between cells",
+			cell.Name, cell.Row.ID, cell.Row.Hidden, writtenAgo(cell.Now, cell.Row.changed()), len(found))
 	}
-	return Judgement{Verdict: Busy, Reasons: reasons}
+	return Judgement{Verdict: Busy, Reasons: append(reasons, copiesWay(e.UUID))}
 }
 
 func unread(e Evidence) (reasons []string) {
@@ -48,23 +48,40 @@ func unread(e Evidence) (reasons []string) {
 		}
 	}
 	if e.Mapping != nil && e.Mapping.HasCell && !e.Mapping.CellKnown {
-		reasons = append(reasons, "nova_api: instance_mappings.cell_id names a cell that cell_mappings does not have")
+		reasons = append(reasons, "nova_api: instance_mappings.cell_id names a cell that cell_mappings does not have: "+
+			"set it to that of the cell which has the instance (nova-manage cell_v2 list_cells)")
 	}
 	return reasons
 }
 
 // judgeTraces judges an instance that has no row in any cell.
 func judgeTraces(e Evidence) Judgement {
+	reasons := traces(e)
 	for _, cell := range e.Cells {
 		if cell.Archived {
-			return Judgement{Verdict: Archived, Reasons: []string{fmt.Sprintf("%s: shadow_instances has the row, instances has none", cell.Name)}}
+			shadow := fmt.Sprintf("%s: shadow_instances has the row, instances has none", cell.Name)
+			return Judgement{Verdict: Archived, Reasons: append([]string{shadow}, reasons...)}
 		}
 	}
-	if e.BuildRequest && e.Fresh(e.Now, e.RequestedAt) {
-		return Judgement{Verdict: Busy, Reasons: []string{fmt.Sprintf("nova_api: build_requests has a row, written at %s, and no cell has the "+
-			"instance: it is about to be built; after min_age (%s) it counts as forgotten", written(e.RequestedAt), e.MinAge)}}
+	var busy []string
+	if building := aboutToBeBuilt(e); building != "" {
+		busy = append(busy, building)
 	}
-	reasons := []string{fmt.Sprintf("instances and shadow_instances have no row in any of %d cells", len(e.Cells))}
+	for _, cell := range e.Cells {
+		busy = append(busy, moving(e, cell)...)
+	}
+	nowhere := fmt.Sprintf("instances and shadow_instances have no row in any of %d cells", len(e.Cells))
+	switch {
+	case len(busy) > 0:
+		return Judgement{Verdict: Busy, Reasons: busy}
+	case len(reasons) > 0:
+		return Judgement{Verdict: Lost, Reasons: append([]string{nowhere}, reasons...)}
+	}
+	return Judgement{Verdict: Absent, Reasons: []string{nowhere}}
+}
+
+// traces are what proves that Nova knew an instance of which no cell has the row.
+func traces(e Evidence) (reasons []string) {
 	if e.Mapping != nil {
 		reasons = append(reasons, "nova_api: instance_mappings still has a row")
 	}
@@ -72,24 +89,46 @@ func judgeTraces(e Evidence) Judgement {
 		reasons = append(reasons, "nova_api: request_specs still has a row")
 	}
 	if e.BuildRequest {
-		reasons = append(reasons, fmt.Sprintf("nova_api: build_requests has a row, written at %s: whoever was to build the instance has "+
-			"forgotten it, and it is listed as BUILD for ever", written(e.RequestedAt)))
+		reasons = append(reasons, fmt.Sprintf("nova_api: build_requests has a row, %s: whoever was to build the instance has forgotten it, "+
+			"and it is listed as BUILD for ever", writtenAgo(e.Now, e.RequestedAt)))
+	}
+	if e.GroupMember {
+		reasons = append(reasons, "nova_api: instance_group_member still has a row")
 	}
 	for _, cell := range e.Cells {
 		if len(cell.Migrations) > 0 {
 			reasons = append(reasons, fmt.Sprintf("%s: migrations still has rows: %d", cell.Name, len(cell.Migrations)))
 		}
+		if len(cell.Leftovers) > 0 {
+			reasons = append(reasons, cell.Name+": rows are left beside no row of the instance: "+counted(cell.Leftovers))
+		}
 	}
-	if len(reasons) > 1 {
-		return Judgement{Verdict: Lost, Reasons: reasons}
+	return reasons
+}
+
+// aboutToBeBuilt says why a cell may get the instance at any moment, "" if none will. Nova writes the build request and a
+// mapping without a cell together (nova/compute/api.py _create_reqspec_buildreq_instmapping), and a delete meanwhile
+// takes but the request, while conductor may be at work on it. It is min_age alone that counts: no caller writes these.
+func aboutToBeBuilt(e Evidence) string {
+	table, at := "build_requests", e.RequestedAt
+	if !e.BuildRequest {
+		if e.Mapping == nil || e.Mapping.HasCell || e.Mapping.CreatedAt.IsZero() {
+			return ""
+		}
+		table, at = "instance_mappings", e.Mapping.CreatedAt
 	}
-	return Judgement{Verdict: Absent, Reasons: reasons}
+	if !(Policy{MinAge: e.MinAge}).Fresh(e.Now, at) {
+		return ""
+	}
+	return fmt.Sprintf("nova_api: %s has a row, %s, and no cell has the instance: it is about to be built; after min_age (%s) "+
+		"it counts as forgotten", table, writtenAgo(e.Now, at), e.MinAge)
 }
 
 func judgeRow(e Evidence, cell Cell) Judgement {
 	row := cell.Row
 	if row.Hidden {
-		return Judgement{Verdict: Busy, Reasons: []string{cell.fact("hidden", true, "it is the copy of a move between cells")}}
+		return Judgement{Verdict: Busy, Reasons: []string{cell.fact("hidden", true, "it is the copy of a move between cells; "+
+			cell.rowAge()), copiesWay(e.UUID)}}
 	}
 	switch row.Deleted {
 	case 0:
@@ -97,27 +136,31 @@ func judgeRow(e Evidence, cell Cell) Judgement {
 	case row.ID:
 		return Judgement{Verdict: Deleted, Reasons: []string{cell.fact("deleted", row.Deleted, "it is the row's id, as Nova deletes")}}
 	}
-	// Nova no longer sees the row, so that a migration in flight only counts if
-	// something still works on it.
-	var moving []string
-	for _, migration := range cell.Migrations {
-		if !migration.Dead() && e.Fresh(cell.Now, migration.UpdatedAt) {
-			moving = append(moving, migrating(cell, migration))
-		}
-	}
-	if len(moving) > 0 {
+	if moving := moving(e, cell); len(moving) > 0 {
 		return Judgement{Verdict: Busy, Reasons: moving}
 	}
 	return Judgement{Verdict: Zombie, Reasons: []string{cell.fact("deleted", row.Deleted,
 		fmt.Sprintf("neither 0 nor the row's id %d: Nova sees the instance neither alive nor deleted", row.ID))}}
 }
 
+// moving are the migrations in flight of an instance that Nova no longer sees, so that one only counts if something still
+// works on it.
+func moving(e Evidence, cell Cell) (reasons []string) {
+	for _, migration := range cell.Migrations {
+		if !migration.Dead() && !idleFor(e.MinAge, cell.Now, migration.UpdatedAt) {
+			reasons = append(reasons, e.migrating(cell, migration))
+		}
+	}
+	return reasons
+}
+
 // judgeLiveRow judges a row with deleted = 0.
 func judgeLiveRow(e Evidence, cell Cell) Judgement {
-	if busy := underWay(e, cell); len(busy) > 0 {
+	abandoned := e.abandoned(cell)
+	if busy := underWay(e, cell, abandoned); len(busy) > 0 {
 		return Judgement{Verdict: Busy, Reasons: busy}
 	}
-	row := cell.Row
+	row, fresh := cell.Row, e.Fresh(cell.Now, cell.Row.changed())
 	var stuck []string
 	if row.VMState == "error" {
 		stuck = append(stuck, cell.fact("vm_state", row.VMState, "deleted is 0, and Nova gave the instance up"))
@@ -128,44 +171,29 @@ func judgeLiveRow(e Evidence, cell Cell) Judgement {
 	if deleting(row.TaskState) {
 		stuck = append(stuck, cell.fact("task_state", row.TaskState, "the deletion was not finished"))
 	}
+	if row.VMState == softDeleted && e.AllowSoftDeleted && !fresh {
+		stuck = append(stuck, cell.fact("vm_state", row.VMState, "its owner deleted it, "+cell.rowAge()+
+			", and allow_soft_deleted is given"))
+	}
 	if len(stuck) > 0 {
-		return Judgement{Verdict: Stuck, Reasons: stuck}
+		judgement := Judgement{Verdict: Stuck, Reasons: stuck}
+		for _, migration := range abandoned {
+			judgement.Abandoned = append(judgement.Abandoned, migration.UUID)
+			judgement.Reasons = append(judgement.Reasons, cell.migration(migration)+": taken for dead, since allow_stuck_migration is given")
+		}
+		return judgement
 	}
 	reason := "deleted is 0: Nova looks after the instance"
-	if row.VMState == "soft-delete" {
-		reason = "deleted is 0: the owner can still restore the instance"
+	if row.VMState == softDeleted {
+		reason = fmt.Sprintf("deleted is 0: the owner can still restore the instance (openstack server restore %s); %s: if nobody wants it "+
+			"back, it goes with openstack server delete --force %s, or with allow_soft_deleted: true once nothing was written of it for "+
+			"min_age (%s)", e.UUID, cell.rowAge(), e.UUID, e.MinAge)
 	}
 	return Judgement{Verdict: Live, Reasons: []string{cell.fact("vm_state", row.VMState, reason)}}
 }
 
-// underWay collects what must come to its end before a live row is judged.
-func underWay(e Evidence, cell Cell) (reasons []string) {
-	row := cell.Row
-	fresh := e.Fresh(cell.Now, latest(row.UpdatedAt, row.CreatedAt))
-	if row.VMState == "building" {
-		reasons = append(reasons, cell.fact("vm_state", row.VMState, "the instance is being built"))
-	}
-	// Conductor writes the failed instance before it removes the request
-	// (conductor/manager.py _bury_in_cell0): an old ERROR row keeps it by accident only.
-	if e.BuildRequest && row.Host == "" && (row.VMState != "error" || fresh) {
-		reasons = append(reasons, "nova_api: build_requests has a row and instances.host is empty: the instance is being built")
-	}
-	if row.TaskState != "" && !deleting(row.TaskState) {
-		reasons = append(reasons, cell.fact("task_state", row.TaskState,
-			"an operation is under way; if it is not, reset it with: openstack server set --state error"))
-	}
-	if fresh && (deleting(row.TaskState) || row.VMState == "deleted") {
-		reasons = append(reasons, fmt.Sprintf("%s: instances was written at %s: a deletion counts as abandoned only after min_age (%s), and "+
-			"each one through the API writes the row again",
-			cell.Name, written(latest(row.UpdatedAt, row.CreatedAt)), e.MinAge))
-	}
-	for _, migration := range cell.Migrations {
-		if !migration.Dead() {
-			reasons = append(reasons, migrating(cell, migration))
-		}
-	}
-	return reasons
-}
+// softDeleted is the vm_state that Nova calls SOFT_DELETED (nova/compute/vm_states.py).
+const softDeleted = "soft-delete"
 
 // stops collects what somebody has put in the way of a deletion that the verdict would allow.
 func stops(e Evidence, cell Cell, verdict Verdict) (stops []string) {
@@ -238,14 +266,6 @@ func deleting(task string) bool {
 	return task == "deleting" || task == "soft-deleting"
 }
 
-func migrating(cell Cell, migration Migration) string {
-	meaning := "a move is under way"
-	if migration.Status == "finished" {
-		meaning = "a resize waits for its confirmation"
-	}
-	return fmt.Sprintf("%s: migrations.status = %s (%s): %s", cell.Name, orNull(migration.Status), migration.UUID, meaning)
-}
-
 func (c Cell) fact(column string, value any, meaning string) string {
 	if text, ok := value.(string); ok {
 		value = orNull(text)
@@ -265,6 +285,23 @@ func written(at time.Time) string {
 		return "NULL"
 	}
 	return at.UTC().Format(time.DateTime)
+}
+
+// writtenAgo says when something was written, and how long ago.
+func writtenAgo(now, at time.Time) string {
+	text := "written at " + written(at)
+	if idle, known := age(now, at); known {
+		text += fmt.Sprintf(", %s ago", idle.Round(time.Second))
+	}
+	return text
+}
+
+func (c Cell) rowAge() string { return "the row was " + writtenAgo(c.Now, c.Row.changed()) }
+
+// idleFor says that something was written at least so long ago; what has no time was not.
+func idleFor(least time.Duration, now, at time.Time) bool {
+	idle, known := age(now, at)
+	return known && idle >= least
 }
 
 // age is how long ago something was; it is not known for a time that is missing.

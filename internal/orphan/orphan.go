@@ -40,6 +40,13 @@ type Judgement struct {
 	// Stops are those of the reasons that forbid every step, whatever the verdict: somebody
 	// has said no. Each names its way out.
 	Stops []string
+	// Abandoned are the uuids of the migrations that are not over, and that the judge takes for dead; see Policy.AllowStuckMigration.
+	Abandoned []string
+}
+
+// Over says whether a migration of the instance holds nothing that anybody needs: what is gone for Nova moves no more.
+func (j Judgement) Over(m Migration) bool {
+	return m.Dead() || j.Verdict.Gone() || slices.Contains(j.Abandoned, m.UUID)
 }
 
 // Refuses says whether a step must leave the instance alone.
@@ -47,14 +54,20 @@ func (j Judgement) Refuses() bool { return j.Verdict.Refuses() || len(j.Stops) >
 
 // Policy is what the caller has decided about the judging.
 type Policy struct {
-	// MinAge is how long a row in the middle of a deletion must have been left
-	// alone before that deletion counts as abandoned.
+	// MinAge is for how long nobody must have written the row of an instance, a build request or a migration before it is taken
+	// for left over, as a deletion that was abandoned. A zombie, and what has no row, does not wait.
 	MinAge time.Duration
 	// UnchangedSince is when the caller itself wrote the row, by the database's clock: a
 	// row that is no newer is not fresh, whatever MinAge is. Zero if it did not.
 	UnchangedSince time.Time
 	// AllowLocked is the consent to do away with an instance that somebody locked.
 	AllowLocked bool
+	// AllowStuckMigration is the consent to take a migration for dead of which nothing was written for MinAge, of an
+	// instance in ERROR.
+	AllowStuckMigration bool
+	// AllowSoftDeleted is the consent to do away with an instance that its owner deleted and can still restore, if nothing
+	// was written of it for MinAge.
+	AllowSoftDeleted bool
 }
 
 // Fresh says whether something was written so lately that somebody may still be at work on it.
@@ -73,8 +86,9 @@ type Evidence struct {
 	Cells []Cell
 	// Mapping is the row of nova_api.instance_mappings, nil if there is none.
 	Mapping *Mapping
-	// BuildRequest and RequestSpec say whether nova_api has a row in build_requests and request_specs.
-	BuildRequest, RequestSpec bool
+	// BuildRequest, RequestSpec and GroupMember say whether nova_api has a row in build_requests, request_specs and
+	// instance_group_member, which is not looked at where a cell has a row.
+	BuildRequest, RequestSpec, GroupMember bool
 	// RequestedAt is when the build request was written, and Now the API database's clock.
 	RequestedAt, Now time.Time
 	Policy
@@ -91,8 +105,8 @@ type Cell struct {
 	Archived bool
 	// Migrations are the rows of migrations, also where there is no row of the instance.
 	Migrations []Migration
-	// Leftovers counts the rows beside the instance's own that a deletion as Nova
-	// does it would still change, by table.
+	// Leftovers counts the rows beside the instance's own, also where that is gone, that a
+	// deletion as Nova does it would still change, by table.
 	Leftovers map[string]int
 	// Now is the database's own clock in UTC, which is what Nova's times are compared with.
 	Now time.Time
@@ -105,6 +119,7 @@ type Mapping struct {
 	// CellKnown is false when cell_mappings has no row for cell_id.
 	CellKnown       bool
 	QueuedForDelete bool
+	CreatedAt       time.Time
 }
 
 // Row is a row of a cell's instances table. A time that is NULL or no date is zero.
@@ -128,6 +143,9 @@ func (r Row) NeedsDeletedAt(now time.Time) bool {
 	return r.DeletedAt.IsZero() || r.DeletedAt.After(now.Add(clockSkew))
 }
 
+// changed is when the row was last written; zero if it has no time.
+func (r Row) changed() time.Time { return latest(r.UpdatedAt, r.CreatedAt) }
+
 // Deleting says whether the row is in the middle of a deletion.
 func (r Row) Deleting() bool { return deleting(r.TaskState) || r.VMState == "deleted" }
 
@@ -140,9 +158,10 @@ func (r Row) lockedReason() string {
 
 // Migration is a row of a cell's migrations table.
 type Migration struct {
-	UUID, Status string
-	ID, Deleted  int64
-	UpdatedAt    time.Time
+	UUID, Status, Type  string
+	Source, Destination string // hosts, by Nova's names
+	ID, Deleted         int64
+	UpdatedAt           time.Time // when it was last written: its creation, if never since
 	// EvacuatedFrom is the host of an evacuation that has not cleaned up after it: its
 	// nova-compute has not been started since (nova/compute/manager.py _destroy_evacuated_instances).
 	EvacuatedFrom string

@@ -87,8 +87,8 @@ type ComputeService struct {
 // MigrationPicture is a row of migrations.
 type MigrationPicture struct {
 	Migration
-	Instance, Type, Source, Destination string
-	Cell                                string // its name
+	Instance string
+	Cell     string // its name
 }
 
 // Provider is a resource provider of Placement.

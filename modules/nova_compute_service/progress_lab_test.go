@@ -143,7 +143,7 @@ func judgedNow(t *testing.T, uuid string) (judged options) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	instance, err := json.Marshal(finding.Instance(orphan.Stuck))
+	instance, err := json.Marshal(finding.Instance(orphan.Judgement{Verdict: orphan.Stuck}))
 	if err != nil {
 		t.Fatal(err)
 	}

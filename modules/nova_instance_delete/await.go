@@ -99,9 +99,9 @@ type ending struct {
 
 // endings has the first that is so. None is so as long as the delete may be at work.
 var endings = []ending{
-	{refused, func(l look) bool { return l.now.VMState == "soft-delete" },
+	{refused, func(l look) bool { return l.now.VMState == "soft-delete" && l.baseline.VMState != "soft-delete" },
 		"Nova only marked it as deleted, since its reclaim_instance_interval is set; its owner can restore it until that is over. " +
-			"Next: wait, or openstack server delete --force {id} (another time force: true does not even mark it)"},
+			"Next: wait, or openstack server delete --force {id}, or allow_soft_deleted: true (another time force: true does not even mark it)"},
 	{stillThere, func(l look) bool { return l.idle() && l.now.VMState == "error" },
 		"the delete ended in an error. Next: see the log of nova-compute on {host} for it; repair the cause and delete again, " +
 			"or force the service down (nova_compute_service) and delete again"},

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"nova-orphan/internal/ansible"
+	"nova-orphan/internal/backup"
 	"nova-orphan/internal/compute"
 	"nova-orphan/internal/openstack"
 	"nova-orphan/internal/orphan"
@@ -159,14 +160,14 @@ type saved struct {
 
 // save writes down what was read. It changes nothing of the instance.
 func (t *task) save(context.Context) (bool, error) {
-	backup := step.Backup{Dir: t.BackupDir, UUID: t.uuid, Module: name, Answer: &t.reply.Answer}
-	return false, backup.Save(saved{Server: t.seen.server.Raw, Migrations: t.seen.migrations, Plan: t.next.lines})
+	file := step.Backup{Dir: t.BackupDir, UUID: t.uuid, Module: name, Instance: t.uuid, Kind: backup.Record, Answer: &t.reply.Answer}
+	return false, file.Save(saved{Server: t.seen.server.Raw, Migrations: t.seen.migrations, Plan: t.next.lines})
 }
 
 // send sends the delete. Whether it has changed something is seen while it is waited for.
 func (t *task) send(ctx context.Context) (bool, error) {
 	how, err := "delete", error(nil)
-	if t.Force {
+	if t.next.force {
 		how, err = "forced delete", t.nova.ForceDelete(ctx, t.uuid)
 	} else {
 		err = t.nova.Delete(ctx, t.uuid)

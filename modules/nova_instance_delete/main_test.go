@@ -72,6 +72,8 @@ func serverOf(ts *testscript.TestScript, facts []string) openstacktest.Server {
 			server.Locked, server.LockedReason = true, value
 		case "protected":
 			server.Protected = true
+		case "request":
+			server.Request = true
 		case "unmapped":
 			server.Unmapped = true
 		case "partial":

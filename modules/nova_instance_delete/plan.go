@@ -24,6 +24,7 @@ type plan struct {
 	orphan.Judgement
 	keep  []string // volumes whose delete_on_termination is to be taken away
 	reset bool     // before the delete
+	force bool     // by forceDelete
 	wait  bool     // for a delete that others have begun: nothing is to be sent
 	lines []string
 	// outcome is that of a refusal.
@@ -36,7 +37,7 @@ func decide(e evidence, p parameters) (plan, error) {
 	if e.server == nil {
 		return next, nil
 	}
-	next.wait = e.underWay(next.Verdict, p.Judging())
+	next.wait = e.underWay(next.Verdict, p.Judging(e.uuid))
 	against := orphan.Refusal(slices.Clone(next.Stops))
 	if next.Verdict.Refuses() && !next.wait {
 		against = append(orphan.Refusal{fmt.Sprintf("instance %s is %s", e.uuid, next.Verdict)}, next.Reasons...)
@@ -57,7 +58,10 @@ func decide(e evidence, p parameters) (plan, error) {
 	default: // only where nothing else speaks against it may a more forceful way be next
 		next.outcome = stillThere
 	}
-	if e.unmapped {
+	switch {
+	case e.unmapped && next.Verdict == orphan.Lost:
+		object("the API lists its build request, but does not find it, so that it cannot delete it: nova_instance_purge removes it")
+	case e.unmapped:
 		object("the API lists the instance, but does not find it, so that it cannot delete it: nova-manage cell_v2 map_instances repairs its " +
 			"mapping")
 	}
@@ -84,18 +88,9 @@ func judge(e evidence, p parameters) orphan.Judgement {
 	if e.server == nil {
 		return orphan.Judgement{Verdict: orphan.Absent, Reasons: []string{"API: no server has this UUID, in any project, and none is listed"}}
 	}
-	judgement := orphan.Judge(e.server.Evidence(e.unmapped, e.migrations, p.Judging()))
-	if judgement.Verdict == orphan.Live && e.server.VMState == "soft-delete" {
-		judgement.Reasons = append(judgement.Reasons, "if nobody wants it back, it goes for good with: openstack server delete --force "+e.uuid+
-			" (force: true does the same, but not of one that its owner can still restore)")
-	}
+	judgement := orphan.Judge(e.server.Evidence(e.unmapped, e.migrations, p.Judging(e.uuid)))
 	if judgement.Verdict == orphan.Busy && e.server.TaskState != "" && !e.inDelete() {
 		judgement = e.judgeTask(judgement, p)
-	}
-	if judgement.Verdict == orphan.Busy {
-		for _, m := range e.migrations {
-			judgement.Reasons = append(judgement.Reasons, e.wayOut(m)...)
-		}
 	}
 	return judgement
 }
@@ -103,8 +98,8 @@ func judge(e evidence, p parameters) orphan.Judgement {
 // judgeTask judges an instance in the middle of something other than a delete by what it
 // would be without: a reset takes an old task from one in ERROR.
 func (e evidence) judgeTask(busy orphan.Judgement, p parameters) orphan.Judgement {
-	calm, policy := *e.server, p.Judging()
-	calm.TaskState = ""
+	calm, policy := *e.server, p.Judging(e.uuid)
+	calm.TaskState, policy.AllowSoftDeleted = "", false // who restores it wants it back
 	without := orphan.Judge(calm.Evidence(e.unmapped, e.migrations, policy))
 	idle, known := e.server.At.Sub(e.server.UpdatedAt()).Round(time.Second), !e.server.UpdatedAt().IsZero()
 	switch {
@@ -127,23 +122,6 @@ func (e evidence) judgeTask(busy orphan.Judgement, p parameters) orphan.Judgemen
 	return busy
 }
 
-// wayOut says what ends a migration that is not over, and how old it is, since one
-// that no host works on any more has none.
-func (e evidence) wayOut(m compute.Migration) []string {
-	if m.Dead() || m.Status == "finished" {
-		return nil
-	}
-	text := "migration " + m.UUID + " was last written at a time that the API does not tell"
-	if at := m.WrittenAt(); !at.IsZero() {
-		text = fmt.Sprintf("migration %s was last written %s ago", m.UUID, e.server.At.Sub(at).Round(time.Second))
-	}
-	text += ": if no host works on it any more, openstack server delete " + e.uuid + " ends it with the instance"
-	if m.Type == "live-migration" {
-		text += fmt.Sprintf(", and one that does run, with: openstack server migration abort %s %d", e.uuid, m.ID)
-	}
-	return []string{text}
-}
-
 func (e evidence) inDelete() bool {
 	return orphan.Row{VMState: e.server.VMState, TaskState: e.server.TaskState}.Deleting()
 }
@@ -156,7 +134,9 @@ func (e evidence) underWay(verdict orphan.Verdict, policy orphan.Policy) bool {
 }
 
 func (next *plan) build(server *compute.Server, p parameters) {
-	next.reset = p.ResetState && server.TaskState != ""
+	next.reset = p.ResetState && server.TaskState != "" && next.Verdict != orphan.Lost // a build request has no row to write
+	// A cloud with reclaim_instance_interval would only mark it again (nova/api/openstack/compute/servers.py _delete).
+	next.force = p.Force || server.VMState == "soft-delete"
 	for _, volume := range server.Volumes {
 		switch {
 		case volume.DeleteOnTermination && p.PreserveVolumes:
@@ -171,7 +151,7 @@ func (next *plan) build(server *compute.Server, p parameters) {
 		next.lines = append(next.lines, resetting(server))
 	}
 	how := "delete " + server.ID
-	if p.Force {
+	if next.force {
 		how = "force the deletion of " + server.ID + " (forceDelete)"
 	}
 	if server.HostStatus == "DOWN" || server.HostStatus == "UNKNOWN" {

@@ -58,6 +58,15 @@ func migrating(kind string, ago time.Duration) change {
 
 func reset(_ *evidence, p *parameters) { p.ResetState = true }
 
+func stuckToo(_ *evidence, p *parameters) { p.AllowStuckMigration = true }
+
+func softDeletedToo(_ *evidence, p *parameters) { p.AllowSoftDeleted = true }
+
+func request(s *evidence, _ *parameters) {
+	s.server.Status, s.server.VMState, s.server.TaskState, s.server.Host, s.server.HostStatus = "BUILD", "building", "scheduling", "", ""
+	s.server.Raw = []byte(`{"OS-EXT-SRV-ATTR:instance_name": ""}`)
+}
+
 func volumes(s *evidence, _ *parameters) {
 	s.server.Volumes = []compute.Volume{{ID: "aaaa", DeleteOnTermination: true}, {ID: "bbbb"}}
 }
@@ -122,11 +131,36 @@ func TestDecide(t *testing.T) {
 			`(?s)the owner can still restore.*openstack server delete --force 6695eb01`},
 		{"restorable, and force is given", []change{vmState("soft-delete"), func(_ *evidence, p *parameters) { p.Force = true }}, orphan.Live,
 			refuses, `the owner can still restore`},
+		{"restorable, with consent", []change{vmState("soft-delete"), softDeletedToo}, orphan.Stuck, "force", `forceDelete`},
+		{"restorable, with consent, since a moment", []change{vmState("soft-delete"), softDeletedToo, updated(time.Second)}, orphan.Live, refuses,
+			`(?m)written at 2026-01-02 03:04:04, 1s ago`},
+		{"being restored, with consent", []change{vmState("soft-delete"), softDeletedToo, inTask("restoring"), reset}, orphan.Busy, refuses, ``},
+		{"a build request", []change{request}, orphan.Lost, deletes, `(?m)^delete 6695eb01`},
+		{"a build request, and a reset is allowed, which it cannot have", []change{request, reset}, orphan.Lost, deletes, ``},
+		{"a build request of a moment ago", []change{request, updated(time.Minute), reset}, orphan.Busy, refuses,
+			`1m0s ago, .*about to be built`},
+		{"a build request without a mapping", []change{request, func(s *evidence, _ *parameters) { s.unmapped = true }}, orphan.Lost, refuses,
+			`nova_instance_purge removes it`},
 		{"a live migration for three days", []change{migrating("live-migration", 72*time.Hour)}, orphan.Busy, refuses,
-			`migration m was last written 72h0m0s ago: .*openstack server delete 6695eb01.*openstack server migration abort 6695eb01\S* 1`},
-		{"a resize for three days", []change{migrating("resize", 72*time.Hour)}, orphan.Busy, refuses,
-			`migration m was last written 72h0m0s ago: .*with the instance$`},
-		{"a migration of no known age", []change{migration("running")}, orphan.Busy, refuses, `at a time that the API does not tell`},
+			`(?s)running \(m, live-migration\), written at [^\n]*, 72h0m0s ago: .*allow_stuck_migration: true`},
+		{"a live migration for three days, in its task", []change{migrating("live-migration", 72*time.Hour), inTask("migrating")}, orphan.Busy,
+			refuses, `openstack server migration abort 6695eb01\S* 1`},
+		{"a live migration for three days, with consent", []change{migrating("live-migration", 72*time.Hour), stuckToo}, orphan.Stuck, deletes,
+			``},
+		{"a live migration for three days, in its task, with consent", []change{migrating("live-migration", 72*time.Hour), stuckToo,
+			inTask("migrating")}, orphan.Busy, refuses, `reset_state: true resets the task first`},
+		{"a live migration for three days, in its task, with consent and a reset", []change{migrating("live-migration", 72*time.Hour), stuckToo,
+			inTask("migrating"), reset}, orphan.Stuck, resets, ``},
+		{"a live migration for a minute, with consent", []change{migrating("live-migration", time.Minute), stuckToo}, orphan.Busy, refuses,
+			`only when nothing was written of it`},
+		{"a live migration for three days, with consent, of one that was reset a moment ago", []change{updated(time.Second), stuckToo,
+			migrating("live-migration", 72*time.Hour)}, orphan.Busy, refuses, ``},
+		{"a live migration for three days, of a live one, with consent", []change{migrating("live-migration", 72*time.Hour), vmState("active"),
+			stuckToo}, orphan.Busy, refuses, `openstack server set --state error`},
+		{"a live migration for three days, with consent, the delete of somebody else under way", []change{stuckToo, updated(time.Second),
+			migrating("live-migration", 72*time.Hour), inTask("deleting")}, orphan.Busy, waits, ``},
+		{"a migration of no known age", []change{migration("running")}, orphan.Busy, refuses, `written at NULL`},
+		{"a migration of no known age, with consent", []change{migration("running"), stuckToo}, orphan.Busy, refuses, `written at NULL`},
 		{"being built", []change{vmState("building"), inTask("spawning"), reset}, orphan.Busy, refuses,
 			`(?s)vm_state = building.*task_state = spawning`},
 		{"a state that no release has yet", []change{vmState("levitating")}, orphan.Live, refuses, ``},
@@ -182,6 +216,8 @@ func inWords(next plan, err error) string {
 	switch {
 	case next.wait:
 		words = append(words, "wait")
+	case next.force:
+		words = append(words, "force")
 	case next.Verdict != orphan.Absent:
 		words = append(words, "delete")
 	}
@@ -207,6 +243,8 @@ func TestOnlyWhatNovaCannotReachLeavesRoomForAMoreForcefulWay(t *testing.T) {
 		{"alive", []change{vmState("active")}, refused},
 		{"restorable", []change{vmState("soft-delete")}, refused},
 		{"moving", []change{migration("running")}, refused},
+		{"a build request without a mapping", []change{request, unmap}, stillThere},
+		{"a build request without a mapping, of a moment ago", []change{request, unmap, updated(time.Minute)}, refused},
 		{"seen only in part", []change{vmState("")}, unknown},
 		{"seen only in part, and unmapped", []change{vmState(""), unmap}, unknown},
 	} {
@@ -259,6 +297,10 @@ func TestWhatIsSeenAfterTheDeleteSaysWhetherItIsWorthToWait(t *testing.T) {
 			"the delete ended in an error"},
 		{"it was only marked", nil, []change{vmState("soft-delete"), updated(0)}, time.Second, false, false, refused,
 			"reclaim_instance_interval"},
+		{"it was marked before, and its forced delete is at work", []change{vmState("soft-delete")},
+			[]change{vmState("soft-delete"), inTask("deleting"), updated(0)}, time.Minute, false, false, "", ""},
+		{"its owner restored it meanwhile", []change{vmState("soft-delete")}, []change{vmState("active"), updated(0)}, time.Second, false, false,
+			refused, "somebody has set its state to active"},
 		{"somebody brought it back to life", []change{inTask("deleting")}, []change{vmState("active"), updated(0)}, time.Second, false, false,
 			refused, "somebody has set its state to active"},
 		{"another's is at work", []change{inTask("deleting")}, []change{inTask("deleting")}, time.Minute, true, false, "", ""},

@@ -44,8 +44,9 @@ type fault struct {
 	// setup are statements for cell1, each with the uuid as its only argument.
 	setup []string
 	api   []string // the same for the API database
-	// options are given to the module, and judged as the judged_as of the instance.
+	// options are given to the module, judged as the judged_as of the instance, and since as its unchanged_since.
 	options, judged map[string]any
+	since           string
 	verdict         string
 	refusal         string // the message matches, and nothing is changed
 	changed         bool
@@ -55,6 +56,8 @@ func faults() []fault {
 	const old = "UTC_TIMESTAMP() - INTERVAL 1 HOUR"
 	const lock = "UPDATE instances SET locked = 1, locked_by = 'admin' WHERE uuid = ?"
 	const justNow = "UPDATE instances SET task_state = 'deleting', updated_at = UTC_TIMESTAMP() WHERE uuid = ?"
+	const stuckMove = "UPDATE migrations SET status = 'running', deleted = 0, updated_at = UTC_TIMESTAMP() - INTERVAL 3 DAY " +
+		"WHERE instance_uuid = ?"
 	// judged_as, without the uuid
 	judged := func(host string) map[string]any {
 		return map[string]any{"updated_at": "2026-01-02T03:04:05Z", "vm_state": "error", "task_state": "", "host": host}
@@ -81,6 +84,10 @@ func faults() []fault {
 		}, verdict: "zombie", changed: true},
 		{name: "D2 deleted, but its children are not", setup: []string{"UPDATE instances SET deleted = id, deleted_at = " + old +
 			", vm_state = 'deleted' WHERE uuid = ?"}, verdict: "deleted", changed: true},
+		{name: "deleted by hand, and vm_state as it was", setup: []string{"UPDATE instances SET deleted = id, deleted_at = " + old +
+			", vm_state = 'active' WHERE uuid = ?"}, verdict: "deleted", changed: true},
+		{name: "deleted by hand without a date, and vm_state as it was", setup: []string{"UPDATE instances SET deleted = id, " +
+			"vm_state = 'active' WHERE uuid = ?"}, verdict: "deleted", changed: true},
 		{name: "D10 deleted in the future", setup: []string{"UPDATE instances SET deleted = id, deleted_at = UTC_TIMESTAMP() + INTERVAL 3 " +
 			"HOUR WHERE uuid = ?"}, verdict: "deleted", changed: true},
 		{name: "D6 a build request is left", api: []string{"INSERT INTO build_requests (instance_uuid, project_id) VALUES (?, 'project')"},
@@ -91,10 +98,28 @@ func faults() []fault {
 		{name: "the host is the right one", options: map[string]any{"host": "compute1"}, verdict: "stuck", changed: true},
 		{name: "deleting just now, by the caller itself", setup: []string{justNow},
 			options: map[string]any{"unchanged_since": time.Now().UTC().Add(time.Hour).Format(time.RFC3339)}, verdict: "stuck", changed: true},
+		{name: "deleting just now, by the caller itself, in a list", setup: []string{justNow},
+			since: time.Now().UTC().Add(time.Hour).Format(time.RFC3339), verdict: "stuck", changed: true},
 		{name: "X14 locked, and it may go", setup: []string{lock}, options: map[string]any{"allow_locked": true}, verdict: "stuck",
 			changed: true},
 		{name: "X15 as it was judged", setup: []string{judgedRow}, judged: judged("compute1"), verdict: "stuck", changed: true},
 
+		{name: "a migration stuck for days, and it may go", setup: []string{stuckMove}, options: map[string]any{"allow_stuck_migration": true},
+			verdict: "stuck", changed: true},
+		{name: "a resize that waits, of one in ERROR, and it may go", setup: []string{stuckMove,
+			"UPDATE migrations SET status = 'finished' WHERE instance_uuid = ?"}, options: map[string]any{"allow_stuck_migration": true},
+			verdict: "stuck", changed: true},
+		{name: "deleted by its owner, and it may go", setup: []string{"UPDATE instances SET vm_state = 'soft-delete' WHERE uuid = ?"},
+			options: map[string]any{"allow_soft_deleted": true}, verdict: "stuck", changed: true},
+
+		{name: "a migration stuck for days", setup: []string{stuckMove}, verdict: "busy",
+			refusal: `.* 72h\S* ago: .*allow_stuck_migration: true.*`},
+		{name: "a migration that goes on, and a stuck one may go", setup: []string{"UPDATE migrations SET status = 'running', deleted = 0, " +
+			"updated_at = UTC_TIMESTAMP() WHERE instance_uuid = ?"}, options: map[string]any{"allow_stuck_migration": true}, verdict: "busy",
+			refusal: `.*only when nothing was written of it.*`},
+		{name: "deleted by its owner a moment ago, and it may go", setup: []string{"UPDATE instances SET vm_state = 'soft-delete', " +
+			"updated_at = UTC_TIMESTAMP() WHERE uuid = ?"}, options: map[string]any{"allow_soft_deleted": true}, verdict: "live",
+			refusal: `.*restore.*`},
 		{name: "X14 locked", setup: []string{lock, "INSERT INTO instance_system_metadata (instance_uuid, `key`, value, deleted) VALUES (?, " +
 			"'locked_reason', 'legal hold', 0)"},
 			verdict: "stuck", refusal: `.*locked.*legal hold.*unlock.*`},
@@ -102,9 +127,8 @@ func faults() []fault {
 			options: map[string]any{"allow_locked": true}, verdict: "stuck", refusal: `.*disable_terminate.*`},
 		{name: "X15 not as it was judged", setup: []string{judgedRow}, judged: judged("compute2"), verdict: "busy",
 			refusal: `.*instances\.host was "compute2", is "compute1".*`},
-		{name: "X15 written by somebody after the caller", setup: []string{justNow},
-			options: map[string]any{"unchanged_since": "2026-01-02T03:04:05Z"},
-			verdict: "busy", refusal: `.*min_age.*`},
+		{name: "X15 written by somebody after the caller", setup: []string{justNow}, since: "2026-01-02T03:04:05Z", verdict: "busy",
+			refusal: `.*min_age.*`},
 		{name: "D4 active", setup: []string{"UPDATE instances SET vm_state = 'active' WHERE uuid = ?"}, verdict: "live",
 			refusal: `.*vm_state = active.*`},
 		{name: "D4 restorable", setup: []string{"UPDATE instances SET vm_state = 'soft-delete' WHERE uuid = ?"}, verdict: "live",
@@ -134,6 +158,9 @@ func TestEachFaultOnNovasOwnSchema(t *testing.T) {
 			instance := lab.NewInstance(t, uuid)
 			if fault.judged != nil {
 				fault.options = map[string]any{"judged_as": map[string]any{uuid: fault.judged}}
+			}
+			if fault.since != "" {
+				fault.options = map[string]any{"unchanged_since": map[string]any{uuid: fault.since}}
 			}
 			for _, statement := range fault.setup {
 				novalab.Exec(t, lab.Cell1, statement, uuid)
@@ -236,7 +263,10 @@ func TestEachOfAListIsItsOwnTransactionAndAllAreReadInAsManyQueriesAsOne(t *test
 		}
 		expectFinished(t, lab, instances[uuid])
 	}
-	expectFiles(t, backups, len(uuids)-1)
+	expectFiles(t, backups, len(uuids)) // not of the one that lives, nor of the absent one, but of the lost one
+	if left := novalab.Text(t, lab.API, "SELECT COUNT(*) FROM request_specs WHERE instance_uuid = ?", lost); left != "0" {
+		t.Errorf("the lost one has %s request specs", left)
+	}
 }
 
 func expectFiles(t *testing.T, backups string, want int) {
@@ -260,6 +290,7 @@ func expectFinished(t *testing.T, lab *novalab.Databases, instance novalab.Insta
 	for query, want := range map[string]string{
 		"SELECT deleted FROM instances WHERE uuid = ?":                                                     fmt.Sprint(instance.ID),
 		"SELECT deleted_at <= UTC_TIMESTAMP() AND deleted_at > '2000-01-01' FROM instances WHERE uuid = ?": "1",
+		"SELECT vm_state FROM instances WHERE uuid = ? AND task_state IS NULL":                             "deleted",
 		"SELECT host FROM instances WHERE uuid = ?":                                                        "compute1",
 		"SELECT cleaned FROM instances WHERE uuid = ?":                                                     "0",
 		"SELECT deleted = id FROM instance_id_mappings WHERE uuid = ?":                                     "1",

@@ -56,7 +56,7 @@ func newAudit(p parameters, call *ansible.Call) (*audit, error) {
 		return nil, err
 	}
 	a := &audit{parameters: p, call: call, db: db, reaps: reap.New(p.Auth, call.Secret),
-		policy: orphan.Policy{MinAge: time.Duration(p.MinAge) * time.Second},
+		policy: p.To(orphan.Policy{MinAge: time.Duration(p.MinAge) * time.Second}),
 		close:  func() { _ = db.Close() }}
 	a.picture.HypervisorsAsked = p.Domains != nil
 	a.picture.Hypervisors = p.Domains
@@ -119,8 +119,8 @@ func (a *audit) answer(ctx context.Context) (ansible.Answer, error) {
 		return nil, err
 	}
 	commands := orphan.Commands{Controller: a.Controller, Playbook: a.Playbook, Inventory: a.Inventory, Credentials: a.credentials()}
-	findings, _ := a.picture.Findings(looks, owners, commands)
-	if err := a.implausible(len(findings)); err != nil {
+	findings, doubts := a.picture.Findings(looks, owners, commands)
+	if err := cmp.Or(a.unknownHost(findings, doubts), a.implausible(len(findings))); err != nil {
 		return nil, err
 	}
 	a.foresee(ctx, looks, a.purgeable(findings))
@@ -233,7 +233,7 @@ func (a *audit) look(ctx context.Context, uuids []string) (map[string]orphan.Loo
 				}
 			}
 			if a.picture.Named {
-				look.Record = record(finding.Instance(judgement.Verdict))
+				look.Record = record(finding.Instance(judgement))
 			}
 			looks[uuid] = look
 		}

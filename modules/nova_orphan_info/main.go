@@ -6,6 +6,7 @@ import (
 	"context"
 	"os"
 	"runtime/debug"
+	"slices"
 
 	"nova-orphan/internal/ansible"
 	"nova-orphan/internal/nova"
@@ -34,7 +35,7 @@ func module() ansible.Module {
 			{Name: "host", Aliases: []string{"hosts"}, Type: ansible.List, Elements: ansible.Str},
 			{Name: "project", Aliases: []string{"projects"}, Type: ansible.List, Elements: ansible.Str},
 			{Name: "kind", Aliases: []string{"kinds"}, Type: ansible.List, Elements: ansible.Str, Check: isKind},
-			{Name: "min_age", Type: ansible.Int, Default: 300, Check: ansible.Between(0, 366*24*60*60)},
+			step.MinAge,
 			{Name: "max_findings_percent", Type: ansible.Int, Default: 10, Check: ansible.Between(0, 100)},
 			{Name: "sightings", Type: ansible.Int, Default: 1, Check: ansible.Between(1, 1000)},
 			{Name: "state_file", Type: ansible.Path, Default: "/var/lib/nova-orphan/sightings.json", Check: ansible.Absolute},
@@ -45,7 +46,7 @@ func module() ansible.Module {
 			{Name: "inventory", Type: ansible.List, Elements: ansible.Str},
 			{Name: "playbook", Type: ansible.Path, Default: "playbooks/purge_orphan.yml"},
 			timeout,
-		}, openstack.AuthOptions()...),
+		}, slices.Concat(step.ConsentOptions(), openstack.AuthOptions())...),
 		Rules: append(openstack.AuthRules(), ansible.MutuallyExclusive("placement_database", "placement_conf")),
 		Run:   run,
 	}
@@ -53,6 +54,7 @@ func module() ansible.Module {
 
 type parameters struct {
 	openstack.Auth
+	step.Consents
 	Instances          []string            `option:"instance_uuid"`
 	Domains            []orphan.Hypervisor `option:"domains"`
 	HostsGone          []string            `option:"host_gone"`

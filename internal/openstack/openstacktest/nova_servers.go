@@ -19,6 +19,8 @@ type Server struct {
 	Locked       bool
 	// Protected is disable_terminate of the database.
 	Protected bool
+	// Request: it is shown from its build request, and no cell has it.
+	Request bool
 	// Unmapped: it is listed, but not found.
 	Unmapped bool
 	// Partial: its cell does not answer.
@@ -168,6 +170,9 @@ func (n *Nova) shown(id string, server Server, lockedReason bool) object {
 		"OS-EXT-SRV-ATTR:host":             orNull(server.Host), "OS-EXT-SRV-ATTR:hypervisor_hostname": orNull(node),
 		"created": "2026-01-29T13:42:02Z", "updated": updated.UTC().Format(time.RFC3339), "host_status": n.hostStatus(server.Host),
 		"flavor": object{"original_name": "m1.nano", "vcpus": 1}, "os-extended-volumes:volumes_attached": volumes,
+	}
+	if server.Request {
+		body["OS-EXT-SRV-ATTR:instance_name"] = ""
 	}
 	if lockedReason {
 		body["locked_reason"] = server.LockedReason
