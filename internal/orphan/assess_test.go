@@ -198,7 +198,7 @@ func TestEveryHostThatMayHaveADomainIsLookedAtOrToldAsNotAsked(t *testing.T) {
 			look.Hosts = []string{"inv2.dc1"} // which was scrapped
 			s.looks[mine] = look
 		}, want: "unknown; inv1=host1 row; inv2.dc1",
-			refusals: []string{"inv2.dc1 is by its name inv2 of the inventory, but that one's hypervisor, host2.example, is the host host2 to Nova"}},
+			refusals: []string{"inv2.dc1 is by its name inv2 of the inventory, but that one's hypervisor, host2.example, is the host host2"}},
 		{name: "a host of before it was renamed, and the operator says which", make: func(s *scene) {
 			s.evidence(inError(on("old2", "")), nil)
 		}, consents: Consents{ComputeHost: "inv2"}, want: "stuck; inv2=host2 row; "},
@@ -371,6 +371,13 @@ func TestConsumersAreThoseThatNobodyNeedsAnyMore(t *testing.T) {
 			s.PlacementFailure = "503"
 		}, 2},
 		{"one under way", func(s *scene) { s.evidence(live(), nil); s.migrates("running", true); s.hold(moved, node2) }, 1},
+		{"K11: one that is stuck, with consent", func(s *scene) {
+			s.migrates("running", true)
+			s.evidence(inError(), func(e *Evidence) {
+				e.AllowStuckMigration, e.Cells[0].Migrations = true, []Migration{s.Migrations[moved].Migration}
+			})
+			s.hold(moved, node2)
+		}, 2},
 		{"one under way, of a zombie", func(s *scene) {
 			s.evidence(live(func(r *Row) { r.Deleted = 1 }), nil)
 			s.migrates("running", true)

@@ -103,8 +103,7 @@ func appendNew(list []string, text string) []string {
 func (f *finding) consumers() []string {
 	consumers := []string{f.UUID}
 	for _, migration := range f.migrated[f.UUID] {
-		// What is gone for Nova moves no more, whatever its migrations say.
-		over := migration.Dead() || f.look.Verdict.Gone() || f.look.Verdict == Lost && !f.look.Fresh(f.clock(), migration.UpdatedAt)
+		over := f.look.Over(migration.Migration) || f.look.Verdict == Lost && !f.look.Fresh(f.clock(), migration.UpdatedAt)
 		if over && (f.PlacementFailure != "" || len(f.Held[migration.UUID]) > 0) {
 			consumers = appendNew(consumers, migration.UUID)
 		}
@@ -265,7 +264,8 @@ func (x *index) isAnother(h *Hypervisor, n named) bool {
 // isOthers says that Nova's word is against it: of a host that no compute node has any more nothing else tells that.
 func (x *index) isOthers(h *Hypervisor, n named) bool {
 	nodes := x.nodesByName[h.Name]
-	return len(n.nodes) == 0 && len(nodes) > 0 && !slices.ContainsFunc(nodes, func(node ComputeNode) bool { return sameHost(node.Host, n.host) })
+	isIts := func(node ComputeNode) bool { return sameHost(node.Host, n.host) }
+	return len(n.nodes) == 0 && len(nodes) > 0 && !slices.ContainsFunc(nodes, isIts)
 }
 
 func filter(all []*Hypervisor, keep func(*Hypervisor) bool) (some []*Hypervisor) {
