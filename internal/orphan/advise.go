@@ -78,14 +78,8 @@ func (f *finding) advise(c Commands) {
 		f.Command += " -e purge_orphan_host_gone=" + f.row.Host
 	case KindAllocation, KindMigration:
 		f.Method = "placement_allocation"
-		if f.Verdict == Lost { // a purge refuses what Nova has no row of, and holds something or has a domain
-			f.Command = f.removeAllocation(c)
-		}
 	case KindDomain:
 		f.Method = "libvirt_undefine"
-		if f.Verdict == Lost {
-			f.Command = f.undefine(c, f.domains[f.UUID][0])
-		}
 	case KindBuildRequest:
 		// The API deletes by its build request alone what is mapped to no cell, and answers 404 for all else without a row
 		// (nova/compute/api.py _get_instance, _delete_while_booting).
@@ -134,13 +128,9 @@ func (f *finding) adviseLive(c Commands) {
 	}
 }
 
-// removeAllocation takes away what a migration of it that is over holds, else what it holds itself.
+// removeAllocation takes away what a migration of it that is over holds.
 func (f *finding) removeAllocation(c Commands) string {
-	options := "consumer=" + f.UUID
-	if f.Kind == KindMigration {
-		options = "consumer=" + f.over[0].UUID + " instance_uuid=" + f.UUID
-	}
-	options = strings.TrimSpace(options + " state=absent " + c.Credentials)
+	options := strings.TrimSpace("consumer=" + f.over[0].UUID + " instance_uuid=" + f.UUID + " state=absent " + c.Credentials)
 	return c.module(cmp.Or(c.Controller, "CONTROLLER"), "placement_allocation", options)
 }
 

@@ -36,6 +36,7 @@ type Consents struct {
 	HostsGone []string
 	// ComputeHost is the inventory's name of the row's host, where that cannot be told.
 	ComputeHost string
+	several     string // why it is for none
 }
 
 // Assessment is all that a purge has to know of an instance before it begins.
@@ -85,9 +86,11 @@ func (m MigrationPicture) told() string {
 
 // Assess says of each instance that was asked for, in that order, what is proven of it, where to look for it and to act on it, and
 // whether that may begin. Every one of them must have been looked at.
-func (p *Picture) Assess(asked []string, looks map[string]Look, owners map[string]Owner, commands Commands, consents Consents) []Assessment {
+func (p *Picture) Assess(asked []string, looks map[string]Look, owners map[string]Owner, commands Commands,
+	consents Consents) []Assessment {
 	all, x := []Assessment{}, p.indexed()
 	x.indexMigrations()
+	consents = x.forOne(looks, consents)
 	for _, uuid := range asked {
 		migration, isMigration := p.Migrations[uuid]
 		f := x.examine(cmp.Or(migration.Instance, uuid), looks, owners)
@@ -107,7 +110,8 @@ func (f *finding) assess(asked string, consents Consents) Assessment {
 	}
 	a.Hosts, a.Unasked = f.places(consents)
 	f.refuse(&a)
-	a.Verdict, a.Reasons, a.Keeps = f.Verdict, f.Reasons, append(f.Keeps, f.withoutNode()...)
+	f.Keeps = append(f.Keeps, f.withoutNode()...)
+	a.Verdict, a.Reasons, a.Keeps = f.Verdict, f.Reasons, f.Keeps
 	return a
 }
 
@@ -121,7 +125,11 @@ func (f *finding) refuse(a *Assessment) {
 		f.Verdict, a.Refusals = Foreign, append(a.Refusals, foreign)
 		return
 	}
-	unread := f.unreadPlacement(a.Hosts, a.Unasked)
+	var unread []string
+	for _, reason := range f.unreadPlacement(a.Hosts, a.Unasked) {
+		unread = append(unread, reason+": what it has of the instance is unknown, and nothing was changed: see that it answers, and run "+
+			"this again")
+	}
 	if said := f.unaskedRefusal(a.Unasked); said != "" {
 		unread = append(unread, said)
 	}
@@ -175,8 +183,8 @@ func (f *finding) unaskedRefusal(unasked []Unasked) string {
 	if len(hosts) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("Whether a guest of %s runs is unknown, and nothing was changed: %s. Have Ansible reach it (by the inventory), or, if that "+
-		"host is gone for good, consent with host_gone: %s", f.UUID, strings.Join(whys, "; "), strings.Join(hosts, ","))
+	return fmt.Sprintf("Whether a guest of %s runs is unknown, and nothing was changed: %s. Have Ansible reach it, or, if that host is gone "+
+		"for good, consent with host_gone: %s", f.UUID, strings.Join(whys, "; "), strings.Join(hosts, ","))
 }
 
 // notGone: while its nova-compute works, it would reap there what nobody has looked at. That somebody has had it count as down
@@ -191,9 +199,9 @@ func (f *finding) notGone(unasked []Unasked) (refusals []string) {
 		if said.ForcedDown {
 			forced = ", though it is forced down: if the host was fenced just now, wait until it counts as down by itself"
 		}
-		refusals = append(refusals, fmt.Sprintf("%s cannot be gone (host_gone): its nova-compute reports itself up (at %s%s), and would act on a "+
-			"guest there that nobody has looked at. Have Ansible reach the host, or see that it is off and its compute service is down "+
-			"(openstack compute service list)", u.NovaHost, written(said.SeenAt), forced))
+		refusals = append(refusals, fmt.Sprintf("%s cannot be gone, as host_gone: %s says: its nova-compute reports itself up (at %s%s), and "+
+			"would act on a guest there that nobody has looked at. Have Ansible reach the host, or see that it is off and its compute service is "+
+			"down (openstack compute service list)", u.NovaHost, u.NovaHost, written(said.SeenAt), forced))
 	}
 	return refusals
 }

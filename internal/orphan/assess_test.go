@@ -83,7 +83,7 @@ func TestEveryHostThatMayHaveADomainIsLookedAtOrToldAsNotAsked(t *testing.T) {
 			s.hold(mine, node1)
 			unreached(s, 1)
 		}, want: "unknown; inv1=host1 allocation; host2",
-			refusals: []string{"Whether a guest of " + mine + " runs is unknown, and nothing was changed: host2 could not be reached. Have Ansible"}},
+			refusals: []string{"Whether a guest of " + mine + " runs is unknown, and nothing was changed: host2 could not be reached. Have"}},
 		{name: "a domain on a hypervisor that Nova does not know", make: func(s *scene) {
 			s.evidence(inError(), nil)
 			s.Hypervisors = append(s.Hypervisors, Hypervisor{Host: "inv3", Name: "old.example"})
@@ -110,7 +110,8 @@ func TestEveryHostThatMayHaveADomainIsLookedAtOrToldAsNotAsked(t *testing.T) {
 			s.evidence(inError(on("host9", "host9.example")), nil)
 			s.Providers["old"] = Provider{UUID: "old", Name: "host9.example", Root: "old"}
 			s.hold(mine, "old")
-		}, want: "unknown; ; host9", refusals: []string{"host9 is none of the hypervisors in the inventory. Have .* consent with host_gone: host9$"}},
+		}, want: "unknown; ; host9",
+			refusals: []string{"host9 is none of the hypervisors in the inventory. Have .* consent with host_gone: host9$"}},
 		{name: "K9, with consent", make: func(s *scene) { s.evidence(inError(on("host9", "host9.example")), nil) },
 			consents: Consents{HostsGone: []string{"host7", "host9"}}, want: "stuck; ; host9 gone"},
 		{name: "K10: its host does not answer", make: func(s *scene) { s.evidence(inError(), nil); unreached(s, 0); down(s, 0) },
@@ -135,7 +136,7 @@ func TestEveryHostThatMayHaveADomainIsLookedAtOrToldAsNotAsked(t *testing.T) {
 			consents: Consents{HostsGone: []string{"host1.mgmt"}}, want: "stuck; ; host1 gone"},
 		{name: "K10, while its nova-compute reports", make: func(s *scene) { s.evidence(inError(), nil); unreached(s, 0) },
 			consents: Consents{HostsGone: []string{"host1"}}, want: "unknown; ; host1 gone",
-			refusals: []string{"host1 cannot be gone (host_gone): its nova-compute reports itself up"}},
+			refusals: []string{"host1 cannot be gone, as host_gone: host1 says: its nova-compute reports itself up"}},
 		{name: "the same, forced down", make: func(s *scene) {
 			s.evidence(inError(), nil)
 			unreached(s, 0)
@@ -148,6 +149,12 @@ func TestEveryHostThatMayHaveADomainIsLookedAtOrToldAsNotAsked(t *testing.T) {
 			s.migrates("error", true)
 			s.domain(1, true)
 		}, want: "stuck; inv1=host1 row+record, inv2=host2 record+domain running; "},
+		{name: "X6: the guest is where the move led to, which cannot be asked", make: func(s *scene) {
+			s.evidence(inError(), nil)
+			s.migrates("error", true)
+			s.hold(mine, node2)
+			unreached(s, 1)
+		}, want: "unknown; inv1=host1 row+record; host2", refusals: []string{"host2 could not be reached"}},
 		{name: "K16: its provider is an older one of the same name", make: func(s *scene) {
 			s.evidence(live(func(r *Row) { r.Deleted = 1 }, on("host2", "host2.example")), nil)
 			s.Providers["old"] = Provider{UUID: "old", Name: "host2.example", Root: "old", Compute: true}
@@ -179,16 +186,27 @@ func TestEveryHostThatMayHaveADomainIsLookedAtOrToldAsNotAsked(t *testing.T) {
 		{name: "a hypervisor that is another than Nova's", make: func(s *scene) {
 			s.evidence(inError(), nil)
 			s.Hypervisors[0] = Hypervisor{Host: "host1", Name: "renamed.example"}
-		}, want: "unknown; ; host1", refusals: []string{
-			"host1 is by its name host1 of the inventory, which says that its hypervisor is renamed.example, but Nova has it as host1.example: say "}},
+		}, want: "unknown; ; host1", refusals: []string{"host1 is by its name host1 of the inventory, which says that its hypervisor is " +
+			"renamed.example, but Nova has it as host1.example: say which"}},
 		{name: "the same, and the operator insists", make: func(s *scene) {
 			s.evidence(inError(), nil)
 			s.Hypervisors[0] = Hypervisor{Host: "host1", Name: "renamed.example"}
 		}, consents: Consents{ComputeHost: "host1"}, want: "unknown; ; host1", refusals: []string{"host1 is no host1 (compute_host)"}},
+		{name: "a hypervisor that is another host of Nova's", make: func(s *scene) {
+			s.evidence(inError(), nil)
+			look := s.looks[mine]
+			look.Hosts = []string{"inv2.dc1"} // which was scrapped
+			s.looks[mine] = look
+		}, want: "unknown; inv1=host1 row; inv2.dc1",
+			refusals: []string{"inv2.dc1 is by its name inv2 of the inventory, but that one's hypervisor, host2.example, is the host host2"}},
+		{name: "a host of before it was renamed, and the operator says which", make: func(s *scene) {
+			s.evidence(inError(on("old2", "")), nil)
+		}, consents: Consents{ComputeHost: "inv2"}, want: "stuck; inv2=host2 row; "},
 		{name: "two of the inventory by one name", make: func(s *scene) {
 			s.evidence(inError(), nil)
 			s.Hypervisors = append(s.Hypervisors, Hypervisor{Host: "inv3", Name: "host1.example"})
-		}, want: "unknown; ; host1", refusals: []string{"host1 fits several hosts of the inventory (inv1, inv3): say which it is with compute_host: NAME"}},
+		}, want: "unknown; ; host1",
+			refusals: []string{"host1 fits several hosts of the inventory (inv1, inv3): say which it is with compute_host: NAME"}},
 		{name: "the same, and the operator says which", make: func(s *scene) {
 			s.evidence(inError(), nil)
 			s.Hypervisors = append(s.Hypervisors, Hypervisor{Host: "inv3", Name: "host1.example"})
@@ -353,6 +371,13 @@ func TestConsumersAreThoseThatNobodyNeedsAnyMore(t *testing.T) {
 			s.PlacementFailure = "503"
 		}, 2},
 		{"one under way", func(s *scene) { s.evidence(live(), nil); s.migrates("running", true); s.hold(moved, node2) }, 1},
+		{"K11: one that is stuck, with consent", func(s *scene) {
+			s.migrates("running", true)
+			s.evidence(inError(), func(e *Evidence) {
+				e.AllowStuckMigration, e.Cells[0].Migrations = true, []Migration{s.Migrations[moved].Migration}
+			})
+			s.hold(moved, node2)
+		}, 2},
 		{"one under way, of a zombie", func(s *scene) {
 			s.evidence(live(func(r *Row) { r.Deleted = 1 }), nil)
 			s.migrates("running", true)
@@ -378,6 +403,35 @@ func TestAssessmentsAreInTheOrderOfAskingAndHaveTheRow(t *testing.T) {
 		*all[1].Cell != (CellName{"cell-uuid", "cell1"}) ||
 		*all[1].Instance != (Judged{UpdatedAt: "2026-11-27T11:00:00Z", VMState: "error", Host: "host1"}) {
 		t.Errorf("got %+v", all)
+	}
+}
+
+func TestOneComputeHostIsNotTakenForTheHostsOfSeveralInstances(t *testing.T) {
+	for other, want := range map[string]int{"host8": 2, "host9": 0} {
+		s := newNamed()
+		s.evidence(inError(on("host9", "")), nil)
+		second := s.looks[mine].Evidence
+		row := *inError(on(other, ""))
+		second.UUID, second.Cells = theirs, []Cell{{Name: "cell1", Now: noon, Row: &row}}
+		s.looks[theirs] = Look{Judgement: Judge(second), Evidence: second}
+		s.Held = map[string][]Held{}
+		refused := 0
+		for _, a := range s.assess(Consents{ComputeHost: "inv2"}, mine, theirs) {
+			for _, refusal := range a.Refusals {
+				if strings.Contains(refusal, "compute_host: NAME, for host8 and for host9 apart") {
+					refused++
+				}
+			}
+		}
+		if refused != want {
+			t.Errorf("%s: %d are refused", other, refused)
+		}
+	}
+}
+
+func TestWhatNobodyHasLookedAtIsUnknown(t *testing.T) {
+	if a := newNamed().assess(Consents{})[0]; a.Verdict != Unknown || len(a.Refusals) == 0 {
+		t.Errorf("got %+v", a)
 	}
 }
 

@@ -71,7 +71,10 @@ func (x *index) indexMigrations() {
 
 // examine says what is wrong with an instance that was looked at.
 func (x *index) examine(uuid string, looks map[string]Look, owners map[string]Owner) *finding {
-	look := looks[uuid]
+	look, looked := looks[uuid]
+	if !looked {
+		look.Judgement = Judgement{Verdict: Unknown, Reasons: []string{"nobody has looked at it"}}
+	}
 	f := &finding{index: x, look: look, Finding: Finding{UUID: uuid, Name: look.Name, Project: look.Project, Verdict: look.Verdict,
 		Reasons: slices.Clone(look.Reasons)}}
 	f.gather(owners)

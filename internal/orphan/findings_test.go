@@ -593,10 +593,10 @@ func TestTheCommandsHaveWhatTheyNeed(t *testing.T) {
 			s.hold(moved, node2)
 		},
 			"ansible ctl -b -m placement_allocation -a 'consumer=" + moved + " instance_uuid=" + mine + " state=absent nova_conf=/n.conf'"},
-		{func(s *scene) { s.evidence(nil, nil); s.hold(mine, node2) },
-			"ansible ctl -b -m placement_allocation -a 'consumer=" + mine + " state=absent nova_conf=/n.conf'"},
+		{func(s *scene) { s.evidence(nil, nil); s.hold(mine, node2) }, "ansible-playbook purge.yml -e instance_uuid=" + mine},
 		{func(s *scene) { s.evidence(live(properly), nil); s.hold(mine, node2) }, "ansible-playbook purge.yml -e instance_uuid=" + mine},
-		{func(s *scene) { s.evidence(nil, nil); s.domain(1, true); s.hold(mine, node2) }, "ansible inv2 -b -m libvirt_undefine -a uuid=" + mine},
+		{func(s *scene) { s.evidence(nil, nil); s.domain(1, true); s.hold(mine, node2) },
+			"ansible-playbook purge.yml -e instance_uuid=" + mine},
 		{func(s *scene) { s.evidence(live(properly), nil); s.domain(0, true) }, "ansible-playbook purge.yml -e instance_uuid=" + mine},
 		{func(s *scene) {
 			s.evidence(nil, func(e *Evidence) {
@@ -622,11 +622,18 @@ func TestACommandNamesTheInventory(t *testing.T) {
 		"ansible-playbook -i /etc/a -i /etc/b purge.yml -e instance_uuid=" + mine: func(s *scene) {
 			s.evidence(live(func(r *Row) { r.Deleted = 1 }), nil)
 		},
-		"ansible ctl -i /etc/a -i /etc/b -b -m placement_allocation -a 'consumer=" + mine + " state=absent cloud=c'": func(s *scene) {
-			s.evidence(nil, nil)
+		"ansible ctl -i /etc/a -i /etc/b -b -m placement_allocation -a 'consumer=" + moved + " instance_uuid=" + mine +
+			" state=absent cloud=c'": func(s *scene) {
+			s.migrates("error", true)
+			s.evidence(live(), nil)
 			s.hold(mine, node1)
+			s.hold(moved, node2)
 		},
-		"ansible inv2 -i /etc/a -i /etc/b -b -m libvirt_undefine -a uuid=" + mine: func(s *scene) { s.evidence(nil, nil); s.domain(1, true) },
+		"ansible inv2 -i /etc/a -i /etc/b -b -m libvirt_undefine -a uuid=" + mine: func(s *scene) {
+			s.evidence(live(), nil)
+			s.domain(0, true)
+			s.domain(1, true)
+		},
 	} {
 		s := newScene()
 		make(s)

@@ -64,7 +64,7 @@ func (f *finding) names() (all []named) {
 		case at < 0:
 			at, all = len(all), append(all, named{host: host})
 			for _, node := range f.nodesByHost[host] {
-				all[at].nodes = append(all[at].nodes, node.Hypervisor)
+				all[at].nodes = appendNew(all[at].nodes, node.Hypervisor)
 			}
 		}
 		all[at].by = appendNew(all[at].by, by)
@@ -103,8 +103,7 @@ func appendNew(list []string, text string) []string {
 func (f *finding) consumers() []string {
 	consumers := []string{f.UUID}
 	for _, migration := range f.migrated[f.UUID] {
-		// What is gone for Nova moves no more, whatever its migrations say.
-		over := migration.Dead() || f.look.Verdict.Gone() || f.look.Verdict == Lost && !f.look.Fresh(f.clock(), migration.UpdatedAt)
+		over := f.look.Over(migration.Migration) || f.look.Verdict == Lost && !f.look.Fresh(f.clock(), migration.UpdatedAt)
 		if over && (f.PlacementFailure != "" || len(f.Held[migration.UUID]) > 0) {
 			consumers = appendNew(consumers, migration.UUID)
 		}
@@ -143,11 +142,11 @@ func (f *finding) novaHostOf(root Provider, known []named) string {
 	return root.Name
 }
 
-// hypervisorOf finds the inventory's host that Nova means, or says as a predicate why there is none that was read. The
+// match finds the inventory's host that Nova means, whether or not that was read, or says as a predicate why there is none. The
 // names of Nova's host, of its hypervisor and of the inventory may all differ, or be short where another is fully
 // qualified; what the hypervisor says of itself counts most, as Nova has its compute node's name from there
 // (nova/virt/libvirt/host.py get_hostname).
-func (x *index) hypervisorOf(n named, uuid, computeHost string) (*Hypervisor, string) {
+func (x *index) match(n named, consents Consents) (*Hypervisor, string) {
 	names := append([]string{n.host}, n.nodes...)
 	same := func(name string) bool {
 		return slices.ContainsFunc(names, func(n string) bool { return sameHost(n, name) })
@@ -175,12 +174,10 @@ func (x *index) hypervisorOf(n named, uuid, computeHost string) (*Hypervisor, st
 			}
 		}
 	}
-	told := slices.Contains(n.by, byRow)
-	say := ""
-	if told {
-		say = ": say which it is with compute_host: NAME"
+	isOwn, say, why := slices.Contains(n.by, byRow), "", ""
+	if isOwn {
+		say = ": say which it is with compute_host: NAME" + consents.several
 	}
-	var why string
 	switch {
 	case !found && !x.HypervisorsAsked:
 		why = "was not asked, nor any other (domains takes what libvirt_domain_info answers on each)"
@@ -189,29 +186,86 @@ func (x *index) hypervisorOf(n named, uuid, computeHost string) (*Hypervisor, st
 		// One that did not answer has not said its name.
 		if silent := filter(fitting, func(h *Hypervisor) bool { return h.Name == "" }); len(silent) > 0 {
 			why += " that told their names, which " + hostsIn(silent) + " did not" + say
+		} else if len(n.nodes) == 0 {
+			why += say
 		}
 	case len(fitting) > 1:
 		why = "fits several hosts of the inventory (" + hostsIn(fitting) + ")" + say
 	case x.isAnother(fitting[0], n):
 		why = fmt.Sprintf("is by its name %s of the inventory, which says that its hypervisor is %s, but Nova has it as %s%s",
 			fitting[0].Host, fitting[0].Name, strings.Join(n.nodes, ", "), say)
+	case x.isOthers(fitting[0], n):
+		why = fmt.Sprintf("is by its name %s of the inventory, but that one's hypervisor, %s, is the host %s to Nova%s", fitting[0].Host,
+			fitting[0].Name, x.nodesByName[fitting[0].Name][0].Host, say)
 	default:
-		return fitting[0], fitting[0].unread(uuid)
+		return fitting[0], ""
 	}
-	if at := slices.IndexFunc(x.Hypervisors, func(h Hypervisor) bool { return h.Host == computeHost }); told && at >= 0 {
-		chosen := &x.Hypervisors[at]
-		if !x.isAnother(chosen, n) {
-			return chosen, chosen.unread(uuid)
-		}
-		why = fmt.Sprintf("is no %s (compute_host): that says that its hypervisor is %s, but Nova has it as %s", computeHost, chosen.Name,
+	at := slices.IndexFunc(x.Hypervisors, func(h Hypervisor) bool { return h.Host == consents.ComputeHost })
+	if !isOwn || at < 0 || consents.several != "" {
+		return nil, why
+	}
+	if chosen := &x.Hypervisors[at]; x.isAnother(chosen, n) {
+		return nil, fmt.Sprintf("is no %s (compute_host): that says that its hypervisor is %s, but Nova has it as %s", chosen.Host, chosen.Name,
 			strings.Join(n.nodes, ", "))
 	}
-	return nil, why
+	return &x.Hypervisors[at], ""
+}
+
+// matched is a compute host with what match says of it.
+type matched struct {
+	named
+	hypervisor *Hypervisor
+	why        string
+}
+
+// allHosts are Nova's, but for those whose nodes are bare metal, which has no hypervisor to ask.
+func (x *index) allHosts() []matched {
+	if x.matched != nil {
+		return x.matched
+	}
+	x.matched = []matched{}
+	for _, host := range slices.Sorted(maps.Keys(x.nodesByHost)) {
+		m := matched{named: named{host: host}}
+		for _, node := range x.nodesByHost[host] {
+			if !node.Ironic {
+				m.nodes = appendNew(m.nodes, node.Hypervisor)
+			}
+		}
+		if m.hypervisor, m.why = x.match(m.named, Consents{}); len(m.nodes) > 0 {
+			x.matched = append(x.matched, m)
+		}
+	}
+	return x.matched
+}
+
+// forOne says what is wrong with compute_host if the row's host of several instances, which is not the same, cannot be told: it
+// names one.
+func (x *index) forOne(looks map[string]Look, c Consents) Consents {
+	var hosts []string
+	for _, look := range looks {
+		if record := look.Record; c.ComputeHost != "" && record != nil && record.Host != "" {
+			f := &finding{index: x, look: look}
+			if _, why := x.match(f.names()[0], Consents{}); why != "" {
+				hosts = appendNew(hosts, record.Host)
+			}
+		}
+	}
+	if slices.Sort(hosts); len(hosts) > 1 {
+		c.several = ", for " + strings.Join(hosts, " and for ") + " apart"
+	}
+	return c
 }
 
 // isAnother says that the hypervisor's own word is against it.
 func (x *index) isAnother(h *Hypervisor, n named) bool {
 	return h.Name != "" && len(n.nodes) > 0 && !slices.ContainsFunc(n.nodes, func(node string) bool { return sameHost(node, h.Name) })
+}
+
+// isOthers says that Nova's word is against it: of a host that no compute node has any more nothing else tells that.
+func (x *index) isOthers(h *Hypervisor, n named) bool {
+	nodes := x.nodesByName[h.Name]
+	isIts := func(node ComputeNode) bool { return sameHost(node.Host, n.host) }
+	return len(n.nodes) == 0 && len(nodes) > 0 && !slices.ContainsFunc(nodes, isIts)
 }
 
 func filter(all []*Hypervisor, keep func(*Hypervisor) bool) (some []*Hypervisor) {
@@ -341,7 +395,11 @@ func (f *finding) places(consents Consents) (hosts []Host, unasked []Unasked) {
 	}
 	names := f.names()
 	for _, n := range names {
-		if h, why := f.hypervisorOf(n, f.UUID, consents.ComputeHost); why == "" {
+		h, why := f.match(n, consents)
+		if h != nil {
+			why = h.unread(f.UUID)
+		}
+		if why == "" {
 			add(h, n.by, n.host)
 		} else {
 			miss(n, h, why)
@@ -357,15 +415,11 @@ func (f *finding) places(consents Consents) (hosts []Host, unasked []Unasked) {
 	if !f.mayBeAnywhere(len(names) > 0) {
 		return hosts, unasked
 	}
-	for _, host := range slices.Sorted(maps.Keys(f.nodesByHost)) {
-		n := named{host: host}
-		for _, node := range f.nodesByHost[host] {
-			if !node.Ironic { // which has no hypervisor to ask
-				n.nodes = append(n.nodes, node.Hypervisor)
-			}
-		}
-		if h, why := f.hypervisorOf(n, f.UUID, ""); len(n.nodes) > 0 && why != "" {
-			miss(n, h, why)
+	for _, m := range f.allHosts() {
+		if m.hypervisor == nil {
+			miss(m.named, nil, m.why)
+		} else if why := m.hypervisor.unread(f.UUID); why != "" {
+			miss(m.named, m.hypervisor, why)
 		}
 	}
 	for i := range f.Hypervisors {

@@ -24,6 +24,7 @@ type index struct {
 	failedCell             bool
 	unreadHosts            map[string]string             // why, by Nova's name of the host
 	migrated               map[string][]MigrationPicture // of consumers, by instance
+	matched                []matched                     // see allHosts
 }
 
 // located is an instance with the cell that has it.

@@ -20,8 +20,8 @@ func (p parameters) checkHosts() error {
 		known = append(known, hypervisor.Host)
 	}
 	if p.ComputeHost != "" && !slices.Contains(known, p.ComputeHost) {
-		return fmt.Errorf("argument 'compute_host' takes the name of a hypervisor in the inventory, as an entry of domains has it in host: %q is "+
-			"none of: %s", p.ComputeHost, strings.Join(known, ", "))
+		return fmt.Errorf("argument 'compute_host' takes the name of a hypervisor in the inventory, as an entry of domains has it in host: "+
+			"%q is none of: %s", p.ComputeHost, strings.Join(known, ", "))
 	}
 	return nil
 }
