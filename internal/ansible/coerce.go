@@ -13,7 +13,8 @@ import (
 	"strings"
 )
 
-var converters = map[Type]func(any) (any, error){Str: toStr, Int: toInt, Bool: toBool, List: toList, Dict: toDict, Path: toPath}
+var converters = map[Type]func(any) (any, error){Str: toStr, Int: toInt, Bool: toBool, List: toList, Dict: toDict, Path: toPath,
+	Raw: toRaw}
 
 // coerce converts an argument to the option's type as AnsibleModule does, and
 // checks it. Numbers arrive as json.Number.
@@ -212,6 +213,14 @@ func toDict(value any) (any, error) {
 	default:
 		return nil, errors.New("it takes a dictionary")
 	}
+}
+
+// toRaw takes a dictionary as JSON text, too, which is how k=v has it.
+func toRaw(value any) (any, error) {
+	if text, ok := value.(string); ok && strings.HasPrefix(strings.TrimSpace(text), "{") {
+		return toDict(text)
+	}
+	return value, nil
 }
 
 var pairSeparator = regexp.MustCompile(`[,\s]+`)

@@ -19,6 +19,8 @@ const (
 	List Type = "list"
 	Dict Type = "dict"
 	Path Type = "path"
+	// Raw is a value of whatever type, which Check takes or refuses.
+	Raw Type = "raw"
 )
 
 // Option declares one option of a module. Its documentation in the module's

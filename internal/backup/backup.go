@@ -21,29 +21,57 @@ const DefaultDir = "/var/backups/nova-orphan"
 // format is raised when a reader of an older file would misread a newer one.
 const format = 1
 
-// Backup is one file: what module found under uuid before it changed it.
+// Kind says what a backup is for a restore of all that was purged.
+type Kind string
+
+// The kinds. Of a module's purges on one host the newest is put back, unless it was put back since.
+const (
+	// Purge is how it was before it was removed: it is put back.
+	Purge Kind = "purge"
+	// Deleted is of rows that were deleted already: what came back with them would be deleted rows. Who deleted them may
+	// have written a Purge.
+	Deleted Kind = "deleted"
+	// Definition is of a domain that is still there, for nova-compute may remove it with its disks: it is put back by hand,
+	// when these are in their places.
+	Definition Kind = "definition"
+	// Restoring is what a restore has found, Restore that of one that was seen to succeed.
+	Restoring Kind = "restoring"
+	Restore   Kind = "restore"
+	// Record tells what was there. Nothing puts that back.
+	Record Kind = "record"
+	// ForcedDown is how a compute service was, which the run that changed it puts back, or the next.
+	ForcedDown Kind = "forced_down"
+)
+
+// Backup is one file: what module found under uuid before it changed it. All but the data
+// stands before that, so that the file says at once what it is.
 type Backup struct {
-	Format int       `json:"format"`
-	Module string    `json:"module"`
-	UUID   string    `json:"uuid"`
-	Time   time.Time `json:"time"`
-	Host   string    `json:"host"`
-	Data   any       `json:"data"`
+	Format int    `json:"format"`
+	Kind   Kind   `json:"kind"`
+	Module string `json:"module"`
+	UUID   string `json:"uuid"`
+	// Instance is the one to which it belongs; empty if the module cannot tell.
+	Instance string    `json:"instance"`
+	Time     time.Time `json:"time"`
+	Host     string    `json:"host"`
+	// Data is what encoding/json can encode.
+	Data any `json:"data"`
 }
 
-// Write stores data, which encoding/json must be able to encode, and returns
-// the file's path. The file appears under its name only when it is complete.
-func Write(dir, uuid, module string, data any) (string, error) {
-	host, _ := os.Hostname()
-	for now := time.Now().UTC(); ; now = now.Add(time.Microsecond) {
-		path := filepath.Join(dir, uuid, now.Format("20060102T150405.000000Z")+"-"+module+".json")
-		err := writeFile(path, Backup{Format: format, Module: module, UUID: uuid, Time: now, Host: host, Data: data}, os.Link)
+// Write stores the backup, whose format, time and host it fills in, and returns the file's
+// path. The file appears under its name only when it is complete.
+func Write(dir string, b Backup) (string, error) {
+	b.Format = format
+	b.Host, _ = os.Hostname()
+	for b.Time = time.Now().UTC(); ; b.Time = b.Time.Add(time.Microsecond) {
+		path := filepath.Join(dir, b.UUID, b.Time.Format("20060102T150405.000000Z")+"-"+b.Module+".json")
+		err := writeFile(path, b, os.Link)
 		taken := new(os.LinkError) // by another that was written in the same microsecond
 		switch {
 		case err == nil:
 			return path, nil
 		case !errors.As(err, &taken) || !errors.Is(err, fs.ErrExist):
-			return "", fmt.Errorf("write the backup of %s, so nothing was changed: %w", uuid, err)
+			return "", fmt.Errorf("write the backup of %s, so nothing was changed: %w", b.UUID, err)
 		}
 	}
 }
@@ -51,9 +79,22 @@ func Write(dir, uuid, module string, data any) (string, error) {
 // Replace puts other data into a file that Write has made, once more is known. A reader,
 // or a run that is killed meanwhile, has the old data or the new.
 func Replace(path string, data any) error {
-	file, _, err := Source{File: path}.open()
+	return edit(path, func(file *Backup) { file.Data = data })
+}
+
+// Restored makes the file that a restore has written one of a restore that succeeded.
+func Restored(path string) error {
+	return edit(path, func(file *Backup) { file.Kind = Restore })
+}
+
+func edit(path string, change func(*Backup)) error {
+	content, err := os.ReadFile(path)
+	var file Backup
 	if err == nil {
-		file.Data = data
+		file, _, err = parse(path, content)
+	}
+	if err == nil {
+		change(&file)
 		err = writeFile(path, file, os.Rename)
 	}
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -18,19 +19,39 @@ import (
 // module that has it takes it with state: present only (ansible.OnlyIf).
 var FileOption = ansible.Option{Name: "backup_file", Type: ansible.Path, Check: ansible.Absolute}
 
-// ContentOption is the backup itself, so that a restore from the control node needs no
-// file on the target. It has what user data and the like may have, so that it is kept
-// out of every output.
-var ContentOption = ansible.Option{Name: "backup_content", Type: ansible.Str, NoLog: true}
+// ContentOption is the backups themselves, of each element of a list its own, so that a
+// restore from the control node needs no file on the target. They have what user data and
+// the like may have, so that they are kept out of every output.
+var ContentOption = ansible.Option{Name: "backup_content", Type: ansible.Dict, NoLog: true, Check: contents}
 
-// Source is a backup to restore, by FileOption or by ContentOption.
-type Source struct {
-	File    string `option:"backup_file"`
-	Content string `option:"backup_content"`
+// contents decodes the base64, by UUIDs. No error quotes what it found.
+func contents(value any) (any, error) {
+	given, _ := value.(map[string]any)
+	decoded := make(map[string][]byte, len(given))
+	for key, value := range given {
+		uuid, wrong := ansible.UUID(key)
+		text, _ := value.(string)
+		content, err := base64.StdEncoding.DecodeString(text)
+		if wrong != nil || err != nil || len(content) == 0 {
+			return nil, errors.New("takes a dictionary of backup files in base64 by UUID")
+		}
+		decoded[uuid.(string)] = content
+	}
+	if len(decoded) == 0 {
+		return nil, errors.New("must not be empty: leave it out, or give it a backup")
+	}
+	return decoded, nil
 }
 
-// SourceRules hold a module's state: present to one of the two options.
-func SourceRules(present string) []ansible.Rule {
+// Source is what to restore, by FileOption or by ContentOption.
+type Source struct {
+	File     string            `option:"backup_file"`
+	Contents map[string][]byte `option:"backup_content"`
+}
+
+// SourceRules hold a module's state: present to one of the two options, and the contents
+// to the elements of the option that lists whose they are, if that is given.
+func SourceRules(present, elements string) []ansible.Rule {
 	return []ansible.Rule{
 		ansible.MutuallyExclusive(FileOption.Name, ContentOption.Name),
 		func(values map[string]any) error {
@@ -44,11 +65,34 @@ func SourceRules(present string) []ansible.Rule {
 		},
 		ansible.OnlyIf(FileOption.Name, "state", present),
 		ansible.OnlyIf(ContentOption.Name, "state", present),
+		ContentsOf(elements),
+	}
+}
+
+// ContentsOf wants a content for each element of a list, and of no other.
+func ContentsOf(elements string) ansible.Rule {
+	return func(values map[string]any) error {
+		contents, given := values[ContentOption.Name].(map[string][]byte)
+		list, listed := values[elements].([]any)
+		if !given || !listed {
+			return nil
+		}
+		for _, uuid := range list {
+			if _, has := contents[uuid.(string)]; !has {
+				return fmt.Errorf("argument '%s' has none of %s, which is in %s", ContentOption.Name, uuid, elements)
+			}
+		}
+		for uuid := range contents {
+			if !slices.Contains(list, any(uuid)) {
+				return fmt.Errorf("argument '%s' has one of %s, which is not in %s", ContentOption.Name, uuid, elements)
+			}
+		}
+		return nil
 	}
 }
 
 // Given says whether there is one.
-func (s Source) Given() bool { return s != Source{} }
+func (s Source) Given() bool { return s.File != "" || len(s.Contents) > 0 }
 
 // String names the source in a message.
 func (s Source) String() string {
@@ -58,9 +102,9 @@ func (s Source) String() string {
 	return ContentOption.Name
 }
 
-// UUID tells whose backup it is, for a module that is not told otherwise.
+// UUID tells whose backup the file is, for a module that is not told otherwise.
 func (s Source) UUID() (string, error) {
-	file, _, err := s.open()
+	file, _, err := s.open("")
 	if err == nil {
 		if _, wrong := ansible.UUID(file.UUID); wrong != nil {
 			err = fmt.Errorf("%s is no backup of nova-orphan: it has no uuid", s)
@@ -76,7 +120,7 @@ func (s Source) UUID() (string, error) {
 // gave to Write. The file of another module, instance or format is an error:
 // what it holds must not be written anywhere.
 func (s Source) Read(module, uuid string, into any) error {
-	file, data, err := s.open()
+	file, data, err := s.open(uuid)
 	switch {
 	case err != nil:
 	case file.Format != format:
@@ -101,20 +145,20 @@ func Read(path, module, uuid string, into any) error {
 	return Source{File: path}.Read(module, uuid, into)
 }
 
-func (s Source) open() (file Backup, data json.RawMessage, err error) {
-	var content []byte
+func (s Source) open(uuid string) (file Backup, data json.RawMessage, err error) {
+	content := s.Contents[uuid]
 	if s.File != "" {
-		content, err = os.ReadFile(s.File)
-	} else if content, err = base64.StdEncoding.DecodeString(s.Content); err != nil {
-		// Its own error quotes what it found.
-		err = fmt.Errorf("argument '%s' takes a backup file in base64", ContentOption.Name)
+		if content, err = os.ReadFile(s.File); err != nil {
+			return file, nil, err
+		}
 	}
-	if err != nil {
-		return file, nil, err
-	}
+	return parse(s.String(), content)
+}
+
+func parse(name string, content []byte) (file Backup, data json.RawMessage, err error) {
 	file.Data = &data
 	if err = json.Unmarshal(content, &file); err != nil {
-		err = fmt.Errorf("%s is no backup of nova-orphan: %w", s, err)
+		err = fmt.Errorf("%s is no backup of nova-orphan: %w", name, err)
 	}
 	return file, data, err
 }

@@ -15,7 +15,7 @@ type rows struct {
 }
 
 func TestWhatWasWrittenIsRead(t *testing.T) {
-	path, err := Write(t.TempDir(), uuid, "probe", rows{Deleted: 7, Names: []string{"a", "b\u0085"}})
+	path, err := Write(t.TempDir(), probe(rows{Deleted: 7, Names: []string{"a", "b\u0085"}}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +64,7 @@ func TestEarlierBackupsAreThoseOfTheModule(t *testing.T) {
 	}
 	var want []string
 	for _, module := range []string{"one", "another", "one"} {
-		path, err := Write(dir, uuid, module, nil)
+		path, err := Write(dir, Backup{Module: module, UUID: uuid})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -78,7 +78,7 @@ func TestEarlierBackupsAreThoseOfTheModule(t *testing.T) {
 }
 
 func TestABackupIsReadFromItsContentAsFromItsFile(t *testing.T) {
-	path, err := Write(t.TempDir(), uuid, "probe", rows{Deleted: 7})
+	path, err := Write(t.TempDir(), probe(rows{Deleted: 7}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,30 +87,70 @@ func TestABackupIsReadFromItsContentAsFromItsFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, source := range map[string]Source{
-		"file": {File: path}, "content": {Content: base64.StdEncoding.EncodeToString(content)},
+		"file": {File: path}, "content": {Contents: map[string][]byte{uuid: content, other: []byte("another's")}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got rows
-			if err := source.Read("probe", uuid, &got); err != nil || got.Deleted != 7 {
+			if err := source.Read("probe", uuid, &got); err != nil || got.Deleted != 7 || !source.Given() {
 				t.Errorf("got %+v, %v", got, err)
 			}
-			if whose, err := source.UUID(); err != nil || whose != uuid {
-				t.Errorf("got %q, %v", whose, err)
-			}
 		})
+	}
+	if whose, err := (Source{File: path}).UUID(); err != nil || whose != uuid {
+		t.Errorf("got %q, %v", whose, err)
 	}
 }
 
 func TestContentThatIsNoBackupIsRefusedWithoutQuotingIt(t *testing.T) {
 	for name, test := range map[string]struct{ content, want string }{
-		"no base64":   {"{secret}", "argument 'backup_content' takes a backup file in base64"},
-		"other text":  {base64.StdEncoding.EncodeToString([]byte("secret")), "backup_content is no backup of nova-orphan"},
-		"cut off":     {base64.StdEncoding.EncodeToString([]byte(`{"format": 1, "uuid": "secret`)), "backup_content is no backup of nova-orphan"},
-		"another one": {base64.StdEncoding.EncodeToString([]byte(`{"format": 1, "module": "probe", "uuid": "other"}`)), "is the backup of"},
+		"other text":  {"secret", "backup_content is no backup of nova-orphan"},
+		"cut off":     {`{"format": 1, "uuid": "secret`, "backup_content is no backup of nova-orphan"},
+		"another one": {`{"format": 1, "module": "probe", "uuid": "other"}`, "is the backup of"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := Source{Content: test.content}.Read("probe", uuid, &rows{})
+			err := Source{Contents: map[string][]byte{uuid: []byte(test.content)}}.Read("probe", uuid, &rows{})
 			if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "secret") {
+				t.Errorf("got %v, want %q", err, test.want)
+			}
+		})
+	}
+}
+
+const other = "7795eb01-f6a4-8304-79aa-97f2502e193f"
+
+func TestContentsAreOneOfEachElementAndOfNoOther(t *testing.T) {
+	content := base64.StdEncoding.EncodeToString([]byte("{}"))
+	for name, test := range map[string]struct {
+		given any
+		list  []any
+		want  string // "" is none
+	}{
+		"one":                  {map[string]any{uuid: content}, []any{uuid}, ""},
+		"two":                  {map[string]any{uuid: content, strings.ToUpper(other): content}, []any{other, uuid}, ""},
+		"of no list":           {map[string]any{uuid: content}, nil, ""},
+		"one lacks":            {map[string]any{uuid: content}, []any{uuid, other}, "has none of " + other + ", which is in uuid"},
+		"one is another's":     {map[string]any{uuid: content, other: content}, []any{uuid}, "has one of " + other + ", which is not in uuid"},
+		"none":                 {map[string]any{}, nil, "must not be empty"},
+		"an empty one":         {map[string]any{uuid: ""}, nil, "backup files in base64 by UUID"},
+		"no base64":            {map[string]any{uuid: "{secret}"}, nil, "backup files in base64 by UUID"},
+		"nothing":              {map[string]any{uuid: nil}, nil, "backup files in base64 by UUID"},
+		"a content as the key": {map[string]any{"secret": "="}, nil, "backup files in base64 by UUID"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			value, err := ContentOption.Check(test.given)
+			values := map[string]any{ContentOption.Name: value, "state": "present"}
+			if test.list != nil {
+				values["uuid"] = test.list
+			}
+			for _, rule := range SourceRules("present", "uuid") {
+				if err == nil {
+					err = rule(values)
+				}
+			}
+			switch {
+			case test.want == "" && err != nil:
+				t.Error(err)
+			case test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "secret")):
 				t.Errorf("got %v, want %q", err, test.want)
 			}
 		})

@@ -8,7 +8,7 @@ import (
 
 func TestABackupIsCompletedInItsPlace(t *testing.T) {
 	dir := t.TempDir()
-	path, err := Write(dir, uuid, "probe", rows{Deleted: 7})
+	path, err := Write(dir, probe(rows{Deleted: 7}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,7 +29,7 @@ func TestABackupIsCompletedInItsPlace(t *testing.T) {
 }
 
 func TestABackupThatCannotBeCompletedStaysAsItWas(t *testing.T) {
-	path, err := Write(t.TempDir(), uuid, "probe", rows{Deleted: 7})
+	path, err := Write(t.TempDir(), probe(rows{Deleted: 7}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,6 +41,29 @@ func TestABackupThatCannotBeCompletedStaysAsItWas(t *testing.T) {
 		t.Errorf("got %+v, %v", got, err)
 	}
 	if err = Replace(path+".none", rows{}); err == nil {
+		t.Error("it completed a file that there is not")
+	}
+}
+
+func TestARestoreThatSucceededIsNotedInItsBackup(t *testing.T) {
+	began := probe(rows{Deleted: 1 << 60})
+	began.Kind = Restoring
+	path, err := Write(t.TempDir(), began)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err = Restored(path); err != nil {
+		t.Fatal(err)
+	}
+	after, err := os.ReadFile(path)
+	if want := strings.Replace(string(before), `"restoring"`, `"restore"`, 1); err != nil || string(after) != want {
+		t.Errorf("got %s, %v", after, err)
+	}
+	if Restored(path+".none") == nil {
 		t.Error("it completed a file that there is not")
 	}
 }

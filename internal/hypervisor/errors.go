@@ -3,6 +3,7 @@ package hypervisor
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // What a caller can do something about. An Error is one of these by errors.Is.
@@ -44,7 +45,10 @@ const (
 	fromRPC  = 7
 )
 
-const connecting = "connect to libvirt"
+const (
+	connecting = "connect to libvirt"
+	library    = "libvirt.so.0"
+)
 
 // NewError sorts what libvirt said by its numbers: code is the error's, domain
 // that of the part of libvirt which speaks.
@@ -58,7 +62,9 @@ func NewError(op, uri string, code, domain int, message string) *Error {
 	case (code == codeSystem || code == codeRPC) && (domain == fromRPC || op == connecting),
 		code == codeInternal && domain == fromRPC: // a call on a connection that was lost before
 		class = ErrUnreachable
-	case op == connecting && code == codeInternal && domain == fromNone:
+	// libvirt itself says as much of a URI that it cannot read; what the binding says comes from the loader, which names the file
+	// (libvirt.org/go/libvirt, libvirtLoad).
+	case op == connecting && code == codeInternal && domain == fromNone && strings.Contains(message, library):
 		class = ErrNoLibrary
 	}
 	return &Error{op, uri, code, message, class}
@@ -80,7 +86,7 @@ var advice = map[error]string{
 		"Where it runs in a container, name its socket: uri: qemu+unix:///system?socket=PATH; where permission is denied, become: true",
 	ErrDenied: "run it as root (become: true), or as a member of the group libvirt; where libvirt's access control is on, the user needs " +
 		"the domain's delete permission",
-	ErrNoLibrary: "the library libvirt.so.0 comes with the package libvirt0 or libvirt-libs; is this host a hypervisor at all?",
+	ErrNoLibrary: "the library " + library + " comes with the package libvirt0 or libvirt-libs; is this host a hypervisor at all?",
 	ErrBusy:      "another job (a migration, a backup, a hung disk) holds the domain: see virsh domjobinfo",
 	errNoDriver:  "this libvirt has no driver for that uri",
 }

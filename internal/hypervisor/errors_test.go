@@ -27,7 +27,7 @@ func TestErrorsAreSortedByNumberAndAdvise(t *testing.T) {
 		"polkit":                             {connecting, 45, 7, ErrDenied, "become: true"},
 		"polkit without an agent":            {connecting, 94, 7, ErrDenied, "become: true"},
 		"access control":                     {undefine, 88, 10, ErrDenied, "become: true"},
-		"library missing":                    {connecting, 1, 0, ErrNoLibrary, "libvirt0"},
+		"a URI that cannot be read":          {connecting, 1, 0, nil, ""},
 		"an internal error is no missing so": {undefine, 1, 0, nil, ""},
 		"no driver":                          {connecting, 5, 0, nil, "no driver"},
 		"refused on account of NVRAM":        {undefine, 55, 10, nil, ""},
@@ -45,6 +45,15 @@ func TestErrorsAreSortedByNumberAndAdvise(t *testing.T) {
 				t.Errorf("got %q, want no advice", text)
 			}
 		})
+	}
+}
+
+func TestOnlyALibraryThatIsMissingIsToldHowToGetIt(t *testing.T) {
+	for _, words := range []string{"libvirt.so.0: cannot open shared object file: No such file or directory", "Failed to open libvirt.so.0"} {
+		err := NewError(connecting, "qemu:///system", 1, 0, words)
+		if !errors.Is(err, ErrNoLibrary) || !strings.Contains(err.Error(), "package libvirt0") {
+			t.Errorf("%s: got %v", words, err)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package nova
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"maps"
@@ -30,20 +31,43 @@ type Change struct {
 	says func(rowChange) string
 	// now is the time that is written, which is called so in the diff: it is another one in check mode.
 	now Value
+	// rowless says that it holds only as long as no cell has a row of the instance.
+	rowless bool
 }
 
-// Changes are those of one instance, in the order in which they are to be applied.
-type Changes struct{ Cell, API Change }
+// Changes are those of one instance, in the order in which they are to be applied. Left are of rows in cells that have
+// none in instances.
+type Changes struct {
+	Cell Change
+	Left []Change
+	API  Change
+}
 
 // All are those of them that change anything.
-func (c Changes) All() []Change { return slices.DeleteFunc([]Change{c.Cell, c.API}, Change.Empty) }
+func (c Changes) All() []Change {
+	return slices.DeleteFunc(slices.Concat([]Change{c.Cell}, c.Left, []Change{c.API}), Change.Empty)
+}
 
 // changes are the finding's; what a target does not have stays as it is.
 func (f Finding) changes(verb string, now Value, says func(rowChange) string, cell, api Record) Changes {
 	return Changes{
-		Cell: Change{f.Cell().record(), cell, f.UUID, f.Cell(), verb, says, now},
-		API:  Change{f.API, api, f.UUID, nil, verb, says, now},
+		Cell: Change{f.Cell().record(), cell, f.UUID, f.Cell(), verb, says, now, false},
+		API:  Change{f.API, api, f.UUID, nil, verb, says, now, false},
 	}
+}
+
+// rowlessChanges are those of an instance of which no cell has a row; left are the targets of what the cells have
+// beside it, by the cells' uuids.
+func (f Finding) rowlessChanges(verb string, now Value, says func(rowChange) string, left map[string]Record, api Record) (c Changes) {
+	for _, cell := range f.Cells {
+		if target, found := left[cell.UUID]; found {
+			current := target.emptied() // what a cell had, it may have no more
+			maps.Copy(current, cell.Left)
+			c.Left = append(c.Left, Change{current, target, f.UUID, &cell, verb, says, now, true})
+		}
+	}
+	c.API = Change{f.API, api, f.UUID, nil, verb, says, now, true}
+	return c
 }
 
 // InCell says whether it is in the cell, and not in the API database.
@@ -134,7 +158,20 @@ func (d *Databases) Apply(ctx context.Context, c Change, before func() error) er
 		db = c.cell.db
 	}
 	fail := func(err error) error { return fmt.Errorf("%s instance %s in %s: %w", c.verb, c.uuid, c.Where(), err) }
-	tx, err := db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead})
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return fail(err)
+	}
+	defer conn.Close()
+	if c.rowless && c.cell != nil {
+		// Their foreign key leads nowhere, which InnoDB minds whenever an index that begins with it is written.
+		if _, err = conn.ExecContext(ctx, "SET foreign_key_checks = 0"); err != nil {
+			return fail(err)
+		}
+		// The setting goes with the connection.
+		defer func() { _ = conn.Raw(func(any) error { return driver.ErrBadConn }) }()
+	}
+	tx, err := conn.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead})
 	if err != nil {
 		return fail(err)
 	}
@@ -151,6 +188,11 @@ func (d *Databases) Apply(ctx context.Context, c Change, before func() error) er
 	}
 	if different := differences(c.Current, current); len(different) > 0 {
 		return fail(fmt.Errorf("%w: %s: %s", ErrChanged, c.Where(), strings.Join(different, ", ")))
+	}
+	if c.rowless && c.cell == nil { // in a cell the lock is on the gap where the row would be
+		if err = d.nowhere(ctx, c.uuid); err != nil {
+			return fail(err)
+		}
 	}
 	if err = before(); err != nil {
 		return err
@@ -173,11 +215,32 @@ func (d *Databases) Apply(ctx context.Context, c Change, before func() error) er
 	return nil
 }
 
+// nowhere looks once more whether a cell has a row of the instance. Nova writes one only beside a mapping or a build
+// request, which are locked; somebody who puts back a dump does not ask.
+func (d *Databases) nowhere(ctx context.Context, uuid string) error {
+	found, cells, err := inAllCells(ctx, d, func(ctx context.Context, db *sql.DB) (Table, error) {
+		return readTable(ctx, db, "SELECT id FROM instances WHERE uuid = ?", uuid)
+	})
+	for i, cell := range cells {
+		switch {
+		case cell.Failure != nil:
+			err = errors.Join(err, fmt.Errorf("look whether %s has a row of it: %w", cell, cell.Failure))
+		case len(found[i].Rows) > 0:
+			err = errors.Join(err, fmt.Errorf("%w: %s: instances has a row of it", ErrChanged, cell))
+		}
+	}
+	return err
+}
+
 func (c Change) read(ctx context.Context, tx *sql.Tx) (Record, error) {
 	uuids := []string{c.uuid}
-	read := func() (map[string]Record, error) { return readAPI(ctx, tx, uuids, " FOR UPDATE") }
+	tables := slices.DeleteFunc(slices.Concat(apiTables, archivedTables), func(table string) bool {
+		_, found := c.Current[table]
+		return !found
+	})
+	read := func() (map[string]Record, error) { return readAPI(ctx, tx, tables, uuids, " FOR UPDATE") }
 	if c.cell != nil {
-		read = func() (map[string]Record, error) { return readRecords(ctx, tx, "", uuids) }
+		read = func() (map[string]Record, error) { return readRecords(ctx, tx, "", uuids, true) }
 	}
 	records, err := read()
 	return records[c.uuid], err

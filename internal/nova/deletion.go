@@ -43,13 +43,24 @@ type Disarm struct {
 func (d Disarm) Empty() bool { return len(d.Detached)+len(d.Preserved)+len(d.Ports) == 0 }
 
 // Deletion finishes the deletion of an instance as Nova does it, in its cell and then in
-// the API database. There is nothing of it where there is not one cell with its row.
+// the API database. Where no cell has a row of it, what is left beside it goes as with a deletion, and
+// then what archiving takes from the API database (nova/cmd/manage.py _do_archive). There is
+// nothing of it where several cells have one, or where one was not read.
 func (f Finding) Deletion(d Deletion) Changes {
-	cell := f.Cell()
-	if cell == nil {
+	now, cell := timeValue(d.At), f.Cell()
+	switch {
+	case cell != nil:
+	case len(f.Cells) == 0 || slices.ContainsFunc(f.Cells, func(c Cell) bool { return c.hasRow() || c.Failure != nil }):
 		return Changes{}
+	default:
+		left := map[string]Record{}
+		for _, cell := range f.Cells {
+			if cell.Left != nil {
+				left[cell.UUID] = cell.Left.left(d)
+			}
+		}
+		return f.rowlessChanges("delete", now, becomesDeleted, left, f.API.emptied())
 	}
-	now := timeValue(d.At)
 	return f.changes("delete", now, becomesDeleted, cell.Record.left(d), f.API.queuedForDelete(now))
 }
 
@@ -65,10 +76,10 @@ func becomesDeleted(row rowChange) string {
 		return "set vm_state = deleted, task_state = NULL"
 	case row.table == "instances":
 		return "set vm_state = deleted, task_state = NULL, deleted_at to the current time"
+	case row.to == nil && (slices.Contains(apiTables, row.table) || slices.Contains(archivedTables, row.table) || row.table == "share_mapping"):
+		return "remove N rows"
 	case row.table == "instance_mappings":
 		return "set queued_for_delete = 1"
-	case row.table == "build_requests" || row.table == "share_mapping":
-		return "remove N rows"
 	case row.to == nil || deleted:
 		return "delete N rows as Nova does"
 	}

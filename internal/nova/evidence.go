@@ -8,12 +8,14 @@ import (
 
 // Evidence is the finding in the judge's terms.
 func (f Finding) Evidence(policy orphan.Policy) orphan.Evidence {
-	evidence := orphan.Evidence{UUID: f.UUID, Policy: policy, RequestSpec: f.RequestSpec, Now: f.Now}
+	evidence := orphan.Evidence{UUID: f.UUID, Policy: policy, RequestSpec: f.RequestSpec, Now: f.Now,
+		GroupMember: len(f.API["instance_group_member"].Rows) > 0}
 	if rows := f.API["build_requests"].Rows; len(rows) > 0 {
 		evidence.BuildRequest, evidence.RequestedAt = true, rows[0].time("created_at")
 	}
 	if rows := f.API["instance_mappings"].Rows; len(rows) > 0 {
-		evidence.Mapping = &orphan.Mapping{HasCell: !f.MappedCell.Null, QueuedForDelete: rows[0].flag("queued_for_delete")}
+		evidence.Mapping = &orphan.Mapping{HasCell: !f.MappedCell.Null, QueuedForDelete: rows[0].flag("queued_for_delete"),
+			CreatedAt: rows[0].time("created_at")}
 	}
 	for _, cell := range f.Cells {
 		if evidence.Mapping != nil && cell.ID == f.MappedCell.Text {
@@ -31,9 +33,10 @@ func (c Cell) evidence() orphan.Cell {
 	}
 	row := c.row()
 	if row == nil || c.Archived {
-		for _, migration := range c.Migrations {
+		for _, migration := range c.Left["migrations"].Rows {
 			evidence.Migrations = append(evidence.Migrations, judged(migration))
 		}
+		evidence.Leftovers = c.Left.unfinished()
 		return evidence
 	}
 	evidence.Row = &orphan.Row{

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -47,7 +48,8 @@ func (d *Databases) Close() error {
 // Finding is what all of Nova's databases say about one instance.
 type Finding struct {
 	UUID string
-	// API has the rows of instance_mappings and build_requests.
+	// API has the rows of instance_mappings and build_requests, and where no cell has a row of the instance those of
+	// request_specs and instance_group_member.
 	API Record
 	// MappedCell is the cell_id of the mapping, as text.
 	MappedCell Value
@@ -67,8 +69,9 @@ type Cell struct {
 	Record Record
 	// Archived says that Record is from the shadow tables.
 	Archived bool
-	// Migrations are the rows of migrations that the cell has without a row of the instance.
-	Migrations []Row
+	// Left are the rows that the cell has beside no row in instances: by SQL that did not heed foreign keys, or because
+	// archiving takes only what has such a key (nova/db/main/api.py _archive_deleted_rows_for_table).
+	Left Record
 	// ComputeNode is the row of compute_nodes for the instance's host and node, nil
 	// if there is none. A deleted one counts where no live one is left: Placement may
 	// still have its resource provider.
@@ -104,7 +107,7 @@ func (d *Databases) FindAll(ctx context.Context, uuids []string) (map[string]Fin
 		if err := d.readCells(ctx, tx); err != nil {
 			return err
 		}
-		records, err := readAPI(ctx, tx, uuids, "")
+		records, err := readAPI(ctx, tx, apiTables, uuids, "")
 		if err != nil {
 			return err
 		}
@@ -135,7 +138,7 @@ func (d *Databases) FindAll(ctx context.Context, uuids []string) (map[string]Fin
 			finding := findings[uuid]
 			finding.Cells = make([]Cell, len(cells))
 			for i, cell := range cells {
-				cell.Now, cell.Migrations = parts[i].now, parts[i].migrations[uuid]
+				cell.Now, cell.Left = parts[i].now, parts[i].left[uuid]
 				if known := parts[i].known[uuid]; known != nil {
 					cell.Record, cell.Archived, cell.ComputeNode, cell.Hosts = known.Record, known.Archived, known.ComputeNode, known.Hosts
 				}
@@ -148,7 +151,8 @@ func (d *Databases) FindAll(ctx context.Context, uuids []string) (map[string]Fin
 	if err := read(false); err != nil {
 		return nil, fmt.Errorf("read the cells about %s: %w", about, err)
 	}
-	// Shadow tables and migrations have no index on the uuid, so that they are searched only when they must be.
+	// Shadow tables and migrations have no index on the uuid, so that they are searched only when they must be. What only
+	// archiving removes is read as late.
 	uuids = slices.DeleteFunc(slices.Clone(uuids), func(uuid string) bool {
 		return slices.ContainsFunc(findings[uuid].Cells, func(cell Cell) bool { return cell.Record != nil || cell.Failure != nil })
 	})
@@ -157,6 +161,16 @@ func (d *Databases) FindAll(ctx context.Context, uuids []string) (map[string]Fin
 	}
 	if err := read(true); err != nil {
 		return nil, fmt.Errorf("read the cells' shadow tables about %s: %w", about, err)
+	}
+	err = reading(ctx, d.api, func(tx *sql.Tx) error {
+		records, err := readAPI(ctx, tx, archivedTables, uuids, "")
+		for uuid, record := range records {
+			maps.Copy(findings[uuid].API, record)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read nova's API database about %s: %w", about, err)
 	}
 	return findings, nil
 }
@@ -232,9 +246,9 @@ func inAllCells[T any](ctx context.Context, d *Databases, read func(context.Cont
 
 // cellPart is what a cell has of some instances, by uuid.
 type cellPart struct {
-	now        time.Time
-	known      map[string]*Cell
-	migrations map[string][]Row
+	now   time.Time
+	known map[string]*Cell
+	left  map[string]Record
 }
 
 // clock is the database's own, in UTC.
@@ -255,24 +269,28 @@ func (p *cellPart) read(ctx context.Context, tx *sql.Tx, archived bool, uuids []
 		return fmt.Errorf("look for the instances: %w", err)
 	}
 	prefix := map[bool]string{true: "shadow_"}[archived]
-	records, err := readRecords(ctx, tx, prefix, uuids)
+	records, err := readRecords(ctx, tx, prefix, uuids, false)
 	if err != nil {
 		return err
 	}
-	p.known, p.migrations = map[string]*Cell{}, map[string][]Row{}
+	p.known, p.left = map[string]*Cell{}, map[string]Record{}
 	for uuid, record := range records {
 		p.known[uuid] = &Cell{Record: record, Archived: archived}
 	}
-	if err = readHosts(ctx, tx, p.known, archived); err != nil || !archived {
-		return err
-	}
-	migrations, err := amongst(ctx, tx, "SELECT id, uuid, instance_uuid, status FROM migrations WHERE instance_uuid", uuids, "")
-	for _, uuid := range uuids {
-		if p.known[uuid] == nil {
-			p.migrations[uuid] = migrations.of("instance_uuid", uuid).Rows
+	if archived {
+		left, err := readRecords(ctx, tx, "", uuids, true)
+		if err != nil {
+			return err
+		}
+		for uuid, record := range left {
+			if len(record["instances"].Rows) > 0 { // it has come since the first look
+				p.known[uuid] = &Cell{Record: record}
+			} else if !record.empty() {
+				p.left[uuid] = record
+			}
 		}
 	}
-	return err
+	return readHosts(ctx, tx, p.known, archived)
 }
 
 // Cell returns the cell whose instances table has the instance, nil if there is
@@ -281,7 +299,7 @@ func (f Finding) Cell() *Cell {
 	var found *Cell
 	for i := range f.Cells {
 		switch {
-		case f.Cells[i].row() == nil || f.Cells[i].Archived:
+		case !f.Cells[i].hasRow():
 		case found != nil:
 			return nil
 		default:
@@ -290,6 +308,9 @@ func (f Finding) Cell() *Cell {
 	}
 	return found
 }
+
+// hasRow says that the instance has a row in instances, and not only an archived one.
+func (c Cell) hasRow() bool { return c.row() != nil && !c.Archived }
 
 // record is nil where there is no cell.
 func (c *Cell) record() Record {

@@ -130,13 +130,17 @@ func parts() []childTable {
 	}
 }
 
-// apiTables are those of the API database that a deletion changes, in its order.
-var apiTables = []string{"instance_mappings", "build_requests"}
+// apiTables are those of the API database that a deletion changes, in its order; archivedTables are those that only
+// archiving empties, with the mapping (nova/cmd/manage.py _do_archive).
+var (
+	apiTables      = []string{"instance_mappings", "build_requests"}
+	archivedTables = []string{"request_specs", "instance_group_member"}
+)
 
-// readAPI reads the rows of instances in the API database; with the suffix FOR UPDATE it locks them.
-func readAPI(ctx context.Context, q querier, uuids []string, suffix string) (map[string]Record, error) {
+// readAPI reads the rows of instances in tables of the API database; with the suffix FOR UPDATE it locks them.
+func readAPI(ctx context.Context, q querier, tables, uuids []string, suffix string) (map[string]Record, error) {
 	records := map[string]Record{}
-	for _, table := range apiTables {
+	for _, table := range tables {
 		rows, err := amongst(ctx, q, "SELECT * FROM "+table+" WHERE instance_uuid", uuids, suffix)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", table, err)
@@ -156,8 +160,8 @@ type querier interface {
 }
 
 // readRecords reads all rows of those instances that have one in instances, with prefix
-// "shadow_" the archived ones.
-func readRecords(ctx context.Context, q querier, prefix string, uuids []string) (map[string]Record, error) {
+// "shadow_" the archived ones; with rowless also of those that have none.
+func readRecords(ctx context.Context, q querier, prefix string, uuids []string, rowless bool) (map[string]Record, error) {
 	records := map[string]Record{}
 	for _, part := range append([]childTable{{table: "instances", key: "uuid"}}, parts()...) {
 		// Archiving deletes what it has no shadow table for, or leaves it (manage.py archive_deleted_rows).
@@ -169,7 +173,7 @@ func readRecords(ctx context.Context, q querier, prefix string, uuids []string) 
 		if err != nil {
 			return nil, fmt.Errorf("read %s of %s: %w", prefix+part.table, instances(uuids), err)
 		}
-		if part.table == "instances" {
+		if part.table == "instances" && !rowless {
 			uuids = slices.DeleteFunc(slices.Clone(uuids), func(uuid string) bool { return len(table.of(part.key, uuid).Rows) == 0 })
 		}
 		for _, uuid := range uuids {
@@ -180,6 +184,24 @@ func readRecords(ctx context.Context, q querier, prefix string, uuids []string) 
 		}
 	}
 	return records, nil
+}
+
+func (r Record) empty() bool {
+	for _, table := range r {
+		if len(table.Rows) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// emptied is the record without a row.
+func (r Record) emptied() Record {
+	target := Record{}
+	for name, table := range r {
+		target[name] = Table{table.Types, []Row{}}
+	}
+	return target
 }
 
 // maxNames bounds the values of one IN.

@@ -17,6 +17,8 @@ type Saved struct {
 	API  Record    `json:"api_tables"`
 	// ComputeNode is the uuid of the instance's compute node; "" if there was none.
 	ComputeNode string `json:"compute_node"`
+	// Left are, by the cells' uuids, the rows beside none in instances; there are no Rows then.
+	Left map[string]Record `json:"left_in_cells,omitempty"`
 }
 
 // Saved is what a purge writes down of it.
@@ -24,6 +26,13 @@ func (f Finding) Saved(at time.Time) Saved {
 	saved := Saved{At: at, API: f.API}
 	if cell := f.Cell(); cell != nil {
 		saved.Cell, saved.Rows, saved.ComputeNode = CellName{cell.UUID, cell.Name}, cell.Record, cell.ComputeNode.text("uuid")
+		return saved
+	}
+	saved.Left = map[string]Record{}
+	for _, cell := range f.Cells {
+		if cell.Left != nil {
+			saved.Left[cell.UUID] = cell.Left
+		}
 	}
 	return saved
 }
@@ -64,6 +73,9 @@ type Restoration struct {
 // A row that is neither is a conflict, but for what nova-compute itself does to a
 // deleted instance when it reaps it, and for what is somebody else's by now.
 func (f Finding) Restoration(saved Saved, elsewhere Elsewhere) Restoration {
+	if saved.Rows == nil && !saved.At.IsZero() {
+		return f.rowlessRestoration(saved)
+	}
 	r := Restoration{}
 	var rows Record
 	switch cell := f.Cell(); {
@@ -82,6 +94,42 @@ func (f Finding) Restoration(saved Saved, elsewhere Elsewhere) Restoration {
 	}
 	r.Changes = f.changes("restore", Value{}, becomesAsSaved, rows, mapping)
 	return r
+}
+
+// rowlessRestoration is of an instance of which no cell had a row.
+func (f Finding) rowlessRestoration(saved Saved) (r Restoration) {
+	if at := slices.IndexFunc(f.Cells, Cell.hasRow); at >= 0 {
+		r.conflict("%s: instances has a row of the instance by now, and had none when it was purged (nova-manage cell_v2 map_instances "+
+			"gives it a mapping)", f.Cells[at])
+		return r
+	}
+	api, left := Record{}, map[string]Record{}
+	for _, table := range slices.Sorted(maps.Keys(saved.API)) {
+		api[table] = r.merge("nova_api", table, saved.API, Record{}, f.API)
+	}
+	for uuid, rows := range saved.Left {
+		at := slices.IndexFunc(f.Cells, func(c Cell) bool { return c.UUID == uuid })
+		if at < 0 {
+			r.conflict("cell %s, which had rows of the instance, is gone since", uuid)
+			continue
+		}
+		left[uuid] = r.mergeLeft(f.Cells[at], rows, saved.At)
+	}
+	r.Changes = f.rowlessChanges("restore", Value{}, becomesAsSaved, left, api)
+	return r
+}
+
+func (r *Restoration) mergeLeft(cell Cell, saved Record, at time.Time) Record {
+	left, rows := saved.softDeleted(at), Record{}
+	current := saved.emptied()
+	maps.Copy(current, cell.Left)
+	for _, table := range slices.Sorted(maps.Keys(left)) {
+		rows[table] = r.merge(cell.String(), table, saved, left, current)
+	}
+	if before := len(saved["share_mapping"].Rows); len(current["share_mapping"].Rows) < before {
+		r.noteShares(cell, before-len(current["share_mapping"].Rows), before)
+	}
+	return rows
 }
 
 func becomesAsSaved(row rowChange) string {
@@ -130,8 +178,7 @@ func (r *Restoration) mergeCell(cell Cell, saved Saved, elsewhere Elsewhere) Rec
 			rows[table] = r.merge(cell.String(), table, wanted, left, cell.Record)
 			rows.change(table, func(row Row) Row { return r.keepOff(cell, table, row, elsewhere) })
 		case table == "share_mapping" && len(current.Rows) < before:
-			r.note("%s: share_mapping: %d of %d rows are gone since, with what they mounted: attach those shares again",
-				cell, before-len(current.Rows), before)
+			r.noteShares(cell, before-len(current.Rows), before)
 		case len(changes(Record{table: current}, Record{table: saved.Rows[table]})) > 0:
 			// Neither a purge nor a restore writes these.
 			r.note("%s: %s changed since; it stays as it is now", cell, table)
@@ -143,6 +190,10 @@ func (r *Restoration) mergeCell(cell Cell, saved Saved, elsewhere Elsewhere) Rec
 			"local disks are gone, and so are its ports and the volumes with delete_on_termination that Nova made; only its rows come back", cell)
 	}
 	return rows
+}
+
+func (r *Restoration) noteShares(cell Cell, gone, before int) {
+	r.note("%s: share_mapping: %d of %d rows are gone since, with what they mounted: attach those shares again", cell, gone, before)
 }
 
 // merge is a table as it was saved. What has become of it since the purge left it, and must

@@ -248,13 +248,22 @@ func (r surveyed) migration() orphan.MigrationPicture {
 
 // MigrationsOf finds the migrations among consumers: a migration holds what its instance does not (nova/conductor/tasks/migrate.py).
 func (d *Databases) MigrationsOf(ctx context.Context, consumers []string) (map[string]orphan.MigrationPicture, error) {
+	return d.migrationsBy(ctx, "uuid", consumers)
+}
+
+// MigrationsOfInstances finds all migrations of instances, by the migration's uuid, also where no row of the instance is left.
+func (d *Databases) MigrationsOfInstances(ctx context.Context, uuids []string) (map[string]orphan.MigrationPicture, error) {
+	return d.migrationsBy(ctx, "instance_uuid", uuids)
+}
+
+func (d *Databases) migrationsBy(ctx context.Context, column string, values []string) (map[string]orphan.MigrationPicture, error) {
 	if err := reading(ctx, d.api, func(tx *sql.Tx) error { return d.readCells(ctx, tx) }); err != nil {
 		return nil, fmt.Errorf("read nova's cells: %w", err)
 	}
 	found := map[string]orphan.MigrationPicture{}
 	parts, _, err := inAllCells(ctx, d, func(ctx context.Context, db *sql.DB) (part []orphan.MigrationPicture, err error) {
 		err = reading(ctx, db, func(tx *sql.Tx) error {
-			return survey(ctx, tx, migrationColumns+" WHERE ", "uuid", consumers, func(r surveyed) { part = append(part, r.migration()) })
+			return survey(ctx, tx, migrationColumns+" WHERE ", column, values, func(r surveyed) { part = append(part, r.migration()) })
 		})
 		return part, err
 	})

@@ -84,6 +84,8 @@ func chapters() []chapter {
 		{"The API database", "`build_requests`, `instance_mappings`, of an instance in `error`", []line{
 			{"a build request, no row in any cell", []func(*Evidence){noRow, buildRequest, requested(time.Minute)}},
 			{"a build request, no row in any cell, for 20 days", []func(*Evidence){noRow, buildRequest, requested(480 * time.Hour)}},
+			{"a mapping without a cell, written a moment ago, no row in any cell", []func(*Evidence){noRow,
+				func(e *Evidence) { e.Now, e.Mapping = now, &Mapping{CreatedAt: now.Add(-time.Second)} }}},
 			{"a build request, no host, failed a moment ago", []func(*Evidence){noHost, buildRequest, updated(time.Second)}},
 			{"a build request, no host, failed long ago", []func(*Evidence){noHost, buildRequest}},
 			{"a build request, of an instance that has a host", []func(*Evidence){buildRequest}},
@@ -93,6 +95,10 @@ func chapters() []chapter {
 			{"a mapping, no row in any cell", []func(*Evidence){noRow}},
 			{"a request spec, no mapping, no row in any cell", []func(*Evidence){noRow, noMapping, requestSpec}},
 			{"a migration, no mapping, no row in any cell", []func(*Evidence){noRow, noMapping, long("done")}},
+			{"a member of a server group, no mapping, no row in any cell",
+				[]func(*Evidence){noRow, noMapping, func(e *Evidence) { e.GroupMember = true }}},
+			{"rows of other tables, no mapping, no row in any cell", []func(*Evidence){noRow, noMapping,
+				func(e *Evidence) { e.Cells[1].Leftovers = map[string]int{"block_device_mapping": 1} }}},
 			{"nothing anywhere", []func(*Evidence){noRow, noMapping}},
 		}},
 		{"The cells", "what was read", []line{
@@ -118,8 +124,8 @@ a test compares this file with ` + "`internal/orphan`" + ` (` + "`go test ./inte
 | ` + "`stuck`" + ` | broken or half deleted, as no API call repairs it | finishes the deletion |
 | ` + "`zombie`" + ` | deleted by hand: Nova sees it neither alive nor deleted | finishes the deletion |
 | ` + "`deleted`" + ` | deleted as Nova does it | finishes what was left out, or does nothing |
-| ` + "`archived`" + ` | only in the shadow tables | nothing |
-| ` + "`lost`" + ` | no cell has it, but something that is left proves that Nova knew it | nothing |
+| ` + "`archived`" + ` | only in the shadow tables | removes what archiving left elsewhere |
+| ` + "`lost`" + ` | no cell has it, but something that is left proves that Nova knew it | removes what is left |
 | ` + "`absent`" + ` | no trace of it, and all were read | nothing |
 `
 

@@ -42,12 +42,17 @@ func (f *finding) doubts() (reasons []string) {
 			reasons = append(reasons, fmt.Sprintf("%s, and the hypervisor of %s could not be read: %s", anywhere, host, f.unreadHosts[host]))
 		}
 	}
+	return append(reasons, f.unreadAllocations(f.Hosts)...)
+}
+
+// unreadAllocations says what of Placement was not read and may be of an instance on these hosts, by Nova's or their hypervisors' names.
+func (f *finding) unreadAllocations(hosts []string) (reasons []string) {
 	if f.PlacementFailure != "" {
 		reasons = append(reasons, "placement could not be read: "+f.PlacementFailure)
 	}
 	for _, uuid := range slices.Sorted(maps.Keys(f.UnreadProviders)) {
 		root := f.Providers[f.Providers[uuid].Root]
-		if host := cmp.Or(f.nodeByUUID[root.UUID].Host, root.Name); slices.Contains(f.Hosts, host) {
+		if host := cmp.Or(f.nodeByUUID[root.UUID].Host, root.Name); slices.Contains(hosts, host) {
 			reasons = append(reasons, fmt.Sprintf("resource provider %s could not be read: %s", f.providerName(uuid), f.UnreadProviders[uuid]))
 		}
 	}

@@ -15,6 +15,8 @@ type Look struct {
 	Name, Project string
 	// Hosts are all that a row names, as one that it was moved to or from: a domain of it may be on each.
 	Hosts []string
+	// Record is its row, nil where there is none; read of those that are named.
+	Record *Record
 	// Plan, Keeps and Given are what a purge, and nova-compute's reap by it, would do with volumes and ports, what
 	// they must not touch, and the volumes and ports themselves. Unread are the services that could not be asked for them.
 	Plan, Keeps []string
@@ -30,17 +32,10 @@ type Owner struct{ Type, Project string }
 func (p *Picture) Findings(looks map[string]Look, owners map[string]Owner, commands Commands) (findings []Finding, doubts []Doubt) {
 	findings, doubts = []Finding{}, []Doubt{}
 	x := p.indexed()
-	x.migrated = map[string][]MigrationPicture{}
-	for _, uuid := range slices.Sorted(maps.Keys(p.Migrations)) {
-		migration := p.Migrations[uuid]
-		x.migrated[migration.Instance] = append(x.migrated[migration.Instance], migration)
-	}
+	x.indexMigrations()
 	for _, uuid := range slices.Sorted(maps.Keys(looks)) {
-		look := looks[uuid]
-		f := &finding{index: x, look: look, Finding: Finding{UUID: uuid, Name: look.Name, Project: look.Project, Verdict: look.Verdict,
-			Reasons: slices.Clone(look.Reasons)}}
-		f.gather(owners)
-		if f.decide(owners); f.Kind == "" && !p.Named && (f.Verdict != Unknown || f.isOthers(owners)) {
+		f := x.examine(uuid, looks, owners)
+		if f.Kind == "" && !p.Named && (f.Verdict != Unknown || f.isOthers(owners)) {
 			continue
 		}
 		if reasons := f.doubts(); len(reasons) > 0 {
@@ -63,6 +58,25 @@ func (p *Picture) Findings(looks map[string]Look, owners map[string]Owner, comma
 		x.provider(p.Providers[root], consumers[root], &findings, &doubts)
 	}
 	return findings, doubts
+}
+
+// indexMigrations is done when all are in the picture.
+func (x *index) indexMigrations() {
+	x.migrated = map[string][]MigrationPicture{}
+	for _, uuid := range slices.Sorted(maps.Keys(x.Migrations)) {
+		migration := x.Migrations[uuid]
+		x.migrated[migration.Instance] = append(x.migrated[migration.Instance], migration)
+	}
+}
+
+// examine says what is wrong with an instance that was looked at.
+func (x *index) examine(uuid string, looks map[string]Look, owners map[string]Owner) *finding {
+	look := looks[uuid]
+	f := &finding{index: x, look: look, Finding: Finding{UUID: uuid, Name: look.Name, Project: look.Project, Verdict: look.Verdict,
+		Reasons: slices.Clone(look.Reasons)}}
+	f.gather(owners)
+	f.decide(owners)
+	return f
 }
 
 // finding is one in the making.

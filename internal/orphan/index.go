@@ -3,6 +3,7 @@ package orphan
 import (
 	"cmp"
 	"slices"
+	"strings"
 )
 
 // index makes the picture quick to ask.
@@ -12,6 +13,8 @@ type index struct {
 	double                 map[string]bool // has rows in several cells
 	nodeByUUID, nodeByName map[string]ComputeNode
 	nodesByHost            map[string][]ComputeNode
+	nodesByName            map[string][]ComputeNode      // of one that was renamed there may be several
+	services               map[string]service            // by host
 	served                 map[string]bool               // hosts with a nova-compute
 	hypervisors            map[string]bool               // names that compute nodes or providers have
 	moving                 map[string][]MigrationPicture // by instance
@@ -49,7 +52,8 @@ func (p *Picture) indexed() *index {
 
 func newIndex(p *Picture) *index {
 	x := &index{Picture: p, instances: map[string]located{}, double: map[string]bool{}, nodeByUUID: map[string]ComputeNode{},
-		nodeByName: map[string]ComputeNode{}, nodesByHost: map[string][]ComputeNode{}, served: map[string]bool{}, hypervisors: map[string]bool{},
+		nodeByName: map[string]ComputeNode{}, nodesByHost: map[string][]ComputeNode{},
+		nodesByName: map[string][]ComputeNode{}, services: map[string]service{}, served: map[string]bool{}, hypervisors: map[string]bool{},
 		moving: map[string][]MigrationPicture{}, migrations: map[string]MigrationPicture{}, domains: map[string][]place{},
 		files: map[string][]place{}, unreadHosts: map[string]string{}}
 	for i := range p.Cells {
@@ -65,9 +69,13 @@ func newIndex(p *Picture) *index {
 		for _, node := range cell.Nodes {
 			x.nodeByUUID[node.UUID], x.nodeByName[node.Hypervisor] = node, node
 			x.nodesByHost[node.Host], x.hypervisors[node.Hypervisor] = append(x.nodesByHost[node.Host], node), true
+			x.nodesByName[node.Hypervisor] = append(x.nodesByName[node.Hypervisor], node)
 		}
-		for _, service := range cell.Services {
-			x.served[service.Host] = true
+		for _, s := range cell.Services {
+			x.served[s.Host] = true
+			if one := (service{s, cell.Now, p.DownTime}); one.reports() || x.services[s.Host].Host == "" {
+				x.services[s.Host] = one
+			}
 		}
 		for _, migration := range cell.Migrations {
 			x.moving[migration.Instance] = append(x.moving[migration.Instance], migration)
@@ -102,8 +110,8 @@ func (x *index) findUnreadHosts() {
 	for _, hypervisor := range x.Hypervisors {
 		node, known := x.nodeByName[hypervisor.Name]
 		switch host := cmp.Or(node.Host, hypervisor.Name, hypervisor.Host); {
-		case hypervisor.Failure != "":
-			x.unreadHosts[host] = hypervisor.Failure
+		case hypervisor.Failure != "" || len(hypervisor.Unread) > 0:
+			x.unreadHosts[host] = cmp.Or(hypervisor.Failure, strings.Join(hypervisor.Unread, "; "))
 		case known:
 			read[node.Host] = true
 		}

@@ -56,16 +56,32 @@ func unread(e Evidence) (reasons []string) {
 
 // judgeTraces judges an instance that has no row in any cell.
 func judgeTraces(e Evidence) Judgement {
+	reasons := traces(e)
 	for _, cell := range e.Cells {
 		if cell.Archived {
-			return Judgement{Verdict: Archived, Reasons: []string{fmt.Sprintf("%s: shadow_instances has the row, instances has none", cell.Name)}}
+			shadow := fmt.Sprintf("%s: shadow_instances has the row, instances has none", cell.Name)
+			return Judgement{Verdict: Archived, Reasons: append([]string{shadow}, reasons...)}
 		}
 	}
-	if e.BuildRequest && e.Fresh(e.Now, e.RequestedAt) {
-		return Judgement{Verdict: Busy, Reasons: []string{fmt.Sprintf("nova_api: build_requests has a row, %s, and no cell has the "+
-			"instance: it is about to be built; after min_age (%s) it counts as forgotten", writtenAgo(e.Now, e.RequestedAt), e.MinAge)}}
+	var busy []string
+	if building := aboutToBeBuilt(e); building != "" {
+		busy = append(busy, building)
 	}
-	reasons := []string{fmt.Sprintf("instances and shadow_instances have no row in any of %d cells", len(e.Cells))}
+	for _, cell := range e.Cells {
+		busy = append(busy, moving(e, cell)...)
+	}
+	nowhere := fmt.Sprintf("instances and shadow_instances have no row in any of %d cells", len(e.Cells))
+	switch {
+	case len(busy) > 0:
+		return Judgement{Verdict: Busy, Reasons: busy}
+	case len(reasons) > 0:
+		return Judgement{Verdict: Lost, Reasons: append([]string{nowhere}, reasons...)}
+	}
+	return Judgement{Verdict: Absent, Reasons: []string{nowhere}}
+}
+
+// traces are what proves that Nova knew an instance of which no cell has the row.
+func traces(e Evidence) (reasons []string) {
 	if e.Mapping != nil {
 		reasons = append(reasons, "nova_api: instance_mappings still has a row")
 	}
@@ -76,15 +92,36 @@ func judgeTraces(e Evidence) Judgement {
 		reasons = append(reasons, fmt.Sprintf("nova_api: build_requests has a row, %s: whoever was to build the instance has forgotten it, "+
 			"and it is listed as BUILD for ever", writtenAgo(e.Now, e.RequestedAt)))
 	}
+	if e.GroupMember {
+		reasons = append(reasons, "nova_api: instance_group_member still has a row")
+	}
 	for _, cell := range e.Cells {
 		if len(cell.Migrations) > 0 {
 			reasons = append(reasons, fmt.Sprintf("%s: migrations still has rows: %d", cell.Name, len(cell.Migrations)))
 		}
+		if len(cell.Leftovers) > 0 {
+			reasons = append(reasons, cell.Name+": rows are left beside no row of the instance: "+counted(cell.Leftovers))
+		}
 	}
-	if len(reasons) > 1 {
-		return Judgement{Verdict: Lost, Reasons: reasons}
+	return reasons
+}
+
+// aboutToBeBuilt says why a cell may get the instance at any moment, "" if none will. Nova writes the build request and a
+// mapping without a cell together (nova/compute/api.py _create_reqspec_buildreq_instmapping), and a delete meanwhile
+// takes but the request, while conductor may be at work on it. It is min_age alone that counts: no caller writes these.
+func aboutToBeBuilt(e Evidence) string {
+	table, at := "build_requests", e.RequestedAt
+	if !e.BuildRequest {
+		if e.Mapping == nil || e.Mapping.HasCell || e.Mapping.CreatedAt.IsZero() {
+			return ""
+		}
+		table, at = "instance_mappings", e.Mapping.CreatedAt
 	}
-	return Judgement{Verdict: Absent, Reasons: reasons}
+	if !(Policy{MinAge: e.MinAge}).Fresh(e.Now, at) {
+		return ""
+	}
+	return fmt.Sprintf("nova_api: %s has a row, %s, and no cell has the instance: it is about to be built; after min_age (%s) "+
+		"it counts as forgotten", table, writtenAgo(e.Now, at), e.MinAge)
 }
 
 func judgeRow(e Evidence, cell Cell) Judgement {
@@ -99,19 +136,22 @@ func judgeRow(e Evidence, cell Cell) Judgement {
 	case row.ID:
 		return Judgement{Verdict: Deleted, Reasons: []string{cell.fact("deleted", row.Deleted, "it is the row's id, as Nova deletes")}}
 	}
-	// Nova no longer sees the row, so that a migration in flight only counts if
-	// something still works on it.
-	var moving []string
-	for _, migration := range cell.Migrations {
-		if !migration.Dead() && !idleFor(e.MinAge, cell.Now, migration.UpdatedAt) {
-			moving = append(moving, e.migrating(cell, migration))
-		}
-	}
-	if len(moving) > 0 {
+	if moving := moving(e, cell); len(moving) > 0 {
 		return Judgement{Verdict: Busy, Reasons: moving}
 	}
 	return Judgement{Verdict: Zombie, Reasons: []string{cell.fact("deleted", row.Deleted,
 		fmt.Sprintf("neither 0 nor the row's id %d: Nova sees the instance neither alive nor deleted", row.ID))}}
+}
+
+// moving are the migrations in flight of an instance that Nova no longer sees, so that one only counts if something still
+// works on it.
+func moving(e Evidence, cell Cell) (reasons []string) {
+	for _, migration := range cell.Migrations {
+		if !migration.Dead() && !idleFor(e.MinAge, cell.Now, migration.UpdatedAt) {
+			reasons = append(reasons, e.migrating(cell, migration))
+		}
+	}
+	return reasons
 }
 
 // judgeLiveRow judges a row with deleted = 0.

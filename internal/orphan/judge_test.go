@@ -68,6 +68,10 @@ func requestSpec(e *Evidence) { e.RequestSpec = true }
 
 func buildRequest(e *Evidence) { e.BuildRequest = true }
 
+func unchangedSince(ago time.Duration) func(*Evidence) {
+	return func(e *Evidence) { e.UnchangedSince = now.Add(-ago) }
+}
+
 func requested(ago time.Duration) func(*Evidence) {
 	return func(e *Evidence) { e.Now, e.RequestedAt = now, now.Add(-ago) }
 }
@@ -172,9 +176,26 @@ func TestTheVerdict(t *testing.T) {
 			`any of 2 cells\nnova_api: request_specs still has a row$`},
 		{"lost, a migration is left", []func(*Evidence){noRow, noMapping, migration("done", time.Hour)}, Lost,
 			`any of 2 cells\ncell1: migrations still has rows: 1$`},
+		{"lost, a member of a server group is left", []func(*Evidence){noRow, noMapping, func(e *Evidence) { e.GroupMember = true }}, Lost,
+			`any of 2 cells\nnova_api: instance_group_member still has a row$`},
+		{"lost, rows beside its own are left", []func(*Evidence){noRow, noMapping,
+			func(e *Evidence) { e.Cells[1].Leftovers = map[string]int{"tags": 2} }}, Lost, `cell1: rows are left beside no row of the instance: tags 2$`},
+		{"lost, and a migration goes on", []func(*Evidence){noRow, migration("migrating", time.Second)}, Busy, `migrating`},
+		{"K13 a build request of long ago", []func(*Evidence){noRow, noMapping, buildRequest, requested(20 * 24 * time.Hour)}, Lost,
+			`build_requests has a row, written at 2025-12-13 03:04:05`},
+		{"K13 a build request that is not older than what the caller wrote",
+			[]func(*Evidence){noRow, noMapping, buildRequest, requested(time.Minute), unchangedSince(0)}, Busy, `about to be built`},
+		{"a mapping of a moment ago without a cell: its build request was taken by a delete, while conductor is at work", []func(*Evidence){noRow,
+			func(e *Evidence) { e.Now, e.Mapping = now, &Mapping{CreatedAt: now.Add(-time.Second)} }}, Busy,
+			`instance_mappings has a row, written at 2026-01-02 03:04:04, .*about to be built`},
+		{"a mapping without a cell from long ago", []func(*Evidence){noRow,
+			func(e *Evidence) { e.Now, e.Mapping = now, &Mapping{CreatedAt: now.Add(-time.Hour)} }}, Lost, `instance_mappings still has a row`},
+		{"a mapping of a moment ago with a cell: that had the row before", []func(*Evidence){noRow,
+			func(e *Evidence) { e.Now, e.Mapping.CreatedAt = now, now.Add(-time.Second) }}, Lost, `instance_mappings still has a row`},
 		{"lost, a migration is left that was never finished", []func(*Evidence){noRow, noMapping, migration("migrating", time.Hour)}, Lost,
 			`migrations still has rows`},
-		{"archived, whatever else is left", []func(*Evidence){archived, requestSpec, migration("done", time.Hour)}, Archived, `shadow_instances`},
+		{"archived, and what else is left is told", []func(*Evidence){archived, requestSpec, migration("done", time.Hour)}, Archived,
+			`^cell1: shadow_instances has the row, instances has none\nnova_api: instance_mappings .*\nnova_api: request_specs .*\ncell1: migrations `},
 		{"a request spec that an archived instance would have lost", []func(*Evidence){requestSpec}, Stuck, `error`},
 
 		{"D7 no mapping", []func(*Evidence){func(e *Evidence) { e.Mapping = nil }}, Stuck, `instance_mappings has no row`},

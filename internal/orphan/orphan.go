@@ -54,8 +54,8 @@ func (j Judgement) Refuses() bool { return j.Verdict.Refuses() || len(j.Stops) >
 
 // Policy is what the caller has decided about the judging.
 type Policy struct {
-	// MinAge is how long a row in the middle of a deletion must have been left
-	// alone before that deletion counts as abandoned.
+	// MinAge is for how long nobody must have written the row of an instance, a build request or a migration before it is taken
+	// for left over, as a deletion that was abandoned. A zombie, and what has no row, does not wait.
 	MinAge time.Duration
 	// UnchangedSince is when the caller itself wrote the row, by the database's clock: a
 	// row that is no newer is not fresh, whatever MinAge is. Zero if it did not.
@@ -86,8 +86,9 @@ type Evidence struct {
 	Cells []Cell
 	// Mapping is the row of nova_api.instance_mappings, nil if there is none.
 	Mapping *Mapping
-	// BuildRequest and RequestSpec say whether nova_api has a row in build_requests and request_specs.
-	BuildRequest, RequestSpec bool
+	// BuildRequest, RequestSpec and GroupMember say whether nova_api has a row in build_requests, request_specs and
+	// instance_group_member, which is not looked at where a cell has a row.
+	BuildRequest, RequestSpec, GroupMember bool
 	// RequestedAt is when the build request was written, and Now the API database's clock.
 	RequestedAt, Now time.Time
 	Policy
@@ -104,8 +105,8 @@ type Cell struct {
 	Archived bool
 	// Migrations are the rows of migrations, also where there is no row of the instance.
 	Migrations []Migration
-	// Leftovers counts the rows beside the instance's own that a deletion as Nova
-	// does it would still change, by table.
+	// Leftovers counts the rows beside the instance's own, also where that is gone, that a
+	// deletion as Nova does it would still change, by table.
 	Leftovers map[string]int
 	// Now is the database's own clock in UTC, which is what Nova's times are compared with.
 	Now time.Time
@@ -118,6 +119,7 @@ type Mapping struct {
 	// CellKnown is false when cell_mappings has no row for cell_id.
 	CellKnown       bool
 	QueuedForDelete bool
+	CreatedAt       time.Time
 }
 
 // Row is a row of a cell's instances table. A time that is NULL or no date is zero.

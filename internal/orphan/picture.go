@@ -16,6 +16,8 @@ type Picture struct {
 	// BuildRequests says when each row of nova_api.build_requests was written, by instance.
 	BuildRequests map[string]time.Time
 	Now           time.Time // the API database's clock, UTC
+	// DownTime is after how long without a report a compute service counts as down (nova/conf/service.py service_down_time).
+	DownTime time.Duration
 
 	Providers map[string]Provider
 	// Placed are all consumers, each with the providers of which it holds something.
@@ -107,11 +109,14 @@ type Held struct {
 
 // Hypervisor is what a compute host's libvirt says.
 type Hypervisor struct {
-	Host    string // as the inventory calls it
-	Name    string // libvirt's host name, and so the compute node's and the provider's
-	Failure string // why it could not be read
-	Domains []Domain
-	Files   []InstanceFiles
+	Host string // as the inventory calls it
+	Name string // libvirt's host name, and so the compute node's and the provider's
+	// NovaHost is how Nova names its compute service, where no compute node tells; "" if nobody said.
+	NovaHost string
+	Failure  string   // why it could not be read
+	Unread   []string // what of it could not be read, and why
+	Domains  []Domain
+	Files    []InstanceFiles
 }
 
 // Domain is a domain of libvirt.

@@ -154,8 +154,12 @@ func after(err, failure error) error {
 // Backup writes the backups of one element.
 type Backup struct {
 	Dir, UUID, Module string
-	Answer            *Answer
-	last              any
+	// Instance is the one to which the element belongs; empty if that is not known.
+	Instance string
+	Kind     backup.Kind
+	Answer   *Answer
+	last     any
+	path     string
 }
 
 // Save writes the content down, unless the last backup of this call says the same.
@@ -163,13 +167,23 @@ func (b *Backup) Save(content any) error {
 	if b.last != nil && reflect.DeepEqual(b.last, content) {
 		return nil
 	}
-	path, err := backup.Write(b.Dir, b.UUID, b.Module, content)
+	path, err := backup.Write(b.Dir, backup.Backup{Kind: b.Kind, Module: b.Module, UUID: b.UUID, Instance: b.Instance, Data: content})
 	if err != nil {
 		return err
 	}
-	b.last = content
+	b.last, b.path = content, path
 	if !b.Answer.Changed {
 		b.Answer.BackupFile = path
 	}
 	return nil
+}
+
+// Restored notes in a restore's own backup that the restore has succeeded.
+func (b *Backup) Restored() {
+	if b.path == "" {
+		return
+	}
+	if err := backup.Restored(b.path); err != nil {
+		b.Answer.Warn("it was put back, and its record does not say so: " + err.Error())
+	}
 }

@@ -3,6 +3,8 @@ package step
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"nova-orphan/internal/ansible"
@@ -21,7 +23,7 @@ var BackupDir = ansible.Option{Name: "backup_dir", Type: ansible.Path, Default: 
 func PolicyOptions() []ansible.Option {
 	return append([]ansible.Option{
 		MinAge,
-		{Name: "unchanged_since", Type: ansible.Str, Check: isTime},
+		{Name: "unchanged_since", Type: ansible.Raw, Check: ForAllOrByUUID(parseTime)},
 	}, ConsentOptions()...)
 }
 
@@ -53,21 +55,63 @@ func (c Consents) To(policy orphan.Policy) orphan.Policy {
 // Policy are the values of PolicyOptions; embed it in a module's parameters.
 type Policy struct {
 	// MinAge is in seconds, at most a year.
-	MinAge         int    `option:"min_age"`
-	UnchangedSince string `option:"unchanged_since"`
+	MinAge int `option:"min_age"`
+	// UnchangedSince is when the caller itself last wrote an instance; zero of one that it did not write.
+	UnchangedSince ByUUID[time.Time] `option:"unchanged_since"`
 	Consents
 }
 
-// Judging is the policy in the judge's terms.
-func (p Policy) Judging() orphan.Policy {
-	since, _ := time.Parse(time.RFC3339, p.UnchangedSince)
-	return p.To(orphan.Policy{MinAge: time.Duration(p.MinAge) * time.Second, UnchangedSince: since})
+// Judging is the policy for an instance, in the judge's terms.
+func (p Policy) Judging(uuid string) orphan.Policy {
+	return p.To(orphan.Policy{MinAge: time.Duration(p.MinAge) * time.Second, UnchangedSince: p.UnchangedSince.Of(uuid)})
 }
 
-func isTime(value any) (any, error) {
+func parseTime(value any) (time.Time, error) {
 	text, _ := value.(string)
-	if _, err := time.Parse(time.RFC3339, text); err != nil {
-		return nil, fmt.Errorf("takes a time like 2026-11-26T20:34:16Z, as the answers have it in updated_at, got: %q", text)
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return at, fmt.Errorf("takes a time like 2026-11-26T20:34:16Z, as the answers have it in updated_at, or a dictionary of such by UUID, "+
+			"got: %q", fmt.Sprint(value))
 	}
-	return value, nil
+	return at, nil
+}
+
+// ByUUID is what an option of type ansible.Raw says of the elements of a list: the same of All, or of each in Each its own.
+type ByUUID[T any] struct {
+	All  T
+	Each map[string]T // nil: it is the same of all
+}
+
+// Of is the zero value of one that is not in the dictionary.
+func (b ByUUID[T]) Of(uuid string) T {
+	if b.Each != nil {
+		return b.Each[uuid]
+	}
+	return b.All
+}
+
+// ForAllOrByUUID is the Check of such an option. The dictionary may have others than those of the list, or none.
+func ForAllOrByUUID[T any](parse func(value any) (T, error)) func(any) (any, error) {
+	return func(given any) (any, error) {
+		dict, ok := given.(map[string]any)
+		if !ok {
+			all, err := parse(given)
+			return ByUUID[T]{All: all}, err
+		}
+		b := ByUUID[T]{Each: make(map[string]T, len(dict))}
+		for _, key := range slices.Sorted(maps.Keys(dict)) {
+			checked, err := ansible.UUID(key)
+			if err != nil {
+				return nil, err
+			}
+			uuid, _ := checked.(string)
+			if _, twice := b.Each[uuid]; twice {
+				return nil, fmt.Errorf("names %s twice", uuid)
+			}
+			if b.Each[uuid], err = parse(dict[key]); err != nil {
+				return nil, fmt.Errorf("%s: %w", uuid, err)
+			}
+		}
+		return b, nil
+	}
 }

@@ -113,7 +113,7 @@ func (p parameters) read(ctx context.Context, host libvirt) (ansible.Answer, err
 			reply.InstanceFiles = append(reply.InstanceFiles, found)
 		}
 	}
-	reply.Msg = fmt.Sprintf("%d domains, %d folders of instances without a domain, %d unread", len(reply.Domains), len(reply.InstanceFiles),
+	reply.Msg = fmt.Sprintf("domains: %d, folders of instances without a domain: %d, unread: %d", len(reply.Domains), len(reply.InstanceFiles),
 		len(reply.Unread))
 	return reply, nil
 }
@@ -174,6 +174,4 @@ func (u users) disks(of hypervisor.Summary) []disk {
 	return disks
 }
 
-var volumeID = regexp.MustCompile(`^` + uuidForm + `$`)
-
-const uuidForm = `[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}`
+var volumeID = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)

@@ -72,7 +72,7 @@ func TestAllIsToldOfADomain(t *testing.T) {
 	})
 	answer := answerOf(t, fake, nil)
 	wantAnswer(t, answer, map[string]string{
-		"changed": "false", "msg": "1 domains, 0 folders of instances without a domain, 0 unread", "unread": "[]", "instance_files": "[]",
+		"changed": "false", "msg": "domains: 1, folders of instances without a domain: 0, unread: 0", "unread": "[]", "instance_files": "[]",
 		"hypervisor_hostname": "compute1.example.com", "libvirt_version": "9.0.0", "driver": "QEMU",
 		"domains.0.nova": `{"created_at":"2026-11-01T08:00:00Z",` +
 			`"flavor":{"disk_gb":1,"ephemeral_gb":0,"memory_mb":32,"name":"m1.nano","swap_mb":0,"vcpus":1},` +

@@ -8,6 +8,7 @@ import (
 
 	"nova-orphan/internal/ansible"
 	"nova-orphan/internal/hypervisor"
+	"nova-orphan/internal/instancefiles"
 )
 
 func main() { os.Exit(ansible.Main(os.Args, os.Stdout, module)) }
@@ -18,7 +19,7 @@ var module = ansible.Module{
 		{Name: "uuid", Aliases: []string{"instance_uuid", "uuids", "instance_uuids"}, Type: ansible.List, Elements: ansible.Str,
 			Check: ansible.UUID},
 		{Name: "uri", Aliases: []string{"libvirt_uri"}, Type: ansible.Str, Default: "qemu:///system"},
-		{Name: "instances_path", Type: ansible.Path, Default: "/var/lib/nova/instances", Check: ansible.Absolute},
+		instancefiles.PathOption,
 		{Name: "brief", Type: ansible.Bool, Default: false},
 		ansible.Timeout,
 	},

@@ -9,8 +9,10 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"nova-orphan/internal/hypervisor"
+	"nova-orphan/internal/instancefiles"
 )
 
 // evidence is all that the judgement rests on.
@@ -25,6 +27,13 @@ type evidence struct {
 	Missing []string
 	// Usage is what the host's domains and processes use, of which some may be this domain's.
 	Usage usage
+	// Folders are the instance's, looked at before the domain; without sizes unless they are to go.
+	Folders []instancefiles.Content
+	// Shared is why other hosts may have them, too.
+	Shared string
+	// Now is when they were looked at, and Explained says that they are fresh since the domain was undefined.
+	Now       time.Time
+	Explained bool
 }
 
 func (e evidence) found() bool { return e.Domain.UUID != "" }

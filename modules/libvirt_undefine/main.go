@@ -6,10 +6,12 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"time"
 
 	"nova-orphan/internal/ansible"
 	"nova-orphan/internal/backup"
 	"nova-orphan/internal/hypervisor"
+	"nova-orphan/internal/instancefiles"
 	"nova-orphan/internal/step"
 )
 
@@ -25,7 +27,7 @@ var module = ansible.Module{
 		backup.FileOption,
 		backup.ContentOption,
 		{Name: "name", Aliases: []string{"guest"}, Type: ansible.Str},
-		{Name: "project_id", Type: ansible.Str},
+		{Name: "project_id", Type: ansible.Raw, Check: step.ForAllOrByUUID(project)},
 		{Name: "allow_foreign", Type: ansible.Bool, Default: false},
 		{Name: "destroy", Type: ansible.Bool, Default: false},
 		{Name: "managed_save", Type: ansible.Str, Default: refuse, Choices: []string{refuse, remove}},
@@ -33,14 +35,17 @@ var module = ansible.Module{
 		{Name: "checkpoints_metadata", Type: ansible.Str, Default: remove, Choices: []string{remove, refuse}},
 		{Name: "nvram", Type: ansible.Str, Default: remove, Choices: []string{remove, keep, discard}},
 		{Name: "tpm", Type: ansible.Str, Default: remove, Choices: []string{remove, keep, discard}},
+		{Name: "instance_files", Type: ansible.Str, Default: keep, Choices: []string{keep, remove}},
+		instancefiles.PathOption,
+		{Name: "min_age", Type: ansible.Int, Default: 3600, Check: ansible.Between(0, 366*24*60*60)},
 		{Name: "uri", Type: ansible.Str, Default: systemURI},
 		step.BackupDir,
 		ansible.Timeout,
 	},
-	Rules: append(backup.SourceRules(present),
+	Rules: append(backup.SourceRules(present, "uuid"),
 		// A domain without Nova's metadata is named twice, by uuid and by name.
 		ansible.RequiredIf("allow_foreign", true, "name"),
-		ofOneDomain("name"), ofOneDomain(backup.FileOption.Name), ofOneDomain(backup.ContentOption.Name),
+		ofOneDomain("name"), ofOneDomain(backup.FileOption.Name),
 	),
 	Run: run,
 }
@@ -63,6 +68,14 @@ const (
 	discard = "discard" // removed without a copy
 )
 
+func project(value any) (string, error) {
+	text, _ := value.(string)
+	if text == "" {
+		return "", fmt.Errorf("takes a project's id, or a dictionary of such by UUID, got: %q", fmt.Sprint(value))
+	}
+	return text, nil
+}
+
 func ofOneDomain(option string) ansible.Rule {
 	return func(values map[string]any) error {
 		uuids, _ := values["uuid"].([]any)
@@ -74,20 +87,24 @@ func ofOneDomain(option string) ansible.Rule {
 }
 
 type parameters struct {
-	UUIDs               []string      `option:"uuid"`
-	State               string        `option:"state"`
-	Backup              backup.Source `option:",squash"`
-	Name                string        `option:"name"`
-	ProjectID           string        `option:"project_id"`
-	AllowForeign        bool          `option:"allow_foreign"`
-	Destroy             bool          `option:"destroy"`
-	ManagedSave         string        `option:"managed_save"`
-	SnapshotsMetadata   string        `option:"snapshots_metadata"`
-	CheckpointsMetadata string        `option:"checkpoints_metadata"`
-	NVRAM               string        `option:"nvram"`
-	TPM                 string        `option:"tpm"`
-	URI                 string        `option:"uri"`
-	BackupDir           string        `option:"backup_dir"`
+	UUIDs  []string      `option:"uuid"`
+	State  string        `option:"state"`
+	Backup backup.Source `option:",squash"`
+	Name   string        `option:"name"`
+	// Projects are those that the domains' metadata must name; empty of one that need not.
+	Projects            step.ByUUID[string] `option:"project_id"`
+	AllowForeign        bool                `option:"allow_foreign"`
+	Destroy             bool                `option:"destroy"`
+	ManagedSave         string              `option:"managed_save"`
+	SnapshotsMetadata   string              `option:"snapshots_metadata"`
+	CheckpointsMetadata string              `option:"checkpoints_metadata"`
+	NVRAM               string              `option:"nvram"`
+	TPM                 string              `option:"tpm"`
+	InstanceFiles       string              `option:"instance_files"`
+	InstancesPath       string              `option:"instances_path"`
+	MinAge              int                 `option:"min_age"` // seconds
+	URI                 string              `option:"uri"`
+	BackupDir           string              `option:"backup_dir"`
 }
 
 func run(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
@@ -104,5 +121,5 @@ func run(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
 	if err == nil {
 		defer connection.Close()
 	}
-	return (&host{parameters: p, call: call, libvirt: connection, unreachable: err}).all(ctx)
+	return (&host{parameters: p, call: call, libvirt: connection, unreachable: err, now: time.Now}).all(ctx)
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"nova-orphan/internal/hypervisor"
+	"nova-orphan/internal/instancefiles"
 )
 
 // plan is what is done to a domain, decided as a whole before anything is done:
@@ -18,6 +19,7 @@ type plan struct {
 	Lost       []string // what no restore brings back
 	BackedUp   []stateFile
 	Folders    []entry // of BackedUp
+	Gone       []instancefiles.Content
 	Warnings   []string
 }
 
@@ -32,8 +34,11 @@ func judge(found evidence, p parameters) (plan, []string) {
 	j.nvram()
 	j.tpm()
 	j.reasons = append(j.reasons, objections(found.Usage.users(found.Domain.UUID, p.BackupDir))...)
+	j.folders()
 	for _, disk := range found.Domain.Disks {
-		j.plan.LeftBehind = append(j.plan.LeftBehind, disk.Source)
+		if !within(j.plan.Gone, disk.Source) {
+			j.plan.LeftBehind = append(j.plan.LeftBehind, disk.Source)
+		}
 	}
 	return j.result()
 }
@@ -93,18 +98,18 @@ func (r *remarks) identity(domain hypervisor.Domain, p parameters) {
 	if p.Name != "" && p.Name != domain.Name {
 		r.refuse("its name is %s, not %s: is it the domain you mean? Give its own as name, or leave name out", domain.Name, p.Name)
 	}
-	nova := domain.Nova
+	nova, project := domain.Nova, p.Projects.Of(domain.UUID)
 	switch {
 	case nova == nil && !p.AllowForeign:
 		r.refuse("it has no Nova metadata, so it is not Nova's domain: allow_foreign: true together with its name overrides this")
-	case nova == nil && p.ProjectID != "":
-		r.refuse("it has no Nova metadata that could prove project_id %s: leave project_id out", p.ProjectID)
-	case nova == nil || p.ProjectID == "":
+	case nova == nil && project != "":
+		r.refuse("it has no Nova metadata that could prove project_id %s: leave project_id out", project)
+	case nova == nil || project == "":
 	case nova.ProjectID == "":
 		r.refuse("its Nova metadata names no project, so that it cannot be told whether it belongs to project_id %s: leave project_id out if "+
-			"other evidence says so", p.ProjectID)
-	case nova.ProjectID != p.ProjectID:
-		r.refuse("it belongs to project %s, not to %s: give the right project_id", nova.ProjectID, p.ProjectID)
+			"other evidence says so", project)
+	case nova.ProjectID != project:
+		r.refuse("it belongs to project %s, not to %s: give the right project_id", nova.ProjectID, project)
 	}
 }
 
@@ -236,6 +241,9 @@ func (p plan) steps(domain hypervisor.Domain, backupDir string) []string {
 	}
 	if p.Undefine {
 		steps = append(steps, p.undefine(domain))
+	}
+	for _, folder := range p.Gone {
+		steps = append(steps, removing(folder))
 	}
 	if len(p.Lost) > 0 {
 		steps = append(steps, "what no restore brings back: "+strings.Join(p.Lost, "; "))

@@ -76,7 +76,7 @@ func judged(changes []change) (plan, []string) {
 }
 
 func TestRefusalsNameTheOptionThatOverridesThem(t *testing.T) {
-	project := func(id string) change { return with(func(p *parameters) { p.ProjectID = id }) }
+	project := func(id string) change { return with(func(p *parameters) { p.Projects.All = id }) }
 	unowned := func(e *evidence, _ *parameters) { e.Domain.Nova = &hypervisor.Nova{} }
 	foreignAllowed := with(func(p *parameters) { p.AllowForeign, p.Name = true, name })
 	keepTPM := with(func(p *parameters) { p.TPM = keep })
@@ -150,7 +150,7 @@ func TestFlagsFollowTheEvidence(t *testing.T) {
 		warned  string
 	}{
 		"plain":                               {},
-		"of the right project and name":       {changes: []change{with(func(p *parameters) { p.ProjectID, p.Name = "p1", name })}},
+		"of the right project and name":       {changes: []change{with(func(p *parameters) { p.Projects.All, p.Name = "p1", name })}},
 		"foreign and allowed":                 {changes: []change{foreign, with(func(p *parameters) { p.AllowForeign, p.Name = true, name })}},
 		"managed save":                        {changes: []change{saved, removeSaved}, flags: "managed_save", removed: "managed_save"},
 		"managed save that libvirtd missed":   {changes: []change{removeSaved}, flags: "managed_save"},

@@ -27,7 +27,7 @@ func FuzzBackup(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	path, err := backup.Write(f.TempDir(), uuid, moduleName, data)
+	path, err := backup.Write(f.TempDir(), backup.Backup{Module: moduleName, UUID: uuid, Data: data})
 	if err != nil {
 		f.Fatal(err)
 	}

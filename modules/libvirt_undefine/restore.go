@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"nova-orphan/internal/ansible"
+	"nova-orphan/internal/backup"
 	"nova-orphan/internal/hypervisor"
 	"nova-orphan/internal/orphan"
 	"nova-orphan/internal/step"
@@ -39,8 +40,15 @@ func (r *restoration) run(ctx context.Context) (err error) {
 	}
 	if err = loop.Run(ctx); err != nil {
 		r.Diff, r.Restored = nil, nil
+		return err
 	}
-	return err
+	if r.BackupFile == "" {
+		return nil
+	}
+	if noted := backup.Restored(r.BackupFile); noted != nil {
+		r.Warn("it was put back, and its record does not say so: " + noted.Error())
+	}
+	return nil
 }
 
 func (r *restoration) title() string {
@@ -83,7 +91,7 @@ func (r *restoration) save(found restoreEvidence) error {
 	if found.Domain != nil {
 		own.Domain, own.XML = *found.Domain, found.Domain.XML
 	}
-	return r.writeBackup(own)
+	return r.writeBackup(backup.Restoring, own)
 }
 
 // restoreEvidence is all that the judgement of a restore rests on.

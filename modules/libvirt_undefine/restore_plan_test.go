@@ -76,7 +76,7 @@ func TestARestoreReplacesNothing(t *testing.T) {
 			[]restoreChange{hasUEFI, withFile("/v.fd", fileNow{}), func(_ *restoreEvidence, p *parameters) { p.URI = "qemu+ssh://h/system" }},
 			[]string{"none of the domain's"}},
 		"another name and project": {
-			[]restoreChange{func(_ *restoreEvidence, p *parameters) { p.Name, p.ProjectID = "x", "p2" }},
+			[]restoreChange{func(_ *restoreEvidence, p *parameters) { p.Name, p.Projects.All = "x", "p2" }},
 			[]string{"its name is", "belongs to project p1"}},
 		"not Nova's": {[]restoreChange{func(e *restoreEvidence, _ *parameters) { e.Record.Domain.Nova = nil }}, []string{"allow_foreign: true"}},
 		"all at once": {

@@ -42,7 +42,7 @@ func (t *task) save(ctx context.Context) error {
 		t.Changed, t.Msg = true, title+": would write it down"
 		return nil
 	}
-	if err := t.writeBackup(data); err != nil {
+	if err := t.writeBackup(backup.Definition, data); err != nil {
 		return err
 	}
 	t.Changed, t.Msg = true, title+": written down in "+t.BackupFile

@@ -109,14 +109,14 @@ func TestABackupHoldsWhatNovaComputeRemoves(t *testing.T) {
 }
 
 func TestWhatWasWrittenDownIsRestoredFromItsFileOrItsContent(t *testing.T) {
-	for title, argument := range map[string]func(t *testing.T, path string) (string, string){
-		"file": func(_ *testing.T, path string) (string, string) { return "backup_file", path },
-		"content": func(t *testing.T, path string) (string, string) {
+	for title, argument := range map[string]func(t *testing.T, path string) (string, any){
+		"file": func(_ *testing.T, path string) (string, any) { return "backup_file", path },
+		"content": func(t *testing.T, path string) (string, any) {
 			content, err := os.ReadFile(path)
 			if err != nil {
 				t.Fatal(err)
 			}
-			return "backup_content", base64.StdEncoding.EncodeToString(content)
+			return "backup_content", map[string]any{uuid: base64.StdEncoding.EncodeToString(content)}
 		},
 	} {
 		t.Run(title, func(t *testing.T) {

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"nova-orphan/internal/ansible"
 	"nova-orphan/internal/backup"
 	"nova-orphan/internal/hypervisor"
+	"nova-orphan/internal/instancefiles"
 	"nova-orphan/internal/orphan"
 	"nova-orphan/internal/shared"
 	"nova-orphan/internal/step"
@@ -27,7 +29,9 @@ type outcome struct {
 	Flags      []string           `json:"flags,omitempty"`
 	Removed    []string           `json:"removed,omitempty"`
 	LeftBehind []string           `json:"left_behind,omitempty"`
-	Restored   []string           `json:"restored,omitempty"`
+	// RemovedFiles are the instance's folders that are gone, for good.
+	RemovedFiles []instancefiles.Content `json:"removed_files,omitempty"`
+	Restored     []string                `json:"restored,omitempty"`
 	// Lost is what no restore brings back.
 	Lost        []string `json:"lost,omitempty"`
 	LibvirtCode int      `json:"libvirt_code,omitempty"`
@@ -46,6 +50,11 @@ type host struct {
 	libvirt hypervisor.Libvirt
 	// unreachable is why nothing of it can be read, if so.
 	unreachable error
+	// instances are the folders of the host's instances, shared why other hosts may have them, too, and unseen why they cannot be looked at.
+	instances *instancefiles.Host
+	shared    string
+	unseen    error
+	now       func() time.Time // by this host's clock
 	// usage is asked once for all whose domains are looked at at the same time.
 	usage shared.Question[usage]
 }
@@ -59,6 +68,12 @@ func (h *host) all(ctx context.Context) (ansible.Answer, error) {
 		ctx = context.WithoutCancel(ctx) // to be told of each, though the time may be up
 	}
 	reply := &answer{}
+	if h.unreachable == nil && h.State == absent {
+		defer h.openInstances()()
+		if h.unseen != nil && h.InstanceFiles == keep {
+			reply.Warnings = []string{"whether folders of the instances stay is not known: " + h.unseen.Error()}
+		}
+	}
 	var err error
 	reply.Domains, err = step.Each(ctx, &reply.Result, "domains", h.UUIDs, atOnce, h.one)
 	return reply, err
@@ -112,8 +127,8 @@ func (t *task) done(past, infinitive string) string {
 	return past
 }
 
-func (t *task) writeBackup(data any) (err error) {
-	path, err := backup.Write(t.BackupDir, t.UUID, moduleName, data)
+func (t *task) writeBackup(kind backup.Kind, data any) (err error) {
+	path, err := backup.Write(t.BackupDir, backup.Backup{Kind: kind, Module: moduleName, UUID: t.UUID, Instance: t.UUID, Data: data})
 	if err != nil {
 		return fmt.Errorf("%w: make room there or give another backup_dir", err)
 	}

@@ -8,7 +8,9 @@ import (
 	"time"
 
 	"nova-orphan/internal/ansible"
+	"nova-orphan/internal/backup"
 	"nova-orphan/internal/hypervisor"
+	"nova-orphan/internal/instancefiles"
 	"nova-orphan/internal/orphan"
 	"nova-orphan/internal/step"
 )
@@ -21,6 +23,8 @@ type removal struct {
 	// told says that the answer has the plan, acted that something was asked for since, and answered that
 	// the last of it succeeded: an error after that ends it, since nobody knows yet what lives on.
 	told, acted, answered, poweredOff bool
+	// gone are the folders that are to go, by the last look.
+	gone []instancefiles.Content
 }
 
 func (r *removal) run(ctx context.Context) error {
@@ -32,22 +36,39 @@ func (r *removal) run(ctx context.Context) error {
 			return !r.answered && (errors.Is(err, hypervisor.ErrBusy) || errors.Is(err, hypervisor.ErrChanged))
 		},
 	}
+	if r.InstanceFiles == remove {
+		loop.Tries++
+	}
 	err := loop.Run(ctx)
-	if err == nil && r.acted && !r.Changed {
+	switch {
+	case err != nil || r.Changed || !r.acted:
+	case r.Found:
 		r.Msg, r.Plan = fmt.Sprintf("domain %s (%s) was gone before it could be undefined", r.Domain.Name, r.UUID), nil
+	default:
+		r.Msg, r.Plan = "the folders of instance "+r.UUID+" were gone before they could be removed", nil
 	}
 	if err != nil || !r.Changed {
 		r.Diff, r.Removed, r.LeftBehind, r.Lost = nil, nil, nil, nil
 	}
+	r.tellFolders(err)
 	return err
 }
 
 // read reads the domain, and who uses what from now on.
 func (r *removal) read(ctx context.Context) (evidence, error) {
+	r.reading = "the folders of instance " + r.UUID
+	folders, err := r.readFolders()
+	if err != nil {
+		return evidence{}, err
+	}
 	r.reading = "domain " + r.UUID
 	found, err := r.readDomain(ctx)
-	if err != nil || r.acted && !found.found() {
+	if found.Folders = folders; err != nil || r.over(found) {
 		return found, err
+	}
+	if r.InstanceFiles == remove {
+		found.Shared, found.Now = r.shared, r.now()
+		found.Explained = r.acted || !found.found() && len(folders) > 0 && r.undefinedLately()
 	}
 	if !r.told && found.found() {
 		r.Found, r.Domain = true, &found.Domain
@@ -63,15 +84,16 @@ func (r *removal) read(ctx context.Context) (evidence, error) {
 // plan plans the next thing to do: what is done after it is judged by another look.
 func (r *removal) plan(found evidence) ([]step.Action, error) {
 	domain := found.Domain
-	if r.acted && !found.found() {
+	if r.over(found) {
 		return nil, nil
 	}
 	r.Users, r.Images = found.Usage.users(r.UUID, r.BackupDir), found.Usage.images(r.UUID)
-	r.Verdict = found.verdict(r.parameters, r.Users)
+	// Once it is undefined, the domain's verdict stays.
+	if verdict := found.verdict(r.parameters, r.Users); found.found() || !r.acted || verdict != orphan.Absent {
+		r.Verdict = verdict
+	}
 	if !found.found() {
-		// nova-compute removes the instance's folder even so.
-		r.Msg = fmt.Sprintf("no domain %s at %s", r.UUID, r.URI)
-		return nil, r.refuse(fmt.Sprintf("there is no domain %s at %s, but its files are in use", r.UUID, r.URI), objections(r.Users))
+		return r.planFolders(found)
 	}
 	planned, reasons := judge(found, r.parameters)
 	r.planned = planned
@@ -102,6 +124,7 @@ func (r *removal) action(key, text string, do func(context.Context) (bool, error
 
 // tell fills in what a real run and --check both say.
 func (r *removal) tell(planned plan, domain hypervisor.Domain) {
+	r.gone = planned.Gone
 	r.told, r.Domain, r.Plan = true, &domain, planned.steps(domain, r.BackupDir)
 	r.Flags, r.Removed, r.LeftBehind, r.Lost = planned.Flags.Names(), planned.Removed, planned.LeftBehind, planned.Lost
 	for _, warning := range planned.Warnings {
@@ -109,16 +132,22 @@ func (r *removal) tell(planned plan, domain hypervisor.Domain) {
 	}
 	r.Msg = fmt.Sprintf("domain %s (%s): %s %s", domain.Name, r.UUID, r.done("removed", "remove"), strings.Join(planned.Removed, ", "))
 	r.Diff = &ansible.Diff{Before: map[string]any{"domain": domain}, After: map[string]any{}}
+	if len(planned.Gone) > 0 {
+		r.Diff.Before["instance_files"] = planned.Gone
+	}
 }
 
-// save writes down what the next call removes, unless the last backup says the same.
+// save writes down what the next call removes, unless the last backup says the same. Of folders there is no backup.
 func (r *removal) save(found evidence) error {
+	if !found.found() {
+		return nil
+	}
 	data, err := newRecord(found, r.planned)
 	if err != nil || r.backedUp != nil && data.sameAs(*r.backedUp) {
 		return err
 	}
 	r.backedUp = data
-	return r.writeBackup(data)
+	return r.writeBackup(backup.Purge, data)
 }
 
 // powerOff returns when the domain is off, or gone if it was transient.

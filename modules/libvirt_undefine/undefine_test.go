@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tidwall/gjson"
 
@@ -22,10 +23,13 @@ import (
 
 var plain = hypervisortest.Guest{UUID: uuid, Name: name, ProjectID: "p1", Disk: "/i/disk"}
 
+// clock is an hour and a half ahead: what a test has just made is older than min_age.
+func clock() time.Time { return time.Now().Add(90 * time.Minute) }
+
 // answerOf calls the module as Ansible does, but against this libvirt.
 func answerOf(t *testing.T, libvirt hypervisor.Libvirt, arguments map[string]any) gjson.Result {
 	t.Helper()
-	all := map[string]any{"uuid": uuid, "_ansible_no_log": true, "_ansible_diff": true}
+	all := map[string]any{"uuid": uuid, "instances_path": t.TempDir(), "_ansible_no_log": true, "_ansible_diff": true}
 	for key, value := range arguments {
 		all[key] = value
 	}
@@ -35,7 +39,7 @@ func answerOf(t *testing.T, libvirt hypervisor.Libvirt, arguments map[string]any
 		if err := call.Decode(&p); err != nil {
 			return nil, err
 		}
-		return (&host{parameters: p, call: call, libvirt: libvirt}).all(ctx)
+		return (&host{parameters: p, call: call, libvirt: libvirt, now: clock}).all(ctx)
 	}
 	return ansibletest.Call(t, faked, all)
 }

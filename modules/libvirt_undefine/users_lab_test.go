@@ -128,8 +128,12 @@ func TestFilesThatOthersUseKeepTheOrphan(t *testing.T) {
 					system.Run(t, "undefine", orphanUUID)
 				}
 				by, dir := c.by(t), t.TempDir()
-				for _, check := range []bool{true, false} {
-					answer := start(t, orphan, map[string]any{"backup_dir": dir, "_ansible_check_mode": check}).answer(t)
+				for i, check := range []bool{true, false, true, false} {
+					answer := start(t, orphan, map[string]any{"backup_dir": dir, "_ansible_check_mode": check,
+						"instance_files": []string{keep, remove}[i/2], "min_age": 0}).answer(t)
+					if _, err := os.Stat(filepath.Dir(orphanDisk)); err != nil {
+						t.Error(err)
+					}
 					wantAnswer(t, answer, by.want)
 					wantAnswer(t, answer, map[string]string{
 						"failed": "true", "changed": "false", "users.#": "1", "images": "[]", "reasons.#": "1", "msg": c.disk,

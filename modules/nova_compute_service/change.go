@@ -180,7 +180,8 @@ func (t *task) save(e evidence) (err error) {
 		return nil // how it was before the first try
 	}
 	t.saved.At = t.now()
-	t.reply.BackupFile, err = backup.Write(t.BackupDir, cmp.Or(t.own(), e.service.ID), name, t.saved)
+	t.reply.BackupFile, err = backup.Write(t.BackupDir, backup.Backup{Kind: backup.ForcedDown, Module: name,
+		UUID: cmp.Or(t.own(), e.service.ID), Instance: t.InstanceUUID, Data: t.saved})
 	return err
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"nova-orphan/internal/ansible"
+	"nova-orphan/internal/backup"
 	"nova-orphan/internal/compute"
 	"nova-orphan/internal/openstack"
 	"nova-orphan/internal/orphan"
@@ -168,8 +169,8 @@ type saved struct {
 
 // save writes down what was read. It changes nothing of the instance.
 func (t *task) save(context.Context) (bool, error) {
-	backup := step.Backup{Dir: t.BackupDir, UUID: t.uuid, Module: name, Answer: &t.reply.Answer}
-	return false, backup.Save(saved{Server: t.seen.server.Raw, Migrations: t.seen.migrations, Plan: t.next.lines})
+	file := step.Backup{Dir: t.BackupDir, UUID: t.uuid, Module: name, Instance: t.uuid, Kind: backup.Record, Answer: &t.reply.Answer}
+	return false, file.Save(saved{Server: t.seen.server.Raw, Migrations: t.seen.migrations, Plan: t.next.lines})
 }
 
 // send sends the delete. Whether it has changed something is seen while it is waited for.

@@ -23,7 +23,7 @@ type evidence struct {
 
 // policy takes what the reset wrote for no sign of life.
 func (e evidence) policy(p parameters) orphan.Policy {
-	policy := p.Judging()
+	policy := p.Judging(e.uuid)
 	if e.resetAt.After(policy.UnchangedSince) {
 		policy.UnchangedSince = e.resetAt
 	}

@@ -52,12 +52,13 @@ func TestTheDocumentedGrantsAreEnoughAndNoneIsTooMany(t *testing.T) {
 	environment(t, lab)
 	login := map[string]any{"nova_conf": nil, "login_unix_socket": novalab.Socket, "login_user": user, "login_password": password,
 		"login_db": lab.Prefix + "api"}
-	// round checks, purges and restores an instance, and returns the first answer that failed.
+	// round checks, purges and restores an instance, and what is left of it when its row is gone, and returns the first
+	// answer that failed.
 	round := func(number int) (failed gjson.Result) {
 		t.Helper()
 		uuid, backups := fmt.Sprintf("f%07d-0000-4000-8000-000000000000", number), t.TempDir()
 		lab.NewInstance(t, uuid)
-		novalab.Exec(t, lab.API, "INSERT INTO build_requests (instance_uuid, project_id) VALUES (?, 'project')", uuid)
+		novalab.Exec(t, lab.API, "INSERT INTO build_requests (instance_uuid, project_id, created_at) VALUES (?, 'project', '2026-01-02')", uuid)
 		before := lab.Everything(t, uuid)
 		run := func(check bool, more map[string]any) bool {
 			options := maps.Clone(login)
@@ -76,6 +77,14 @@ func TestTheDocumentedGrantsAreEnoughAndNoneIsTooMany(t *testing.T) {
 		}
 		if diff := cmp.Diff(before, lab.Everything(t, uuid)); diff != "" {
 			t.Errorf("not as it was: %s", diff)
+		}
+		deleteRow(t, lab, uuid)
+		before, backups = lab.Everything(t, uuid), t.TempDir()
+		if !run(false, nil) || !run(false, map[string]any{"state": "present", "backup_file": toRestore(t, backups)}) {
+			return failed
+		}
+		if diff := cmp.Diff(before, lab.Everything(t, uuid)); diff != "" {
+			t.Errorf("what is left of it is not as it was: %s", diff)
 		}
 		return gjson.Result{}
 	}

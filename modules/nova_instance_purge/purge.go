@@ -11,18 +11,29 @@ import (
 
 // workable says that the verdict allows a change.
 func workable(judgement orphan.Judgement) bool {
-	return !judgement.Refuses() && slices.Contains([]orphan.Verdict{orphan.Stuck, orphan.Zombie, orphan.Deleted}, judgement.Verdict)
+	return !judgement.Refuses() && judgement.Verdict != orphan.Absent
 }
 
-// foresee asks what the reap of the instance would do, and what the deletion then is.
+// rowless says that no cell has a row of the instance.
+func rowless(verdict orphan.Verdict) bool {
+	return verdict == orphan.Archived || verdict == orphan.Lost
+}
+
+// foresee asks what the reap of the instance would do, and what the deletion then is. Without a row
+// nova-compute reaps nothing (nova/compute/manager.py _running_deleted_instances).
 func (t *task) foresee(ctx context.Context, f *found) {
+	deletion := nova.Deletion{ShareMappings: t.RemoveShareMappings}
+	now := f.Now
+	if !rowless(f.judgement.Verdict) {
+		now = f.Cell().Now
+		if f.reap, f.unseen = t.reaps.Foresee(ctx, f.Finding, t.PreserveVolumes); f.unseen == nil {
+			deletion.Disarm = f.reap.Disarm
+		}
+	}
 	if t.at.IsZero() {
-		t.at = f.Cell().Now
+		t.at = now
 	}
-	deletion := nova.Deletion{At: t.at, ShareMappings: t.RemoveShareMappings}
-	if f.reap, f.unseen = t.reaps.Foresee(ctx, f.Finding, t.PreserveVolumes); f.unseen == nil {
-		deletion.Disarm = f.reap.Disarm
-	}
+	deletion.At = t.at
 	f.changes = f.Deletion(deletion)
 }
 
@@ -45,7 +56,7 @@ func (t *task) refuseDeletion(f *found, changes []nova.Change, against *orphan.R
 	if f.judgement.Refuses() {
 		*against = append(*against, fmt.Sprintf("instance %s is %s", t.instance, f.judgement.Verdict))
 		*against = append(*against, f.judgement.Reasons...)
-	} else if t.unknown != nil && !workable(f.judgement) {
+	} else if t.unknown != nil && !workable(f.judgement) && !rowless(t.reply.Verdict) { // of which a commit may have left no trace
 		against.Add("instance %s is %s by now: whether the commit that was not answered had happened cannot be told", t.instance, verdict)
 	}
 }

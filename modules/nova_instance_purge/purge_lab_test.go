@@ -44,8 +44,9 @@ type fault struct {
 	// setup are statements for cell1, each with the uuid as its only argument.
 	setup []string
 	api   []string // the same for the API database
-	// options are given to the module, and judged as the judged_as of the instance.
+	// options are given to the module, judged as the judged_as of the instance, and since as its unchanged_since.
 	options, judged map[string]any
+	since           string
 	verdict         string
 	refusal         string // the message matches, and nothing is changed
 	changed         bool
@@ -97,6 +98,8 @@ func faults() []fault {
 		{name: "the host is the right one", options: map[string]any{"host": "compute1"}, verdict: "stuck", changed: true},
 		{name: "deleting just now, by the caller itself", setup: []string{justNow},
 			options: map[string]any{"unchanged_since": time.Now().UTC().Add(time.Hour).Format(time.RFC3339)}, verdict: "stuck", changed: true},
+		{name: "deleting just now, by the caller itself, in a list", setup: []string{justNow},
+			since: time.Now().UTC().Add(time.Hour).Format(time.RFC3339), verdict: "stuck", changed: true},
 		{name: "X14 locked, and it may go", setup: []string{lock}, options: map[string]any{"allow_locked": true}, verdict: "stuck",
 			changed: true},
 		{name: "X15 as it was judged", setup: []string{judgedRow}, judged: judged("compute1"), verdict: "stuck", changed: true},
@@ -124,9 +127,8 @@ func faults() []fault {
 			options: map[string]any{"allow_locked": true}, verdict: "stuck", refusal: `.*disable_terminate.*`},
 		{name: "X15 not as it was judged", setup: []string{judgedRow}, judged: judged("compute2"), verdict: "busy",
 			refusal: `.*instances\.host was "compute2", is "compute1".*`},
-		{name: "X15 written by somebody after the caller", setup: []string{justNow},
-			options: map[string]any{"unchanged_since": "2026-01-02T03:04:05Z"},
-			verdict: "busy", refusal: `.*min_age.*`},
+		{name: "X15 written by somebody after the caller", setup: []string{justNow}, since: "2026-01-02T03:04:05Z", verdict: "busy",
+			refusal: `.*min_age.*`},
 		{name: "D4 active", setup: []string{"UPDATE instances SET vm_state = 'active' WHERE uuid = ?"}, verdict: "live",
 			refusal: `.*vm_state = active.*`},
 		{name: "D4 restorable", setup: []string{"UPDATE instances SET vm_state = 'soft-delete' WHERE uuid = ?"}, verdict: "live",
@@ -156,6 +158,9 @@ func TestEachFaultOnNovasOwnSchema(t *testing.T) {
 			instance := lab.NewInstance(t, uuid)
 			if fault.judged != nil {
 				fault.options = map[string]any{"judged_as": map[string]any{uuid: fault.judged}}
+			}
+			if fault.since != "" {
+				fault.options = map[string]any{"unchanged_since": map[string]any{uuid: fault.since}}
 			}
 			for _, statement := range fault.setup {
 				novalab.Exec(t, lab.Cell1, statement, uuid)
@@ -258,7 +263,10 @@ func TestEachOfAListIsItsOwnTransactionAndAllAreReadInAsManyQueriesAsOne(t *test
 		}
 		expectFinished(t, lab, instances[uuid])
 	}
-	expectFiles(t, backups, len(uuids)-1)
+	expectFiles(t, backups, len(uuids)) // not of the one that lives, nor of the absent one, but of the lost one
+	if left := novalab.Text(t, lab.API, "SELECT COUNT(*) FROM request_specs WHERE instance_uuid = ?", lost); left != "0" {
+		t.Errorf("the lost one has %s request specs", left)
+	}
 }
 
 func expectFiles(t *testing.T, backups string, want int) {

@@ -324,28 +324,6 @@ func TestOneThatLivesOrCannotBeReadKeepsNoneOfTheOthersFromBeingDone(t *testing.
 	}
 }
 
-func TestAnInstanceThatIsLostIsNeitherRefusedNorChanged(t *testing.T) {
-	got := callFake(t, lost{}, nil)
-	if got.Get("failed").Bool() || got.Get("changed").Bool() || got.Get("verdict").String() != "lost" || !got.Get("mapped").Bool() ||
-		!strings.Contains(got.Get("reasons").String(), "instance_mappings still has a row") ||
-		!strings.Contains(got.Get("msg").String(), "no cell has a row of it: nothing to do") {
-		t.Errorf("got %s", got)
-	}
-}
-
-// lost are databases that have but the mapping of the instance.
-type lost struct{}
-
-func (lost) FindAll(context.Context, []string) (map[string]nova.Finding, error) {
-	finding := (&fake{}).finding()
-	finding.Cells[0].Record = nil
-	return map[string]nova.Finding{uuid: finding}, nil
-}
-
-func (lost) Apply(context.Context, nova.Change, func() error) error {
-	return errors.New("something is written")
-}
-
 func TestOneWhoseTurnComesLateIsReadAgainAndOneThatIsToBeWrittenAlsoWhereTheReadingTookLong(t *testing.T) {
 	now, before := time.Now(), time.Now().Add(-time.Hour)
 	for name, test := range map[string]struct {
@@ -373,7 +351,7 @@ func TestWhatHadNoRowWhenItWasJudgedIsRefusedOnceItHasOne(t *testing.T) {
 		!strings.Contains(got.Get("msg").String(), "it had no row when it was judged") {
 		t.Errorf("%d writes: %s", f.writes, got)
 	}
-	if got := callFake(t, lost{}, judged); got.Get("failed").Bool() {
+	if got := callFake(t, lost(), judged); got.Get("failed").Bool() || !got.Get("changed").Bool() {
 		t.Errorf("it still has none: %s", got)
 	}
 }

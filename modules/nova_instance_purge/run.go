@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
 	"nova-orphan/internal/ansible"
+	"nova-orphan/internal/backup"
 	"nova-orphan/internal/nova"
 	"nova-orphan/internal/openstack"
 	"nova-orphan/internal/orphan"
@@ -70,7 +70,7 @@ const freshFor = 5 * time.Second
 // or a slow cell, makes that long.
 func (t *task) stale() bool {
 	since := t.readAt
-	if workable(orphan.Judge(t.first[t.instance].Evidence(t.Judging()))) {
+	if workable(orphan.Judge(t.first[t.instance].Evidence(t.Judging(t.instance)))) {
 		since = t.begunAt
 	}
 	return time.Since(since) > freshFor
@@ -142,7 +142,7 @@ func (w *work) find(ctx context.Context, uuids []string) (map[string]nova.Findin
 
 func (w *work) one(ctx context.Context, instance string, reply *entry) error {
 	t := &task{work: w, instance: instance, reply: reply, done: map[string]bool{},
-		backup: step.Backup{Dir: w.BackupDir, UUID: instance, Module: name, Answer: &reply.Answer}}
+		backup: step.Backup{Dir: w.BackupDir, UUID: instance, Module: name, Instance: instance, Answer: &reply.Answer}}
 	if t.State == statePresent {
 		if err := t.readBackup(); err != nil {
 			return err
@@ -157,6 +157,9 @@ func (w *work) one(ctx context.Context, instance string, reply *entry) error {
 	err := loop.Run(ctx)
 	if advice := nova.Advice(err); advice != "" {
 		err = fmt.Errorf("%w: %s", err, advice)
+	}
+	if err == nil && t.State == statePresent {
+		t.backup.Restored()
 	}
 	reply.Msg = t.message()
 	return err
@@ -173,7 +176,7 @@ func (t *task) read(ctx context.Context) (f found, err error) {
 		return f, err
 	}
 	f.Finding = findings[t.instance]
-	f.evidence = f.Evidence(t.Judging())
+	f.evidence = f.Evidence(t.Judging(t.instance))
 	f.judgement = orphan.Judge(f.evidence)
 	f.instance = f.Instance(f.judgement)
 	if t.State == statePresent {
@@ -284,7 +287,9 @@ func (t *task) apply(ctx context.Context, f found, change nova.Change) (bool, er
 
 func (t *task) changed(change nova.Change) {
 	t.done[change.Where()], t.unknown = true, nil
-	maps.Copy(t.reply.RowsChanged, change.Rows())
+	for table, rows := range change.Rows() {
+		t.reply.RowsChanged[table] += rows
+	}
 }
 
 // isUnknown says whether the change is that whose commit was not answered.
@@ -296,8 +301,13 @@ func (t *task) save(f found) error {
 		return nil
 	}
 	content := record{f.Saved(t.at), t.State, f.judgement.Verdict, f.judgement.Reasons, t.reply.Plan, ""}
-	if t.State == statePresent {
-		content.Restores = t.Backup.String()
+	switch {
+	case t.State == statePresent:
+		t.backup.Kind, content.Restores = backup.Restoring, t.Backup.String()
+	case f.judgement.Verdict == orphan.Deleted:
+		t.backup.Kind = backup.Deleted
+	default:
+		t.backup.Kind = backup.Purge
 	}
 	return t.backup.Save(content)
 }
@@ -317,7 +327,7 @@ func (t *task) message() string {
 	case t.reply.Changed:
 		return fmt.Sprintf(form[2], t.instance, verdict)
 	case verdict == orphan.Absent && t.State == stateAbsent:
-		return fmt.Sprintf("instance %s: found nothing in %d cells", t.instance, t.cells)
+		return fmt.Sprintf("instance %s: nova's databases have no trace of it (%d cells, nova_api): nothing to do", t.instance, t.cells)
 	case verdict == orphan.Lost && t.State == stateAbsent:
 		return "instance " + t.instance + " is lost: no cell has a row of it: nothing to do"
 	}

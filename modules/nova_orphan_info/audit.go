@@ -61,6 +61,10 @@ func newAudit(p parameters, call *ansible.Call) (*audit, error) {
 	a.picture.HypervisorsAsked = p.Domains != nil
 	a.picture.Hypervisors = p.Domains
 	a.picture.Named = len(p.Instances) > 0
+	if a.picture.DownTime, err = nova.ServiceDownTime(conf); err != nil {
+		a.close()
+		return nil, err
+	}
 	return a, nil
 }
 
@@ -115,13 +119,14 @@ func (a *audit) answer(ctx context.Context) (ansible.Answer, error) {
 		return nil, err
 	}
 	commands := orphan.Commands{Controller: a.Controller, Playbook: a.Playbook, Inventory: a.Inventory, Credentials: a.credentials()}
-	findings, _ := a.picture.Findings(looks, owners, commands)
-	if err := a.implausible(len(findings)); err != nil {
+	findings, doubts := a.picture.Findings(looks, owners, commands)
+	if err := cmp.Or(a.unknownHost(findings, doubts), a.implausible(len(findings))); err != nil {
 		return nil, err
 	}
-	a.foresee(ctx, looks, findings)
+	a.foresee(ctx, looks, a.purgeable(findings))
 	r := newReply(a, began)
 	r.Findings, r.Unknown = a.picture.Findings(looks, owners, commands)
+	r.Instances = a.picture.Assess(a.Instances, looks, owners, commands, orphan.Consents{HostsGone: a.HostsGone, ComputeHost: a.ComputeHost})
 	return r, a.finish(r)
 }
 
@@ -173,16 +178,11 @@ func (a *audit) instances(ctx context.Context) (uuids []string, _ error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, uuid := range a.Instances {
-		if migration, known := migrations[uuid]; known {
-			uuid = migration.Instance
-		}
-		if !slices.Contains(uuids, uuid) {
-			uuids = append(uuids, uuid)
-		}
-	}
 	a.picture.Migrations = migrations
-	return uuids, nil
+	for _, uuid := range a.Instances {
+		uuids = append(uuids, cmp.Or(migrations[uuid].Instance, uuid))
+	}
+	return uuids, a.picture.SameInstance(a.Instances)
 }
 
 func (a *audit) suspects(ctx context.Context) ([]string, error) {
@@ -203,16 +203,8 @@ func (a *audit) withMigrations(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	looks, err := a.look(ctx, uuids)
-	for uuid, look := range looks {
-		for _, cell := range look.Cells {
-			for _, migration := range cell.Migrations {
-				if _, known := a.picture.Migrations[migration.UUID]; !known {
-					a.picture.Migrations[migration.UUID] = orphan.MigrationPicture{Migration: migration, Instance: uuid}
-				}
-			}
-		}
-	}
+	migrations, err := a.db.MigrationsOfInstances(ctx, uuids)
+	maps.Copy(a.picture.Migrations, migrations)
 	return uuids, err
 }
 
@@ -240,20 +232,30 @@ func (a *audit) look(ctx context.Context, uuids []string) (map[string]orphan.Loo
 					look.Hosts = append(look.Hosts, host.Name)
 				}
 			}
+			if a.picture.Named {
+				look.Record = record(finding.Instance(judgement))
+			}
 			looks[uuid] = look
 		}
 	}
 	return looks, nil
 }
 
-// foresee looks at the volumes and ports of what may be purged.
-func (a *audit) foresee(ctx context.Context, looks map[string]orphan.Look, findings []orphan.Finding) {
-	var purgeable []nova.Finding
+// purgeable are the records of those that may be purged: of all that were named, and else of the findings.
+func (a *audit) purgeable(findings []orphan.Finding) (purgeable []nova.Finding) {
+	if a.picture.Named {
+		return slices.Collect(maps.Values(a.found))
+	}
 	for _, f := range findings {
 		if found, may := a.found[f.UUID]; may && f.Kind != "" {
 			purgeable = append(purgeable, found)
 		}
 	}
+	return purgeable
+}
+
+// foresee looks at the volumes and ports of what may be purged.
+func (a *audit) foresee(ctx context.Context, looks map[string]orphan.Look, purgeable []nova.Finding) {
 	if len(purgeable) == 0 {
 		return
 	}

@@ -15,6 +15,7 @@ import (
 // what the play knows of it.
 type hypervisor struct {
 	Host               string   `json:"host"`
+	NovaHost           string   `json:"nova_host"`
 	HypervisorHostname string   `json:"hypervisor_hostname"`
 	Failure            string   `json:"failure"`
 	Unread             []string `json:"unread"`
@@ -65,10 +66,7 @@ func isHypervisor(value any) (any, error) {
 
 // picture is the hypervisor in the judge's terms.
 func (h hypervisor) picture() orphan.Hypervisor {
-	result := orphan.Hypervisor{Host: h.Host, Name: h.HypervisorHostname, Failure: h.Failure}
-	if result.Failure == "" && len(h.Unread) > 0 {
-		result.Failure = strings.Join(h.Unread, "; ")
-	}
+	result := orphan.Hypervisor{Host: h.Host, NovaHost: h.NovaHost, Name: h.HypervisorHostname, Failure: h.Failure, Unread: h.Unread}
 	for _, d := range h.Domains {
 		domain := orphan.Domain{UUID: strings.ToLower(d.UUID), Name: d.Name, State: unique.Make(d.State).Value()}
 		if d.Nova != nil {

@@ -30,6 +30,8 @@ func module() ansible.Module {
 			instances,
 			{Name: "domains", Type: ansible.List, Elements: ansible.Dict, AllowEmpty: true, Check: isHypervisor,
 				Element: func() any { return new(hypervisor) }},
+			{Name: "host_gone", Type: ansible.List, Elements: ansible.Str, AllowEmpty: true},
+			{Name: "compute_host", Type: ansible.Str, AllowEmpty: true},
 			{Name: "host", Aliases: []string{"hosts"}, Type: ansible.List, Elements: ansible.Str},
 			{Name: "project", Aliases: []string{"projects"}, Type: ansible.List, Elements: ansible.Str},
 			{Name: "kind", Aliases: []string{"kinds"}, Type: ansible.List, Elements: ansible.Str, Check: isKind},
@@ -55,6 +57,8 @@ type parameters struct {
 	step.Consents
 	Instances          []string            `option:"instance_uuid"`
 	Domains            []orphan.Hypervisor `option:"domains"`
+	HostsGone          []string            `option:"host_gone"`
+	ComputeHost        string              `option:"compute_host"`
 	Hosts              []string            `option:"host"`
 	Projects           []string            `option:"project"`
 	Kinds              []string            `option:"kind"`
@@ -74,6 +78,9 @@ func run(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
 	debug.SetGCPercent(50) // the picture of a large cloud is for a moment, and the controller is others', too
 	var p parameters
 	if err := call.Decode(&p); err != nil {
+		return nil, err
+	}
+	if err := p.checkHosts(); err != nil {
 		return nil, err
 	}
 	if p.Cloud == "" && p.Auth.Auth == nil && p.NovaConf == "" {

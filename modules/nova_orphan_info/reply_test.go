@@ -2,11 +2,14 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -24,15 +27,16 @@ func TestTheTableFitsATerminalAndNoNameMovesItsCursor(t *testing.T) {
 		{UUID: "u", Name: strings.Repeat("prüf ☃ ", 9), Kind: orphan.KindBuildRequest, Verdict: orphan.Archived, Method: "nova_instance_delete",
 			Hosts: []string{strings.Repeat("h", 40)}, Since: &since,
 			Resources: map[string]int{"VCPU": 4, "MEMORY_MB": 8192, "DISK_GB": 20, "VGPU": 1}},
-		{UUID: "390b4d5a-0a3c-4f0e-9d0c-2b0b6f6f1a11", Name: "\x1b[2J\nx", Kind: orphan.KindFiles, Verdict: orphan.Lost},
+		{UUID: "390b4d5a-0a3c-4f0e-9d0c-2b0b6f6f1a11", Name: "\x1b[2J\nx", Kind: orphan.KindFiles, Verdict: orphan.Lost, Command: "rm"},
+		{UUID: "7f1c3c0e-6a4e-4d57-8a3e-0d1f0e6a1b22", Name: "web", Verdict: orphan.Live},
 	}, now)
 	for _, line := range lines {
 		if len([]rune(line)) > 109 || strings.ContainsAny(line, "\x1b\n") {
 			t.Errorf("%d columns: %q", len([]rune(line)), line)
 		}
 	}
-	if len(lines) != 3 || !strings.Contains(lines[1], "4c 8G 20G +1") || !strings.Contains(lines[1], " 2d ") ||
-		!strings.Contains(lines[2], "see its command") {
+	if len(lines) != 4 || !strings.Contains(lines[1], "4c 8G 20G +1") || !strings.Contains(lines[1], " 2d ") ||
+		!strings.HasSuffix(lines[2], " see its command") || !strings.HasPrefix(lines[3], "- ") || !strings.HasSuffix(lines[3], " live     -") {
 		t.Errorf("got\n%s", strings.Join(lines, "\n"))
 	}
 	if got := table(nil, now); len(got) > 0 {
@@ -127,6 +131,76 @@ func TestAFilterForgetsNothingThatAnotherAuditHasSeen(t *testing.T) {
 		if err := a.finish(r); err != nil || fmt.Sprint(len(r.Findings), r.Counts.Pending) != test.want {
 			t.Errorf("audit %d: got %v, %d pending, %v", i, r.Findings, r.Counts.Pending, err)
 		}
+	}
+}
+
+func TestANamedInstanceThatIsNoOrphanIsToldAndIsNoFinding(t *testing.T) {
+	a := &audit{parameters: parameters{Instances: []string{"1", "2", "3"}, Kinds: []string{"zombie"}, Sightings: 2}}
+	a.picture.Named, a.picture.HypervisorsAsked, a.picture.Placed = true, true, maps.All(map[string][]string{})
+	r := newReply(a, time.Now())
+	r.Findings = []orphan.Finding{{UUID: "1", Verdict: orphan.Live, Hosts: []string{"host1"}}, {UUID: "2", Kind: orphan.KindZombie},
+		{UUID: "3", Verdict: orphan.Absent}}
+	if err := a.finish(r); err != nil || r.Counts.Findings != 1 || len(r.Findings) != 1 || len(r.NotOrphaned) != 2 {
+		t.Errorf("got findings %v, not orphaned %v, %v", r.Findings, r.NotOrphaned, err)
+	}
+	if want := "1 finding, 0 unknown, 0 sources unread, 0 pending, 2 not orphaned"; r.Msg != want || len(r.Table) != 6 || r.Table[4] != want {
+		t.Errorf("got %q and\n%s", r.Msg, strings.Join(r.Table, "\n"))
+	}
+	if got, err := json.Marshal(r.Scope); string(got) != `{"instance_uuid":["1","2","3"],"host":[],"project":[],"kinds":["zombie"]}` {
+		t.Errorf("got %s, %v", got, err)
+	}
+}
+
+func TestWhereNothingIsFoundItIsToldWhatWasLookedAt(t *testing.T) {
+	a := &audit{parameters: parameters{Sightings: 1}}
+	a.picture.Cells = []orphan.CellPicture{{Instances: make([]orphan.Instance, 2)}}
+	a.picture.Placed = maps.All(map[string][]string{"1": nil})
+	a.picture.Hypervisors, a.picture.HypervisorsAsked = []orphan.Hypervisor{{Name: "host1", Failure: "no route"}}, true
+	r := newReply(a, time.Now())
+	want := []string{"0 findings, 0 unknown, 1 source unread, 0 pending", "looked at 2 instances, 1 consumer, 0 domains"}
+	if err := a.finish(r); err != nil || !slices.Equal(r.Table, want) {
+		t.Errorf("got %q, %v", r.Table, err)
+	}
+}
+
+func TestAHostThatNobodyKnowsIsAMistake(t *testing.T) {
+	found := []orphan.Finding{{UUID: "1", Hosts: []string{"scrapped"}}}
+	inDoubt := []orphan.Doubt{{UUID: "2", Hosts: []string{"doubtful"}}}
+	for _, test := range []struct {
+		host, unread string
+		unknown      bool
+	}{
+		{"", "", false}, {"host1", "", false}, {"served", "", false}, {"empty", "", false}, {"scrapped", "", false}, {"doubtful", "", false},
+		{"down", "", false}, {"hots1", "", true}, {"host1.example", "", true}, {"hots1", "cell", false}, {"hots1", "placement", false},
+	} {
+		a := &audit{}
+		if test.host != "" {
+			a.Hosts = []string{"host1", test.host}
+		}
+		a.picture.Cells = []orphan.CellPicture{{Nodes: []orphan.ComputeNode{{Host: "host1", Hypervisor: "host1.example"}},
+			Services: []orphan.ComputeService{{Host: "host1"}, {Host: "served"}}, Instances: []orphan.Instance{{Host: "empty"}}}}
+		a.picture.Hypervisors, a.picture.HypervisorsAsked = []orphan.Hypervisor{{Host: "down", Failure: "no route"}}, true
+		switch test.unread {
+		case "cell":
+			a.picture.Cells = append(a.picture.Cells, orphan.CellPicture{Failure: "no route"})
+		case "placement":
+			a.picture.PlacementFailure = "answered 503"
+		}
+		err := a.unknownHost(found, inDoubt)
+		if (err != nil) != test.unknown {
+			t.Errorf("%+v: got %v", test, err)
+		}
+		if err != nil && (!strings.Contains(err.Error(), strconv.Quote(test.host)) || !strings.HasSuffix(err.Error(), ": host1, served")) {
+			t.Errorf("got %v", err)
+		}
+	}
+	many := &audit{parameters: parameters{Hosts: []string{"hots1"}}}
+	many.picture.Cells = []orphan.CellPicture{{}}
+	for i := range 100 {
+		many.picture.Cells[0].Nodes = append(many.picture.Cells[0].Nodes, orphan.ComputeNode{Host: fmt.Sprintf("host%03d", i)})
+	}
+	if err := many.unknownHost(nil, nil); err == nil || !strings.HasSuffix(err.Error(), ", host019, and 80 more") {
+		t.Errorf("got %v", err)
 	}
 }
 

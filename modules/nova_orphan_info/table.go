@@ -29,7 +29,10 @@ func table(findings []orphan.Finding, now time.Time) []string {
 	}
 	lines = append(lines, line(titles))
 	for _, f := range findings {
-		way := cmp.Or(f.Method, "see its command")
+		way := cmp.Or(f.Method, "-")
+		if f.Method == "" && f.Command != "" {
+			way = "see its command"
+		}
 		lines = append(lines, line([]string{cmp.Or(string(f.Kind), "-"), cmp.Or(f.Name, f.UUID), cmp.Or(strings.Join(f.Hosts, ","), "-"),
 			held(f.Resources), age(f.Since, now), string(f.Verdict), way}))
 	}

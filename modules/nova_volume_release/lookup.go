@@ -9,6 +9,7 @@ import (
 	"nova-orphan/internal/nova"
 	"nova-orphan/internal/orphan"
 	"nova-orphan/internal/shared"
+	"nova-orphan/internal/step"
 )
 
 // novaLookup tells what Nova knows of an instance. An error is "cannot tell".
@@ -46,7 +47,7 @@ type fromDatabases struct {
 	databases interface {
 		FindAll(ctx context.Context, uuids []string) (map[string]nova.Finding, error)
 	}
-	policy orphan.Policy
+	policy step.Policy
 	// found is asked for all instances that are looked at at the same time.
 	found shared.Questions[string, nova.Finding]
 }
@@ -57,7 +58,7 @@ func (d *fromDatabases) Lookup(ctx context.Context, uuid string) (novaEvidence, 
 	if err != nil {
 		return novaEvidence{judgement: orphan.Judgement{Verdict: orphan.Unknown}}, err
 	}
-	said := novaEvidence{judgement: orphan.Judge(finding.Evidence(d.policy)), mapped: true, made: map[string]bool{}}
+	said := novaEvidence{judgement: orphan.Judge(finding.Evidence(d.policy.Judging(uuid))), mapped: true, made: map[string]bool{}}
 	all := finding.Given()
 	said.given, said.portIDs, said.deletedAt = all.Volumes, all.Ports, all.DeletedAt
 	instance := finding.Instance(said.judgement)
@@ -82,7 +83,7 @@ func (d *fromDatabases) Lookup(ctx context.Context, uuid string) (novaEvidence, 
 // whatever way, and not who made a port.
 type fromAPI struct {
 	api    novaAPI
-	policy orphan.Policy
+	policy step.Policy
 }
 
 type novaAPI interface {
@@ -112,7 +113,7 @@ func (a fromAPI) Lookup(ctx context.Context, uuid string) (novaEvidence, error) 
 			return unknown, fmt.Errorf("ask nova about the volumes of %s: %w", uuid, err)
 		}
 	}
-	said := novaEvidence{judgement: orphan.Judge(server.Evidence(unmapped, migrations, a.policy)), mapped: true}
+	said := novaEvidence{judgement: orphan.Judge(server.Evidence(unmapped, migrations, a.policy.Judging(uuid))), mapped: true}
 	for _, v := range server.Volumes {
 		device := devices[v.ID]
 		said.mappings = append(said.mappings, mapping{

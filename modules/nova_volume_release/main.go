@@ -67,7 +67,7 @@ func run(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
 		var databases *nova.Databases
 		if databases, err = open(call, p); err == nil {
 			defer databases.Close()
-			c.lookup = &fromDatabases{databases: databases, policy: p.Judging()}
+			c.lookup = &fromDatabases{databases: databases, policy: p.Policy}
 		}
 	}
 	if err != nil {

@@ -8,7 +8,6 @@ import (
 
 	"nova-orphan/internal/compute"
 	"nova-orphan/internal/nova"
-	"nova-orphan/internal/orphan"
 	"nova-orphan/internal/step"
 )
 
@@ -44,7 +43,11 @@ func (a lockedInAPI) Find(_ context.Context, uuid string) (*compute.Server, bool
 func (lockedInAPI) Migrations(context.Context, string) ([]compute.Migration, error) { return nil, nil }
 
 func TestBothWitnessesJudgeByThePolicy(t *testing.T) {
-	ours, before := written.Format(time.RFC3339), written.Add(-time.Second).Format(time.RFC3339)
+	since := func(at time.Time) step.ByUUID[time.Time] {
+		return step.ByUUID[time.Time]{Each: map[string]time.Time{instance: at}}
+	}
+	ours, before := since(written), since(written.Add(-time.Second))
+	another := step.ByUUID[time.Time]{Each: map[string]time.Time{"5e1f2b3c-0000-4000-8000-000000000001": written}}
 	for _, test := range []struct {
 		name    string
 		policy  step.Policy
@@ -54,18 +57,19 @@ func TestBothWitnessesJudgeByThePolicy(t *testing.T) {
 		{"written a moment ago", step.Policy{MinAge: 300}, false, "is busy"},
 		{"written by ourselves", step.Policy{MinAge: 300, UnchangedSince: ours}, false, ""},
 		{"written since by somebody else", step.Policy{MinAge: 300, UnchangedSince: before}, false, "is busy"},
+		{"another was written by ourselves", step.Policy{MinAge: 300, UnchangedSince: another}, false, "is busy"},
 		{"locked", step.Policy{MinAge: 300, UnchangedSince: ours}, true, "somebody locked the instance"},
 		{"locked, and allowed", step.Policy{MinAge: 300, UnchangedSince: ours, Consents: step.Consents{AllowLocked: true}}, true, ""},
 		{"locked, whatever the age", step.Policy{}, true, "somebody locked the instance"},
 	} {
-		for name, witness := range map[string]func(orphan.Policy) novaLookup{
-			"databases": func(p orphan.Policy) novaLookup {
+		for name, witness := range map[string]func(step.Policy) novaLookup{
+			"databases": func(p step.Policy) novaLookup {
 				return &fromDatabases{databases: lockedInDatabase{test.locked}, policy: p}
 			},
-			"API": func(p orphan.Policy) novaLookup { return fromAPI{lockedInAPI{locked: test.locked}, p} },
+			"API": func(p step.Policy) novaLookup { return fromAPI{lockedInAPI{locked: test.locked}, p} },
 		} {
 			t.Run(test.name+", says the "+name, func(t *testing.T) {
-				said, err := witness(test.policy.Judging()).Lookup(t.Context(), instance)
+				said, err := witness(test.policy).Lookup(t.Context(), instance)
 				if err != nil {
 					t.Fatal(err)
 				}

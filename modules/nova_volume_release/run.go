@@ -11,6 +11,7 @@ import (
 	"github.com/gophercloud/gophercloud/v2"
 
 	"nova-orphan/internal/ansible"
+	"nova-orphan/internal/backup"
 	"nova-orphan/internal/cinder"
 	"nova-orphan/internal/openstack"
 	"nova-orphan/internal/orphan"
@@ -45,7 +46,7 @@ func (c *cloud) all(ctx context.Context) (ansible.Answer, error) {
 
 func (c *cloud) one(ctx context.Context, instance string, reply *entry) error {
 	t := &task{cloud: c, instance: instance, reply: reply,
-		backup: step.Backup{Dir: c.BackupDir, UUID: instance, Module: name, Answer: &reply.Answer}}
+		backup: step.Backup{Dir: c.BackupDir, UUID: instance, Module: name, Instance: instance, Kind: backup.Record, Answer: &reply.Answer}}
 	if t.State == released {
 		return t.release(ctx)
 	}

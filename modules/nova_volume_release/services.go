@@ -44,7 +44,7 @@ func connect(ctx context.Context, call *ansible.Call, p parameters) (*cloud, err
 		return nil, err
 	}
 	c := &cloud{parameters: p, call: call, nova: compute.New(client)}
-	c.lookup = fromAPI{c.nova, p.Judging()}
+	c.lookup = fromAPI{c.nova, p.Policy}
 	var mu sync.Mutex
 	token := ""
 	c.serviceToken = func(ctx context.Context) (_ string, err error) {

@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 
 	"nova-orphan/internal/ansible"
 	"nova-orphan/internal/compute"
 	"nova-orphan/internal/openstack"
 	"nova-orphan/internal/placement"
-	"nova-orphan/internal/shared"
 )
 
 // cloud is how the call reaches Placement and Nova, and what is the same for all consumers.
@@ -25,12 +25,14 @@ type cloud struct {
 	noNova error
 	// goal is what each is to hold.
 	goal goal
-	// migrations, of the instance, are what Nova says for several consumers at once.
-	migrations shared.Question[[]compute.Migration]
+	// backups are what is to be put back, by consumer.
+	backups map[string]*backedUp
+	// migrations has by the instances' UUIDs the *shared.Question for what Nova says for several consumers of one at once.
+	migrations sync.Map
 }
 
 // prepare reads what is the same for all consumers, and says what to do for each.
-func (c *cloud) prepare(ctx context.Context, reply *answer, backup *backedUp) (do func(context.Context, string, *entry) error, err error) {
+func (c *cloud) prepare(ctx context.Context, reply *answer) (do func(context.Context, string, *entry) error, err error) {
 	if err = c.connect(ctx); err == nil && c.Provider != "" {
 		reply.ResourceProvider, err = c.findProvider(ctx)
 	}
@@ -39,8 +41,8 @@ func (c *cloud) prepare(ctx context.Context, reply *answer, backup *backedUp) (d
 	case err != nil:
 	case c.State == absent:
 		c.goal, err = c.removal(ctx, provider)
-	case backup != nil:
-		c.goal, err = c.restore(ctx, *backup)
+	case c.backups != nil:
+		c.goal, err = c.restore(ctx)
 	case c.State == present:
 		c.goal = set(provider.UUID, c.Resources, c.ProjectID, c.UserID)
 	case c.State == saved:

@@ -11,6 +11,7 @@ import (
 
 	"nova-orphan/internal/compute"
 	"nova-orphan/internal/orphan"
+	"nova-orphan/internal/shared"
 )
 
 // novaEvidence is what was learnt about one consumer.
@@ -99,7 +100,7 @@ func (t *task) lookup(ctx context.Context, todo change) *novaEvidence {
 		return typed
 	}
 	if t.noNova != nil {
-		return &novaEvidence{of: t.Instance, failure: t.noNova}
+		return &novaEvidence{of: t.of, failure: t.noNova}
 	}
 	said := t.askForServer(ctx, todo)
 	t.askForMigration(ctx, said, todo)
@@ -111,7 +112,7 @@ func (t *task) lookup(ctx context.Context, todo change) *novaEvidence {
 
 // askForServer asks for the consumer, also for the migrations of a server of which only one half is to be taken.
 func (t *task) askForServer(ctx context.Context, todo change) *novaEvidence {
-	said := &novaEvidence{of: t.Instance}
+	said := &novaEvidence{of: t.of}
 	if said.server, said.failure = t.server(ctx, todo.before.Consumer); said.server == nil {
 		return said
 	}
@@ -140,14 +141,14 @@ func (t *task) askForMigration(ctx context.Context, said *novaEvidence, todo cha
 	consumer := todo.before.Consumer
 	switch {
 	case said.tells():
-	case t.Instance == "":
+	case t.of == "":
 		said.migration, said.failure = t.nova.Migration(ctx, consumer, t.providers.treesOf(todo.before.Providers))
 		if errors.Is(said.failure, compute.ErrUntold) {
 			said.failure = fmt.Errorf("%w, as where its instance is deleted or its host is called otherwise than its provider: give instance_uuid",
 				said.failure)
 		}
 	default:
-		said.migration, said.failure = t.migrationOf(ctx, consumer)
+		said.migration, said.failure = t.migrationOf(ctx, todo)
 	}
 	t.askForItsInstance(ctx, said, todo)
 }
@@ -169,22 +170,33 @@ func (t *task) askForItsInstance(ctx context.Context, said *novaEvidence, todo c
 	}
 }
 
-// migrationOf looks among those of the instance. One that is not there was deleted with it, or is
-// not its own: that of an instance that lives Nova would list.
-func (t *task) migrationOf(ctx context.Context, consumer string) (*compute.Migration, error) {
-	all, err := t.migrations.Ask(ctx, func(ctx context.Context) ([]compute.Migration, error) { return t.nova.Migrations(ctx, t.Instance) })
+// migrationOf looks among those of the instance that the caller says it is of. Of one that is gone Nova lists none, so that the
+// caller is taken at its word, unless Nova shows a migration of that UUID among those of the hosts: that is another's.
+func (t *task) migrationOf(ctx context.Context, todo change) (*compute.Migration, error) {
+	consumer := todo.before.Consumer
+	question, _ := t.migrations.LoadOrStore(t.of, new(shared.Question[[]compute.Migration]))
+	all, err := question.(*shared.Question[[]compute.Migration]).Ask(ctx, func(ctx context.Context) ([]compute.Migration, error) {
+		return t.nova.Migrations(ctx, t.of)
+	})
 	if err != nil {
 		return nil, err
 	}
 	if at := slices.IndexFunc(all, func(m compute.Migration) bool { return m.UUID == consumer }); at >= 0 {
 		return &all[at], nil
 	}
-	if consumer == t.Instance {
+	if consumer == t.of {
 		return nil, nil
 	}
-	server, err := t.server(ctx, t.Instance)
-	if server != nil {
-		err = fmt.Errorf("it is none of the migrations of %s (instance_uuid), and %s", t.Instance, alive(t.Instance, server))
+	server, err := t.server(ctx, t.of)
+	switch {
+	case err != nil:
+		return nil, err
+	case server != nil:
+		return nil, fmt.Errorf("it is none of the migrations of %s (instance_uuid), and %s", t.of, alive(t.of, server))
 	}
-	return nil, err
+	found, err := t.nova.Migration(ctx, consumer, t.providers.treesOf(todo.before.Providers))
+	if errors.Is(err, compute.ErrUntold) {
+		err = nil
+	}
+	return found, err
 }

@@ -23,7 +23,7 @@ func module() ansible.Module {
 		Each: "consumer",
 		Options: append([]ansible.Option{
 			{Name: "consumer", Aliases: []string{"consumers"}, Type: ansible.List, Elements: ansible.Str, Check: ansible.UUID},
-			{Name: "instance_uuid", Type: ansible.Str, Check: ansible.UUID},
+			{Name: "instance_uuid", Type: ansible.Raw, Check: step.ForAllOrByUUID(instance)},
 			{Name: "resource_provider", Type: ansible.Str},
 			{Name: "state", Type: ansible.Str, Choices: []string{absent, present, saved}},
 			{Name: "resources", Type: ansible.Dict, Check: checkResources},
@@ -50,7 +50,7 @@ const (
 type parameters struct {
 	openstack.Auth
 	Consumers      []string            `option:"consumer"`
-	Instance       string              `option:"instance_uuid"`
+	Instances      step.ByUUID[string] `option:"instance_uuid"`
 	Provider       string              `option:"resource_provider"`
 	State          string              `option:"state"`
 	Resources      placement.Resources `option:"resources"`
@@ -66,16 +66,14 @@ func run(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
 	if err := call.Decode(&c.parameters); err != nil {
 		return nil, err
 	}
-	var saved *backedUp
 	if c.Backup.Given() {
-		var err error
-		if saved, err = c.readBackup(); err != nil {
+		if err := c.readBackups(); err != nil {
 			return nil, err
 		}
 	}
 	const kind = "consumers"
 	reply := &answer{}
-	do, err := c.prepare(ctx, reply, saved)
+	do, err := c.prepare(ctx, reply)
 	if err != nil {
 		reply.Consumers, err = step.Stop[entry](&reply.Result, kind, c.Consumers, err)
 		return reply, err

@@ -92,7 +92,7 @@ func addServer(ts *testscript.TestScript, cloud *openstacktest.Cloud, args []str
 	cloud.Do(func() { cloud.Servers[args[0]] = openstacktest.Server{Status: args[1], Host: args[2], Task: args[3]} })
 }
 
-// migration UUID STATUS [TYPE INSTANCE SOURCE]
+// migration UUID STATUS|deleted [TYPE INSTANCE SOURCE]
 func addMigration(ts *testscript.TestScript, cloud *openstacktest.Cloud, args []string) {
 	if len(args) == 2 {
 		args = append(args, "", "the-instance", "compute1")
@@ -101,6 +101,7 @@ func addMigration(ts *testscript.TestScript, cloud *openstacktest.Cloud, args []
 	cloud.Do(func() {
 		cloud.Migrations = append(cloud.Migrations, openstacktest.Migration{
 			UUID: args[0], Status: args[1], Type: args[2], Instance: args[3], SourceHost: args[4], SourceNode: args[4],
+			Deleted: args[1] == "deleted",
 		})
 	})
 }

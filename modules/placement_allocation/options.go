@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"nova-orphan/internal/ansible"
+	"nova-orphan/internal/backup"
 	"nova-orphan/internal/placement"
 )
 
@@ -38,6 +39,15 @@ func checkResources(value any) (any, error) {
 	return resources, nil
 }
 
+// instance is a value of instance_uuid.
+func instance(value any) (string, error) {
+	checked, err := ansible.UUID(value)
+	if err != nil {
+		return "", fmt.Errorf("%w (or a dictionary of such by the consumers' UUIDs)", err)
+	}
+	return checked.(string), nil
+}
+
 func rules() []ansible.Rule {
 	rules := []ansible.Rule{
 		ansible.RequiredOneOf("consumer", "resource_provider", "backup_file", "backup_content"),
@@ -45,6 +55,7 @@ func rules() []ansible.Rule {
 		ansible.RequiredIf("state", saved, "consumer"),
 		savedAsAWhole,
 		ansible.MutuallyExclusive("backup_file", "backup_content"),
+		backup.ContentsOf("consumer"),
 	}
 	for _, option := range []string{"resources", "project_id", "user_id", "backup_file", "backup_content"} {
 		rules = append(rules, ansible.OnlyIf(option, "state", present))
@@ -56,7 +67,7 @@ func rules() []ansible.Rule {
 	return append(rules, presentFromOptionsOrBackup)
 }
 
-// presentFromOptionsOrBackup: what to put there, for one consumer, is either said or read.
+// presentFromOptionsOrBackup: what to put there is either said, for one consumer, or read.
 func presentFromOptionsOrBackup(values map[string]any) error {
 	consumers, _ := values["consumer"].([]any)
 	_, file := values["backup_file"]
@@ -64,7 +75,7 @@ func presentFromOptionsOrBackup(values map[string]any) error {
 	if err := ansible.RequiredIf("state", present, "consumer", "resource_provider", "resources")(values); err != nil && !file && !content {
 		return fmt.Errorf("%w (or backup_file in their place)", err)
 	}
-	if values["state"] == present && len(consumers) > 1 {
+	if values["state"] == present && len(consumers) > 1 && !content {
 		return fmt.Errorf("argument 'consumer' takes one UUID with state: present, got: %d", len(consumers))
 	}
 	return nil

@@ -53,3 +53,39 @@ func TestEachOfFiftyConsumersTakesEightRequests(t *testing.T) {
 	}
 	t.Logf("requests: %d", len(requests))
 }
+
+// Of 25 instances and a migration of each, which was deleted with it.
+func TestEachOfFiftyConsumersOfSeveralInstancesTakesFewRequests(t *testing.T) {
+	cloud := openstacktest.NewInEnvironment(t)
+	cloud.AddProvider("compute1", compute1, "", map[string]int{"VCPU": 50})
+	consumers, instances := []string{}, map[string]string{}
+	for range 25 {
+		instance, migration := openstacktest.UUID(), openstacktest.UUID()
+		consumers, instances[migration] = append(consumers, instance, migration), instance
+		deleted := openstacktest.Migration{UUID: migration, Instance: instance, Status: "error", Deleted: true}
+		cloud.Migrations = append(cloud.Migrations, deleted)
+	}
+	for _, consumer := range consumers {
+		cloud.Allocate(consumer, compute1, map[string]int{"VCPU": 1})
+	}
+	answer := ansibletest.Call(t, module(), arguments{"consumer": consumers, "instance_uuid": instances, "state": absent,
+		"backup_dir": t.TempDir()})
+	if answer.Get("failed").Bool() || answer.Get("consumers.#(changed==false)#.consumer.#").Int() > 0 {
+		t.Errorf("got %s", answer)
+	}
+	requests := cloud.Requests()
+	for migration, instance := range instances {
+		// An instance's own eight, and for its migration its list of migrations and the server (2).
+		if n := openstacktest.CountNaming(requests, instance); n > 8+3 {
+			t.Errorf("%d requests for %s", n, instance)
+		}
+		if n := openstacktest.CountNaming(requests, migration); n > 8 {
+			t.Errorf("%d requests for %s", n, migration)
+		}
+	}
+	// The migrations of the host, for each, and what is the same for all.
+	if most := 25*(11+8+1) + len(consumers)*5 + 1; len(requests) > most {
+		t.Errorf("%d requests", len(requests))
+	}
+	t.Logf("requests: %d", len(requests))
+}

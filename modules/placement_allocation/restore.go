@@ -25,6 +25,8 @@ type record struct {
 type backedUp struct {
 	consumer
 	saved placement.Allocation
+	// wrong is why it cannot be read, if so.
+	wrong error
 	// left is what the change made of it; nil if the backup does not say.
 	left *placement.Allocation
 	// gone are those of saved's providers that Placement no longer has.
@@ -33,21 +35,36 @@ type backedUp struct {
 	described func(uuid string) string
 }
 
-// readBackup reads the backup, whose consumer must be that of the option, if given.
-func (c *cloud) readBackup() (*backedUp, error) {
-	whose, err := c.Backup.UUID()
-	if err != nil {
-		return nil, err
-	}
-	if len(c.Consumers) == 0 {
+// readBackups reads the backups, which must be of the consumers of the option, if given.
+func (c *cloud) readBackups() error {
+	if len(c.Consumers) == 0 && c.Backup.File != "" {
+		whose, err := c.Backup.UUID()
+		if err != nil {
+			return err
+		}
 		c.Consumers = []string{whose}
+	} else if len(c.Consumers) == 0 {
+		c.Consumers = slices.Sorted(maps.Keys(c.Backup.Contents))
 	}
+	c.backups = map[string]*backedUp{}
+	for _, whose := range c.Consumers {
+		c.backups[whose] = c.readBackup(whose)
+	}
+	if wrong := c.backups[c.Consumers[0]].wrong; len(c.Consumers) == 1 {
+		return wrong
+	}
+	return nil
+}
+
+func (c *cloud) readBackup(whose string) *backedUp {
 	var content record
-	if err = c.Backup.Read(name, c.Consumers[0], &content); err != nil {
-		return nil, err
+	b := &backedUp{}
+	if b.wrong = c.Backup.Read(name, whose, &content); b.wrong != nil {
+		return b
 	}
-	b := &backedUp{consumer: content.consumer}
-	if b.saved, err = content.allocation(); err == nil && (b.saved.Empty() || b.saved.Consumer != c.Consumers[0]) {
+	var err error
+	b.consumer = content.consumer
+	if b.saved, err = content.allocation(); err == nil && (b.saved.Empty() || b.saved.Consumer != whose) {
 		err = errors.New("it holds nothing for it")
 	}
 	if err == nil && content.ChangedTo != nil {
@@ -55,9 +72,9 @@ func (c *cloud) readBackup() (*backedUp, error) {
 		*b.left, err = content.ChangedTo.allocation()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read the backup of %s: %s: %w", c.Consumers[0], c.Backup, err)
+		b.wrong = fmt.Errorf("read the backup of %s: %s: %w", whose, c.Backup, err)
 	}
-	return b, nil
+	return b
 }
 
 // allocation is the other way round of listed. It takes nothing for granted: a
@@ -90,19 +107,29 @@ func (c consumer) allocation() (placement.Allocation, error) {
 	return a, nil
 }
 
-// restore puts a backup back, whose providers it looks for.
-func (c *cloud) restore(ctx context.Context, b backedUp) (goal, error) {
-	b.described = c.providers.described
-	for _, h := range b.Held {
-		if err := c.providers.learn(ctx, h.Provider); err != nil {
-			return nil, err
-		}
-		if _, known := c.providers.get(h.Provider); !known {
-			c.providers.note(placement.Provider{UUID: h.Provider, Name: h.Name}) // the backup alone has it
-			b.gone = append(b.gone, h.Provider)
+// restore puts the backups back, whose providers it looks for.
+func (c *cloud) restore(ctx context.Context) (goal, error) {
+	gone := map[string]placement.Provider{}
+	for _, b := range c.backups {
+		b.described = c.providers.described
+		for _, h := range b.Held {
+			if err := c.providers.learn(ctx, h.Provider); err != nil {
+				return nil, err
+			}
+			if _, known := c.providers.get(h.Provider); !known {
+				b.gone = append(b.gone, h.Provider)
+				gone[h.Provider] = placement.Provider{UUID: h.Provider, Name: h.Name} // the backups alone have it
+			}
 		}
 	}
-	return b.goal, nil
+	c.providers.note(slices.Collect(maps.Values(gone))...)
+	return func(now placement.Allocation) (placement.Allocation, error) {
+		b := c.backups[now.Consumer]
+		if b.wrong != nil {
+			return now, b.wrong
+		}
+		return b.goal(now)
+	}, nil
 }
 
 // goal is the whole allocation if the consumer holds what the change left, or part of

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"nova-orphan/internal/backup"
 	"nova-orphan/internal/openstack"
 	"nova-orphan/internal/orphan"
 	"nova-orphan/internal/placement"
@@ -49,7 +50,11 @@ func (c *cloud) save(ctx context.Context, consumer string, reply *entry) error {
 }
 
 func (c *cloud) backup(reply *entry) *step.Backup {
-	return &step.Backup{Dir: c.BackupDir, UUID: reply.Consumer, Module: name, Answer: &reply.Answer}
+	kind := backup.Purge
+	if c.State == present {
+		kind = backup.Restoring
+	}
+	return &step.Backup{Dir: c.BackupDir, UUID: reply.Consumer, Module: name, Instance: c.Instances.Of(reply.Consumer), Kind: kind, Answer: &reply.Answer}
 }
 
 // task is what is done for one consumer.
@@ -57,6 +62,8 @@ type task struct {
 	*cloud
 	reply  *entry
 	backup *step.Backup
+	// of is the instance of which the caller says that the consumer is a migration, or the instance itself; empty: it says nothing.
+	of string
 	// tried is what was last written, or tried to.
 	tried change
 }
@@ -70,7 +77,7 @@ type sight struct {
 
 // change brings a consumer to the goal.
 func (c *cloud) change(ctx context.Context, consumer string, reply *entry) error {
-	t := &task{cloud: c, reply: reply, backup: c.backup(reply)}
+	t := &task{cloud: c, reply: reply, backup: c.backup(reply), of: c.Instances.Of(consumer)}
 	loop := step.Loop[sight]{
 		Call: c.call, Answer: &reply.Answer, Subject: "consumer " + consumer, Tries: maxWrites,
 		Read: t.look, Plan: t.plan, Save: t.save, Uncertain: openstack.Uncertain, Again: raced, Pause: openstack.Pause,
@@ -83,7 +90,9 @@ func (c *cloud) change(ctx context.Context, consumer string, reply *entry) error
 	default:
 		reply.Msg = "nothing to change"
 	}
-	err = t.verifyStillGone(ctx, err)
+	if err = t.verifyStillGone(ctx, err); err == nil && t.State == present {
+		t.backup.Restored()
+	}
 	if against := (orphan.Refusal{}); errors.As(err, &against) {
 		reply.Reasons = against
 	}

@@ -35,7 +35,7 @@ func testSaved(s *stage) {
 		s.t.Fatal(err)
 	}
 	s.set(s.consumer, nil)
-	restore := arguments{"state": present, "backup_content": base64.StdEncoding.EncodeToString(content)}
+	restore := arguments{"state": present, "backup_content": map[string]any{s.consumer: base64.StdEncoding.EncodeToString(content)}}
 	s.start(restore).Done(true)
 	s.wants(s.consumer, held)
 	s.start(restore).Done(false)

@@ -8,7 +8,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/tidwall/gjson"
@@ -16,7 +15,7 @@ import (
 
 // Main runs a package's tests, with the module as a program that they start by its name. Without the lab it first calls
 // hurry, in the tests and in that program, which shortens their pauses: a fake recovers at once. A real service does not.
-func Main(m *testing.M, module string, main, hurry func()) {
+func Main(m testscript.TestingM, module string, main, hurry func()) {
 	if !onLab && !strings.HasPrefix(filepath.Base(os.Args[0]), unhurried) {
 		hurry()
 	}

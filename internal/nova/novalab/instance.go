@@ -128,7 +128,8 @@ var (
 		"virtual_interfaces": "instance_uuid", "instance_id_mappings": "uuid", "tags": "resource_id",
 		"console_auth_tokens": "instance_uuid", "instance_actions": "instance_uuid", "pci_devices": "instance_uuid",
 	}
-	apiTables = map[string]string{"instance_mappings": "instance_uuid", "build_requests": "instance_uuid", "request_specs": "instance_uuid"}
+	apiTables = map[string]string{"instance_mappings": "instance_uuid", "build_requests": "instance_uuid", "request_specs": "instance_uuid",
+		"instance_group_member": "instance_uuid"}
 )
 
 // Dump is everything that cell1 has about an instance, for comparing: with

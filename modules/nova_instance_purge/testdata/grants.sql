@@ -1,8 +1,9 @@
 CREATE USER nova_orphan@'%' IDENTIFIED BY '...';
 GRANT SELECT ON nova_api.cell_mappings TO nova_orphan@'%';
-GRANT SELECT ON nova_api.request_specs TO nova_orphan@'%';
-GRANT SELECT, UPDATE ON nova_api.instance_mappings TO nova_orphan@'%';
+GRANT SELECT, UPDATE, DELETE, INSERT ON nova_api.instance_mappings TO nova_orphan@'%';
 GRANT SELECT, DELETE, INSERT ON nova_api.build_requests TO nova_orphan@'%';
+GRANT SELECT, DELETE, INSERT ON nova_api.request_specs TO nova_orphan@'%';
+GRANT SELECT, DELETE, INSERT ON nova_api.instance_group_member TO nova_orphan@'%';
 
 GRANT SELECT ON nova.* TO nova_orphan@'%';
 GRANT UPDATE ON nova.instances TO nova_orphan@'%';

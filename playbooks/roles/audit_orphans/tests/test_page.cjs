@@ -132,6 +132,16 @@ test('takes a hostile name for text', async (t) => {
   assert.equal(await page.$('b'), null);
 });
 
+test('tells of what was asked for and is no orphan, apart from the findings', async (t) => {
+  const [finding] = example().findings;
+  const healthy = {...finding, name: '<b>web', kind: '', verdict: 'live', reasons: ['Nova looks after it']};
+  const page = await open(t, withReport({...example(), findings: [], not_orphaned: [healthy], unread: [], scope: {instance_uuid: [finding.uuid]}}));
+  assert.deepEqual(await texts(page, '#named li'), [`<b>web ${finding.uuid} – live; Nova looks after it`]);
+  assert.deepEqual(await texts(page, '#nothing'), ['Nothing that was asked for is an orphan.']);
+  await page.goto(pathToFileURL(withReport(example())));
+  assert.deepEqual(await texts(page, '#named'), []);
+});
+
 test('says plainly that nothing is left', async (t) => {
   const clean = {...example(), findings: [], unknown: [], unread: []};
   clean.hosts.forEach((host) => { host.held = {}; });

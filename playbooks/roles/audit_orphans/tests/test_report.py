@@ -48,9 +48,12 @@ print(json.dumps(answer))
 ORPHAN_INFO = """#!/usr/bin/python3
 # WANT_JSON
 import json, pathlib, sys
-folder = pathlib.Path(json.load(open(sys.argv[1]))["nova_conf"])
-(folder / "arguments.json").write_text(pathlib.Path(sys.argv[1]).read_text())
-print((folder / "answer.json").read_text())
+arguments = json.load(open(sys.argv[1]))
+folder = pathlib.Path(arguments["nova_conf"])
+(folder / "arguments.json").write_text(json.dumps(arguments))
+given = {option: arguments.get(option) or [] for option in ("instance_uuid", "host", "project", "kinds")}
+scope = {option: value.split(",") if isinstance(value, str) else value for option, value in given.items()}
+print(json.dumps(json.loads((folder / "answer.json").read_text()) | {"scope": scope}))
 """
 
 
@@ -67,10 +70,18 @@ def without(*keys):
     return EXAMPLE | {key: [] for key in keys}
 
 
+# Two that were named, of which nothing is an orphan.
+UUIDS = "6695eb01-f6a4-4304-b9aa-97f2502e193f,390b4d5a-0a3c-4f0e-9d0c-2b0b6f6f1a11"
+NAMED = without("findings", "unknown", "unread") | {
+    "not_orphaned": [EXAMPLE["findings"][0] | {"uuid": uuid, "kind": "", "verdict": "live", "method": "", "command": ""} for uuid in UUIDS.split(",")],
+    "counts": EXAMPLE["counts"] | {"findings": 0, "unknown": 0, "unread": 0},
+}
+
+
 class Run:
     """One run of the playbook, in a folder of its own."""
 
-    def __init__(self, name, ansible, answer, *arguments, **variables):
+    def __init__(self, name, ansible, answer, *arguments, **of_controller):
         self.folder = WORK / name
         (self.folder / "library").mkdir(parents=True)
         # Beside the playbook, modules that were built would come before these.
@@ -78,12 +89,14 @@ class Run:
         for module, text in {"libvirt_domain_info": DOMAIN_INFO, "nova_orphan_info": ORPHAN_INFO}.items():
             (self.folder / "library" / module).write_text(text)
         (self.folder / "answer.json").write_text(json.dumps({"changed": False} | answer))
-        (self.folder / "inventory.json").write_text(json.dumps(INVENTORY))
+        inventory = copy.deepcopy(INVENTORY)
+        inventory["all"]["children"]["controller"]["hosts"]["ctl1"] = of_controller
+        (self.folder / "inventory.json").write_text(json.dumps(inventory))
         variables = {
             "audit_orphans_nova_conf": str(self.folder),
             "audit_orphans_report_dir": str(self.folder / "report"),
             "audit_orphans_metrics_file": str(self.folder / "orphans.prom"),
-        } | variables
+        }
         result = subprocess.run(
             [PROJECT / f".cache/{ansible}/bin/ansible-playbook", "--inventory=inventory.json", "audit_orphans.yml",
              f"--extra-vars={json.dumps(variables)}", *arguments],
@@ -129,12 +142,21 @@ class TheReports(unittest.TestCase):
             "unwatched": ("newest", EXAMPLE, "--extra-vars={'audit_orphans_fail_on': ['findings'], 'audit_orphans_hosts': ['cmp01']}"),
             "limited": ("newest", EXAMPLE, "--limit=controller"),
             "failed": ("oldest", {"failed": True, "msg": "40 % of the instances would be findings"}),
+            "named": ("oldest", NAMED, f"--extra-vars=audit_orphans_instance_uuids={UUIDS}", "--extra-vars=audit_orphans_kinds=zombie,error",
+                      "--extra-vars=audit_orphans_hosts=cmp01 audit_orphans_projects=p1"),
+            "listed": ("newest", NAMED, "--extra-vars=" + json.dumps({"audit_orphans_instance_uuids": UUIDS.split(",")})),
+            "only_failures": ("oldest", EXAMPLE, "--extra-vars=audit_orphans_fail_on=[]"),
+            "only_findings": ("newest", EXAMPLE, "--extra-vars=audit_orphans_fail_on=findings"),
+            "wrong_status": ("newest", EXAMPLE, "--extra-vars=audit_orphans_fail_on=findings,unraed"),
+            "mistyped": ("oldest", EXAMPLE, "--extra-vars=audit_orphans_host=cmp01"),
+            "unwritable": ("newest", EXAMPLE, "--extra-vars=audit_orphans_metrics_file=/proc/none/orphans.prom"),
         }
         with concurrent.futures.ThreadPoolExecutor(4) as pool:
             cls.runs = dict(zip(runs, pool.map(lambda name: Run(name, *runs[name]), runs), strict=True))
 
     def test_the_status_tells_what_was_found_and_what_was_not_read(self):
-        want = {"clean": 0, "checked": 2, "unwatched": 2, "limited": 2, "failed": 2, "newest": 4, "oldest": 4}
+        want = {"clean": 0, "checked": 2, "unwatched": 2, "limited": 2, "failed": 2, "newest": 4, "oldest": 4, "named": 0, "listed": 0,
+                "only_failures": 0, "only_findings": 2, "wrong_status": 2, "mistyped": 2, "unwritable": 2}
         self.assertEqual({name: run.status for name, run in self.runs.items()}, want, self.runs["clean"].output)
         self.assertIn("23 findings; hypervisor cmp11 could not be read", self.runs["newest"].output)
         self.assertIn("--limit leaves hosts out of the picture", self.runs["limited"].output)
@@ -154,13 +176,43 @@ class TheReports(unittest.TestCase):
             self.assertEqual(asked["cmp11"], {"host": "cmp11", "failure": "could not be reached"} | nothing)
             self.assertEqual(asked["cmp12"], {"host": "cmp12", "failure": "libvirt does not answer"} | nothing)
 
+    def test_a_filter_may_be_text_or_a_list(self):
+        asked = {name: {key: self.runs[name].arguments().get(key) for key in ("instance_uuid", "host", "project", "kinds")}
+                 for name in ("named", "listed")}
+        self.assertEqual(asked, {
+            "named": {"instance_uuid": UUIDS, "host": "cmp01", "project": "p1", "kinds": "zombie,error"},
+            "listed": {"instance_uuid": UUIDS.split(","), "host": None, "project": None, "kinds": None},
+        })
+        self.assertEqual(self.runs["named"].report()["scope"],
+                         {"instance_uuid": UUIDS.split(","), "host": ["cmp01"], "project": ["p1"], "kinds": ["zombie", "error"]})
+
+    def test_what_was_named_and_is_no_orphan_is_told_and_is_no_finding(self):
+        for name in "named", "listed":
+            report = self.runs[name].report()
+            self.assertEqual(faults(report), [])
+            self.assertEqual([told["uuid"] for told in report["not_orphaned"]], UUIDS.split(","))
+            self.assertNotIn("nova_orphan_findings{", self.runs[name].file("orphans.prom").decode())
+
+    def test_a_variable_that_is_none_is_named_before_anything_is_read(self):
+        in_inventory = Run("mistyped_in_inventory", "newest", EXAMPLE, audit_orphans_host="cmp01", audit_orphans_min_age=7)
+        for run in self.runs["mistyped"], in_inventory:
+            self.assertEqual(run.status, 2)
+            self.assertRegex(run.output, r"audit_orphans_host is no variable of the audit")
+            self.assertNotIn("List the hypervisor's domains", run.output)
+        self.assertRegex(self.runs["wrong_status"].output, r"audit_orphans_fail_on takes findings and unread, got: unraed")
+
     def test_both_releases_write_the_same(self):
         for name in "report/orphans.json", "report/orphans.html", "orphans.prom":
             self.assertEqual(self.runs["newest"].file(name), self.runs["oldest"].file(name), name)
 
     def test_a_check_and_a_failure_write_nothing(self):
-        for name in "checked", "failed", "limited":
+        for name in "checked", "failed", "limited", "mistyped", "wrong_status":
             self.assertEqual([path for path in ("report", "orphans.prom") if (self.runs[name].folder / path).exists()], [], name)
+
+    def test_a_file_that_cannot_be_written_leaves_the_report_as_it_was(self):
+        run = self.runs["unwritable"]
+        self.assertEqual((run.folder / "report/orphans.json").exists(), False)
+        self.assertRegex(run.output, "/proc/none")
 
     def test_no_run_says_that_it_has_changed_something(self):
         for name, run in self.runs.items():
@@ -202,8 +254,7 @@ class TheReports(unittest.TestCase):
         shots = WORK / "page"
         shots.mkdir()
         example = WORK / "example.json"
-        scope = {"instance_uuid": [], "host": [], "project": [], "kinds": []}
-        report = {"schema_version": 1, "scope": scope} | {key: value for key, value in EXAMPLE.items() if key != "table"}
+        report = {"schema_version": 1} | {key: value for key, value in EXAMPLE.items() if key != "table"}
         example.write_text(json.dumps(report))
         result = subprocess.run(
             [PROJECT / ".cache/report/bin/node", "--test", "--test-reporter=spec", TESTS / "test_page.cjs"],

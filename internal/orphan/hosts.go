@@ -1,0 +1,392 @@
+package orphan
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// What names a host as one that may have a domain of an instance, beside the host's own domains and folders.
+const (
+	byRow        = "row"        // instances.host
+	byRecord     = "record"     // its migrations, faults, events, launched_on
+	byAllocation = "allocation" // the resource provider of something that a consumer of it holds
+)
+
+// Host is one to look at or to act on, whose hypervisor was read.
+type Host struct {
+	Host       string `json:"host"`      // the inventory's name
+	NovaHost   string `json:"nova_host"` // the compute service's
+	Hypervisor string `json:"hypervisor_hostname"`
+	// NamedBy says why it is one: row, record, allocation, domain, instance_files.
+	NamedBy []string `json:"named_by"`
+	// Domain is the name of the instance's domain there, and State its state; "" if it has none.
+	Domain string `json:"domain"`
+	State  string `json:"state"`
+}
+
+// Unasked is a host that may have something of the instance, and whose hypervisor was not read.
+type Unasked struct {
+	NovaHost string `json:"nova_host"`
+	Why      string `json:"why"` // a predicate: the host "could not be reached"
+	Gone     bool   `json:"gone"`
+	names    []string
+}
+
+// named is a host that something names.
+type named struct {
+	host  string   // Nova's name; the hypervisor's, where no compute node tells that
+	nodes []string // what Nova calls its hypervisors
+	by    []string
+}
+
+// shortName is a host's name without its domain.
+func shortName(name string) string {
+	short, _, _ := strings.Cut(name, ".")
+	return short
+}
+
+// sameHost says whether one name is the other, or the short form of it.
+func sameHost(a, b string) bool {
+	return a != "" && b != "" && (a == b || shortName(a) == b || a == shortName(b))
+}
+
+// names lists the hosts on which a domain of the instance may be: the row's own first, then those that anything else names.
+func (f *finding) names() (all []named) {
+	add := func(by, host string, nodes ...string) {
+		at := slices.IndexFunc(all, func(n named) bool { return n.host == host })
+		switch {
+		case host == "":
+			return
+		case at < 0:
+			at, all = len(all), append(all, named{host: host})
+			for _, node := range f.nodesByHost[host] {
+				all[at].nodes = append(all[at].nodes, node.Hypervisor)
+			}
+		}
+		all[at].by = appendNew(all[at].by, by)
+		for _, node := range nodes {
+			all[at].nodes = appendNew(all[at].nodes, node)
+		}
+	}
+	if record := f.look.Record; record != nil {
+		add(byRow, record.Host, record.Node)
+	}
+	for _, host := range f.look.Hosts {
+		add(byRecord, host)
+	}
+	for _, migration := range f.migrated[f.UUID] {
+		add(byRecord, migration.Source)
+		add(byRecord, migration.Destination)
+	}
+	for _, consumer := range f.consumers() {
+		for _, held := range f.Held[consumer] {
+			if root, is := f.computes(held); is {
+				add(byAllocation, f.novaHostOf(root, all), root.Name)
+			}
+		}
+	}
+	return all
+}
+
+func appendNew(list []string, text string) []string {
+	if text == "" || slices.Contains(list, text) {
+		return list
+	}
+	return append(list, text)
+}
+
+// consumers are the instance and its migrations that are over and may still hold something.
+func (f *finding) consumers() []string {
+	consumers := []string{f.UUID}
+	for _, migration := range f.migrated[f.UUID] {
+		// What is gone for Nova moves no more, whatever its migrations say.
+		over := migration.Dead() || f.look.Verdict.Gone() || f.look.Verdict == Lost && !f.look.Fresh(f.clock(), migration.UpdatedAt)
+		if over && (f.PlacementFailure != "" || len(f.Held[migration.UUID]) > 0) {
+			consumers = appendNew(consumers, migration.UUID)
+		}
+	}
+	return consumers
+}
+
+// computes gives the root of a provider's tree if that is a compute host's. A sharing provider, and what another service
+// made, is no host; but before there was the trait (Stein), nothing but CPUs and memory told a compute node.
+func (f *finding) computes(held Held) (root Provider, is bool) {
+	provider := f.Providers[held.Provider]
+	root = f.Providers[provider.Root]
+	_, isNode := f.nodeByUUID[root.UUID]
+	computing := slices.ContainsFunc([]string{"VCPU", "PCPU", "MEMORY_MB"}, func(class string) bool { return held.Resources[class] > 0 })
+	return root, root.UUID != "" && !provider.Sharing && !root.Sharing && (isNode || root.Compute || computing)
+}
+
+// novaHostOf is Nova's name of a provider's host. A compute node that was made anew has another uuid and the same name.
+func (f *finding) novaHostOf(root Provider, known []named) string {
+	if node, is := f.nodeByUUID[root.UUID]; is {
+		return node.Host
+	}
+	for _, n := range known {
+		if slices.Contains(n.nodes, root.Name) {
+			return n.host
+		}
+	}
+	if node, is := f.nodeByName[root.Name]; is {
+		return node.Host
+	}
+	for _, n := range known {
+		if sameHost(n.host, root.Name) {
+			return n.host
+		}
+	}
+	return root.Name
+}
+
+// hypervisorOf finds the inventory's host that Nova means, or says as a predicate why there is none that was read. The
+// names of Nova's host, of its hypervisor and of the inventory may all differ, or be short where another is fully
+// qualified; what the hypervisor says of itself counts most, as Nova has its compute node's name from there
+// (nova/virt/libvirt/host.py get_hostname).
+func (x *index) hypervisorOf(n named, uuid, computeHost string) (*Hypervisor, string) {
+	names := append([]string{n.host}, n.nodes...)
+	same := func(name string) bool {
+		return slices.ContainsFunc(names, func(n string) bool { return sameHost(n, name) })
+	}
+	fitting := make([]*Hypervisor, len(x.Hypervisors))
+	for i := range x.Hypervisors {
+		fitting[i] = &x.Hypervisors[i]
+	}
+	found := false
+	for _, fits := range []func(*Hypervisor) bool{
+		func(h *Hypervisor) bool { return slices.Contains(n.nodes, h.Name) },
+		func(h *Hypervisor) bool { return h.NovaHost == n.host },
+		func(h *Hypervisor) bool { return slices.Contains(names, h.Host) },
+		func(h *Hypervisor) bool { return same(h.Name) },
+		func(h *Hypervisor) bool { return same(h.Host) },
+		// The inventory may know it by the name of another network.
+		func(h *Hypervisor) bool {
+			return slices.ContainsFunc(names, func(name string) bool { return shortName(name) == shortName(h.Host) })
+		},
+	} {
+		// Of several, a weaker name may tell which.
+		if some := filter(fitting, fits); len(some) > 0 {
+			if found, fitting = true, some; len(some) == 1 {
+				break
+			}
+		}
+	}
+	told := slices.Contains(n.by, byRow)
+	say := ""
+	if told {
+		say = ": say which it is with compute_host: NAME"
+	}
+	var why string
+	switch {
+	case !found && !x.HypervisorsAsked:
+		why = "was not asked, nor any other (domains takes what libvirt_domain_info answers on each)"
+	case !found:
+		why = "is none of the hypervisors in the inventory"
+		// One that did not answer has not said its name.
+		if silent := filter(fitting, func(h *Hypervisor) bool { return h.Name == "" }); len(silent) > 0 {
+			why += " that told their names, which " + hostsIn(silent) + " did not" + say
+		}
+	case len(fitting) > 1:
+		why = "fits several hosts of the inventory (" + hostsIn(fitting) + ")" + say
+	case x.isAnother(fitting[0], n):
+		why = fmt.Sprintf("is by its name %s of the inventory, which says that its hypervisor is %s, but Nova has it as %s%s",
+			fitting[0].Host, fitting[0].Name, strings.Join(n.nodes, ", "), say)
+	default:
+		return fitting[0], fitting[0].unread(uuid)
+	}
+	if at := slices.IndexFunc(x.Hypervisors, func(h Hypervisor) bool { return h.Host == computeHost }); told && at >= 0 {
+		chosen := &x.Hypervisors[at]
+		if !x.isAnother(chosen, n) {
+			return chosen, chosen.unread(uuid)
+		}
+		why = fmt.Sprintf("is no %s (compute_host): that says that its hypervisor is %s, but Nova has it as %s", computeHost, chosen.Name,
+			strings.Join(n.nodes, ", "))
+	}
+	return nil, why
+}
+
+// isAnother says that the hypervisor's own word is against it.
+func (x *index) isAnother(h *Hypervisor, n named) bool {
+	return h.Name != "" && len(n.nodes) > 0 && !slices.ContainsFunc(n.nodes, func(node string) bool { return sameHost(node, h.Name) })
+}
+
+func filter(all []*Hypervisor, keep func(*Hypervisor) bool) (some []*Hypervisor) {
+	for _, h := range all {
+		if keep(h) {
+			some = append(some, h)
+		}
+	}
+	return some
+}
+
+func hostsIn(hypervisors []*Hypervisor) string {
+	names := make([]string, len(hypervisors))
+	for i, h := range hypervisors {
+		names[i] = h.Host
+	}
+	return strings.Join(names, ", ")
+}
+
+// unread says, as a predicate, why it is not known what the hypervisor has of the instance; "" if it is. The definition
+// of another instance's domain matters to whoever acts there, and hides none of this one.
+func (h *Hypervisor) unread(uuid string) string {
+	if h.Failure != "" {
+		for _, begin := range []string{"could not be ", "did not ", "was not "} {
+			if strings.HasPrefix(h.Failure, begin) {
+				return h.Failure
+			}
+		}
+		return "could not be read: " + h.Failure
+	}
+	for _, reason := range h.Unread {
+		other, is := strings.CutPrefix(reason, "domain ")
+		if id, _, cut := strings.Cut(other, ": "); !is || !cut || len(id) != len(uuid) || strings.EqualFold(id, uuid) {
+			return "could not be read in full: " + reason
+		}
+	}
+	return ""
+}
+
+// novaHost is the name under which a compute service of the hypervisor reports, of all by which it goes; without such a
+// service it is the first. known are those that name it already.
+func (x *index) novaHost(h *Hypervisor, known ...string) string {
+	if len(x.nodesByName[h.Name]) == 0 && h.NovaHost != "" {
+		known = slices.Insert(slices.Clone(known), 0, h.NovaHost)
+	}
+	names := x.novaNames([]string{h.Name}, known...)
+	if len(names) == 0 {
+		names = x.novaNames(nil, h.Host)
+	}
+	for _, is := range []func(service) bool{service.reports, func(s service) bool { return s.Host != "" }} {
+		for _, name := range names {
+			if is(x.services[name]) {
+				return name
+			}
+		}
+	}
+	if len(known) == 0 {
+		return cmp.Or(h.Name, h.Host)
+	}
+	return names[0]
+}
+
+// novaNames lists Nova's names for the host of some hypervisors: nova-compute may have been renamed, and its old name be left
+// in rows. A service that has a compute node of another hypervisor is another host's.
+func (x *index) novaNames(hypervisors []string, known ...string) (names []string) {
+	names = append(names, known...)
+	for _, hypervisor := range hypervisors {
+		for _, node := range x.nodesByName[hypervisor] {
+			names = appendNew(names, node.Host)
+		}
+	}
+	for _, name := range slices.Clone(names) {
+		var others []string
+		for host := range x.services {
+			if host != name && sameHost(name, host) && len(x.nodesByHost[host]) == 0 {
+				others = append(others, host)
+			}
+		}
+		if len(others) == 1 {
+			names = appendNew(names, others[0])
+		}
+	}
+	return names
+}
+
+// service is a nova-compute with its cell's clock.
+type service struct {
+	ComputeService
+	now      time.Time
+	downTime time.Duration
+}
+
+// reports says that its process was at work a moment ago, whether or not somebody had it count as down.
+func (s service) reports() bool { return !s.SeenAt.IsZero() && s.now.Sub(s.SeenAt) <= s.downTime }
+
+// places matches all that names a host with what was read. A hypervisor that has the domain is looked at, too, whether or
+// not Nova knows it.
+func (f *finding) places(consents Consents) (hosts []Host, unasked []Unasked) {
+	hosts, unasked = []Host{}, []Unasked{}
+	at := map[*Hypervisor]int{}
+	add := func(h *Hypervisor, by []string, names ...string) *Host {
+		i, met := at[h]
+		if !met {
+			i, at[h] = len(hosts), len(hosts)
+			hosts = append(hosts, Host{Host: h.Host, NovaHost: f.novaHost(h, names...), Hypervisor: h.Name, NamedBy: []string{}})
+		}
+		for _, by := range by {
+			hosts[i].NamedBy = appendNew(hosts[i].NamedBy, by)
+		}
+		return &hosts[i]
+	}
+	missed := map[*Hypervisor]int{}
+	miss := func(n named, h *Hypervisor, why string) {
+		i, met := missed[h]
+		if h == nil || !met {
+			i = slices.IndexFunc(unasked, func(other Unasked) bool { return other.NovaHost == n.host })
+		}
+		if i < 0 {
+			i, unasked = len(unasked), append(unasked, Unasked{NovaHost: n.host, Why: why})
+		}
+		u := &unasked[i]
+		u.names = append(append(u.names, n.nodes...), f.novaNames(n.nodes, n.host)...)
+		if h != nil {
+			missed[h], u.names = i, append(u.names, h.Host, h.Name)
+		}
+		u.Gone = u.Gone || slices.ContainsFunc(u.names, func(name string) bool { return name != "" && slices.Contains(consents.HostsGone, name) })
+	}
+	names := f.names()
+	for _, n := range names {
+		if h, why := f.hypervisorOf(n, f.UUID, consents.ComputeHost); why == "" {
+			add(h, n.by, n.host)
+		} else {
+			miss(n, h, why)
+		}
+	}
+	for _, place := range f.domains[f.UUID] {
+		host := add(place.hypervisor, []string{RemainsDomain})
+		host.Domain, host.State = place.domain().Name, place.domain().State
+	}
+	for _, place := range f.files[f.UUID] {
+		add(place.hypervisor, []string{RemainsFiles})
+	}
+	if !f.mayBeAnywhere(len(names) > 0) {
+		return hosts, unasked
+	}
+	for _, host := range slices.Sorted(maps.Keys(f.nodesByHost)) {
+		n := named{host: host}
+		for _, node := range f.nodesByHost[host] {
+			if !node.Ironic { // which has no hypervisor to ask
+				n.nodes = append(n.nodes, node.Hypervisor)
+			}
+		}
+		if h, why := f.hypervisorOf(n, f.UUID, ""); len(n.nodes) > 0 && why != "" {
+			miss(n, h, why)
+		}
+	}
+	for i := range f.Hypervisors {
+		h := &f.Hypervisors[i]
+		if why := h.unread(f.UUID); why != "" {
+			miss(named{host: f.novaHost(h)}, h, why)
+		}
+	}
+	return hosts, unasked
+}
+
+// mayBeAnywhere says that no name leads to all hosts that may have something of it: it once ran and has no host any more,
+// no row tells of it, or its folder may be on storage that hosts share.
+func (f *finding) mayBeAnywhere(isNamed bool) bool {
+	switch record := f.look.Record; {
+	case f.look.Verdict == Live || f.look.Verdict == Busy || f.look.Verdict == Unknown:
+		return false
+	case f.Kind == KindFiles || f.Verdict == Absent:
+		return true
+	case record != nil && record.Launched && record.Host == "":
+		return true
+	}
+	return f.row == nil && !isNamed && len(f.domains[f.UUID]) == 0
+}
