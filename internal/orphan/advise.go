@@ -71,22 +71,17 @@ func (f *finding) advise(c Commands) {
 	switch f.Kind {
 	case KindError, KindDeleting:
 		f.Method = "nova_instance_delete"
-	case KindZombie, KindHalfDeleted, KindNoMapping:
+	case KindZombie, KindHalfDeleted, KindNoMapping, KindMapping:
 		f.Method = "nova_instance_purge"
 	case KindHostGone:
 		f.Method = "nova_instance_delete"
 		f.Command += " -e purge_orphan_host_gone=" + f.row.Host
 	case KindAllocation, KindMigration:
 		f.Method = "placement_allocation"
-		if f.Verdict == Lost { // a purge refuses what Nova has no row of, and holds something or has a domain
-			f.Command = f.removeAllocation(c)
-		}
 	case KindDomain:
 		f.Method = "libvirt_undefine"
-		if f.Verdict == Lost {
-			f.Command = f.undefine(c, f.domains[f.UUID][0])
-		}
 	case KindBuildRequest:
+		f.Method = "nova_instance_purge"
 		// The API deletes by its build request alone what is mapped to no cell, and answers 404 for all else without a row
 		// (nova/compute/api.py _get_instance, _delete_while_booting).
 		if f.look.Mapping != nil && !f.look.Mapping.HasCell {
@@ -134,13 +129,9 @@ func (f *finding) adviseLive(c Commands) {
 	}
 }
 
-// removeAllocation takes away what a migration of it that is over holds, else what it holds itself.
+// removeAllocation takes away what a migration of it that is over holds.
 func (f *finding) removeAllocation(c Commands) string {
-	options := "consumer=" + f.UUID
-	if f.Kind == KindMigration {
-		options = "consumer=" + f.over[0].UUID + " instance_uuid=" + f.UUID
-	}
-	options = strings.TrimSpace(options + " state=absent " + c.Credentials)
+	options := strings.TrimSpace("consumer=" + f.over[0].UUID + " instance_uuid=" + f.UUID + " state=absent " + c.Credentials)
 	return c.module(cmp.Or(c.Controller, "CONTROLLER"), "placement_allocation", options)
 }
 
@@ -205,6 +196,10 @@ func (f *finding) plan() (plan []string) {
 		case RemainsDomain:
 			plan = append(plan, fmt.Sprintf("%s: domain %s (%s) goes, by nova-compute where it still knows the instance", remnant.Host, remnant.ID,
 				remnant.State))
+		case RemainsMapping, RemainsBuildRequest:
+			if f.Verdict == Lost || f.Verdict == Archived {
+				plan = append(plan, "nova_api: the "+strings.ReplaceAll(remnant.What, "_", " ")+" goes")
+			}
 		}
 	}
 	return plan

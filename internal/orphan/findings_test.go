@@ -560,10 +560,9 @@ func TestTheCommandsHaveWhatTheyNeed(t *testing.T) {
 			s.hold(moved, node2)
 		},
 			"ansible ctl -b -m placement_allocation -a 'consumer=" + moved + " instance_uuid=" + mine + " state=absent nova_conf=/n.conf'"},
-		{func(s *scene) { s.evidence(nil, nil); s.hold(mine, node2) },
-			"ansible ctl -b -m placement_allocation -a 'consumer=" + mine + " state=absent nova_conf=/n.conf'"},
+		{func(s *scene) { s.evidence(nil, nil); s.hold(mine, node2) }, "ansible-playbook purge.yml -e instance_uuid=" + mine},
 		{func(s *scene) { s.evidence(live(properly), nil); s.hold(mine, node2) }, "ansible-playbook purge.yml -e instance_uuid=" + mine},
-		{func(s *scene) { s.evidence(nil, nil); s.domain(1, true); s.hold(mine, node2) }, "ansible inv2 -b -m libvirt_undefine -a uuid=" + mine},
+		{func(s *scene) { s.evidence(nil, nil); s.domain(1, true); s.hold(mine, node2) }, "ansible-playbook purge.yml -e instance_uuid=" + mine},
 		{func(s *scene) { s.evidence(live(properly), nil); s.domain(0, true) }, "ansible-playbook purge.yml -e instance_uuid=" + mine},
 		{func(s *scene) {
 			s.evidence(nil, func(e *Evidence) {
@@ -583,17 +582,37 @@ func TestTheCommandsHaveWhatTheyNeed(t *testing.T) {
 	}
 }
 
+func TestWhatIsLeftOfALostInstanceInTheAPIDatabaseGoesByItsPurge(t *testing.T) {
+	for remains, change := range map[string]func(*Evidence){
+		"mapping":       func(e *Evidence) { e.Mapping = &Mapping{HasCell: true, CellKnown: true} },
+		"build request": func(e *Evidence) { e.BuildRequest, e.RequestedAt = true, noon.Add(-24*time.Hour) },
+	} {
+		s := newScene()
+		s.evidence(nil, change)
+		findings, _ := s.Findings(s.looks, s.owners, Commands{})
+		if len(findings) != 1 || findings[0].Method != "nova_instance_purge" || !slices.Equal(findings[0].Plan, []string{"nova_api: the " + remains + " goes"}) {
+			t.Errorf("%s: got %+v", remains, findings)
+		}
+	}
+}
+
 func TestACommandNamesTheInventory(t *testing.T) {
 	commands := Commands{Controller: "ctl", Playbook: "purge.yml", Inventory: []string{"/etc/a", "/etc/b"}, Credentials: "cloud=c"}
 	for want, make := range map[string]func(*scene){
 		"ansible-playbook -i /etc/a -i /etc/b purge.yml -e instance_uuid=" + mine: func(s *scene) {
 			s.evidence(live(func(r *Row) { r.Deleted = 1 }), nil)
 		},
-		"ansible ctl -i /etc/a -i /etc/b -b -m placement_allocation -a 'consumer=" + mine + " state=absent cloud=c'": func(s *scene) {
-			s.evidence(nil, nil)
+		"ansible ctl -i /etc/a -i /etc/b -b -m placement_allocation -a 'consumer=" + moved + " instance_uuid=" + mine + " state=absent cloud=c'": func(s *scene) {
+			s.migrates("error", true)
+			s.evidence(live(), nil)
 			s.hold(mine, node1)
+			s.hold(moved, node2)
 		},
-		"ansible inv2 -i /etc/a -i /etc/b -b -m libvirt_undefine -a uuid=" + mine: func(s *scene) { s.evidence(nil, nil); s.domain(1, true) },
+		"ansible inv2 -i /etc/a -i /etc/b -b -m libvirt_undefine -a uuid=" + mine: func(s *scene) {
+			s.evidence(live(), nil)
+			s.domain(0, true)
+			s.domain(1, true)
+		},
 	} {
 		s := newScene()
 		make(s)

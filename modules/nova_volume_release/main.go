@@ -42,6 +42,7 @@ func module() ansible.Module {
 		Rules: append([]ansible.Rule{
 			ansible.OnlyIf("preserve_volumes", "state", released),
 			ansible.OnlyIf("delete_snapshots", "state", released),
+			ansible.RequiredBy("traces", "nova_conf"),
 		}, openstack.AuthRules()...),
 		Run: run,
 	}

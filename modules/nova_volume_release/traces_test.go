@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -50,7 +52,15 @@ func remainders(t *testing.T) *openstacktest.Cloud {
 // ask releases what an instance has of which nothing is left in the databases but this.
 func ask(t *testing.T, cloud *openstacktest.Cloud, finding nova.Finding, more map[string]any) gjson.Result {
 	t.Helper()
-	return inProcessWith(t, cloud, &fromDatabases{databases: rowless{finding}}, more)
+	file := filepath.Join(t.TempDir(), "nova.conf")
+	conf := fmt.Sprintf("[placement]\nauth_url = %s\nusername = placement\npassword = %s\nproject_name = service\n", cloud.AuthURL(),
+		openstacktest.Password)
+	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	options := map[string]any{"nova_conf": file}
+	maps.Copy(options, more)
+	return inProcessWith(t, cloud, &fromDatabases{databases: rowless{finding}}, options)
 }
 
 func TestWhatALostInstanceHasIsReleasedWhereATraceProvesThatItWasThisClouds(t *testing.T) {
