@@ -23,7 +23,7 @@ var BackupDir = ansible.Option{Name: "backup_dir", Type: ansible.Path, Default: 
 func PolicyOptions() []ansible.Option {
 	return append([]ansible.Option{
 		MinAge,
-		{Name: "unchanged_since", Type: ansible.Raw, Check: ForAllOrByUUID(parseTime)},
+		{Name: "unchanged_since", Type: ansible.Raw, Check: AllOrEach(ansible.UUID, parseTime)},
 	}, ConsentOptions()...)
 }
 
@@ -57,7 +57,7 @@ type Policy struct {
 	// MinAge is in seconds, at most a year.
 	MinAge int `option:"min_age"`
 	// UnchangedSince is when the caller itself last wrote an instance; zero of one that it did not write.
-	UnchangedSince ByUUID[time.Time] `option:"unchanged_since"`
+	UnchangedSince PerElement[time.Time] `option:"unchanged_since"`
 	Consents
 }
 
@@ -76,42 +76,43 @@ func parseTime(value any) (time.Time, error) {
 	return at, nil
 }
 
-// ByUUID is what an option of type ansible.Raw says of the elements of a list: the same of All, or of each in Each its own.
-type ByUUID[T any] struct {
+// PerElement is what an option of type ansible.Raw says of the elements of a list: the same of All, or of each in Each its own.
+type PerElement[T any] struct {
 	All  T
 	Each map[string]T // nil: it is the same of all
 }
 
 // Of is the zero value of one that is not in the dictionary.
-func (b ByUUID[T]) Of(uuid string) T {
-	if b.Each != nil {
-		return b.Each[uuid]
+func (p PerElement[T]) Of(element string) T {
+	if p.Each != nil {
+		return p.Each[element]
 	}
-	return b.All
+	return p.All
 }
 
-// ForAllOrByUUID is the Check of such an option. The dictionary may have others than those of the list, or none.
-func ForAllOrByUUID[T any](parse func(value any) (T, error)) func(any) (any, error) {
+// AllOrEach is the Check of such an option; name checks how an element is called. The dictionary may have others than those of the
+// list, or none.
+func AllOrEach[T any](name func(any) (any, error), parse func(any) (T, error)) func(any) (any, error) {
 	return func(given any) (any, error) {
 		dict, ok := given.(map[string]any)
 		if !ok {
 			all, err := parse(given)
-			return ByUUID[T]{All: all}, err
+			return PerElement[T]{All: all}, err
 		}
-		b := ByUUID[T]{Each: make(map[string]T, len(dict))}
+		p := PerElement[T]{Each: make(map[string]T, len(dict))}
 		for _, key := range slices.Sorted(maps.Keys(dict)) {
-			checked, err := ansible.UUID(key)
+			checked, err := name(key)
 			if err != nil {
 				return nil, err
 			}
-			uuid, _ := checked.(string)
-			if _, twice := b.Each[uuid]; twice {
-				return nil, fmt.Errorf("names %s twice", uuid)
+			element, _ := checked.(string)
+			if _, twice := p.Each[element]; twice {
+				return nil, fmt.Errorf("names %s twice", element)
 			}
-			if b.Each[uuid], err = parse(dict[key]); err != nil {
-				return nil, fmt.Errorf("%s: %w", uuid, err)
+			if p.Each[element], err = parse(dict[key]); err != nil {
+				return nil, fmt.Errorf("%s: %w", element, err)
 			}
 		}
-		return b, nil
+		return p, nil
 	}
 }

@@ -32,24 +32,30 @@ func (h *host) openInstances() (done func()) {
 	return func() { _ = h.instances.Close() }
 }
 
-// readFolders are the instance's; none that is only to be kept is looked into.
+// readFolders are the instance's; none that is only to be kept is looked into, and that it cannot be seen is told, and no failure.
 func (t *task) readFolders() (folders []instancefiles.Content, err error) {
-	switch {
-	case t.InstanceFiles == remove && t.unseen != nil:
-		return nil, t.unseen
-	case t.InstanceFiles == remove:
+	if t.InstanceFiles == remove {
+		if t.unseen != nil {
+			return nil, t.unseen
+		}
 		return t.instances.Contents(t.UUID)
-	case t.unseen != nil:
-		return nil, nil // which is told
+	}
+	for _, folder := range t.foldersLeft() {
+		folders = append(folders, instancefiles.Content{Folder: folder})
+	}
+	return folders, nil
+}
+
+// foldersLeft are those that are there now.
+func (t *task) foldersLeft() []instancefiles.Folder {
+	if t.instances == nil {
+		return nil // which is told of the call
 	}
 	found, err := t.instances.Of(t.UUID)
 	if err != nil {
 		t.Warn("whether folders of the instance stay is not known: " + err.Error())
 	}
-	for _, folder := range found {
-		folders = append(folders, instancefiles.Content{Folder: folder})
-	}
-	return folders, nil
+	return found
 }
 
 // undefinedLately says that an earlier run was about to undefine the domain within min_age, by its backup: it was killed, and what
@@ -168,14 +174,7 @@ func (r *removal) tellFolders(failure error) {
 		r.RemovedFiles = r.gone
 		return
 	}
-	if r.instances == nil {
-		return
-	}
-	left, err := r.instances.Of(r.UUID)
-	if err != nil {
-		r.Warn(err.Error())
-	}
-	for _, folder := range left {
+	for _, folder := range r.foldersLeft() {
 		r.LeftBehind = append(r.LeftBehind, folder.Path)
 	}
 }

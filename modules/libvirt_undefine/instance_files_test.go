@@ -278,8 +278,8 @@ func TestWhoComesBeforeTheFoldersGoIsSeen(t *testing.T) {
 		return nil
 	}
 	answer := answerOf(t, fake, map[string]any{"backup_dir": t.TempDir(), "instances_path": root, "instance_files": "remove"})
-	wantAnswer(t, answer, map[string]string{"failed": "true", "changed": "true", "verdict": "live", "msg": "domain rescue", "removed_files": "",
-		"left_behind": `["` + filepath.Join(root, uuid) + `"]`})
+	wantAnswer(t, answer, map[string]string{"failed": "true", "changed": "true", "verdict": "live", "msg": "domain rescue",
+		"removed_files": "", "left_behind": `["` + filepath.Join(root, uuid) + `"]`})
 	if got := filesIn(t, root); len(got) != 1 {
 		t.Errorf("there are %q", got)
 	}
@@ -308,7 +308,8 @@ func TestWhatSpeaksAgainstRemovingAFolder(t *testing.T) {
 	}{
 		"nothing there, on shared storage": {e: evidence{Shared: "shared"}},
 		"old":                              {e: evidence{Folders: []instancefiles.Content{old}}},
-		"fresh":                            {e: evidence{Folders: []instancefiles.Content{fresh}}, want: []string{"/i/" + uuid + " was written 1m0s ago"}},
+		"fresh": {e: evidence{Folders: []instancefiles.Content{fresh}},
+			want: []string{"/i/" + uuid + " was written 1m0s ago"}},
 		"fresh, of a domain":               {e: evidence{Folders: []instancefiles.Content{fresh}, Domain: domain}},
 		"fresh, of one that was undefined": {e: evidence{Folders: []instancefiles.Content{fresh}, Explained: true}},
 		"fresh, and being removed":         {e: evidence{Folders: []instancefiles.Content{deleted}}},

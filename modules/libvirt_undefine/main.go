@@ -27,7 +27,7 @@ var module = ansible.Module{
 		backup.FileOption,
 		backup.ContentOption,
 		{Name: "name", Aliases: []string{"guest"}, Type: ansible.Str},
-		{Name: "project_id", Type: ansible.Raw, Check: step.ForAllOrByUUID(project)},
+		{Name: "project_id", Type: ansible.Raw, Check: step.AllOrEach(ansible.UUID, project)},
 		{Name: "allow_foreign", Type: ansible.Bool, Default: false},
 		{Name: "destroy", Type: ansible.Bool, Default: false},
 		{Name: "managed_save", Type: ansible.Str, Default: refuse, Choices: []string{refuse, remove}},
@@ -92,19 +92,19 @@ type parameters struct {
 	Backup backup.Source `option:",squash"`
 	Name   string        `option:"name"`
 	// Projects are those that the domains' metadata must name; empty of one that need not.
-	Projects            step.ByUUID[string] `option:"project_id"`
-	AllowForeign        bool                `option:"allow_foreign"`
-	Destroy             bool                `option:"destroy"`
-	ManagedSave         string              `option:"managed_save"`
-	SnapshotsMetadata   string              `option:"snapshots_metadata"`
-	CheckpointsMetadata string              `option:"checkpoints_metadata"`
-	NVRAM               string              `option:"nvram"`
-	TPM                 string              `option:"tpm"`
-	InstanceFiles       string              `option:"instance_files"`
-	InstancesPath       string              `option:"instances_path"`
-	MinAge              int                 `option:"min_age"` // seconds
-	URI                 string              `option:"uri"`
-	BackupDir           string              `option:"backup_dir"`
+	Projects            step.PerElement[string] `option:"project_id"`
+	AllowForeign        bool                    `option:"allow_foreign"`
+	Destroy             bool                    `option:"destroy"`
+	ManagedSave         string                  `option:"managed_save"`
+	SnapshotsMetadata   string                  `option:"snapshots_metadata"`
+	CheckpointsMetadata string                  `option:"checkpoints_metadata"`
+	NVRAM               string                  `option:"nvram"`
+	TPM                 string                  `option:"tpm"`
+	InstanceFiles       string                  `option:"instance_files"`
+	InstancesPath       string                  `option:"instances_path"`
+	MinAge              int                     `option:"min_age"` // seconds
+	URI                 string                  `option:"uri"`
+	BackupDir           string                  `option:"backup_dir"`
 }
 
 func run(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {

@@ -103,7 +103,7 @@ func (t *task) read(ctx context.Context) (e evidence, err error) {
 			return e, fmt.Errorf("count the servers on %s: %w", t.host, err)
 		}
 	}
-	if t.BackupFile == "" {
+	if t.backup == "" {
 		return e, nil
 	}
 	from, err := t.given(e.service)

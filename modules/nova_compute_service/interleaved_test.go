@@ -18,6 +18,7 @@ import (
 	"nova-orphan/internal/compute"
 	"nova-orphan/internal/openstack"
 	"nova-orphan/internal/openstack/openstacktest"
+	"nova-orphan/internal/step"
 )
 
 // theatre is a service that two runs have count as down, one request at a time.
@@ -27,19 +28,21 @@ type theatre struct {
 	folder  string
 	// reports says that its nova-compute runs, and writes the service before each look.
 	reports bool
-	silent  *ansible.Call
+	// runs are the instances on whose behalf the two runs are; empty: they say of none.
+	runs   [2]string
+	silent *ansible.Call
 }
 
 func newTheatre(t *testing.T, folder string, forcedDown, reports bool) *theatre {
 	t.Helper()
-	w := &theatre{silent: ansibletest.SilentCall(t, false), reports: reports}
+	w := &theatre{silent: ansibletest.SilentCall(t, false), reports: reports, runs: [2]string{instance, another}}
 	w.begin(folder, forcedDown)
 	return w
 }
 
 func (w *theatre) begin(folder string, forcedDown bool) {
 	w.now, w.folder = time.Date(2026, 1, 29, 13, 42, 2, 0, time.UTC), folder
-	w.service = compute.Service{ID: "s", Host: theHost, Binary: binary, Status: "enabled", State: "up", ForcedDown: forcedDown}
+	w.service = compute.Service{ID: "f86eb1b1-347d-4f09-a306-455707d1478c", Host: theHost, Binary: binary, Status: "enabled", State: "up", ForcedDown: forcedDown}
 	w.write()
 }
 
@@ -96,31 +99,41 @@ func (a actor) CountServers(context.Context, string) (compute.Count, error) {
 func (a actor) ledger(p parameters) (ledger, context.Context, context.CancelFunc) {
 	p.BackupDir = a.folder
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	return ledger{parameters: p, nova: a, now: func() time.Time { return a.now }, warn: func(string) {}}, ctx, cancel
+	return ledger{parameters: p, nova: a, backup: p.Backups.All, now: func() time.Time { return a.now }, warn: func(string) {}}, ctx, cancel
 }
 
-// call is one call of the module for the host.
-func (a actor) call(p parameters) error {
+// call is one call of the module for the host, and gives its backup.
+func (a actor) call(p parameters) (string, error) {
 	l, ctx, cancel := a.ledger(p)
 	defer cancel()
 	t := &task{ledger: l, call: a.silent, host: theHost, reply: &entry{}}
-	return t.do(ctx)
+	err := t.do(ctx)
+	return t.reply.BackupFile, err
 }
 
-// run is what method_forced_down.yml does: the deletion is between.
+// run is what a purge does: the deletion is between. One on behalf of an instance asks for that what it has left; another
+// knows its own backup, if it has come to have the answer.
 func (a actor) run(instance string) {
 	yes := true
-	err := a.call(parameters{ForcedDown: &yes, InstanceUUID: instance})
+	own, err := a.call(parameters{ForcedDown: &yes, InstanceUUID: instance})
+	if instance != "" {
+		own = ""
+	}
 	for range 3 {
-		if err = errors.Join(err, a.putBack(instance)); err == nil {
+		if err = errors.Join(err, a.putBack(instance, own)); err == nil {
 			break
 		}
 		err = nil
 	}
 }
 
-// putBack is forced_down_left.yml.
-func (a actor) putBack(instance string) error {
+// putBack puts back its own, and what the module lists.
+func (a actor) putBack(instance, own string) error {
+	if own != "" {
+		if _, err := a.call(parameters{Backups: step.PerElement[string]{All: own}}); err != nil {
+			return err
+		}
+	}
 	*a.lists = true
 	l, ctx, cancel := a.ledger(parameters{InstanceUUID: instance})
 	defer cancel()
@@ -131,7 +144,8 @@ func (a actor) putBack(instance string) error {
 	}
 	for _, left := range *listed {
 		if left.AsLeft {
-			err = errors.Join(err, a.call(parameters{BackupFile: left.BackupFile}))
+			_, failed := a.call(parameters{Backups: step.PerElement[string]{All: left.BackupFile}})
+			err = errors.Join(err, failed)
 		}
 	}
 	return err
@@ -169,7 +183,7 @@ func (a actor) step() (waits bool) {
 func (w *theatre) play(turns []int, toTheEnd bool) (sent [2]int, killed bool) {
 	var actors [2]actor
 	var waits [2]bool
-	for i, uuid := range []string{instance, another} {
+	for i, uuid := range w.runs {
 		actors[i], waits[i] = w.start(func(a actor) { a.run(uuid) })
 	}
 	for _, i := range turns {
@@ -221,24 +235,31 @@ func TestTwoRunsOnOneHostLeaveItAsItWasWhateverTheirOrderAndWhereverTheyAreKille
 		root = t.TempDir()
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(root) })
-	played := 0
+	played, each := 0, [2]string{instance, another}
 	for _, world := range []struct {
 		name            string
 		before, reports bool
 		// fenced says that somebody puts it back, and fences it, when both runs are over.
 		fenced bool
+		runs   [2]string
 	}{
-		{name: "its nova-compute is silent"},
-		{name: "its nova-compute reports", reports: true},
-		{name: "somebody fences it afterwards", fenced: true},
-		{name: "somebody had it forced down before", before: true},
+		{name: "its nova-compute is silent", runs: each},
+		{name: "its nova-compute reports", reports: true, runs: each},
+		{name: "somebody fences it afterwards", fenced: true, runs: each},
+		{name: "somebody had it forced down before", before: true, runs: each},
+		{name: "its nova-compute is silent, and neither run is for one instance"},
+		{name: "its nova-compute reports, and neither run is for one instance", reports: true},
+		{name: "somebody fences it afterwards, and neither run is for one instance", fenced: true},
+		{name: "somebody had it forced down before, and neither run is for one instance", before: true},
+		{name: "one run is for one instance", runs: [2]string{instance, ""}},
 	} {
 		t.Run(world.name, func(t *testing.T) {
 			w := newTheatre(t, "", false, world.reports)
+			w.runs = world.runs
 			for first := range requestsOfARun + 1 {
 				for second := range requestsOfARun + 1 {
 					for _, turns := range orders(first, second) {
-						if len(turns) > 0 && turns[0] == 1 {
+						if len(turns) > 0 && turns[0] == 1 && (w.runs[0] == "") == (w.runs[1] == "") {
 							continue // the two are alike
 						}
 						played++
@@ -254,7 +275,7 @@ func TestTwoRunsOnOneHostLeaveItAsItWasWhateverTheirOrderAndWhereverTheyAreKille
 							w.set(true)
 						}
 						w.now = w.now.Add(atLeast + time.Second)
-						later, waits := w.start(func(a actor) { _ = a.putBack([]string{instance, another}[played%2]) })
+						later, waits := w.start(func(a actor) { _ = a.putBack(w.runs[played%2], "") })
 						for waits {
 							waits = later.step()
 						}

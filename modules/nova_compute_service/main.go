@@ -7,10 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"sync"
 	"time"
 
 	"nova-orphan/internal/ansible"
-	"nova-orphan/internal/backup"
 	"nova-orphan/internal/compute"
 	"nova-orphan/internal/nova"
 	"nova-orphan/internal/openstack"
@@ -21,8 +22,9 @@ import (
 func main() { os.Exit(ansible.Main(os.Args, os.Stdout, module())) }
 
 const (
-	name   = "nova_compute_service"
-	binary = "nova-compute"
+	name       = "nova_compute_service"
+	binary     = "nova-compute"
+	backupFile = "backup_file"
 )
 
 func module() ansible.Module {
@@ -34,14 +36,14 @@ func module() ansible.Module {
 			{Name: "forced_down", Type: ansible.Bool},
 			{Name: "orphans", Type: ansible.Dict, Check: judgedRows},
 			{Name: "instance_uuid", Aliases: []string{"uuid", "server"}, Type: ansible.Str, Check: ansible.UUID},
-			backup.FileOption,
+			{Name: backupFile, Type: ansible.Raw, Check: step.AllOrEach(named, backupPath)},
 			step.BackupDir,
 			ansible.Timeout,
 		}, openstack.AuthOptions()...),
 		Rules: append([]ansible.Rule{
 			hostUnlessListing,
 			ansible.RequiredBy("orphans", "nova_conf"),
-			ansible.MutuallyExclusive(backup.FileOption.Name, "forced_down"),
+			ansible.MutuallyExclusive(backupFile, "forced_down"),
 		}, openstack.AuthRules()...),
 		Run: run,
 	}
@@ -55,19 +57,31 @@ func named(host any) (any, error) {
 	return host, nil
 }
 
-// hostUnlessListing lets the host be left out only by who wants to know what earlier
-// runs for the instance have left, on whatever host. A backup is of one host.
+func backupPath(value any) (string, error) {
+	path, err := ansible.Absolute(value)
+	if err != nil {
+		return "", fmt.Errorf("%w, or a dictionary of such by host", err)
+	}
+	return path.(string), nil
+}
+
+// hostUnlessListing lets the host be left out only by who wants to know what earlier runs have left, on whatever host. A backup is
+// of one host.
 func hostUnlessListing(values map[string]any) error {
 	hosts, given := values["host"].([]any)
-	_, listing := values["instance_uuid"]
 	_, sets := values["forced_down"]
 	_, leavesOut := values["orphans"]
-	_, restores := values[backup.FileOption.Name]
-	if !given && (!listing || sets || leavesOut || restores) {
+	restored, restores := values[backupFile].(step.PerElement[string])
+	if !given && (sets || leavesOut || restores) {
 		return errors.New("missing required arguments: host")
 	}
-	if restores && len(hosts) > 1 {
-		return fmt.Errorf("argument '%s' is of one host, and host lists %d", backup.FileOption.Name, len(hosts))
+	if restored.All != "" && len(hosts) > 1 {
+		return fmt.Errorf("argument '%s' is of one host, and host lists %d: give a dictionary of the backups by host", backupFile, len(hosts))
+	}
+	for _, host := range hosts {
+		if name, _ := host.(string); restored.Each != nil && restored.Each[name] == "" {
+			return fmt.Errorf("argument '%s' has none of host %q", backupFile, name)
+		}
 	}
 	return nil
 }
@@ -77,14 +91,20 @@ type parameters struct {
 	Hosts        []string `option:"host"`
 	ForcedDown   *bool    `option:"forced_down"`
 	InstanceUUID string   `option:"instance_uuid"`
-	BackupFile   string   `option:"backup_file"`
 	BackupDir    string   `option:"backup_dir"`
+	// Backups are those to put back, by host.
+	Backups step.PerElement[string] `option:"backup_file"`
 	// Orphans are left out of what is in progress.
 	Orphans map[string]judgedRow `option:"orphans"`
 }
 
 // changes says that something is asked for, and not only shown.
-func (p parameters) changes() bool { return p.ForcedDown != nil || p.BackupFile != "" }
+func (p parameters) changes() bool {
+	return p.ForcedDown != nil || p.Backups.All != "" || p.Backups.Each != nil
+}
+
+// lists says that it is asked what runs have left.
+func (p parameters) lists() bool { return !p.changes() && (p.InstanceUUID != "" || len(p.Hosts) == 0) }
 
 type answer struct {
 	ansible.Result
@@ -122,12 +142,19 @@ func run(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
 	if around != nil {
 		defer func() { _ = around.close() }()
 	}
-	ledgerOf := func(nova services, warn func(string)) ledger {
-		return ledger{parameters: p, nova: nova, warn: warn, now: func() time.Time { return time.Now().UTC() }}
+	ledgerOf := func(nova services, host string, warn func(string)) ledger {
+		return ledger{parameters: p, nova: nova, backup: p.Backups.Of(host), warn: warn, now: func() time.Time { return time.Now().UTC() }}
 	}
-	if failure == nil && p.InstanceUUID != "" && !p.changes() {
-		warn := func(text string) { reply.Warnings = append(reply.Warnings, text) }
-		reply.LeftForcedDown, failure = ledgerOf(client, warn).left(ctx)
+	if failure == nil && p.lists() {
+		var mu sync.Mutex
+		warn := func(text string) {
+			mu.Lock()
+			defer mu.Unlock()
+			if !slices.Contains(reply.Warnings, text) {
+				reply.Warnings = append(reply.Warnings, text)
+			}
+		}
+		reply.LeftForcedDown, failure = ledgerOf(client, "", warn).left(ctx)
 	}
 	if len(p.Hosts) == 0 {
 		return reply, failure
@@ -140,7 +167,7 @@ func run(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
 	reply.Services, err = step.Each(ctx, &reply.Result, "hosts", p.Hosts, step.AtOnce, func(ctx context.Context, host string, a *entry) error {
 		own := client.Recording()
 		defer func() { a.Requests = own.Sent() }()
-		t := &task{ledger: ledgerOf(own, a.Warn), call: call, host: host, reply: a}
+		t := &task{ledger: ledgerOf(own, host, a.Warn), call: call, host: host, reply: a}
 		if failed := t.do(ctx); failed != nil || around == nil {
 			return failed
 		}

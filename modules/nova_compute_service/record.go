@@ -163,11 +163,11 @@ func (r record) wrote(now compute.Service) bool {
 }
 
 // leftovers are the records whose flag a service may still have, the instance's own first, then
-// the latest. Of other instances' they are those of which it is not long ago.
+// the latest. Beside an instance's own they are those of which it is not long ago.
 func leftovers(history []record, instance string) (found []record) {
 	for _, r := range history {
 		forced := !r.Before.ForcedDown && r.ChangedTo.ForcedDown && !slices.ContainsFunc(history, r.overSince)
-		if forced && (r.instance == instance || r.age <= longAgo) {
+		if forced && (instance == "" || r.instance == instance || r.age <= longAgo) {
 			found = append(found, r)
 		}
 	}
@@ -185,29 +185,31 @@ func leftovers(history []record, instance string) (found []record) {
 type ledger struct {
 	parameters
 	nova services
-	now  func() time.Time
-	warn func(string)
+	// backup is the file to put back; empty: none.
+	backup string
+	now    func() time.Time
+	warn   func(string)
 }
 
 // own is the folder of the instance on whose behalf the module is called, or of that of the backup.
 func (l ledger) own() string {
-	if l.InstanceUUID != "" || l.BackupFile == "" {
+	if l.InstanceUUID != "" || l.backup == "" {
 		return l.InstanceUUID
 	}
-	folder, _ := backup.Source{File: l.BackupFile}.UUID() // a file that has none is not read
+	folder, _ := backup.Source{File: l.backup}.UUID() // a file that has none is not read
 	return folder
 }
 
 // given reads the backup to put back, which must be one of this very service.
 func (l ledger) given(service compute.Service) (from record, err error) {
 	if l.InstanceUUID == "" {
-		if _, err = (backup.Source{File: l.BackupFile}).UUID(); err != nil {
+		if _, err = (backup.Source{File: l.backup}).UUID(); err != nil {
 			return from, err
 		}
 	}
-	if from, err = l.read(l.BackupFile, l.own()); err == nil && from.Service.ID != service.ID {
+	if from, err = l.read(l.backup, l.own()); err == nil && from.Service.ID != service.ID {
 		err = fmt.Errorf("read the backup: %s is that of the service %s on %s (%s), not of %s on %s (%s)",
-			l.BackupFile, from.Service.Binary, from.Service.Host, from.Service.ID, service.Binary, service.Host, service.ID)
+			l.backup, from.Service.Binary, from.Service.Host, from.Service.ID, service.Binary, service.Host, service.ID)
 	}
 	return from, err
 }
@@ -259,24 +261,47 @@ func (l ledger) recordsOf(folder string) (all []record, err error) {
 type leftover struct {
 	Host       string `json:"host"`
 	BackupFile string `json:"backup_file"`
+	// InstanceUUID is on whose behalf; empty: it was said of none.
+	InstanceUUID string `json:"instance_uuid"`
 	// AsLeft says that backup_file puts it back; if not, Msg says why.
 	AsLeft  bool            `json:"as_left"`
 	Msg     string          `json:"msg"`
 	Service compute.Service `json:"service"`
 }
 
-// left tells what earlier runs have left forced down.
+// left tells what earlier runs have left forced down, of each service for itself, since each may be looked at for a while.
 func (l ledger) left(ctx context.Context) (*[]leftover, error) {
 	history, err := l.records()
 	if err != nil {
 		return nil, err
 	}
-	left := []leftover{}
-	for _, r := range leftovers(history, l.InstanceUUID) {
-		at := slices.IndexFunc(left, func(known leftover) bool { return known.Service.ID == r.Service.ID })
-		if at >= 0 && left[at].AsLeft {
+	records := leftovers(history, l.InstanceUUID)
+	var services []string
+	var outcomes []<-chan ansible.Outcome[*leftover]
+	for _, r := range records {
+		if slices.Contains(services, r.Service.ID) {
 			continue
 		}
+		services = append(services, r.Service.ID)
+		own := slices.DeleteFunc(slices.Clone(records), func(other record) bool { return other.Service.ID != r.Service.ID })
+		outcomes = append(outcomes, ansible.Go(func() (*leftover, error) { return l.leftOf(ctx, own) }))
+	}
+	left := []leftover{}
+	for _, outcome := range outcomes {
+		one := <-outcome
+		if err = cmp.Or(err, one.Err); one.Value != nil {
+			left = append(left, *one.Value)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &left, nil
+}
+
+// leftOf is nil if the service is not forced down any more, else the first of its records that puts it back, or else the first.
+func (l ledger) leftOf(ctx context.Context, records []record) (first *leftover, err error) {
+	for _, r := range records {
 		services, err := l.nova.Services(ctx, binary, r.Service.Host)
 		if err != nil {
 			return nil, err
@@ -285,7 +310,7 @@ func (l ledger) left(ctx context.Context) (*[]leftover, error) {
 		if now < 0 {
 			continue
 		}
-		why := fmt.Sprintf("nova-compute on %s is forced down by a run for %s, %s ago, which may still be at work", r.Service.Host, r.instance,
+		why := fmt.Sprintf("nova-compute on %s is forced down by a run%s, %s ago, which may still be at work", r.Service.Host, r.onBehalf(),
 			r.age.Round(time.Second))
 		if r.instance == l.InstanceUUID || r.age > atLeast {
 			if why, err = l.objection(ctx, r, services[now]); err != nil {
@@ -293,15 +318,30 @@ func (l ledger) left(ctx context.Context) (*[]leftover, error) {
 			}
 			why = cmp.Or(why, r.scheduled(services[now]))
 		}
-		one := leftover{Host: r.Service.Host, BackupFile: r.path, AsLeft: why == "", Msg: why, Service: services[now]}
-		switch {
-		case at < 0:
-			left = append(left, one)
-		case one.AsLeft:
-			left[at] = one
+		one := &leftover{
+			Host: r.Service.Host, BackupFile: r.path, InstanceUUID: r.whose(), AsLeft: why == "", Msg: why, Service: services[now],
 		}
+		if one.AsLeft {
+			return one, nil
+		}
+		first = cmp.Or(first, one)
 	}
-	return &left, nil
+	return first, nil
+}
+
+// whose is the instance of the run; empty if it had none, whose records are in the folder of the service.
+func (r record) whose() string {
+	if r.instance == r.Service.ID {
+		return ""
+	}
+	return r.instance
+}
+
+func (r record) onBehalf() string {
+	if r.whose() == "" {
+		return ""
+	}
+	return " for " + r.whose()
 }
 
 // reportLooks are how many looks, 3.2 s apart, a nova-compute that runs is given to report:

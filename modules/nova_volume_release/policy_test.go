@@ -43,11 +43,11 @@ func (a lockedInAPI) Find(_ context.Context, uuid string) (*compute.Server, bool
 func (lockedInAPI) Migrations(context.Context, string) ([]compute.Migration, error) { return nil, nil }
 
 func TestBothWitnessesJudgeByThePolicy(t *testing.T) {
-	since := func(at time.Time) step.ByUUID[time.Time] {
-		return step.ByUUID[time.Time]{Each: map[string]time.Time{instance: at}}
+	since := func(at time.Time) step.PerElement[time.Time] {
+		return step.PerElement[time.Time]{Each: map[string]time.Time{instance: at}}
 	}
 	ours, before := since(written), since(written.Add(-time.Second))
-	another := step.ByUUID[time.Time]{Each: map[string]time.Time{"5e1f2b3c-0000-4000-8000-000000000001": written}}
+	another := step.PerElement[time.Time]{Each: map[string]time.Time{"5e1f2b3c-0000-4000-8000-000000000001": written}}
 	for _, test := range []struct {
 		name    string
 		policy  step.Policy

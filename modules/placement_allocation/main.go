@@ -23,7 +23,7 @@ func module() ansible.Module {
 		Each: "consumer",
 		Options: append([]ansible.Option{
 			{Name: "consumer", Aliases: []string{"consumers"}, Type: ansible.List, Elements: ansible.Str, Check: ansible.UUID},
-			{Name: "instance_uuid", Type: ansible.Raw, Check: step.ForAllOrByUUID(instance)},
+			{Name: "instance_uuid", Type: ansible.Raw, Check: step.AllOrEach(ansible.UUID, instance)},
 			{Name: "resource_provider", Type: ansible.Str},
 			{Name: "state", Type: ansible.Str, Choices: []string{absent, present, saved}},
 			{Name: "resources", Type: ansible.Dict, Check: checkResources},
@@ -49,16 +49,16 @@ const (
 
 type parameters struct {
 	openstack.Auth
-	Consumers      []string            `option:"consumer"`
-	Instances      step.ByUUID[string] `option:"instance_uuid"`
-	Provider       string              `option:"resource_provider"`
-	State          string              `option:"state"`
-	Resources      placement.Resources `option:"resources"`
-	ProjectID      string              `option:"project_id"`
-	UserID         string              `option:"user_id"`
-	VerifyConsumer bool                `option:"verify_consumer"`
-	Backup         backup.Source       `option:",squash"`
-	BackupDir      string              `option:"backup_dir"`
+	Consumers      []string                `option:"consumer"`
+	Instances      step.PerElement[string] `option:"instance_uuid"`
+	Provider       string                  `option:"resource_provider"`
+	State          string                  `option:"state"`
+	Resources      placement.Resources     `option:"resources"`
+	ProjectID      string                  `option:"project_id"`
+	UserID         string                  `option:"user_id"`
+	VerifyConsumer bool                    `option:"verify_consumer"`
+	Backup         backup.Source           `option:",squash"`
+	BackupDir      string                  `option:"backup_dir"`
 }
 
 func run(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
