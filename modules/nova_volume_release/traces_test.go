@@ -162,7 +162,7 @@ func TestAnInstanceOfWhichNovasDatabasesHaveNoTraceMayBeAnotherClouds(t *testing
 func TestACallThatWasCutOffIsFinishedThoughTheTracesHaveGoneSince(t *testing.T) {
 	for verdict, finished := range map[orphan.Verdict]bool{orphan.Lost: true, orphan.Zombie: true, orphan.Absent: false, orphan.Unknown: false} {
 		cloud, dir := remainders(t), t.TempDir()
-		if _, err := backup.Write(dir, instance, name, record{Verdict: verdict}); err != nil {
+		if _, err := backup.Write(dir, backup.Backup{Module: name, UUID: instance, Data: record{Verdict: verdict}}); err != nil {
 			t.Fatal(err)
 		}
 		got := ask(t, cloud, left(nova.Cell{}), map[string]any{"backup_dir": dir})
