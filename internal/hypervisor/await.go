@@ -18,7 +18,7 @@ func await[T any](ctx context.Context, op string, call func() (T, error)) (T, er
 		var none T
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			return none, fmt.Errorf("%s: libvirt has not answered, its daemon hangs or waits for a disk; what was asked may still happen: %w", op,
-				ctx.Err())
+				context.Cause(ctx))
 		}
 		return none, fmt.Errorf("%s: %w", op, ctx.Err())
 	}

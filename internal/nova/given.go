@@ -8,8 +8,8 @@ import (
 // Given is what Nova's rows give to the instance, or gave: the deleted ones, too.
 type Given struct {
 	Volumes []GivenVolume
-	// Ports are the ids of its ports.
-	Ports []string
+	// Ports are its ports.
+	Ports []Port
 	// DeletedAt is when the instance was deleted; zero unless that is a time in the past.
 	DeletedAt time.Time
 }
@@ -22,11 +22,11 @@ type GivenVolume struct {
 	Returned time.Time
 }
 
-// Given reads all cells' rows. A time that the database's clock has not reached is none:
-// somebody has written it by hand.
+// Given reads all cells' rows, also those beside no row in instances. A time that the database's clock has not reached
+// is none: somebody has written it by hand.
 func (f Finding) Given() (given Given) {
 	there := map[string]bool{}
-	for _, cell := range f.Cells {
+	for _, cell := range f.records() {
 		given.DeletedAt = earlier(given.DeletedAt, cell.past(cell.row().time("deleted_at")))
 		for _, mapping := range cell.Record["block_device_mapping"].Rows {
 			id := mapping.text("volume_id")
@@ -41,9 +41,7 @@ func (f Finding) Given() (given Given) {
 			there[id] = there[id] || mapping.number("deleted") == 0
 		}
 		for _, port := range cell.ports(true) {
-			if !slices.Contains(given.Ports, port.ID) {
-				given.Ports = append(given.Ports, port.ID)
-			}
+			given.Ports = addPort(given.Ports, port)
 		}
 	}
 	// Only now, since one mapping that is there outweighs all that are deleted.
@@ -53,6 +51,18 @@ func (f Finding) Given() (given Given) {
 		}
 	}
 	return given
+}
+
+// records are the cells, and once more those that have something beside no row in instances, as if that were the record.
+func (f Finding) records() (cells []Cell) {
+	for _, cell := range f.Cells {
+		cells = append(cells, cell)
+		if cell.Left != nil {
+			cell.Record = cell.Left
+			cells = append(cells, cell)
+		}
+	}
+	return cells
 }
 
 // past is zero for a time that has not come.

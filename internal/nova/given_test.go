@@ -50,7 +50,21 @@ func TestPortsOfDeletedRowsAreGivenToo(t *testing.T) {
 		"virtual_interfaces": {Rows: []Row{{"address": {Text: "m/unplugged"}, "deleted": {Text: "5"}}, {"address": {Text: "m/cached"}},
 			{"address": {Text: "m"}}}},
 	}}}}
-	if diff := cmp.Diff([]string{"cached", "unplugged"}, finding.Given().Ports); diff != "" {
+	if diff := cmp.Diff([]Port{{ID: "cached"}, {ID: "unplugged", MACAddress: "m"}}, finding.Given().Ports); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestWhatIsLeftBesideNoRowOfAnInstanceIsGivenToo(t *testing.T) {
+	kept := true
+	now := time.Date(2026, 2, 2, 0, 0, 0, 0, time.UTC)
+	finding := Finding{Cells: []Cell{{Now: now, Left: Record{
+		"instances":            {Rows: []Row{}},
+		"block_device_mapping": {Rows: []Row{text("volume_id", "v", "deleted", "0"), text("volume_id", "w", "deleted", "7", "deleted_at", "2026-01-02 03:04:05")}},
+		"instance_info_caches": {Rows: []Row{text("network_info", `[{"id": "p", "preserve_on_delete": true}]`)}},
+	}}}}
+	want := Given{Volumes: []GivenVolume{{ID: "v"}, {"w", time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}}, Ports: []Port{{ID: "p", PreserveOnDelete: &kept}}}
+	if diff := cmp.Diff(want, finding.Given()); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -71,7 +71,7 @@ func (f *finding) advise(c Commands) {
 	switch f.Kind {
 	case KindError, KindDeleting:
 		f.Method = "nova_instance_delete"
-	case KindZombie, KindHalfDeleted, KindNoMapping:
+	case KindZombie, KindHalfDeleted, KindNoMapping, KindMapping:
 		f.Method = "nova_instance_purge"
 	case KindHostGone:
 		f.Method = "nova_instance_delete"
@@ -81,6 +81,7 @@ func (f *finding) advise(c Commands) {
 	case KindDomain:
 		f.Method = "libvirt_undefine"
 	case KindBuildRequest:
+		f.Method = "nova_instance_purge"
 		// The API deletes by its build request alone what is mapped to no cell, and answers 404 for all else without a row
 		// (nova/compute/api.py _get_instance, _delete_while_booting).
 		if f.look.Mapping != nil && !f.look.Mapping.HasCell {
@@ -195,6 +196,10 @@ func (f *finding) plan() (plan []string) {
 		case RemainsDomain:
 			plan = append(plan, fmt.Sprintf("%s: domain %s (%s) goes, by nova-compute where it still knows the instance", remnant.Host, remnant.ID,
 				remnant.State))
+		case RemainsMapping, RemainsBuildRequest:
+			if f.Verdict == Lost || f.Verdict == Archived {
+				plan = append(plan, "nova_api: the "+strings.ReplaceAll(remnant.What, "_", " ")+" goes")
+			}
 		}
 	}
 	return plan

@@ -616,6 +616,20 @@ func TestTheCommandsHaveWhatTheyNeed(t *testing.T) {
 	}
 }
 
+func TestWhatIsLeftOfALostInstanceInTheAPIDatabaseGoesByItsPurge(t *testing.T) {
+	for remains, change := range map[string]func(*Evidence){
+		"mapping":       func(e *Evidence) { e.Mapping = &Mapping{HasCell: true, CellKnown: true} },
+		"build request": func(e *Evidence) { e.BuildRequest, e.RequestedAt = true, noon.Add(-24*time.Hour) },
+	} {
+		s := newScene()
+		s.evidence(nil, change)
+		findings, _ := s.Findings(s.looks, s.owners, Commands{})
+		if len(findings) != 1 || findings[0].Method != "nova_instance_purge" || !slices.Equal(findings[0].Plan, []string{"nova_api: the " + remains + " goes"}) {
+			t.Errorf("%s: got %+v", remains, findings)
+		}
+	}
+}
+
 func TestACommandNamesTheInventory(t *testing.T) {
 	commands := Commands{Controller: "ctl", Playbook: "purge.yml", Inventory: []string{"/etc/a", "/etc/b"}, Credentials: "cloud=c"}
 	for want, make := range map[string]func(*scene){

@@ -279,6 +279,8 @@ func TestAConsentTakesAStuckMigrationForDeadAndNoOther(t *testing.T) {
 		{"of one in ERROR with a task", with(migration("running", days), task("migrating")), Busy, `running`},
 		{"of a paused one", with(migration("running", days), vmState("paused")), Busy, `running`},
 		{"VERIFY_RESIZE, for long", with(migration("finished", days), vmState("resized")), Busy, `resize confirm`},
+		{"ERROR since it was in VERIFY_RESIZE, in another task", with(migration("finished", days), task("rebuilding")), Busy,
+			`only in VERIFY_RESIZE, as it does a revert; if no host works on it any more: openstack server set --state error`},
 		{"being built", with(migration("running", days), vmState("building")), Busy, `being built`},
 		{"of one that is hidden", with(migration("running", days), row(func(r *Row) { r.Hidden = true })), Busy, `hidden`},
 		{"of one that was deleted by hand a moment after it began", with(migration("running", time.Second), deleted(1), ours), Busy,

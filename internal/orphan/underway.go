@@ -84,12 +84,12 @@ func (e Evidence) migrating(cell Cell, m Migration) string {
 	switch {
 	case row == nil || row.Deleted != 0:
 		return text + fmt.Sprintf("; it counts as over when nothing was written of it for min_age (%s)", e.MinAge)
-	case m.Status == "finished" && row.VMState == "error":
+	case m.Status == "finished" && row.VMState == "resized":
+		return text + fmt.Sprintf(": openstack server resize confirm %s, or revert", e.UUID)
+	case m.Status == "finished":
 		// Both are for RESIZED alone (nova/compute/api.py confirm_resize, revert_resize), and a delete confirms nothing else
 		// either (_delete, _confirm_resize_on_deleting).
 		text += ", which Nova takes only in VERIFY_RESIZE, as it does a revert"
-	case m.Status == "finished":
-		return text + fmt.Sprintf(": openstack server resize confirm %s, or revert", e.UUID)
 	case m.Type == "live-migration" && row.TaskState == "migrating":
 		text += fmt.Sprintf("; one that runs ends with: openstack server migration abort %s %d", e.UUID, m.ID)
 	}

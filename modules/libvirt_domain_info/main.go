@@ -4,7 +4,9 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
+	"time"
 
 	"nova-orphan/internal/ansible"
 	"nova-orphan/internal/hypervisor"
@@ -21,6 +23,7 @@ var module = ansible.Module{
 		{Name: "uri", Aliases: []string{"libvirt_uri"}, Type: ansible.Str, Default: "qemu:///system"},
 		instancefiles.PathOption,
 		{Name: "brief", Type: ansible.Bool, Default: false},
+		{Name: "connect_timeout", Type: ansible.Int, Default: 10, Check: ansible.Between(1, 24*60*60)},
 		ansible.Timeout,
 	},
 	Run: run,
@@ -31,6 +34,8 @@ type parameters struct {
 	URI           string   `option:"uri"`
 	InstancesPath string   `option:"instances_path"`
 	Brief         bool     `option:"brief"`
+	// ConnectTimeout is in seconds.
+	ConnectTimeout int `option:"connect_timeout"`
 }
 
 func run(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
@@ -39,10 +44,18 @@ func run(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
 		return nil, err
 	}
 	// libvirt itself sees to it that nothing is changed, also outside of check mode.
-	connection, err := hypervisor.OpenReadOnly(ctx, p.URI)
+	connecting, cancel := p.connecting(ctx)
+	defer cancel()
+	connection, err := hypervisor.OpenReadOnly(connecting, p.URI)
 	if err != nil {
 		return nil, err
 	}
 	defer connection.Close()
 	return p.read(ctx, connection)
+}
+
+// connecting ends with connect_timeout: a libvirt that hangs is known long before a long list would be read.
+func (p parameters) connecting(ctx context.Context) (context.Context, context.CancelFunc) {
+	limit := time.Duration(p.ConnectTimeout) * time.Second
+	return context.WithTimeoutCause(ctx, limit, fmt.Errorf("not connected within the connect_timeout of %s: %w", limit, context.DeadlineExceeded))
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -73,6 +74,21 @@ func TestAGuestThatAnIOErrorHasPausedIsNotPausedByHand(t *testing.T) {
 	}
 	answer := ansibletest.Call(t, module, map[string]any{"uuid": guest.UUID})
 	wantAnswer(t, answer, map[string]string{"domains.0.state": "paused", "domains.0.state_reason": "ioerror", "domains.0.active": "true"})
+}
+
+func TestALibvirtThatHangsIsKnownByTheConnectTimeout(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "libvirt-sock")
+	// The kernel connects to it; nobody answers.
+	listener, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	answer := ansibletest.Call(t, module, map[string]any{"uri": "qemu+unix:///system?socket=" + socket, "connect_timeout": 1})
+	wantAnswer(t, answer, map[string]string{"failed": "true", "domains": ""})
+	if msg := answer.Get("msg").String(); !strings.Contains(msg, "not connected within the connect_timeout of 1s") {
+		t.Error(msg)
+	}
 }
 
 func TestADomainThatIsOffTakesTwoCallsToLibvirtAndOneThatRunsThree(t *testing.T) {

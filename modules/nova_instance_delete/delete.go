@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"nova-orphan/internal/ansible"
 	"nova-orphan/internal/backup"
@@ -26,6 +27,9 @@ type task struct {
 	// seen is the last evidence, and next what was decided by it.
 	seen evidence
 	next plan
+	// reset says that a reset was sent, and resetAt when the row was written by it, as the look after it had that.
+	reset   bool
+	resetAt time.Time
 	// try is nil until the delete is sent, or another's is to be waited for.
 	try *attempt
 }
@@ -106,6 +110,10 @@ func (t *task) plan(e evidence) (actions []step.Action, err error) {
 	if t.try != nil {
 		return nil, nil
 	}
+	if t.reset && t.resetAt.IsZero() && e.server != nil && e.server.VMState == "error" && e.server.TaskState == "" {
+		t.resetAt = e.server.UpdatedAt()
+	}
+	e.resetAt = t.resetAt
 	t.seen = e
 	t.next, err = decide(e, t.parameters)
 	if err != nil || !t.begun() {
@@ -138,6 +146,7 @@ func (t *task) plan(e evidence) (actions []step.Action, err error) {
 		return actions, nil
 	case t.next.reset:
 		return []step.Action{{Key: "reset", Text: resetting(e.server), Do: func(ctx context.Context) (bool, error) {
+			t.reset = true
 			return t.did(t.nova.ResetState(ctx, t.uuid), "reset the state of instance "+t.uuid)
 		}}}, nil
 	}

@@ -32,6 +32,9 @@ func testOrphans(t *testing.T, newStage func(*testing.T) *stage) {
 		{"without a mapping: it says so", tellsUnmapped},
 		{"written a moment ago: refused, but not to whom has written it", knowsOwnTrace},
 		{"locked in the middle of a delete: refused, and goes by consent", asksForConsent},
+		{"a migration stuck for days: refused, and goes by consent", deletesMoving},
+		{"a resize that nobody can confirm any more: refused, and goes by consent", deletesUnconfirmed},
+		{"deleted by its owner: refused, and goes by consent", deletesSoftDeleted},
 		{"a check changes nothing", checks},
 	} {
 		t.Run(orphan.name, func(t *testing.T) { orphan.test(newStage(t)) })
@@ -145,12 +148,54 @@ func refusesLive(s *stage) {
 	s.set(uuid, "error", "", time.Hour)
 	s.lock(uuid)
 	s.start(uuid, options{"host": "elsewhere"}).Failed(false, "locked", `host is "elsewhere"`)
-	s.migration(uuid, "finished")
+	s.migration(uuid, "finished", time.Hour)
 	s.start(uuid, everything).Failed(false, "a resize waits for its confirmation", "locked")
 	s.wantsThere(uuid)
 	if files := s.backups(uuid); len(files) > 0 {
 		s.t.Errorf("backups: %v", files)
 	}
+}
+
+func deletesMoving(s *stage) {
+	uuid, consent := s.boot(true), options{"allow_stuck_migration": true}
+	s.migration(uuid, "running", 72*time.Hour)
+	s.start(uuid, nil).Failed(false, "is busy", "s ago: a move is under way", "allow_stuck_migration: true")
+	s.set(uuid, "error", "", time.Second)
+	s.start(uuid, consent).Failed(false, "is busy", "only when nothing was written")
+	s.set(uuid, "active", "", time.Hour)
+	s.start(uuid, consent).Failed(false, "is busy", "openstack server set --state error")
+	s.set(uuid, "error", "", time.Hour)
+	s.start(uuid, consent).Done(true)
+	s.wantsGone(uuid)
+
+	fresh := s.boot(true)
+	s.migration(fresh, "running", time.Second)
+	s.start(fresh, options{"allow_stuck_migration": true, "min_age": 0}).Failed(false, "is busy", "at least 1m0s")
+	s.wantsThere(fresh)
+}
+
+func deletesUnconfirmed(s *stage) {
+	uuid := s.boot(true)
+	s.migration(uuid, "finished", time.Hour)
+	s.start(uuid, nil).Failed(false, "which Nova takes only in VERIFY_RESIZE", "allow_stuck_migration: true")
+	s.start(uuid, options{"allow_stuck_migration": true}).Done(true)
+	s.wantsGone(uuid)
+}
+
+func deletesSoftDeleted(s *stage) {
+	uuid, consent := s.boot(true), options{"allow_soft_deleted": true}
+	s.set(uuid, "soft-delete", "", time.Hour)
+	s.start(uuid, nil).Failed(false, "is live", "openstack server restore "+uuid, "allow_soft_deleted: true")
+	s.set(uuid, "soft-delete", "restoring", time.Hour)
+	s.start(uuid, options{"allow_soft_deleted": true, "reset_state": true}).Failed(false, "is busy", "restoring")
+	s.set(uuid, "soft-delete", "", time.Second)
+	s.start(uuid, consent).Failed(false, "is live")
+	s.set(uuid, "soft-delete", "", time.Hour)
+	answer := s.start(uuid, consent).Done(true)
+	if !strings.Contains(answer.Get("plan").String(), "forceDelete") {
+		s.t.Errorf("got %s", answer)
+	}
+	s.wantsGone(uuid)
 }
 
 func tellsUnmapped(s *stage) {

@@ -17,6 +17,17 @@ type evidence struct {
 	// request reaches it.
 	unmapped   bool
 	migrations []compute.Migration
+	// resetAt is when the row was written by this call's own reset; zero if it was not.
+	resetAt time.Time
+}
+
+// policy takes what the reset wrote for no sign of life.
+func (e evidence) policy(p parameters) orphan.Policy {
+	policy := p.Judging(e.uuid)
+	if e.resetAt.After(policy.UnchangedSince) {
+		policy.UnchangedSince = e.resetAt
+	}
+	return policy
 }
 
 // plan is what the evidence proves, and what there is to do.
@@ -37,7 +48,7 @@ func decide(e evidence, p parameters) (plan, error) {
 	if e.server == nil {
 		return next, nil
 	}
-	next.wait = e.underWay(next.Verdict, p.Judging(e.uuid))
+	next.wait = e.underWay(next.Verdict, e.policy(p))
 	against := orphan.Refusal(slices.Clone(next.Stops))
 	if next.Verdict.Refuses() && !next.wait {
 		against = append(orphan.Refusal{fmt.Sprintf("instance %s is %s", e.uuid, next.Verdict)}, next.Reasons...)
@@ -88,7 +99,7 @@ func judge(e evidence, p parameters) orphan.Judgement {
 	if e.server == nil {
 		return orphan.Judgement{Verdict: orphan.Absent, Reasons: []string{"API: no server has this UUID, in any project, and none is listed"}}
 	}
-	judgement := orphan.Judge(e.server.Evidence(e.unmapped, e.migrations, p.Judging(e.uuid)))
+	judgement := orphan.Judge(e.server.Evidence(e.unmapped, e.migrations, e.policy(p)))
 	if judgement.Verdict == orphan.Busy && e.server.TaskState != "" && !e.inDelete() {
 		judgement = e.judgeTask(judgement, p)
 	}
@@ -98,7 +109,7 @@ func judge(e evidence, p parameters) orphan.Judgement {
 // judgeTask judges an instance in the middle of something other than a delete by what it
 // would be without: a reset takes an old task from one in ERROR.
 func (e evidence) judgeTask(busy orphan.Judgement, p parameters) orphan.Judgement {
-	calm, policy := *e.server, p.Judging(e.uuid)
+	calm, policy := *e.server, e.policy(p)
 	calm.TaskState, policy.AllowSoftDeleted = "", false // who restores it wants it back
 	without := orphan.Judge(calm.Evidence(e.unmapped, e.migrations, policy))
 	idle, known := e.server.At.Sub(e.server.UpdatedAt()).Round(time.Second), !e.server.UpdatedAt().IsZero()

@@ -49,9 +49,9 @@ func migration(status string) change {
 	}
 }
 
-func migrating(kind string, ago time.Duration) change {
+func liveMigration(ago time.Duration) change {
 	return func(s *evidence, _ *parameters) {
-		s.migrations = append(s.migrations, compute.Migration{UUID: "m", ID: 1, Status: "running", Type: kind,
+		s.migrations = append(s.migrations, compute.Migration{UUID: "m", ID: 1, Status: "running", Type: "live-migration",
 			UpdatedAt: now.Add(-ago).Format("2006-01-02T15:04:05.000000")})
 	}
 }
@@ -141,24 +141,24 @@ func TestDecide(t *testing.T) {
 			`1m0s ago, .*about to be built`},
 		{"a build request without a mapping", []change{request, func(s *evidence, _ *parameters) { s.unmapped = true }}, orphan.Lost, refuses,
 			`nova_instance_purge removes it`},
-		{"a live migration for three days", []change{migrating("live-migration", 72*time.Hour)}, orphan.Busy, refuses,
+		{"a live migration for three days", []change{liveMigration(72 * time.Hour)}, orphan.Busy, refuses,
 			`(?s)running \(m, live-migration\), written at [^\n]*, 72h0m0s ago: .*allow_stuck_migration: true`},
-		{"a live migration for three days, in its task", []change{migrating("live-migration", 72*time.Hour), inTask("migrating")}, orphan.Busy,
+		{"a live migration for three days, in its task", []change{liveMigration(72 * time.Hour), inTask("migrating")}, orphan.Busy,
 			refuses, `openstack server migration abort 6695eb01\S* 1`},
-		{"a live migration for three days, with consent", []change{migrating("live-migration", 72*time.Hour), stuckToo}, orphan.Stuck, deletes,
+		{"a live migration for three days, with consent", []change{liveMigration(72 * time.Hour), stuckToo}, orphan.Stuck, deletes,
 			``},
-		{"a live migration for three days, in its task, with consent", []change{migrating("live-migration", 72*time.Hour), stuckToo,
+		{"a live migration for three days, in its task, with consent", []change{liveMigration(72 * time.Hour), stuckToo,
 			inTask("migrating")}, orphan.Busy, refuses, `reset_state: true resets the task first`},
-		{"a live migration for three days, in its task, with consent and a reset", []change{migrating("live-migration", 72*time.Hour), stuckToo,
+		{"a live migration for three days, in its task, with consent and a reset", []change{liveMigration(72 * time.Hour), stuckToo,
 			inTask("migrating"), reset}, orphan.Stuck, resets, ``},
-		{"a live migration for a minute, with consent", []change{migrating("live-migration", time.Minute), stuckToo}, orphan.Busy, refuses,
+		{"a live migration for a minute, with consent", []change{liveMigration(time.Minute), stuckToo}, orphan.Busy, refuses,
 			`only when nothing was written of it`},
 		{"a live migration for three days, with consent, of one that was reset a moment ago", []change{updated(time.Second), stuckToo,
-			migrating("live-migration", 72*time.Hour)}, orphan.Busy, refuses, ``},
-		{"a live migration for three days, of a live one, with consent", []change{migrating("live-migration", 72*time.Hour), vmState("active"),
+			liveMigration(72 * time.Hour)}, orphan.Busy, refuses, ``},
+		{"a live migration for three days, of a live one, with consent", []change{liveMigration(72 * time.Hour), vmState("active"),
 			stuckToo}, orphan.Busy, refuses, `openstack server set --state error`},
 		{"a live migration for three days, with consent, the delete of somebody else under way", []change{stuckToo, updated(time.Second),
-			migrating("live-migration", 72*time.Hour), inTask("deleting")}, orphan.Busy, waits, ``},
+			liveMigration(72 * time.Hour), inTask("deleting")}, orphan.Busy, waits, ``},
 		{"a migration of no known age", []change{migration("running")}, orphan.Busy, refuses, `written at NULL`},
 		{"a migration of no known age, with consent", []change{migration("running"), stuckToo}, orphan.Busy, refuses, `written at NULL`},
 		{"being built", []change{vmState("building"), inTask("spawning"), reset}, orphan.Busy, refuses,

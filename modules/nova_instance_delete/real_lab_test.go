@@ -70,7 +70,11 @@ func (n *realNova) volume(uuid, volume string) { n.Volume(uuid, volume) }
 
 func (n *realNova) spoil(uuid string) { n.BrokenVolume(uuid, openstacktest.UUID()) }
 
-func (n *realNova) migration(uuid, status string) { n.Migration(uuid, openstacktest.UUID(), status) }
+func (n *realNova) migration(uuid, status string, ago time.Duration) {
+	migration := openstacktest.UUID()
+	n.Migration(uuid, migration, status)
+	n.Cell("UPDATE migrations SET created_at = UTC_TIMESTAMP() - INTERVAL %d SECOND WHERE uuid = '%s'", int(ago.Seconds()), migration)
+}
 
 func (n *realNova) forceDown(value bool) {
 	n.Cell("UPDATE services SET forced_down = %t WHERE host = '%s' AND `binary` = 'nova-compute' AND deleted = 0", value, theHost)

@@ -28,7 +28,8 @@ type nova interface {
 	volume(uuid, volume string)
 	// spoil makes nova-compute fail to delete it.
 	spoil(uuid string)
-	migration(uuid, status string)
+	// migration adds one that was last written so long ago.
+	migration(uuid, status string, ago time.Duration)
 	// forceDown is for the host.
 	forceDown(value bool)
 	// vanish deletes the server.
@@ -129,9 +130,10 @@ func (n fakeNova) volume(uuid, volume string) {
 
 func (n fakeNova) spoil(string) { n.cloud.Do(func() { n.cloud.Services[0].Agent = "fails" }) }
 
-func (n fakeNova) migration(uuid, status string) {
+func (n fakeNova) migration(uuid, status string, ago time.Duration) {
 	n.cloud.Do(func() {
-		n.cloud.Migrations = append(n.cloud.Migrations, openstacktest.Migration{UUID: openstacktest.UUID(), Status: status, Instance: uuid})
+		n.cloud.Migrations = append(n.cloud.Migrations, openstacktest.Migration{UUID: openstacktest.UUID(), Status: status, Instance: uuid,
+			Updated: time.Now().Add(-ago)})
 	})
 }
 

@@ -59,6 +59,7 @@ func (t *task) loadEarlierBackups() error {
 func (t *task) read(ctx context.Context) (e evidence, err error) {
 	e = evidence{instance: t.instance, earlier: t.earlier, noCinder: t.volumes == nil, noNeutron: t.ports == nil, holdings: nothing()}
 	e.novaEvidence, err = t.lookup.Lookup(ctx, t.instance)
+	t.trace(&e)
 	for _, read := range []func(context.Context, *evidence) error{t.readVolumes, t.readImages, t.readPorts, t.readServer} {
 		if err == nil {
 			err = read(ctx, &e)

@@ -21,6 +21,9 @@ type novaLookup interface {
 type novaEvidence struct {
 	judgement orphan.Judgement
 	mappings  []mapping
+	// untraced says that Nova's databases know nothing of the instance, so that it may be another cloud's that has the
+	// same Cinder or Neutron. Nova's API cannot tell; but Cinder itself asks it before it detaches for no service of Nova's.
+	untraced bool
 	// mapped says that mappings is all there is: Nova was asked where it keeps them.
 	mapped bool
 	// made says of each port of the info cache whether Nova made it.
@@ -58,11 +61,17 @@ func (d *fromDatabases) Lookup(ctx context.Context, uuid string) (novaEvidence, 
 	if err != nil {
 		return novaEvidence{judgement: orphan.Judgement{Verdict: orphan.Unknown}}, err
 	}
-	said := novaEvidence{judgement: orphan.Judge(finding.Evidence(d.policy.Judging(uuid))), mapped: true, made: map[string]bool{}}
+	said := novaEvidence{judgement: orphan.Judge(finding.Evidence(d.policy.Judging(uuid))), made: map[string]bool{}}
+	said.untraced = said.judgement.Verdict == orphan.Absent
 	all := finding.Given()
-	said.given, said.portIDs, said.deletedAt = all.Volumes, all.Ports, all.DeletedAt
+	said.given, said.deletedAt = all.Volumes, all.DeletedAt
+	for _, port := range all.Ports {
+		if said.portIDs = append(said.portIDs, port.ID); port.PreserveOnDelete != nil {
+			said.made[port.ID] = !*port.PreserveOnDelete
+		}
+	}
 	instance := finding.Instance(said.judgement)
-	if instance == nil {
+	if said.mapped = instance != nil; !said.mapped {
 		return said, nil
 	}
 	for _, v := range instance.Volumes {
@@ -70,11 +79,6 @@ func (d *fromDatabases) Lookup(ctx context.Context, uuid string) (novaEvidence, 
 			continue // if Cinder has an attachment of it all the same, that tells the volume
 		}
 		said.mappings = append(said.mappings, mapping{v.VolumeID, v.AttachmentID, v.Device, v.Root, v.DeleteOnTermination})
-	}
-	for _, port := range instance.Ports {
-		if port.PreserveOnDelete != nil {
-			said.made[port.ID] = !*port.PreserveOnDelete
-		}
 	}
 	return said, nil
 }

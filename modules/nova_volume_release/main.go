@@ -34,6 +34,7 @@ func module() ansible.Module {
 			{Name: "state", Type: ansible.Str, Choices: []string{released, saved}},
 			{Name: "preserve_volumes", Type: ansible.Bool, Default: false},
 			{Name: "delete_snapshots", Type: ansible.Bool, Default: false},
+			{Name: "traces", Type: ansible.Dict, Check: tracesByInstance},
 			{Name: "ports", Type: ansible.Str, Default: release, Choices: []string{keep, release}},
 			step.BackupDir,
 			ansible.Timeout,
@@ -41,6 +42,7 @@ func module() ansible.Module {
 		Rules: append([]ansible.Rule{
 			ansible.OnlyIf("preserve_volumes", "state", released),
 			ansible.OnlyIf("delete_snapshots", "state", released),
+			ansible.RequiredBy("traces", "nova_conf"),
 		}, openstack.AuthRules()...),
 		Run: run,
 	}
@@ -54,7 +56,9 @@ type parameters struct {
 	PreserveVolumes bool     `option:"preserve_volumes"`
 	DeleteSnapshots bool     `option:"delete_snapshots"`
 	Ports           string   `option:"ports"`
-	BackupDir       string   `option:"backup_dir"`
+	// Traces prove that instances were this cloud's, by their UUIDs.
+	Traces    map[string][]string `option:"traces"`
+	BackupDir string              `option:"backup_dir"`
 }
 
 func run(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {

@@ -84,6 +84,9 @@ func decide(e evidence, p parameters) (plan, error) {
 		against.Add("nova gives the instance %d ports, but keystone's catalog has no network: cannot tell what neutron has (ports: keep "+
 			"leaves them)", len(e.made))
 	}
+	if e.untraced {
+		return leaveUntraced(e, p), nil
+	}
 	var made plan
 	made.preserve(e, p, &against)
 	made.detach(e)

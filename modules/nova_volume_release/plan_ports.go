@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"strings"
+
+	"nova-orphan/internal/orphan"
 )
 
 // releasePorts does with each what Nova's deallocate_for_instance does
@@ -17,6 +19,9 @@ func (p *plan) releasePorts(e evidence, want parameters) {
 			p.addRemaining("port %s stays: its owner is %s, not nova", port, port.DeviceOwner)
 		case accelerated:
 			p.addRemaining("port %s stays: it has an accelerator of Cyborg's, which only nova gives back", port)
+		case port.MadeByNova == nil && e.rowless(): // a port that Nova made stays then, and nobody loses one that he made
+			p.add(unbind, port.ID, "", "unbind port %s, of which nothing tells any more who made it (if nova did: openstack port delete %s)",
+				port, port.ID)
 		case port.MadeByNova == nil:
 			why := "does not have it"
 			if e.made == nil {
@@ -31,6 +36,11 @@ func (p *plan) releasePorts(e evidence, want parameters) {
 			p.add(unbind, port.ID, "", "unbind port %s, which a user made", port)
 		}
 	}
+}
+
+// rowless says that no cell has a row of the instance, so that nothing of Nova's will ever look at its ports.
+func (e evidence) rowless() bool {
+	return e.judgement.Verdict == orphan.Archived || e.judgement.Verdict == orphan.Lost
 }
 
 func (p port) String() string {

@@ -28,7 +28,7 @@ func inProcess(t *testing.T, cloud *openstacktest.Cloud, witness *told) gjson.Re
 	return inProcessWith(t, cloud, witness, nil)
 }
 
-func inProcessWith(t *testing.T, cloud *openstacktest.Cloud, witness *told, more map[string]any) gjson.Result {
+func inProcessWith(t *testing.T, cloud *openstacktest.Cloud, witness novaLookup, more map[string]any) gjson.Result {
 	t.Helper()
 	for name, value := range cloud.Environment() {
 		t.Setenv(name, value)

@@ -34,6 +34,8 @@ type task struct {
 	earlier []record
 	// next is what was decided last.
 	next plan
+	// untraced says that it was of an instance of which Nova's databases know nothing.
+	untraced bool
 }
 
 // all is the call: each instance for itself.
@@ -78,12 +80,16 @@ func (t *task) release(ctx context.Context) error {
 	err := loop.Run(ctx)
 	if err == nil && !t.reply.Changed {
 		t.reply.Plan, t.reply.Msg = nil, "nothing to release"
+		if t.untraced {
+			t.reply.Msg = "nova's databases have no trace of instance " + t.instance + ": nothing to release"
+		}
 	}
 	return err
 }
 
 // plan decides, and says so in the answer. What a later look finds to do is added to what was found first.
 func (t *task) plan(e evidence) (actions []step.Action, err error) {
+	t.untraced = e.untraced
 	t.next, err = decide(e, t.parameters)
 	t.reply.fill(e)
 	if against := (orphan.Refusal{}); errors.As(err, &against) {

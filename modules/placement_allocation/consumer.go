@@ -59,8 +59,8 @@ func judge(consumer string, said novaEvidence) (verdict orphan.Verdict, reason s
 		}
 		return orphan.Absent, fmt.Sprintf("Nova's API has no server %s, and no migration%s; every cell answers", consumer, among), false
 	case !move.Dead():
-		return refuse(orphan.Busy, "%s is a migration of %s in status %s, last written %s: confirm, revert or abort it; if no host works on it any "+
-			"more, it goes with its instance (nova_instance_delete with allow_stuck_migration: true), and then what it holds", consumer,
+		return refuse(orphan.Busy, "%s is a migration of %s in status %s, last written %s: confirm, revert or abort it; if no host works on it "+
+			"any more, it goes with its instance (nova_instance_delete with allow_stuck_migration: true), and then what it holds", consumer,
 			move.Instance, move.Status, writtenAt(move))
 	case said.lives != nil:
 		return refuse(orphan.Live, "%s is a migration that is over, in status %s, but %s, where it holds nothing itself", consumer, move.Status,

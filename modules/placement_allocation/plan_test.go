@@ -109,8 +109,8 @@ func TestJudge(t *testing.T) {
 		{"a resize that awaits its confirmation", novaEvidence{migration: &compute.Migration{Status: "finished", Instance: "i"}}, "busy",
 			"a migration of i in status finished"},
 		{"a migration in flight", novaEvidence{migration: &compute.Migration{Status: "running", UpdatedAt: "2026-01-02T03:04:05.000000"}}, "busy",
-			"running, last written at 2026-01-02 03:04:05: confirm, revert or abort it; if no host works on it any more, it goes with its instance " +
-				"(nova_instance_delete with allow_stuck_migration: true)"},
+			"running, last written at 2026-01-02 03:04:05: confirm, revert or abort it; if no host works on it any more, it goes with its " +
+				"instance (nova_instance_delete with allow_stuck_migration: true)"},
 		{"a migration in a status of the future", novaEvidence{migration: &compute.Migration{Status: "paused-in-space"}}, "busy",
 			"paused-in-space"},
 		{"a migration without a status", novaEvidence{migration: &compute.Migration{}}, "busy",
