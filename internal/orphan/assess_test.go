@@ -166,6 +166,21 @@ func TestEveryHostThatMayHaveADomainIsLookedAtOrToldAsNotAsked(t *testing.T) {
 			s.Cells[0].Services = append(s.Cells[0].Services, ComputeService{Host: "host1.example", SeenAt: noon})
 			s.Cells[0].Nodes = append(s.Cells[0].Nodes, ComputeNode{UUID: "new", Host: "host1.example", Hypervisor: "host1.example"})
 		}, want: "stuck; inv1=host1.example row; "},
+		{name: "a host with a domain and no compute service any more", make: func(s *scene) {
+			s.evidence(inError(), nil)
+			s.Cells[0].Services = s.Cells[0].Services[:1]
+			s.domain(1, true)
+		}, want: "stuck; inv1=host1 row, inv2=host2 domain running; "},
+		{name: "a compute node without a name is no silent hypervisor's", make: func(s *scene) {
+			s.evidence(inError(), nil)
+			s.Cells[0].Nodes = append(s.Cells[0].Nodes, ComputeNode{UUID: "null", Host: "host1"})
+			s.Hypervisors = append(s.Hypervisors, Hypervisor{Host: "rack9", Failure: "could not be reached"})
+		}, want: "stuck; inv1=host1 row; "},
+		{name: "K17, a moment after the change", make: func(s *scene) {
+			s.evidence(inError(), nil)
+			s.Cells[0].Services = append(s.Cells[0].Services, ComputeService{Host: "host1.example", SeenAt: noon})
+			s.Cells[0].Nodes = append(s.Cells[0].Nodes, ComputeNode{UUID: "new", Host: "host1.example", Hypervisor: "host1.example"})
+		}, want: "stuck; inv1=host1.example row; "},
 		{name: "K17, before it has made its compute node", make: func(s *scene) {
 			s.evidence(inError(), nil)
 			down(s, 0)

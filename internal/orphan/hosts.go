@@ -305,27 +305,23 @@ func (h *Hypervisor) unread(uuid string) string {
 	return ""
 }
 
-// novaHost is the name under which a compute service of the hypervisor reports, of all by which it goes; without such a
+// novaHost is the name under which a compute service of the hypervisor has reported last, of all by which it goes; without a
 // service it is the first. known are those that name it already.
 func (x *index) novaHost(h *Hypervisor, known ...string) string {
 	if len(x.nodesByName[h.Name]) == 0 && h.NovaHost != "" {
 		known = slices.Insert(slices.Clone(known), 0, h.NovaHost)
 	}
-	names := x.novaNames([]string{h.Name}, known...)
+	names, last := x.novaNames([]string{h.Name}, known...), service{}
+	first := cmp.Or(append(slices.Clone(names), h.Name, h.Host)...)
 	if len(names) == 0 {
 		names = x.novaNames(nil, h.Host)
 	}
-	for _, is := range []func(service) bool{service.reports, func(s service) bool { return s.Host != "" }} {
-		for _, name := range names {
-			if is(x.services[name]) {
-				return name
-			}
+	for _, name := range names {
+		if one := x.services[name]; last.Host == "" || one.SeenAt.After(last.SeenAt) {
+			last = one
 		}
 	}
-	if len(known) == 0 {
-		return cmp.Or(h.Name, h.Host)
-	}
-	return names[0]
+	return cmp.Or(last.Host, first)
 }
 
 // novaNames lists Nova's names for the host of some hypervisors: nova-compute may have been renamed, and its old name be left

@@ -70,12 +70,14 @@ func newIndex(p *Picture) *index {
 		for _, node := range cell.Nodes {
 			x.nodeByUUID[node.UUID], x.nodeByName[node.Hypervisor] = node, node
 			x.nodesByHost[node.Host], x.hypervisors[node.Hypervisor] = append(x.nodesByHost[node.Host], node), true
-			x.nodesByName[node.Hypervisor] = append(x.nodesByName[node.Hypervisor], node)
+			if node.Hypervisor != "" {
+				x.nodesByName[node.Hypervisor] = append(x.nodesByName[node.Hypervisor], node)
+			}
 		}
 		for _, s := range cell.Services {
 			x.served[s.Host] = true
-			if one := (service{s, cell.Now, p.DownTime}); one.reports() || x.services[s.Host].Host == "" {
-				x.services[s.Host] = one
+			if known := x.services[s.Host]; known.Host == "" || s.SeenAt.After(known.SeenAt) {
+				x.services[s.Host] = service{s, cell.Now, p.DownTime}
 			}
 		}
 		for _, migration := range cell.Migrations {
