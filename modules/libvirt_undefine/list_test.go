@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"os"
@@ -174,4 +175,32 @@ func TestSeveralAreWrittenDownInOneCall(t *testing.T) {
 	answer := answerOf(t, fake, map[string]any{"backup_dir": t.TempDir(), "state": "saved", "uuid": []string{uuidOf(1), uuidOf(2), uuidOf(3)}})
 	wantAnswer(t, answer, map[string]string{"failed": "true", "changed": "true", "domains.#.verdict": `["","foreign","absent"]`,
 		"domains.#.changed": "[true,false,false]", "domains.#.found": "[true,true,false]", "domains.1.backup_file": ""})
+}
+
+func TestOfAListThatIsRestoredEachIsDoneForItself(t *testing.T) {
+	fake, dir := hypervisortest.NewFake(), t.TempDir()
+	contents := map[string]any{}
+	list := []string{uuidOf(1), uuidOf(2), uuidOf(3)}
+	for i, uuid := range list {
+		guest := guestOf(i + 1)
+		guest.Disk = ""
+		fake.Make(t, guest)
+		answerOf(t, fake, map[string]any{"uuid": uuid, "backup_dir": dir})
+		content := ansibletest.Contents(t, dir, uuid)[0]
+		if i == 2 {
+			content = content[:len(content)/2]
+		}
+		contents[uuid] = base64.StdEncoding.EncodeToString(content)
+	}
+	taken := guestOf(4)
+	taken.Name, taken.Disk = guestOf(2).Name, ""
+	fake.Make(t, taken)
+	answer := answerOf(t, fake, map[string]any{"uuid": list, "state": "present", "backup_dir": dir, "backup_content": contents})
+	wantAnswer(t, answer, map[string]string{"failed": "true", "changed": "true", "msg": "2 of 3 domains failed: " + uuidOf(2) + ": restore",
+		"domains.#.changed": "[true,false,false]", "domains.#.failed": "[false,true,true]", "domains.2.verdict": "unknown"})
+	for uuid, want := range map[string]string{uuidOf(1): "[purge restore]", uuidOf(2): "[purge]", uuidOf(3): "[purge]"} {
+		if got := fmt.Sprint(ansibletest.Kinds(t, dir, uuid)); got != want {
+			t.Errorf("the backups of %s are %s, want %s", uuid, got, want)
+		}
+	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"nova-orphan/internal/ansible/ansibletest"
 	"nova-orphan/internal/hypervisor/hypervisortest"
 )
 
@@ -116,8 +117,14 @@ func TestARestoreThatWasCutOffIsFinished(t *testing.T) {
 			}
 			wantAnswer(t, answerOf(t, fake, restoreFrom(dir, backupFile, nil)),
 				map[string]string{"failed": "true", "libvirt_code": "38", "restored": ""})
+			if kinds := ansibletest.Kinds(t, filepath.Join(dir, "backups"), uuid); kinds[len(kinds)-1] != "restoring" {
+				t.Errorf("the backups are %v", kinds)
+			}
 			fake.Before = nil
 			wantAnswer(t, answerOf(t, fake, restoreFrom(dir, backupFile, nil)), map[string]string{"failed": "false", "changed": "true"})
+			if kinds := ansibletest.Kinds(t, filepath.Join(dir, "backups"), uuid); kinds[len(kinds)-1] != "restore" {
+				t.Errorf("the backups are %v", kinds)
+			}
 			wantAnswer(t, answerOf(t, fake, restoreFrom(dir, backupFile, nil)), map[string]string{"failed": "false", "changed": "false"})
 		})
 	}

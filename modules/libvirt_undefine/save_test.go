@@ -4,10 +4,12 @@ import (
 	"encoding/base64"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/tidwall/gjson"
 
+	"nova-orphan/internal/ansible/ansibletest"
 	"nova-orphan/internal/hypervisor"
 	"nova-orphan/internal/hypervisor/hypervisortest"
 )
@@ -128,6 +130,9 @@ func TestWhatWasWrittenDownIsRestoredFromItsFileOrItsContent(t *testing.T) {
 			}
 			fake.Make(t, guest)
 			written := answerOf(t, fake, map[string]any{"backup_dir": dir, "state": "saved"})
+			if kinds := ansibletest.Kinds(t, dir, uuid); !slices.Equal(kinds, []string{"definition"}) {
+				t.Errorf("the backups are %v", kinds)
+			}
 			key, value := argument(t, written.Get("backup_file").String())
 			fake.Remove(uuid)
 			// As nova-compute leaves it.

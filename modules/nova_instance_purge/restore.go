@@ -45,7 +45,11 @@ func (t *task) refuseRestore(f found, against *orphan.Refusal) {
 
 func (t *task) warnings(f found) []string {
 	warnings := slices.Clone(f.notes)
-	if t.from.Verdict == orphan.Deleted {
+	switch t.from.Verdict {
+	case orphan.Stuck:
+		warnings = append(warnings, "instance "+t.instance+" was stuck: one in the middle of a delete is deleted for good by nova-compute "+
+			"when that starts the next time (_init_instance)")
+	case orphan.Deleted:
 		warnings = append(warnings, "the backup is of a run that found the instance deleted already, and puts back only "+
 			"what that run changed: if an earlier run deleted it, restore what that one saved instead")
 	}

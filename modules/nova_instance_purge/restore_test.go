@@ -1,7 +1,9 @@
 package main
 
 import (
+	"encoding/base64"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -10,6 +12,7 @@ import (
 
 	"github.com/go-sql-driver/mysql"
 
+	"nova-orphan/internal/ansible/ansibletest"
 	"nova-orphan/internal/nova"
 )
 
@@ -92,11 +95,72 @@ func TestARestoreInCheckModeAndWithoutABackupOfItsOwnWritesNothing(t *testing.T)
 	}
 }
 
+func TestARestoreOfAStuckInstanceWarnsThatNovaComputeGoesOnWithIt(t *testing.T) {
+	f, file := purgedFake(t)
+	got := callFake(t, f, map[string]any{"state": "present", "backup_file": file})
+	if !strings.Contains(got.Get("warnings").String(), "is deleted for good by nova-compute") {
+		t.Errorf("got %s", got)
+	}
+}
+
 func TestARestoreOfALaterRunWarnsThatAnEarlierOneDeleted(t *testing.T) {
 	f := &fake{deleted: true}
 	file := callFake(t, f, nil).Get("backup_file").String()
 	got := callFake(t, f, map[string]any{"state": "present", "backup_file": file})
 	if !got.Get("changed").Bool() || !strings.Contains(got.Get("warnings").String(), "restore what that one saved instead") {
 		t.Errorf("got %s", got)
+	}
+}
+
+func TestABackupSaysWhatItIsFor(t *testing.T) {
+	for name, test := range map[string]struct {
+		found    fake
+		restored bool
+		answer   error // of the restore
+		want     string
+	}{
+		"a stuck one":                 {want: "[purge]"},
+		"one that was deleted by API": {found: fake{deleted: true}, want: "[deleted]"},
+		"a restore":                   {restored: true, want: "[purge restore]"},
+		"a restore that failed":       {restored: true, answer: errors.New("denied"), want: "[purge restoring]"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, dir := test.found, t.TempDir()
+			file := callFake(t, &f, map[string]any{"backup_dir": dir}).Get("backup_file").String()
+			if test.restored {
+				f.answers = []func(*fake) error{says(test.answer)}
+				callFake(t, &f, map[string]any{"backup_dir": dir, "state": "present", "backup_file": file})
+			}
+			if got := fmt.Sprint(ansibletest.Kinds(t, dir, uuid)); got != test.want {
+				t.Errorf("got %s, want %s", got, test.want)
+			}
+		})
+	}
+}
+
+func TestOfAListThatIsRestoredEachIsDoneForItself(t *testing.T) {
+	const moved, damaged = "11111111-f6a4-8304-79aa-97f2502e193f", "22222222-f6a4-8304-79aa-97f2502e193f"
+	list := []string{uuid, moved, damaged}
+	all, dir := several{uuid: {}, moved: {uuid: moved}, damaged: {uuid: damaged}}, t.TempDir()
+	callFake(t, all, map[string]any{"instance_uuid": list, "backup_dir": dir})
+	contents := map[string]any{}
+	for _, instance := range list {
+		content := ansibletest.Contents(t, dir, instance)[0]
+		if instance == damaged {
+			content = content[:len(content)/2]
+		}
+		contents[instance] = base64.StdEncoding.EncodeToString(content)
+		all[instance].writes = 0
+	}
+	all[moved].host = "compute2"
+	got := callFake(t, all, map[string]any{"instance_uuid": list, "backup_dir": dir, "state": "present", "backup_content": contents})
+	for path, want := range map[string]string{"failed": "true", "instances.#.failed": "[false,true,true]",
+		"instances.#.changed": "[true,false,false]", "instances.#.verdict": `["deleted","deleted","unknown"]`} {
+		if got.Get(path).String() != want {
+			t.Errorf("%s: got %s, want %s: %s", path, got.Get(path), want, got.Get("msg"))
+		}
+	}
+	if all[uuid].deleted || !all[moved].deleted || !all[damaged].deleted || all[moved].writes+all[damaged].writes > 0 {
+		t.Errorf("left %+v, %+v, %+v", all[uuid], all[moved], all[damaged])
 	}
 }

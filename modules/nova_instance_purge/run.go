@@ -145,6 +145,7 @@ func (w *work) one(ctx context.Context, instance string, reply *entry) error {
 		backup: step.Backup{Dir: w.BackupDir, UUID: instance, Module: name, Instance: instance, Answer: &reply.Answer}}
 	if t.State == statePresent {
 		if err := t.readBackup(); err != nil {
+			reply.Verdict = orphan.Unknown
 			return err
 		}
 	}

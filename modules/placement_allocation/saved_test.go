@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/base64"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -74,4 +75,40 @@ func TestOnlyTheMigrationsOfTheInstanceThatIsNamedAreAsked(t *testing.T) {
 			t.Errorf("it asked %s", request)
 		}
 	}
+}
+
+func TestOfAListThatIsRestoredEachIsDoneForItself(t *testing.T) {
+	s := newFakeStage(t)
+	changed, damaged, noProvider, held := openstacktest.UUID(), openstacktest.UUID(), openstacktest.UUID(), holdings{s.host: 1, s.storage: 1}
+	contents, gone := map[string]any{}, openstacktest.UUID()
+	for _, consumer := range []string{s.consumer, changed, damaged, noProvider} {
+		s.set(consumer, held)
+		s.start(arguments{"consumer": consumer, "state": saved}).Done(false)
+		content := ansibletest.Contents(t, s.folder+"/backups", consumer)[0]
+		switch consumer {
+		case damaged:
+			content = content[:len(content)/2]
+		case noProvider:
+			content = []byte(strings.ReplaceAll(string(content), s.storage, gone))
+		}
+		contents[consumer] = base64.StdEncoding.EncodeToString(content)
+		s.set(consumer, nil)
+	}
+	s.set(s.consumer, holdings{s.host: 1})
+	s.set(changed, holdings{s.host: 2})
+	list := []string{s.consumer, changed, damaged, noProvider}
+	restore := arguments{"consumer": list, "state": present, "backup_content": contents}
+	answer := s.start(restore).Failed(true, "3 of 4 consumers failed", "holds something else by now", "is no backup of nova-orphan", gone)
+	if got := answer.Get("consumers.#.failed").Raw; got != "[false,true,true,true]" {
+		t.Errorf("failed are %s", got)
+	}
+	s.wants(s.consumer, held)
+	s.wants(changed, holdings{s.host: 2})
+	s.wants(damaged, nil)
+	s.wants(noProvider, nil)
+	if got := fmt.Sprint(ansibletest.Kinds(t, s.folder+"/backups", s.consumer)); got != "[purge restore]" {
+		t.Errorf("the backups are %s", got)
+	}
+	delete(restore, "consumer") // they are those of the backups
+	s.start(restore).Failed(false, "3 of 4 consumers failed")
 }

@@ -2,6 +2,7 @@ package ansibletest
 
 import (
 	"bytes"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -99,4 +100,26 @@ func Backups(t *testing.T, dir, uuid string) []string {
 		t.Fatal(err)
 	}
 	return files
+}
+
+// Kinds are what the files of Backups say of themselves.
+func Kinds(t *testing.T, dir, uuid string) (kinds []string) {
+	t.Helper()
+	for _, content := range Contents(t, dir, uuid) {
+		kinds = append(kinds, gjson.GetBytes(content, "kind").String())
+	}
+	return kinds
+}
+
+// Contents are what is in the files of Backups.
+func Contents(t *testing.T, dir, uuid string) (contents [][]byte) {
+	t.Helper()
+	for _, file := range Backups(t, dir, uuid) {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		contents = append(contents, content)
+	}
+	return contents
 }
