@@ -72,7 +72,7 @@ func becomesDeleted(row rowChange) string {
 		return fmt.Sprintf("set deleted = %s (the row's id), vm_state = deleted, task_state = NULL", row.to.text("id"))
 	case row.table == "instances":
 		return "set deleted_at to the current time"
-	case row.to == nil && (slices.Contains(apiTables, row.table) || slices.Contains(archivedTables, row.table) || row.table == "share_mapping"):
+	case row.to == nil && slices.Contains(slices.Concat(apiTables, archivedTables, []string{"share_mapping"}), row.table):
 		return "remove N rows"
 	case row.table == "instance_mappings":
 		return "set queued_for_delete = 1"

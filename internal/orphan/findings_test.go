@@ -590,7 +590,8 @@ func TestWhatIsLeftOfALostInstanceInTheAPIDatabaseGoesByItsPurge(t *testing.T) {
 		s := newScene()
 		s.evidence(nil, change)
 		findings, _ := s.Findings(s.looks, s.owners, Commands{})
-		if len(findings) != 1 || findings[0].Method != "nova_instance_purge" || !slices.Equal(findings[0].Plan, []string{"nova_api: the " + remains + " goes"}) {
+		if len(findings) != 1 || findings[0].Method != "nova_instance_purge" ||
+			!slices.Equal(findings[0].Plan, []string{"nova_api: the " + remains + " goes"}) {
 			t.Errorf("%s: got %+v", remains, findings)
 		}
 	}
@@ -602,7 +603,8 @@ func TestACommandNamesTheInventory(t *testing.T) {
 		"ansible-playbook -i /etc/a -i /etc/b purge.yml -e instance_uuid=" + mine: func(s *scene) {
 			s.evidence(live(func(r *Row) { r.Deleted = 1 }), nil)
 		},
-		"ansible ctl -i /etc/a -i /etc/b -b -m placement_allocation -a 'consumer=" + moved + " instance_uuid=" + mine + " state=absent cloud=c'": func(s *scene) {
+		"ansible ctl -i /etc/a -i /etc/b -b -m placement_allocation -a 'consumer=" + moved + " instance_uuid=" + mine +
+			" state=absent cloud=c'": func(s *scene) {
 			s.migrates("error", true)
 			s.evidence(live(), nil)
 			s.hold(mine, node1)
