@@ -76,7 +76,7 @@ func becomesDeleted(row rowChange) string {
 		return "set vm_state = deleted, task_state = NULL"
 	case row.table == "instances":
 		return "set vm_state = deleted, task_state = NULL, deleted_at to the current time"
-	case row.to == nil && (slices.Contains(apiTables, row.table) || slices.Contains(archivedTables, row.table) || row.table == "share_mapping"):
+	case row.to == nil && slices.Contains(slices.Concat(apiTables, archivedTables, []string{"share_mapping"}), row.table):
 		return "remove N rows"
 	case row.table == "instance_mappings":
 		return "set queued_for_delete = 1"

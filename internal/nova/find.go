@@ -162,17 +162,21 @@ func (d *Databases) FindAll(ctx context.Context, uuids []string) (map[string]Fin
 	if err := read(true); err != nil {
 		return nil, fmt.Errorf("read the cells' shadow tables about %s: %w", about, err)
 	}
-	err = reading(ctx, d.api, func(tx *sql.Tx) error {
+	if err := d.readArchived(ctx, uuids, findings); err != nil {
+		return nil, fmt.Errorf("read nova's API database about %s: %w", about, err)
+	}
+	return findings, nil
+}
+
+// readArchived adds what only archiving takes from the API database.
+func (d *Databases) readArchived(ctx context.Context, uuids []string, findings map[string]Finding) error {
+	return reading(ctx, d.api, func(tx *sql.Tx) error {
 		records, err := readAPI(ctx, tx, archivedTables, uuids, "")
 		for uuid, record := range records {
 			maps.Copy(findings[uuid].API, record)
 		}
 		return err
 	})
-	if err != nil {
-		return nil, fmt.Errorf("read nova's API database about %s: %w", about, err)
-	}
-	return findings, nil
 }
 
 // instances names one, or says how many.

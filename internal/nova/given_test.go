@@ -59,11 +59,13 @@ func TestWhatIsLeftBesideNoRowOfAnInstanceIsGivenToo(t *testing.T) {
 	kept := true
 	now := time.Date(2026, 2, 2, 0, 0, 0, 0, time.UTC)
 	finding := Finding{Cells: []Cell{{Now: now, Left: Record{
-		"instances":            {Rows: []Row{}},
-		"block_device_mapping": {Rows: []Row{text("volume_id", "v", "deleted", "0"), text("volume_id", "w", "deleted", "7", "deleted_at", "2026-01-02 03:04:05")}},
+		"instances": {Rows: []Row{}},
+		"block_device_mapping": {Rows: []Row{text("volume_id", "v", "deleted", "0"),
+			text("volume_id", "w", "deleted", "7", "deleted_at", "2026-01-02 03:04:05")}},
 		"instance_info_caches": {Rows: []Row{text("network_info", `[{"id": "p", "preserve_on_delete": true}]`)}},
 	}}}}
-	want := Given{Volumes: []GivenVolume{{ID: "v"}, {"w", time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}}, Ports: []Port{{ID: "p", PreserveOnDelete: &kept}}}
+	want := Given{Volumes: []GivenVolume{{ID: "v"}, {"w", time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}},
+		Ports: []Port{{ID: "p", PreserveOnDelete: &kept}}}
 	if diff := cmp.Diff(want, finding.Given()); diff != "" {
 		t.Error(diff)
 	}

@@ -624,7 +624,8 @@ func TestWhatIsLeftOfALostInstanceInTheAPIDatabaseGoesByItsPurge(t *testing.T) {
 		s := newScene()
 		s.evidence(nil, change)
 		findings, _ := s.Findings(s.looks, s.owners, Commands{})
-		if len(findings) != 1 || findings[0].Method != "nova_instance_purge" || !slices.Equal(findings[0].Plan, []string{"nova_api: the " + remains + " goes"}) {
+		if len(findings) != 1 || findings[0].Method != "nova_instance_purge" ||
+			!slices.Equal(findings[0].Plan, []string{"nova_api: the " + remains + " goes"}) {
 			t.Errorf("%s: got %+v", remains, findings)
 		}
 	}

@@ -137,7 +137,8 @@ func TestTheTracesOfAnInstanceWithoutARowStayWhereItMayStillHaveOne(t *testing.T
 			t.Errorf("want %s, %q: %s", verdict, message, got)
 		}
 	}
-	novalab.Exec(t, lab.API, "INSERT INTO build_requests (instance_uuid, project_id, created_at) VALUES (?, 'project', UTC_TIMESTAMP())", fresh)
+	novalab.Exec(t, lab.API, "INSERT INTO build_requests (instance_uuid, project_id, created_at) VALUES (?, 'project', UTC_TIMESTAMP())",
+		fresh)
 	expect(lab.Conf, fresh, "busy", "about to be built")
 
 	// Its row comes back, as from a dump, when the API database is locked.

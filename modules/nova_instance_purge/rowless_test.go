@@ -49,9 +49,10 @@ func lost() *remainder {
 		left: map[string]nova.Record{"one": {
 			"instances":            table(),
 			"block_device_mapping": table(row("id", "7", "instance_uuid", uuid, "deleted", "0", "volume_id", "v")),
-			"migrations":           table(row("id", "8", "instance_uuid", uuid, "deleted", "8", "deleted_at", "2020-01-01 00:00:00", "status", "done")),
-			"tags":                 table(row("resource_id", uuid, "tag", "x")),
-			"instance_actions":     table(row("id", "9", "instance_uuid", uuid, "deleted", "0")),
+			"migrations": table(row("id", "8", "instance_uuid", uuid, "deleted", "8", "deleted_at", "2020-01-01 00:00:00",
+				"status", "done")),
+			"tags":             table(row("resource_id", uuid, "tag", "x")),
+			"instance_actions": table(row("id", "9", "instance_uuid", uuid, "deleted", "0")),
 		}, "two": {"instances": table(), "tags": table(row("resource_id", uuid, "tag", "y"))}},
 	}
 }
@@ -136,7 +137,8 @@ func TestOfALostInstanceAllGoesThatIsLeftAndComesBackToTheByte(t *testing.T) {
 	}
 	if got.Get("failed").Bool() || !got.Get("changed").Bool() || got.Get("verdict").String() != "lost" || got.Get("reap").Raw != "null" ||
 		got.Get("msg").String() != "finished the deletion of instance "+uuid+", which was lost" ||
-		got.Get("rows_changed.instance_mappings").Int() != 1 || got.Get("rows_changed.tags").Int() != 2 || r.writes[len(r.writes)-1] != "nova_api" {
+		got.Get("rows_changed.instance_mappings").Int() != 1 || got.Get("rows_changed.tags").Int() != 2 ||
+		r.writes[len(r.writes)-1] != "nova_api" {
 		t.Errorf("%v: %s", r.writes, got)
 	}
 	for _, name := range []string{"instance_mappings", "build_requests", "request_specs", "instance_group_member"} {
@@ -171,8 +173,8 @@ func TestWhatIsJudgedOfAnInstanceWithoutARowDecidesWhetherItsTracesGo(t *testing
 		failed       bool
 	}{
 		{"archived, and its mapping was left", func(r *remainder) { r.archived = true }, "archived", "which was archived", 3, false},
-		{"archived, and nothing is left", func(r *remainder) { r.archived, r.api, r.left = true, nova.Record{}, nil }, "archived", "nothing to do", 0,
-			false},
+		{"archived, and nothing is left", func(r *remainder) { r.archived, r.api, r.left = true, nova.Record{}, nil }, "archived",
+			"nothing to do", 0, false},
 		{"no trace", func(r *remainder) { r.api, r.left = nova.Record{}, nil }, "absent",
 			"instance " + uuid + ": nova's databases have no trace of it (2 cells, nova_api): nothing to do", 0, false},
 		{"a cell could not be read", func(r *remainder) { r.failure = errors.New("no route") }, "unknown", "no route", 0, true},

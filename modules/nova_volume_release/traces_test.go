@@ -68,7 +68,8 @@ func TestWhatALostInstanceHasIsReleasedWhereATraceProvesThatItWasThisClouds(t *t
 	spec.RequestSpec = true
 	mapping := left(nova.Cell{})
 	mapping.API = nova.Record{"instance_mappings": rows(nova.Row{"cell_id": text("1")})}
-	archived := left(nova.Cell{Archived: true, Record: nova.Record{"instances": rows(nova.Row{"id": text("9"), "uuid": text(instance), "deleted": text("9")})}})
+	archived := left(nova.Cell{Archived: true,
+		Record: nova.Record{"instances": rows(nova.Row{"id": text("9"), "uuid": text(instance), "deleted": text("9")})}})
 	seen := map[string]any{"traces": map[string]any{strings.ToUpper(instance): "compute1: domain instance-00000009 has its metadata"}}
 	for _, test := range []struct {
 		name    string
@@ -119,11 +120,12 @@ func TestOfALostInstanceWhoseRowsAreLeftPortsGoAsTheyTellAndOthersKeepTheirs(t *
 		"instance_info_caches": rows(nova.Row{"id": text("6"), "deleted": text("0"), "network_info": text(`[{"id": "users", "preserve_on_delete": true},` +
 			` {"id": "novas", "preserve_on_delete": false}, {"id": "others", "preserve_on_delete": false}]`)}),
 	}}), nil)
-	if got.Get("failed").Bool() || portIn(cloud, "novas") != nil || portIn(cloud, "users").Device != "" || portIn(cloud, "others").Device != "another" ||
-		len(cloud.Attachments) != 1 {
+	if got.Get("failed").Bool() || portIn(cloud, "novas") != nil || portIn(cloud, "users").Device != "" ||
+		portIn(cloud, "others").Device != "another" || len(cloud.Attachments) != 1 {
 		t.Errorf("%v: %s", cloud.Attachments, got)
 	}
-	for _, told := range []string{"volume v2 is untouched: others have it by now: another", "port others (192.0.2.7) is untouched: it is of another by now"} {
+	for _, told := range []string{"volume v2 is untouched: others have it by now: another",
+		"port others (192.0.2.7) is untouched: it is of another by now"} {
 		if !strings.Contains(got.Get("remains").String(), told) {
 			t.Errorf("%q is not told: %s", told, got.Get("remains"))
 		}
@@ -160,7 +162,8 @@ func TestAnInstanceOfWhichNovasDatabasesHaveNoTraceMayBeAnotherClouds(t *testing
 
 // Its traces went after the first attachment: what was begun is finished.
 func TestACallThatWasCutOffIsFinishedThoughTheTracesHaveGoneSince(t *testing.T) {
-	for verdict, finished := range map[orphan.Verdict]bool{orphan.Lost: true, orphan.Zombie: true, orphan.Absent: false, orphan.Unknown: false} {
+	for verdict, finished := range map[orphan.Verdict]bool{orphan.Lost: true, orphan.Zombie: true, orphan.Absent: false,
+		orphan.Unknown: false} {
 		cloud, dir := remainders(t), t.TempDir()
 		if _, err := backup.Write(dir, backup.Backup{Module: name, UUID: instance, Data: record{Verdict: verdict}}); err != nil {
 			t.Fatal(err)
