@@ -256,3 +256,21 @@ func TestWhoSharesTheFolders(t *testing.T) {
 		t.Errorf("got %q, %v", why, err)
 	}
 }
+
+func TestWhatThisHostExportsOthersHave(t *testing.T) {
+	host, etab := makeHost(t), filepath.Join(t.TempDir(), "etab")
+	for line, want := range map[string]bool{
+		"": false, "/srv\t192.0.2.0/24(rw,sync)": false, host.path + "\t*(rw)": true, filepath.Dir(host.path) + "\t*(rw)": true, "/\t*(ro)": true,
+		host.path + "0\t*(rw)": false, host.path + "/" + uuid + "\t*(rw)": false,
+	} {
+		if err := os.WriteFile(etab, []byte("/other\t*(rw)\n"+line+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := exportOf(etab, host.path); err != nil || (got != "") != want {
+			t.Errorf("%q: got %q, %v", line, got, err)
+		}
+	}
+	if got, err := exportOf(etab+"x", host.path); got != "" || err != nil {
+		t.Errorf("without exports: got %q, %v", got, err)
+	}
+}

@@ -134,12 +134,16 @@ func mountPoints(file string) (points []string, err error) {
 		if len(fields) < 5 {
 			return nil, fmt.Errorf("look what is mounted: %s has the line %q", file, line)
 		}
-		points = append(points, octal.ReplaceAllStringFunc(fields[4], func(code string) string {
-			char, _ := strconv.ParseUint(code[1:], 8, 8)
-			return string([]byte{byte(char)})
-		}))
+		points = append(points, unescaped(fields[4]))
 	}
 	return points, nil
+}
+
+func unescaped(path string) string {
+	return octal.ReplaceAllStringFunc(path, func(code string) string {
+		char, _ := strconv.ParseUint(code[1:], 8, 8)
+		return string([]byte{byte(char)})
+	})
 }
 
 // Remove removes a folder that Contents has found nothing against. One that is gone already is not removed, and no error. As Nova does
@@ -175,6 +179,27 @@ var names = map[int64]string{
 	0x01161970: "GFS2", 0x0BD00BD0: "Lustre", 0x47504653: "GPFS", 0x01021997: "9P",
 }
 
+const exports = "/var/lib/nfs/etab"
+
+// exportOf is the folder that this host exports by NFS and that has the path in it (exports(5)); empty if there is none.
+func exportOf(file, path string) (export string, err error) {
+	content, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	resolved, linkErr := filepath.EvalSymlinks(path)
+	if err = cmp.Or(err, linkErr); err != nil {
+		return "", err
+	}
+	for line := range bytes.Lines(content) {
+		folder, _, _ := strings.Cut(unescaped(string(line)), "\t")
+		if folder != "" && strings.HasPrefix(resolved+"/", strings.TrimSuffix(folder, "/")+"/") {
+			return folder, nil
+		}
+	}
+	return "", nil
+}
+
 // Shared is why other hosts may have the same folders; empty if none has. A domain of theirs that uses one is not to be seen from
 // here. By Nova's own registry (nova/virt/storage_users.py) also a host counts that has not been seen for long, since it may come back.
 func (h *Host) Shared() (why string, err error) {
@@ -191,6 +216,13 @@ func (h *Host) Shared() (why string, err error) {
 	if kind := int64(uint32(stat.Type)); !slices.Contains(local, kind) {
 		called := cmp.Or(names[kind], fmt.Sprintf("a file system of type 0x%x", kind))
 		return fmt.Sprintf("%s is on %s, which other hosts may have as well: %s", h.path, called, advice), nil
+	}
+	export, err := exportOf(exports, h.path)
+	if err != nil {
+		return "", fmt.Errorf("look whether %s is shared: %w", h.path, err)
+	}
+	if export != "" {
+		return fmt.Sprintf("%s is exported by NFS as %s: %s", h.path, export, advice), nil
 	}
 	const registry = "compute_nodes"
 	content, err := h.root.ReadFile(registry)

@@ -267,6 +267,18 @@ func TestAFreshFolderGoesWhereAnEarlierRunUndefinedTheDomain(t *testing.T) {
 	}
 }
 
+func TestAFolderThatCannotBeRemovedIsToldAsLeft(t *testing.T) {
+	// As Nova's own removal would, this one stops at a file of the name that the folder is to have.
+	fake, root := hypervisortest.NewFake(), instancesWith(t, uuid+"/disk", uuid+"_resize/disk", uuid+"_del")
+	fake.Make(t, plain)
+	answer := answerOf(t, fake, map[string]any{"backup_dir": t.TempDir(), "instances_path": root, "instance_files": "remove"})
+	wantAnswer(t, answer, map[string]string{"failed": "true", "changed": "true", "msg": "remove " + filepath.Join(root, uuid) + ": ",
+		"removed_files": "", "left_behind.#": "2"})
+	if got := filesIn(t, root); len(got) != 3 {
+		t.Errorf("there are %q", got)
+	}
+}
+
 // One that is defined, or that begins to use the files, after the domain is gone and before they go.
 func TestWhoComesBeforeTheFoldersGoIsSeen(t *testing.T) {
 	fake, root := hypervisortest.NewFake(), instancesWith(t, uuid+"/disk")

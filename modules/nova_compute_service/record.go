@@ -269,7 +269,7 @@ type leftover struct {
 	Service compute.Service `json:"service"`
 }
 
-// left tells what earlier runs have left forced down, of each service for itself, since each may be looked at for a while.
+// left tells what earlier runs have left forced down, by host; of each service for itself, since each may be looked at for a while.
 func (l ledger) left(ctx context.Context) (*[]leftover, error) {
 	history, err := l.records()
 	if err != nil {
@@ -296,6 +296,7 @@ func (l ledger) left(ctx context.Context) (*[]leftover, error) {
 	if err != nil {
 		return nil, err
 	}
+	slices.SortFunc(left, func(a, b leftover) int { return strings.Compare(a.Host, b.Host) })
 	return &left, nil
 }
 
