@@ -101,6 +101,9 @@ func (c *cloud) change(ctx context.Context, consumer string, reply *entry) error
 }
 
 func (t *task) look(ctx context.Context) (sight, error) {
+	if b := t.backups[t.reply.Consumer]; b != nil && b.wrong != nil {
+		return sight{}, b.wrong
+	}
 	now, err := t.read(ctx, t.reply.Consumer)
 	if err != nil {
 		return sight{}, err
