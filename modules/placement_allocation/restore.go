@@ -124,11 +124,7 @@ func (c *cloud) restore(ctx context.Context) (goal, error) {
 	}
 	c.providers.note(slices.Collect(maps.Values(gone))...)
 	return func(now placement.Allocation) (placement.Allocation, error) {
-		b := c.backups[now.Consumer]
-		if b.wrong != nil {
-			return now, b.wrong
-		}
-		return b.goal(now)
+		return c.backups[now.Consumer].goal(now)
 	}, nil
 }
 

@@ -54,7 +54,8 @@ func (c *cloud) backup(reply *entry) *step.Backup {
 	if c.State == present {
 		kind = backup.Restoring
 	}
-	return &step.Backup{Dir: c.BackupDir, UUID: reply.Consumer, Module: name, Instance: c.Instances.Of(reply.Consumer), Kind: kind, Answer: &reply.Answer}
+	return &step.Backup{Dir: c.BackupDir, UUID: reply.Consumer, Module: name, Instance: c.Instances.Of(reply.Consumer), Kind: kind,
+		Answer: &reply.Answer}
 }
 
 // task is what is done for one consumer.
@@ -103,6 +104,9 @@ func (c *cloud) change(ctx context.Context, consumer string, reply *entry) error
 }
 
 func (t *task) look(ctx context.Context) (sight, error) {
+	if b := t.backups[t.reply.Consumer]; b != nil && b.wrong != nil {
+		return sight{}, b.wrong
+	}
 	now, err := t.read(ctx, t.reply.Consumer)
 	if err != nil {
 		return sight{}, err

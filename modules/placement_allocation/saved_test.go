@@ -102,6 +102,9 @@ func TestOfAListThatIsRestoredEachIsDoneForItself(t *testing.T) {
 	if got := answer.Get("consumers.#.failed").Raw; got != "[false,true,true,true]" {
 		t.Errorf("failed are %s", got)
 	}
+	if got := answer.Get("consumers.#.verdict").Raw; got != `["","","unknown",""]` {
+		t.Errorf("the verdicts are %s", got)
+	}
 	s.wants(s.consumer, held)
 	s.wants(changed, holdings{s.host: 2})
 	s.wants(damaged, nil)
