@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -64,8 +65,8 @@ func (r *remainder) FindAll(_ context.Context, uuids []string) (map[string]nova.
 	for _, mapping := range r.api["instance_mappings"].Rows {
 		finding.MappedCell = mapping["cell_id"]
 	}
-	for id, name := range map[string]string{"1": "one", "2": "two"} {
-		cell := nova.Cell{ID: id, UUID: name, Name: name, Now: now}
+	for i, name := range []string{"one", "two"} {
+		cell := nova.Cell{ID: strconv.Itoa(i + 1), UUID: name, Name: name, Now: now}
 		if left := r.left[name]; left != nil {
 			cell.Left = maps.Clone(left)
 		}
