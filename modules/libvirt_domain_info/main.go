@@ -56,5 +56,6 @@ func run(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
 // connecting ends with connect_timeout: a libvirt that hangs is known long before a long list would be read.
 func (p parameters) connecting(ctx context.Context) (context.Context, context.CancelFunc) {
 	limit := time.Duration(p.ConnectTimeout) * time.Second
-	return context.WithTimeoutCause(ctx, limit, fmt.Errorf("not connected within the connect_timeout of %s: %w", limit, context.DeadlineExceeded))
+	return context.WithTimeoutCause(ctx, limit,
+		fmt.Errorf("not connected within the connect_timeout of %s: %w", limit, context.DeadlineExceeded))
 }
