@@ -3,6 +3,7 @@ package orphan
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -126,7 +127,13 @@ func (f *finding) refuse(a *Assessment) {
 		return
 	}
 	var unread []string
-	for _, reason := range f.unreadPlacement(a.Hosts, a.Unasked) {
+	sources := f.unreadPlacement(a.Hosts, a.Unasked)
+	if f.Verdict == Absent { // of one with traces the steps that need these services ask them again
+		for _, service := range slices.Sorted(maps.Keys(f.look.Unread)) {
+			sources = append(sources, fmt.Sprintf("%s could not be asked: %v", service, f.look.Unread[service]))
+		}
+	}
+	for _, reason := range sources {
 		unread = append(unread, reason+": what it has of the instance is unknown, and nothing was changed: see that it answers, and run "+
 			"this again")
 	}

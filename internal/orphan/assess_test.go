@@ -2,6 +2,7 @@ package orphan
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -292,6 +293,13 @@ func TestEveryHostThatMayHaveADomainIsLookedAtOrToldAsNotAsked(t *testing.T) {
 			look.Given = []Remnant{{What: RemainsPort, ID: "port1"}}
 			s.looks[mine] = look
 		}, want: "foreign; ; ", refusals: []string{"but port port1 is of it"}},
+		{name: "nobody knows it, and Cinder could not be asked", make: func(s *scene) {
+			s.evidence(nil, nil)
+			look := s.looks[mine]
+			look.Unread = map[string]error{"cinder": errors.New("403")}
+			s.looks[mine] = look
+		}, want: "unknown; ; ", refusals: []string{"no trace of " + mine + " was found, but",
+			"cinder could not be asked: 403: what it has of the instance is unknown"}},
 		{name: "nobody knows it, and a hypervisor and Placement were not read", make: func(s *scene) {
 			s.evidence(nil, nil)
 			s.PlacementFailure = "503"

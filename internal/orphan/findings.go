@@ -18,10 +18,10 @@ type Look struct {
 	// Record is its row, nil where there is none; read of those that are named.
 	Record *Record
 	// Plan, Keeps and Given are what a purge, and nova-compute's reap by it, would do with volumes and ports, what
-	// they must not touch, and the volumes and ports themselves. Unread are the services that could not be asked for them.
+	// they must not touch, and the volumes and ports themselves. Unread are the services that could not be asked for them, with why.
 	Plan, Keeps []string
 	Given       []Remnant
-	Unread      []string
+	Unread      map[string]error
 }
 
 // Owner is what Placement knows of a consumer.

@@ -263,7 +263,7 @@ func (a *audit) foresee(ctx context.Context, looks map[string]orphan.Look, purge
 	a.unasked = unread
 	for uuid, outlook := range outlooks {
 		look := looks[uuid]
-		look.Plan, look.Keeps, look.Given, look.Unread = outlook.Plan, outlook.Keeps, outlook.Remains, slices.Sorted(maps.Keys(unread))
+		look.Plan, look.Keeps, look.Given, look.Unread = outlook.Plan, outlook.Keeps, outlook.Remains, unread
 		looks[uuid] = look
 	}
 }
