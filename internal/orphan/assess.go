@@ -90,7 +90,7 @@ func (m MigrationPicture) told() string {
 func (p *Picture) Assess(asked []string, looks map[string]Look, owners map[string]Owner, commands Commands,
 	consents Consents) []Assessment {
 	all, x := []Assessment{}, p.indexed()
-	x.indexMigrations()
+	x.indexRest()
 	consents = x.forOne(looks, consents)
 	for _, uuid := range asked {
 		migration, isMigration := p.Migrations[uuid]

@@ -286,6 +286,18 @@ func TestEveryHostThatMayHaveADomainIsLookedAtOrToldAsNotAsked(t *testing.T) {
 			s.Hypervisors = append(s.Hypervisors, Hypervisor{Host: "inv3", Name: "old.example"})
 			s.domain(2, true)
 		}, want: "foreign; inv3=old.example domain running; ", refusals: []string{"old.example, which is no compute node of this cloud"}},
+		{name: "the same, and it has a resource provider", make: func(s *scene) {
+			s.evidence(nil, nil)
+			s.Hypervisors = append(s.Hypervisors, Hypervisor{Host: "inv3", Name: "old.example"})
+			s.domain(2, true)
+			s.Assess([]string{mine}, s.looks, s.owners, Commands{}, Consents{}) // that is found when the rest is in the picture
+			s.Providers["old"] = Provider{UUID: "old", Name: "old.example", Root: "old"}
+		}, want: "lost; inv3=old.example domain running; "},
+		{name: "the same, and Placement was not read", make: func(s *scene) {
+			s.evidence(nil, nil)
+			s.Hypervisors, s.PlacementFailure = append(s.Hypervisors, Hypervisor{Host: "inv3", Name: "old.example"}), "503"
+			s.domain(2, true)
+		}, want: "unknown; inv3=old.example domain running; ", refusals: []string{"placement could not be read: 503"}},
 		{name: "K3: nobody knows it", make: func(s *scene) { s.evidence(nil, nil) }, want: "absent; ; "},
 		{name: "nobody knows it, and Neutron has a port of it", make: func(s *scene) {
 			s.evidence(nil, nil)
