@@ -59,6 +59,16 @@ func TestEveryHostThatMayHaveADomainIsLookedAtOrToldAsNotAsked(t *testing.T) {
 	unreached := func(s *scene, host int) {
 		s.Hypervisors[host] = Hypervisor{Host: []string{"host1", "host2"}[host], Failure: "could not be reached"}
 	}
+	twoByOneName := func(s *scene) {
+		s.evidence(inError(on("", "")), nil)
+		look := s.looks[mine]
+		look.Hosts = []string{"c1.az1", "c1.az2"}
+		s.looks[mine] = look
+		for _, host := range look.Hosts {
+			s.Cells[0].Nodes = append(s.Cells[0].Nodes, ComputeNode{UUID: host, Host: host, Hypervisor: host})
+		}
+		s.Hypervisors = append(s.Hypervisors, Hypervisor{Host: "c1", Failure: "could not be reached"})
+	}
 	for _, test := range []struct {
 		name     string
 		make     func(*scene)
@@ -143,6 +153,30 @@ func TestEveryHostThatMayHaveADomainIsLookedAtOrToldAsNotAsked(t *testing.T) {
 			unreached(s, 0)
 			s.Cells[0].Services[0].ForcedDown = true
 		}, consents: Consents{HostsGone: []string{"host1"}}, want: "unknown; ; host1 gone", refusals: []string{"though it is forced down"}},
+		{name: "one of the inventory that did not answer and that two of Nova's may be", make: twoByOneName, want: "unknown; ; c1.az1, c1.az2",
+			refusals: []string{"host_gone: c1.az1,c1.az2$"}},
+		{name: "the same, with consent for one", make: twoByOneName, consents: Consents{HostsGone: []string{"c1.az1"}},
+			want: "unknown; ; c1.az1 gone, c1.az2", refusals: []string{"nothing was changed: c1.az2 could not be reached. .*host_gone: c1.az2$"}},
+		{name: "the same, with consent by the name of which it is not told whose it is", make: twoByOneName,
+			consents: Consents{HostsGone: []string{"c1"}}, want: "unknown; ; c1.az1, c1.az2", refusals: []string{"host_gone: c1.az1,c1.az2$"}},
+		{name: "the same, and a record has the short name, which may be either's", make: func(s *scene) {
+			twoByOneName(s)
+			look := s.looks[mine]
+			look.Hosts = append(look.Hosts, "c1")
+			s.looks[mine] = look
+		}, consents: Consents{HostsGone: []string{"c1.az1", "c1.az2"}}, want: "unknown; ; c1.az1 gone, c1.az2 gone, c1",
+			refusals: []string{"host_gone: c1$"}},
+		{name: "the same, with consent for both", make: twoByOneName, consents: Consents{HostsGone: []string{"c1.az1", "c1.az2"}},
+			want: "stuck; ; c1.az1 gone, c1.az2 gone"},
+		{name: "one that did not answer and of which a record has the old name", make: func(s *scene) {
+			s.evidence(inError(), nil)
+			unreached(s, 0)
+			down(s, 0)
+			look := s.looks[mine]
+			look.Hosts = []string{"host1.example", "former"}
+			s.looks[mine] = look
+			s.Cells[0].Nodes = append(s.Cells[0].Nodes, ComputeNode{UUID: "former", Host: "former", Hypervisor: "host1.example"})
+		}, consents: Consents{HostsGone: []string{"former"}}, want: "stuck; ; host1 gone"},
 		{name: "the consent for a host that was read", make: func(s *scene) { s.evidence(inError(), nil); s.domain(0, true) },
 			consents: Consents{HostsGone: []string{"host1"}}, want: "stuck; inv1=host1 row+domain running; "},
 		{name: "K14: moved, and the row is still on the source", make: func(s *scene) {
