@@ -111,7 +111,7 @@ func (f *finding) assess(asked string, consents Consents) Assessment {
 	}
 	a.Hosts, a.Unasked = f.places(consents)
 	f.refuse(&a)
-	f.Keeps = append(f.Keeps, f.withoutNode()...)
+	f.Keeps = append(append(f.Keeps, f.withoutNode()...), f.bareMetal()...)
 	a.Verdict, a.Reasons, a.Keeps = f.Verdict, f.Reasons, f.Keeps
 	return a
 }
@@ -223,6 +223,15 @@ func (f *finding) unreadPlacement(hosts []Host, unasked []Unasked) []string {
 		names = append(names, host.names...)
 	}
 	return f.unreadAllocations(names)
+}
+
+// bareMetal tells that nobody has looked at what runs on the row's node: its nova-compute alone undeploys that.
+func (f *finding) bareMetal() []string {
+	if record := f.look.Record; record != nil && f.isBareMetal(record.Host) {
+		return []string{fmt.Sprintf("ironic: %s has bare metal alone, which has no hypervisor to ask: what runs on its node was not looked at: "+
+			"openstack baremetal node show %s", record.Host, cmp.Or(record.Node, "--instance "+f.UUID))}
+	}
+	return nil
 }
 
 // withoutNode tells of the resource providers that hold the instance's name on a host where Nova has another by now. While one is there,

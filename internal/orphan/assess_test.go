@@ -69,6 +69,13 @@ func TestEveryHostThatMayHaveADomainIsLookedAtOrToldAsNotAsked(t *testing.T) {
 		}
 		s.Hypervisors = append(s.Hypervisors, Hypervisor{Host: "c1", Failure: "could not be reached"})
 	}
+	bareMetal := func(s *scene) {
+		for _, node := range []string{"node7", "node8"} {
+			s.Cells[0].Nodes = append(s.Cells[0].Nodes, ComputeNode{UUID: node, Host: "ironic1", Hypervisor: node, Ironic: true})
+			s.Providers[node] = Provider{UUID: node, Name: node, Root: node}
+		}
+		s.Cells[0].Services = append(s.Cells[0].Services, ComputeService{Host: "ironic1", SeenAt: noon})
+	}
 	for _, test := range []struct {
 		name     string
 		make     func(*scene)
@@ -277,6 +284,21 @@ func TestEveryHostThatMayHaveADomainIsLookedAtOrToldAsNotAsked(t *testing.T) {
 		}, want: "unknown; ; host1", refusals: []string{"host1 could not be read in full: domain " + mine + ": no XML"}},
 		{name: "no hypervisor was asked", make: func(s *scene) { s.evidence(inError(), nil); s.Hypervisors, s.HypervisorsAsked = nil, false },
 			want: "unknown; ; host1", refusals: []string{"host1 was not asked"}},
+		{name: "on bare metal", make: func(s *scene) {
+			s.evidence(inError(on("ironic1", "node7")), nil)
+			bareMetal(s)
+			s.hold(mine, "node7")
+		}, want: "stuck; ; "},
+		{name: "on bare metal, and a domain is elsewhere", make: func(s *scene) {
+			s.evidence(inError(on("ironic1", "node7")), nil)
+			bareMetal(s)
+			s.domain(1, true)
+		}, want: "stuck; inv2=host2 domain running; "},
+		{name: "on a host with bare metal and a hypervisor", make: func(s *scene) {
+			s.evidence(inError(on("ironic1", "node7")), nil)
+			bareMetal(s)
+			s.Cells[0].Nodes = append(s.Cells[0].Nodes, ComputeNode{UUID: "x", Host: "ironic1", Hypervisor: "ironic1.example"})
+		}, want: "unknown; ; ironic1", refusals: []string{"ironic1 is none of the hypervisors"}},
 		{name: "a live one", make: func(s *scene) { s.evidence(live(), nil); unreached(s, 1) }, want: "live; inv1=host1 row; ",
 			refusals: []string{"instance " + mine + " is live", "Nova looks after the instance"}},
 		{name: "one in ERROR that somebody locked", make: func(s *scene) { s.evidence(inError(func(r *Row) { r.Locked = true }), nil) },
@@ -501,6 +523,16 @@ func TestOneComputeHostIsNotTakenForTheHostsOfSeveralInstances(t *testing.T) {
 func TestWhatNobodyHasLookedAtIsUnknown(t *testing.T) {
 	if a := newNamed().assess(Consents{})[0]; a.Verdict != Unknown || len(a.Refusals) == 0 {
 		t.Errorf("got %+v", a)
+	}
+}
+
+func TestOfBareMetalItIsToldThatNobodyHasLooked(t *testing.T) {
+	s := newNamed()
+	s.evidence(inError(on("ironic1", "node7")), nil)
+	s.Cells[0].Nodes = append(s.Cells[0].Nodes, ComputeNode{UUID: "node7", Host: "ironic1", Hypervisor: "node7", Ironic: true})
+	a := s.assess(Consents{})[0]
+	if len(a.Keeps) != 1 || !strings.Contains(a.Keeps[0], "ironic1") || !strings.HasSuffix(a.Keeps[0], "openstack baremetal node show node7") {
+		t.Errorf("got %q", a.Keeps)
 	}
 }
 

@@ -56,12 +56,18 @@ func sameHost(a, b string) bool {
 	return a != "" && b != "" && (a == b || shortName(a) == b || a == shortName(b))
 }
 
+// isBareMetal says that all nodes of one of Nova's hosts are Ironic's, so that no hypervisor tells of what runs there.
+func (x *index) isBareMetal(host string) bool {
+	nodes := x.nodesByHost[host]
+	return len(nodes) > 0 && !slices.ContainsFunc(nodes, func(n ComputeNode) bool { return !n.Ironic })
+}
+
 // names lists the hosts on which a domain of the instance may be: the row's own first, then those that anything else names.
 func (f *finding) names() (all []named) {
 	add := func(by, host string, nodes ...string) {
 		at := slices.IndexFunc(all, func(n named) bool { return n.host == host })
 		switch {
-		case host == "":
+		case host == "" || f.isBareMetal(host):
 			return
 		case at < 0:
 			at, all = len(all), append(all, named{host: host})
@@ -245,7 +251,7 @@ func (x *index) allHosts() []matched {
 func (x *index) forOne(looks map[string]Look, c Consents) Consents {
 	var hosts []string
 	for _, look := range looks {
-		if record := look.Record; c.ComputeHost != "" && record != nil && record.Host != "" {
+		if record := look.Record; c.ComputeHost != "" && record != nil && record.Host != "" && !x.isBareMetal(record.Host) {
 			f := &finding{index: x, look: look}
 			if _, why := x.match(f.names()[0], Consents{}); why != "" {
 				hosts = appendNew(hosts, record.Host)
