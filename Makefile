@@ -27,7 +27,7 @@ LONG      := deleted_flavor failed_migration forced_down killed no_mapping volum
 # What the oldest ansible-core runs, without molecule: the newest need not run it again.
 OLD       := connections stuck
 # What both run: they differ in what they make of a host that is none.
-BOTH      := hostless
+BOTH      := field
 SCENARIOS := $(filter-out $(LONG) $(OLD),$(ALL))
 # What runs on the second lab, with those for the oldest: about half of the time.
 SECOND    := audit several volume volumes
