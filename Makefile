@@ -32,7 +32,7 @@ SCENARIOS := $(filter-out $(LONG) $(OLD),$(ALL))
 # What runs on the second lab, with those for the oldest: about half of the time.
 SECOND    := audit several volume volumes
 
-.PHONY: help setup build test test-fakes test-boot test-first test-second nightly minimal demo bench bench-calls bench-audit lint unit contract contract-placement contract-compute contract-cells contract-database contract-audit contract-hypervisor contract-scale molecule molecule-long oldest fuzz report-test vuln clean lab-image lab-up lab-down lab-status lab-ssh
+.PHONY: help setup build test test-fakes test-boot test-first test-second nightly minimal demo bench bench-calls bench-purge bench-audit lint unit contract contract-placement contract-compute contract-cells contract-database contract-audit contract-hypervisor contract-scale molecule molecule-long oldest fuzz report-test vuln clean lab-image lab-up lab-down lab-status lab-ssh
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -178,10 +178,13 @@ demo: ## purge a real orphan on a real cloud, and show it
 	@lab/lab up
 	@lab/demo
 
-bench: bench-calls bench-audit ## what a module call costs beside the command it replaces, and an audit beside nova-manage's
+bench: bench-calls bench-purge bench-audit ## what a module call costs beside the command it replaces, a purge of many beside one, and an audit beside nova-manage's
 
 bench-calls: $(NEWEST) build ## of it, the calls for one instance, and for fifty
 	@lab/bench
+
+bench-purge: $(NEWEST) build ## of it, the purge of one orphan, of 40, and of 200 without domains
+	@lab/bench-purge
 
 bench-audit: build ## of it, the audit of whole clouds that are made up: 1,000, 20,000 and 100,000 instances
 	@lab/bench-audit
