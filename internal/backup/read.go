@@ -183,10 +183,10 @@ func Earlier(dir, uuid, module string) ([]string, error) {
 func Unrestored(dir, uuid, module string, into any) (found bool, err error) {
 	files, err := Earlier(dir, uuid, module)
 	for _, path := range slices.Backward(files) {
-		file, _, err := Source{File: path}.open(uuid)
+		file, _, wrong := Source{File: path}.open(uuid)
 		switch {
-		case err != nil:
-			return false, fmt.Errorf("read the backup of %s: %w", uuid, err)
+		case wrong != nil:
+			return false, fmt.Errorf("read the backup of %s: %w", uuid, wrong)
 		case file.Kind == Purge:
 			return true, Read(path, module, uuid, into)
 		case file.Kind == Restore:

@@ -111,7 +111,7 @@ func TestOfAListThatIsRestoredEachIsDoneForItself(t *testing.T) {
 	s.wants(changed, holdings{s.host: 2})
 	s.wants(damaged, nil)
 	s.wants(noProvider, nil)
-	if got := fmt.Sprint(ansibletest.Kinds(t, s.folder+"/backups", s.consumer)); got != "[purge restore]" {
+	if got := fmt.Sprint(ansibletest.Kinds(t, s.folder+"/backups", s.consumer)); got != "[saved restore]" {
 		t.Errorf("the backups are %s", got)
 	}
 	delete(restore, "consumer") // they are those of the backups
