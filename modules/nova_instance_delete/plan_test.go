@@ -45,7 +45,9 @@ func updated(ago time.Duration) change {
 
 // requested: of what was never updated, Nova tells the time of the question.
 func requested(ago time.Duration) change {
-	return fact(func(s *compute.Server) { s.Created, s.Updated = now.Add(-ago).Format(time.RFC3339), now.Format(time.RFC3339) })
+	return fact(func(s *compute.Server) {
+		s.Created, s.Updated = now.Add(-ago).Format(time.RFC3339), now.Format(time.RFC3339)
+	})
 }
 
 func migration(status string) change {
