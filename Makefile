@@ -27,7 +27,7 @@ LONG      := forced_down killed
 # What the oldest ansible-core runs, without molecule: the newest need not run it again.
 OLD       := connections
 # What both run: they differ in what they make of a host that is none. Of the causes a few are enough for the oldest.
-BOTH      := hostless causes
+BOTH      := field causes
 SCENARIOS := $(filter-out $(LONG) $(OLD),$(ALL))
 # What runs on the second lab, with those for the oldest: about half of the time.
 SECOND    := audit volumes
