@@ -42,7 +42,8 @@ func (c Commands) inventories() (options string) {
 
 // advise says by what the finding is repaired, and what that would do.
 func (f *finding) advise(c Commands) {
-	f.Plan, f.Keeps, f.Unread = append([]string{}, f.look.Plan...), append([]string{}, f.look.Keeps...), append([]string{}, f.look.Unread...)
+	f.Plan, f.Keeps, f.Unread = append([]string{}, f.look.Plan...), append([]string{}, f.look.Keeps...), []string{}
+	f.Unread = append(f.Unread, slices.Sorted(maps.Keys(f.look.Unread))...)
 	for _, at := range f.files[f.UUID] {
 		for _, other := range at.files().UsedBy {
 			f.Keeps = append(f.Keeps, fmt.Sprintf("%s: domain %s uses something in %s", f.host(at.hypervisor), other, at.files().Path))

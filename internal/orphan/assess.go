@@ -3,6 +3,7 @@ package orphan
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -89,7 +90,7 @@ func (m MigrationPicture) told() string {
 func (p *Picture) Assess(asked []string, looks map[string]Look, owners map[string]Owner, commands Commands,
 	consents Consents) []Assessment {
 	all, x := []Assessment{}, p.indexed()
-	x.indexMigrations()
+	x.indexRest()
 	consents = x.forOne(looks, consents)
 	for _, uuid := range asked {
 		migration, isMigration := p.Migrations[uuid]
@@ -110,7 +111,7 @@ func (f *finding) assess(asked string, consents Consents) Assessment {
 	}
 	a.Hosts, a.Unasked = f.places(consents)
 	f.refuse(&a)
-	f.Keeps = append(f.Keeps, f.withoutNode()...)
+	f.Keeps = append(append(f.Keeps, f.withoutNode()...), f.bareMetal()...)
 	a.Verdict, a.Reasons, a.Keeps = f.Verdict, f.Reasons, f.Keeps
 	return a
 }
@@ -126,7 +127,13 @@ func (f *finding) refuse(a *Assessment) {
 		return
 	}
 	var unread []string
-	for _, reason := range f.unreadPlacement(a.Hosts, a.Unasked) {
+	sources := f.unreadPlacement(a.Hosts, a.Unasked)
+	if f.Verdict == Absent { // of one with traces the steps that need these services ask them again
+		for _, service := range slices.Sorted(maps.Keys(f.look.Unread)) {
+			sources = append(sources, fmt.Sprintf("%s could not be asked: %v", service, f.look.Unread[service]))
+		}
+	}
+	for _, reason := range sources {
 		unread = append(unread, reason+": what it has of the instance is unknown, and nothing was changed: see that it answers, and run "+
 			"this again")
 	}
@@ -216,6 +223,15 @@ func (f *finding) unreadPlacement(hosts []Host, unasked []Unasked) []string {
 		names = append(names, host.names...)
 	}
 	return f.unreadAllocations(names)
+}
+
+// bareMetal tells that nobody has looked at what runs on the row's node: its nova-compute alone undeploys that.
+func (f *finding) bareMetal() []string {
+	if record := f.look.Record; record != nil && f.isBareMetal(record.Host) {
+		return []string{fmt.Sprintf("ironic: %s has bare metal alone, which has no hypervisor to ask: what runs on its node was not looked at: "+
+			"openstack baremetal node show %s", record.Host, cmp.Or(record.Node, "--instance "+f.UUID))}
+	}
+	return nil
 }
 
 // withoutNode tells of the resource providers that hold the instance's name on a host where Nova has another by now. While one is there,

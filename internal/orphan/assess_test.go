@@ -2,6 +2,7 @@ package orphan
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -57,6 +58,23 @@ func TestEveryHostThatMayHaveADomainIsLookedAtOrToldAsNotAsked(t *testing.T) {
 	down := func(s *scene, host int) { s.Cells[0].Services[host].SeenAt = noon.Add(-time.Hour) }
 	unreached := func(s *scene, host int) {
 		s.Hypervisors[host] = Hypervisor{Host: []string{"host1", "host2"}[host], Failure: "could not be reached"}
+	}
+	twoByOneName := func(s *scene) {
+		s.evidence(inError(on("", "")), nil)
+		look := s.looks[mine]
+		look.Hosts = []string{"c1.az1", "c1.az2"}
+		s.looks[mine] = look
+		for _, host := range look.Hosts {
+			s.Cells[0].Nodes = append(s.Cells[0].Nodes, ComputeNode{UUID: host, Host: host, Hypervisor: host})
+		}
+		s.Hypervisors = append(s.Hypervisors, Hypervisor{Host: "c1", Failure: "could not be reached"})
+	}
+	bareMetal := func(s *scene) {
+		for _, node := range []string{"node7", "node8"} {
+			s.Cells[0].Nodes = append(s.Cells[0].Nodes, ComputeNode{UUID: node, Host: "ironic1", Hypervisor: node, Ironic: true})
+			s.Providers[node] = Provider{UUID: node, Name: node, Root: node}
+		}
+		s.Cells[0].Services = append(s.Cells[0].Services, ComputeService{Host: "ironic1", SeenAt: noon})
 	}
 	for _, test := range []struct {
 		name     string
@@ -142,6 +160,30 @@ func TestEveryHostThatMayHaveADomainIsLookedAtOrToldAsNotAsked(t *testing.T) {
 			unreached(s, 0)
 			s.Cells[0].Services[0].ForcedDown = true
 		}, consents: Consents{HostsGone: []string{"host1"}}, want: "unknown; ; host1 gone", refusals: []string{"though it is forced down"}},
+		{name: "one of the inventory that did not answer and that two of Nova's may be", make: twoByOneName, want: "unknown; ; c1.az1, c1.az2",
+			refusals: []string{"host_gone: c1.az1,c1.az2$"}},
+		{name: "the same, with consent for one", make: twoByOneName, consents: Consents{HostsGone: []string{"c1.az1"}},
+			want: "unknown; ; c1.az1 gone, c1.az2", refusals: []string{"nothing was changed: c1.az2 could not be reached. .*host_gone: c1.az2$"}},
+		{name: "the same, with consent by the name of which it is not told whose it is", make: twoByOneName,
+			consents: Consents{HostsGone: []string{"c1"}}, want: "unknown; ; c1.az1, c1.az2", refusals: []string{"host_gone: c1.az1,c1.az2$"}},
+		{name: "the same, and a record has the short name, which may be either's", make: func(s *scene) {
+			twoByOneName(s)
+			look := s.looks[mine]
+			look.Hosts = append(look.Hosts, "c1")
+			s.looks[mine] = look
+		}, consents: Consents{HostsGone: []string{"c1.az1", "c1.az2"}}, want: "unknown; ; c1.az1 gone, c1.az2 gone, c1",
+			refusals: []string{"host_gone: c1$"}},
+		{name: "the same, with consent for both", make: twoByOneName, consents: Consents{HostsGone: []string{"c1.az1", "c1.az2"}},
+			want: "stuck; ; c1.az1 gone, c1.az2 gone"},
+		{name: "one that did not answer and of which a record has the old name", make: func(s *scene) {
+			s.evidence(inError(), nil)
+			unreached(s, 0)
+			down(s, 0)
+			look := s.looks[mine]
+			look.Hosts = []string{"host1.example", "former"}
+			s.looks[mine] = look
+			s.Cells[0].Nodes = append(s.Cells[0].Nodes, ComputeNode{UUID: "former", Host: "former", Hypervisor: "host1.example"})
+		}, consents: Consents{HostsGone: []string{"former"}}, want: "stuck; ; host1 gone"},
 		{name: "the consent for a host that was read", make: func(s *scene) { s.evidence(inError(), nil); s.domain(0, true) },
 			consents: Consents{HostsGone: []string{"host1"}}, want: "stuck; inv1=host1 row+domain running; "},
 		{name: "K14: moved, and the row is still on the source", make: func(s *scene) {
@@ -242,6 +284,21 @@ func TestEveryHostThatMayHaveADomainIsLookedAtOrToldAsNotAsked(t *testing.T) {
 		}, want: "unknown; ; host1", refusals: []string{"host1 could not be read in full: domain " + mine + ": no XML"}},
 		{name: "no hypervisor was asked", make: func(s *scene) { s.evidence(inError(), nil); s.Hypervisors, s.HypervisorsAsked = nil, false },
 			want: "unknown; ; host1", refusals: []string{"host1 was not asked"}},
+		{name: "on bare metal", make: func(s *scene) {
+			s.evidence(inError(on("ironic1", "node7")), nil)
+			bareMetal(s)
+			s.hold(mine, "node7")
+		}, want: "stuck; ; "},
+		{name: "on bare metal, and a domain is elsewhere", make: func(s *scene) {
+			s.evidence(inError(on("ironic1", "node7")), nil)
+			bareMetal(s)
+			s.domain(1, true)
+		}, want: "stuck; inv2=host2 domain running; "},
+		{name: "on a host with bare metal and a hypervisor", make: func(s *scene) {
+			s.evidence(inError(on("ironic1", "node7")), nil)
+			bareMetal(s)
+			s.Cells[0].Nodes = append(s.Cells[0].Nodes, ComputeNode{UUID: "x", Host: "ironic1", Hypervisor: "ironic1.example"})
+		}, want: "unknown; ; ironic1", refusals: []string{"ironic1 is none of the hypervisors"}},
 		{name: "a live one", make: func(s *scene) { s.evidence(live(), nil); unreached(s, 1) }, want: "live; inv1=host1 row; ",
 			refusals: []string{"instance " + mine + " is live", "Nova looks after the instance"}},
 		{name: "one in ERROR that somebody locked", make: func(s *scene) { s.evidence(inError(func(r *Row) { r.Locked = true }), nil) },
@@ -285,6 +342,18 @@ func TestEveryHostThatMayHaveADomainIsLookedAtOrToldAsNotAsked(t *testing.T) {
 			s.Hypervisors = append(s.Hypervisors, Hypervisor{Host: "inv3", Name: "old.example"})
 			s.domain(2, true)
 		}, want: "foreign; inv3=old.example domain running; ", refusals: []string{"old.example, which is no compute node of this cloud"}},
+		{name: "the same, and it has a resource provider", make: func(s *scene) {
+			s.evidence(nil, nil)
+			s.Hypervisors = append(s.Hypervisors, Hypervisor{Host: "inv3", Name: "old.example"})
+			s.domain(2, true)
+			s.Assess([]string{mine}, s.looks, s.owners, Commands{}, Consents{}) // that is found when the rest is in the picture
+			s.Providers["old"] = Provider{UUID: "old", Name: "old.example", Root: "old"}
+		}, want: "lost; inv3=old.example domain running; "},
+		{name: "the same, and Placement was not read", make: func(s *scene) {
+			s.evidence(nil, nil)
+			s.Hypervisors, s.PlacementFailure = append(s.Hypervisors, Hypervisor{Host: "inv3", Name: "old.example"}), "503"
+			s.domain(2, true)
+		}, want: "unknown; inv3=old.example domain running; ", refusals: []string{"placement could not be read: 503"}},
 		{name: "K3: nobody knows it", make: func(s *scene) { s.evidence(nil, nil) }, want: "absent; ; "},
 		{name: "nobody knows it, and Neutron has a port of it", make: func(s *scene) {
 			s.evidence(nil, nil)
@@ -292,6 +361,13 @@ func TestEveryHostThatMayHaveADomainIsLookedAtOrToldAsNotAsked(t *testing.T) {
 			look.Given = []Remnant{{What: RemainsPort, ID: "port1"}}
 			s.looks[mine] = look
 		}, want: "foreign; ; ", refusals: []string{"but port port1 is of it"}},
+		{name: "nobody knows it, and Cinder could not be asked", make: func(s *scene) {
+			s.evidence(nil, nil)
+			look := s.looks[mine]
+			look.Unread = map[string]error{"cinder": errors.New("403")}
+			s.looks[mine] = look
+		}, want: "unknown; ; ", refusals: []string{"no trace of " + mine + " was found, but",
+			"cinder could not be asked: 403: what it has of the instance is unknown"}},
 		{name: "nobody knows it, and a hypervisor and Placement were not read", make: func(s *scene) {
 			s.evidence(nil, nil)
 			s.PlacementFailure = "503"
@@ -393,6 +469,19 @@ func TestConsumersAreThoseThatNobodyNeedsAnyMore(t *testing.T) {
 			})
 			s.hold(moved, node2)
 		}, 2},
+		{"one that never ended, of a lost instance", func(s *scene) {
+			s.migrates("running", true)
+			s.evidence(nil, func(e *Evidence) { e.Cells[0].Migrations = []Migration{s.Migrations[moved].Migration} })
+			s.hold(moved, node2)
+		}, 2},
+		{"the same, written half a minute ago, and min_age is less", func(s *scene) {
+			s.migrates("running", true)
+			m := s.Migrations[moved]
+			m.UpdatedAt = noon.Add(-30 * time.Second)
+			s.Migrations[moved] = m
+			s.evidence(nil, func(e *Evidence) { e.MinAge, e.Cells[0].Migrations = 0, []Migration{m.Migration} })
+			s.hold(moved, node2)
+		}, 1},
 		{"one under way, of a zombie", func(s *scene) {
 			s.evidence(live(func(r *Row) { r.Deleted = 1 }), nil)
 			s.migrates("running", true)
@@ -447,6 +536,16 @@ func TestOneComputeHostIsNotTakenForTheHostsOfSeveralInstances(t *testing.T) {
 func TestWhatNobodyHasLookedAtIsUnknown(t *testing.T) {
 	if a := newNamed().assess(Consents{})[0]; a.Verdict != Unknown || len(a.Refusals) == 0 {
 		t.Errorf("got %+v", a)
+	}
+}
+
+func TestOfBareMetalItIsToldThatNobodyHasLooked(t *testing.T) {
+	s := newNamed()
+	s.evidence(inError(on("ironic1", "node7")), nil)
+	s.Cells[0].Nodes = append(s.Cells[0].Nodes, ComputeNode{UUID: "node7", Host: "ironic1", Hypervisor: "node7", Ironic: true})
+	a := s.assess(Consents{})[0]
+	if len(a.Keeps) != 1 || !strings.Contains(a.Keeps[0], "ironic1") || !strings.HasSuffix(a.Keeps[0], "openstack baremetal node show node7") {
+		t.Errorf("got %q", a.Keeps)
 	}
 }
 

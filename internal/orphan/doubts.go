@@ -59,9 +59,25 @@ func (f *finding) unreadAllocations(hosts []string) (reasons []string) {
 	return reasons
 }
 
-// elsewhereOnly says that nothing but domains and folders on hosts that the cloud does not know tells of the instance.
+// WithoutNode are the names of the hypervisors that have something of these instances, and that no compute node has: Placement may
+// have a provider of that name.
+func (p *Picture) WithoutNode(uuids []string) (names []string) {
+	x := p.indexed()
+	for _, uuid := range uuids {
+		for _, at := range slices.Concat(x.domains[uuid], x.files[uuid]) {
+			if name := at.hypervisor.Name; len(x.nodesByName[name]) == 0 {
+				names = appendNew(names, name)
+			}
+		}
+	}
+	return names
+}
+
+// elsewhereOnly says that nothing but domains and folders on hosts that the cloud does not know tells of the instance. Without
+// Placement that is not known.
 func (f *finding) elsewhereOnly() bool {
 	known := func(at place) bool { return f.hypervisors[at.hypervisor.Name] }
 	places := slices.Concat(f.domains[f.UUID], f.files[f.UUID])
-	return f.look.Verdict == Absent && len(f.Held[f.UUID]) == 0 && len(f.over) == 0 && len(places) > 0 && !slices.ContainsFunc(places, known)
+	return f.look.Verdict == Absent && f.PlacementFailure == "" && len(f.Held[f.UUID]) == 0 && len(f.over) == 0 && len(places) > 0 &&
+		!slices.ContainsFunc(places, known)
 }

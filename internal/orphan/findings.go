@@ -18,10 +18,10 @@ type Look struct {
 	// Record is its row, nil where there is none; read of those that are named.
 	Record *Record
 	// Plan, Keeps and Given are what a purge, and nova-compute's reap by it, would do with volumes and ports, what
-	// they must not touch, and the volumes and ports themselves. Unread are the services that could not be asked for them.
+	// they must not touch, and the volumes and ports themselves. Unread are the services that could not be asked for them, with why.
 	Plan, Keeps []string
 	Given       []Remnant
-	Unread      []string
+	Unread      map[string]error
 }
 
 // Owner is what Placement knows of a consumer.
@@ -32,7 +32,7 @@ type Owner struct{ Type, Project string }
 func (p *Picture) Findings(looks map[string]Look, owners map[string]Owner, commands Commands) (findings []Finding, doubts []Doubt) {
 	findings, doubts = []Finding{}, []Doubt{}
 	x := p.indexed()
-	x.indexMigrations()
+	x.indexRest()
 	for _, uuid := range slices.Sorted(maps.Keys(looks)) {
 		f := x.examine(uuid, looks, owners)
 		if f.Kind == "" && !p.Named && (f.Verdict != Unknown || f.isOthers(owners)) {
@@ -60,8 +60,11 @@ func (p *Picture) Findings(looks map[string]Look, owners map[string]Owner, comma
 	return findings, doubts
 }
 
-// indexMigrations is done when all are in the picture.
-func (x *index) indexMigrations() {
+// indexRest is done when all migrations and providers are in the picture.
+func (x *index) indexRest() {
+	for _, provider := range x.Providers {
+		x.hypervisors[provider.Name] = true
+	}
 	x.migrated = map[string][]MigrationPicture{}
 	for _, uuid := range slices.Sorted(maps.Keys(x.Migrations)) {
 		migration := x.Migrations[uuid]

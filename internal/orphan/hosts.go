@@ -34,6 +34,8 @@ type Unasked struct {
 	Why      string `json:"why"` // a predicate: the host "could not be reached"
 	Gone     bool   `json:"gone"`
 	names    []string
+	// hypervisor is that of the inventory, nil where there is none.
+	hypervisor *Hypervisor
 }
 
 // named is a host that something names.
@@ -54,12 +56,18 @@ func sameHost(a, b string) bool {
 	return a != "" && b != "" && (a == b || shortName(a) == b || a == shortName(b))
 }
 
+// isBareMetal says that all nodes of one of Nova's hosts are Ironic's, so that no hypervisor tells of what runs there.
+func (x *index) isBareMetal(host string) bool {
+	nodes := x.nodesByHost[host]
+	return len(nodes) > 0 && !slices.ContainsFunc(nodes, func(n ComputeNode) bool { return !n.Ironic })
+}
+
 // names lists the hosts on which a domain of the instance may be: the row's own first, then those that anything else names.
 func (f *finding) names() (all []named) {
 	add := func(by, host string, nodes ...string) {
 		at := slices.IndexFunc(all, func(n named) bool { return n.host == host })
 		switch {
-		case host == "":
+		case host == "" || f.isBareMetal(host):
 			return
 		case at < 0:
 			at, all = len(all), append(all, named{host: host})
@@ -103,7 +111,7 @@ func appendNew(list []string, text string) []string {
 func (f *finding) consumers() []string {
 	consumers := []string{f.UUID}
 	for _, migration := range f.migrated[f.UUID] {
-		over := f.look.Over(migration.Migration) || f.look.Verdict == Lost && !f.look.Fresh(f.clock(), migration.UpdatedAt)
+		over := f.look.Over(migration.Migration) || f.look.Verdict == Lost && f.look.MoveIsSilent(f.clock(), migration.UpdatedAt)
 		if over && (f.PlacementFailure != "" || len(f.Held[migration.UUID]) > 0) {
 			consumers = appendNew(consumers, migration.UUID)
 		}
@@ -243,7 +251,7 @@ func (x *index) allHosts() []matched {
 func (x *index) forOne(looks map[string]Look, c Consents) Consents {
 	var hosts []string
 	for _, look := range looks {
-		if record := look.Record; c.ComputeHost != "" && record != nil && record.Host != "" {
+		if record := look.Record; c.ComputeHost != "" && record != nil && record.Host != "" && !x.isBareMetal(record.Host) {
 			f := &finding{index: x, look: look}
 			if _, why := x.match(f.names()[0], Consents{}); why != "" {
 				hosts = appendNew(hosts, record.Host)
@@ -373,21 +381,15 @@ func (f *finding) places(consents Consents) (hosts []Host, unasked []Unasked) {
 		}
 		return &hosts[i]
 	}
-	missed := map[*Hypervisor]int{}
 	miss := func(n named, h *Hypervisor, why string) {
-		i, met := missed[h]
-		if h == nil || !met {
-			i = slices.IndexFunc(unasked, func(other Unasked) bool { return other.NovaHost == n.host })
-		}
+		names := slices.Concat(n.nodes, f.novaNames(n.nodes, n.host))
+		i := slices.IndexFunc(unasked, func(u Unasked) bool {
+			return u.NovaHost == n.host || h != nil && u.hypervisor == h && f.isOne(u, n.host, names)
+		})
 		if i < 0 {
-			i, unasked = len(unasked), append(unasked, Unasked{NovaHost: n.host, Why: why})
+			i, unasked = len(unasked), append(unasked, Unasked{NovaHost: n.host, Why: why, hypervisor: h})
 		}
-		u := &unasked[i]
-		u.names = append(append(u.names, n.nodes...), f.novaNames(n.nodes, n.host)...)
-		if h != nil {
-			missed[h], u.names = i, append(u.names, h.Host, h.Name)
-		}
-		u.Gone = u.Gone || slices.ContainsFunc(u.names, func(name string) bool { return name != "" && slices.Contains(consents.HostsGone, name) })
+		unasked[i].names = append(unasked[i].names, names...)
 	}
 	names := f.names()
 	for _, n := range names {
@@ -408,23 +410,55 @@ func (f *finding) places(consents Consents) (hosts []Host, unasked []Unasked) {
 	for _, place := range f.files[f.UUID] {
 		add(place.hypervisor, []string{RemainsFiles})
 	}
-	if !f.mayBeAnywhere(len(names) > 0) {
-		return hosts, unasked
-	}
-	for _, m := range f.allHosts() {
-		if m.hypervisor == nil {
-			miss(m.named, nil, m.why)
-		} else if why := m.hypervisor.unread(f.UUID); why != "" {
-			miss(m.named, m.hypervisor, why)
+	if f.mayBeAnywhere(len(names) > 0) {
+		for _, m := range f.allHosts() {
+			if m.hypervisor == nil {
+				miss(m.named, nil, m.why)
+			} else if why := m.hypervisor.unread(f.UUID); why != "" {
+				miss(m.named, m.hypervisor, why)
+			}
+		}
+		for i := range f.Hypervisors {
+			h := &f.Hypervisors[i]
+			if why := h.unread(f.UUID); why != "" && !slices.ContainsFunc(unasked, func(u Unasked) bool { return u.hypervisor == h }) {
+				miss(named{host: f.novaHost(h)}, h, why)
+			}
 		}
 	}
-	for i := range f.Hypervisors {
-		h := &f.Hypervisors[i]
-		if why := h.unread(f.UUID); why != "" {
-			miss(named{host: f.novaHost(h)}, h, why)
-		}
-	}
+	consents.mark(unasked)
 	return hosts, unasked
+}
+
+// isOne says that a host that was missed goes by that name, too: its names are among these, or the one is the short form of the
+// other, and of no third.
+func (x *index) isOne(u Unasked, host string, names []string) bool {
+	if slices.ContainsFunc(names, func(name string) bool { return slices.Contains(u.names, name) }) {
+		return true
+	}
+	isThird := func(name string) bool {
+		return shortName(name) == shortName(host) && (!sameHost(name, host) || !sameHost(name, u.NovaHost))
+	}
+	return sameHost(host, u.NovaHost) && !slices.ContainsFunc(slices.AppendSeq(slices.Clone(u.names), maps.Keys(x.nodesByHost)), isThird)
+}
+
+// mark says which of them are gone by the caller's word. Where one of the inventory may be several of Nova's, its own names are
+// no word for any.
+func (c Consents) mark(unasked []Unasked) {
+	may := map[*Hypervisor]int{}
+	for _, u := range unasked {
+		may[u.hypervisor]++
+	}
+	for i := range unasked {
+		u, own := &unasked[i], []string{}
+		if u.hypervisor != nil {
+			own = append(own, u.hypervisor.Host, u.hypervisor.Name)
+		}
+		names := slices.Clone(u.names)
+		if u.names = append(u.names, own...); may[u.hypervisor] == 1 {
+			names = u.names
+		}
+		u.Gone = slices.ContainsFunc(names, func(name string) bool { return name != "" && slices.Contains(c.HostsGone, name) })
+	}
 }
 
 // mayBeAnywhere says that no name leads to all hosts that may have something of it: it once ran and has no host any more,

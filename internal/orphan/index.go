@@ -85,9 +85,6 @@ func newIndex(p *Picture) *index {
 			x.migrations[migration.UUID] = migration
 		}
 	}
-	for _, provider := range p.Providers {
-		x.hypervisors[provider.Name] = true
-	}
 	for i := range p.Hypervisors {
 		hypervisor := &p.Hypervisors[i]
 		for at, domain := range hypervisor.Domains {

@@ -116,6 +116,7 @@ func (t *task) plan(e evidence) (actions []step.Action, err error) {
 	e.resetAt = t.resetAt
 	t.seen = e
 	t.next, err = decide(e, t.parameters)
+	t.Force = t.Force || t.next.force // also once the reset has taken what it was decided by
 	if err != nil || !t.begun() {
 		t.reply.Verdict, t.reply.Reasons = t.next.Verdict, t.next.Reasons
 	}

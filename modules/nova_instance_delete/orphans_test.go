@@ -196,6 +196,15 @@ func deletesSoftDeleted(s *stage) {
 		s.t.Errorf("got %s", answer)
 	}
 	s.wantsGone(uuid)
+
+	// The reset makes it an instance in ERROR, of which a plain delete might only be another mark.
+	hung := s.boot(true)
+	s.set(hung, "soft-delete", "deleting", time.Hour)
+	sent := s.start(hung, options{"allow_soft_deleted": true, "reset_state": true}).Done(true).Get("requests").String()
+	if strings.Contains(sent, "DELETE") || strings.Count(sent, "POST") != 2 {
+		s.t.Errorf("it sent %s", sent)
+	}
+	s.wantsGone(hung)
 }
 
 func tellsUnmapped(s *stage) {

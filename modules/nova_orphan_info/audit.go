@@ -263,7 +263,7 @@ func (a *audit) foresee(ctx context.Context, looks map[string]orphan.Look, purge
 	a.unasked = unread
 	for uuid, outlook := range outlooks {
 		look := looks[uuid]
-		look.Plan, look.Keeps, look.Given, look.Unread = outlook.Plan, outlook.Keeps, outlook.Remains, slices.Sorted(maps.Keys(unread))
+		look.Plan, look.Keeps, look.Given, look.Unread = outlook.Plan, outlook.Keeps, outlook.Remains, unread
 		looks[uuid] = look
 	}
 }
@@ -295,10 +295,28 @@ func (a *audit) lookAtAllocations(ctx context.Context, uuids []string) map[strin
 			err = cmp.Or(err, a.name(ctx, provider))
 		}
 	}
+	err = cmp.Or(err, a.findProviders(ctx, a.picture.WithoutNode(uuids)))
 	if err != nil {
 		a.picture.PlacementFailure = fmt.Sprintf("look at the suspects' allocations: %v", err)
 	}
 	return owners
+}
+
+// findProviders finds out which of these names a resource provider has, if no survey told.
+func (a *audit) findProviders(ctx context.Context, names []string) error {
+	client, asks := a.allocations.(*placement.Client)
+	if !a.picture.Named || !asks {
+		return nil
+	}
+	for _, name := range names {
+		p, err := client.Provider(ctx, name)
+		if _, known := a.picture.Providers[p.UUID]; err == nil && !known {
+			a.picture.Providers[p.UUID] = orphan.Provider{UUID: p.UUID, Name: p.Name, Root: p.Root}
+		} else if err != nil && !errors.Is(err, placement.ErrNoProvider) {
+			return err
+		}
+	}
+	return nil
 }
 
 // details are what consumers hold. Where a cell was not read nothing becomes a finding, and all that are mapped to it are

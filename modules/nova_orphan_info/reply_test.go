@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"nova-orphan/internal/ansible/ansibletest"
+	"nova-orphan/internal/openstack/openstacktest"
 	"nova-orphan/internal/orphan"
 	"nova-orphan/internal/placement"
 )
@@ -41,6 +42,34 @@ func TestTheTableFitsATerminalAndNoNameMovesItsCursor(t *testing.T) {
 	}
 	if got := table(nil, now); len(got) > 0 {
 		t.Errorf("of nothing: got %q", got)
+	}
+}
+
+// Of named instances Placement is asked over its API for what they hold, and for nothing else.
+func TestWhetherAHypervisorThatIsNoComputeNodeHasAProviderIsAsked(t *testing.T) {
+	const instance, other = "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"
+	has := func(uuid string) []orphan.Domain { return []orphan.Domain{{UUID: uuid, Nova: true}} }
+	for _, down := range []bool{false, true} {
+		cloud := openstacktest.NewInEnvironment(t)
+		cloud.AddProvider("old.example", "aaaaaaaa-0000-4000-8000-000000000001", "", nil)
+		a := &audit{parameters: parameters{Workers: 1}, call: ansibletest.SilentCall(t, false), survey: &placement.Survey{}}
+		a.picture.Named, a.picture.Providers = true, map[string]orphan.Provider{}
+		a.picture.Cells = []orphan.CellPicture{{Nodes: []orphan.ComputeNode{{Host: "host1", Hypervisor: "host1.example"}}}}
+		a.picture.Hypervisors = []orphan.Hypervisor{{Name: "host1.example", Domains: has(instance)},
+			{Name: "old.example", Domains: has(instance)}, {Name: "new.example", Files: []orphan.InstanceFiles{{UUID: instance}}},
+			{Name: "other.example", Domains: has(other)}}
+		if err := a.connect(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if down {
+			cloud.Fail(openstacktest.Failure{Method: "GET", Path: "/placement/resource_providers", Times: 9, Status: 403})
+		}
+		a.lookAtAllocations(t.Context(), []string{instance})
+		asked := strings.Join(cloud.Requests(), "\n")
+		named := strings.Count(asked, "resource_providers?")
+		if failed := a.picture.PlacementFailure != ""; failed != down || !down && (named != 2 || len(a.picture.Providers) != 1) {
+			t.Errorf("down %t: %q, providers %v, it asked\n%s", down, a.picture.PlacementFailure, a.picture.Providers, asked)
+		}
 	}
 }
 
