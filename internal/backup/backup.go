@@ -28,6 +28,8 @@ type Kind string
 const (
 	// Purge is how it was before it was removed: it is put back.
 	Purge Kind = "purge"
+	// Saved is of what another is about to take away: it is put back only with the rows of its instance, or if that lives.
+	Saved Kind = "saved"
 	// Deleted is of rows that were deleted already: what came back with them would be deleted rows. Who deleted them may
 	// have written a Purge.
 	Deleted Kind = "deleted"

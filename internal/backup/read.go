@@ -177,3 +177,21 @@ func Earlier(dir, uuid, module string) ([]string, error) {
 	}
 	return files, nil
 }
+
+// Unrestored reads what module wrote down last about uuid in dir, before it purged that, into into. There is none if it was put
+// back since.
+func Unrestored(dir, uuid, module string, into any) (found bool, err error) {
+	files, err := Earlier(dir, uuid, module)
+	for _, path := range slices.Backward(files) {
+		file, _, wrong := Source{File: path}.open(uuid)
+		switch {
+		case wrong != nil:
+			return false, fmt.Errorf("read the backup of %s: %w", uuid, wrong)
+		case file.Kind == Purge:
+			return true, Read(path, module, uuid, into)
+		case file.Kind == Restore:
+			return false, nil
+		}
+	}
+	return false, err
+}

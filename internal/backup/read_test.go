@@ -156,3 +156,29 @@ func TestContentsAreOneOfEachElementAndOfNoOther(t *testing.T) {
 		})
 	}
 }
+
+func TestThePurgeThatWasNotPutBackSinceIsTheNewest(t *testing.T) {
+	for _, test := range []struct {
+		kinds []Kind
+		want  int // its number in kinds, 0 if there is none
+	}{
+		{nil, 0},
+		{[]Kind{Purge}, 1},
+		{[]Kind{Purge, Purge, Deleted, Record, Restoring}, 2},
+		{[]Kind{Purge, Restore}, 0},
+		{[]Kind{Purge, Restore, Restoring, Purge}, 4},
+	} {
+		dir := t.TempDir()
+		for i, kind := range test.kinds {
+			file := probe(rows{Deleted: i + 1})
+			file.Kind = kind
+			if _, err := Write(dir, file); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var got rows
+		if found, err := Unrestored(dir, uuid, "probe", &got); err != nil || found != (test.want > 0) || got.Deleted != test.want {
+			t.Errorf("%v: got %t, %d, %v", test.kinds, found, got.Deleted, err)
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"time"
 
 	"nova-orphan/internal/openstack"
 )
@@ -38,20 +39,26 @@ func (c *Client) askWhetherListsHaveAll(ctx context.Context) error {
 // get_records_sorted), unless [api]list_records_by_skipping_down_cells is off; os-services
 // shows such a cell from 2.69 on, but only by its host mappings (nova/compute/api.py service_get_all).
 func (c *Client) EveryCellAnswers(ctx context.Context) error {
-	_, err := c.cells.Ask(ctx, func(ctx context.Context) (struct{}, error) { return struct{}{}, c.askEveryCell(ctx) })
+	_, err := c.CellsAnsweredAt(ctx)
 	return err
 }
 
-func (c *Client) askEveryCell(ctx context.Context) error {
-	_, _, err := get[struct{}](ctx, c, "os-simple-tenant-usage/none?"+url.Values{"start": {"2000-01-01T00:00:00"},
+// CellsAnsweredAt is EveryCellAnswers, and when that was: by Nova's clock or this host's, whichever is behind.
+func (c *Client) CellsAnsweredAt(ctx context.Context) (time.Time, error) {
+	return c.cells.Ask(ctx, c.askEveryCell)
+}
+
+func (c *Client) askEveryCell(ctx context.Context) (time.Time, error) {
+	_, at, err := get[struct{}](ctx, c, "os-simple-tenant-usage/none?"+url.Values{"start": {"2000-01-01T00:00:00"},
 		"end": {"2000-01-01T00:00:01"}, "limit": {"1"}}.Encode(), "tenant_usage")
 	if failure := new(openstack.Failure); errors.As(err, &failure) && failure.Status/100 == 4 {
-		return fmt.Errorf("cannot tell whether every cell of Nova's answers, and its lists leave out one that does not without a word: %w", err)
+		return at, fmt.Errorf("cannot tell whether every cell of Nova's answers, and its lists leave out one that does not without a word: %w",
+			err)
 	}
 	if err != nil {
-		return fmt.Errorf("a cell of Nova's may be down, and its lists leave that out without a word "+
+		return at, fmt.Errorf("a cell of Nova's may be down, and its lists leave that out without a word "+
 			"(the log of nova-api names it: bring its database back; only one that is no more, and is not cell0, is for nova-manage cell_v2 "+
 			"delete_cell): %w", err)
 	}
-	return nil
+	return at, nil
 }

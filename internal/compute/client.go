@@ -24,8 +24,9 @@ import (
 type Client struct {
 	service *gophercloud.ServiceClient
 	// Asked once for all elements that want to know at the same time.
-	listsAll, cells *shared.Question[struct{}]
-	services        *shared.Questions[hosted, []Service]
+	listsAll *shared.Question[struct{}]
+	cells    *shared.Question[time.Time]
+	services *shared.Questions[hosted, []Service]
 
 	mu   sync.Mutex
 	sent []Request
@@ -33,7 +34,7 @@ type Client struct {
 
 // New is a client that speaks openstack.ComputeMicroversion, the service's own.
 func New(service *gophercloud.ServiceClient) *Client {
-	return &Client{service: service, listsAll: &shared.Question[struct{}]{}, cells: &shared.Question[struct{}]{},
+	return &Client{service: service, listsAll: &shared.Question[struct{}]{}, cells: &shared.Question[time.Time]{},
 		services: &shared.Questions[hosted, []Service]{}}
 }
 

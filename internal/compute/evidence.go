@@ -19,7 +19,7 @@ func (s *Server) Evidence(unmapped bool, migrations []Migration, policy orphan.P
 	if s.isRequest() {
 		cell.Row = nil
 		return orphan.Evidence{UUID: s.ID, Policy: policy, Cells: []orphan.Cell{cell}, BuildRequest: true, Now: s.At,
-			RequestedAt: s.written(), Mapping: mapping(unmapped, false)}
+			RequestedAt: parsed(s.Created), Mapping: mapping(unmapped, false)}
 	}
 	if s.VMState == "" {
 		cell.Failure = "the server is shown only in part (status " + s.Status + "), as when its cell does not answer"
@@ -38,7 +38,8 @@ func mapping(unmapped, hasCell bool) *orphan.Mapping {
 }
 
 // isRequest says that it is shown from its build request, and that no cell has it: it has no id to name its domain by
-// (nova/objects/instance.py name). Who is no administrator is told no such name of any.
+// (nova/objects/instance.py name). Who is no administrator is told no such name of any. When it was updated proves nothing: of what never
+// was, Nova tells the time of the question (oslo_utils, as nova/utils.py isotime).
 func (s *Server) isRequest() bool {
 	name := gjson.GetBytes(s.Raw, "OS-EXT-SRV-ATTR:instance_name")
 	return s.VMState == "building" && s.TaskState == "scheduling" && s.Host == "" && name.Exists() && name.String() == ""
@@ -50,14 +51,6 @@ func (m Migration) Dead() bool { return m.evidence().Dead() }
 func (m Migration) evidence() orphan.Migration {
 	return orphan.Migration{UUID: m.UUID, ID: m.ID, Status: m.Status, Type: m.Type, Source: m.Source, Destination: m.Dest,
 		UpdatedAt: m.WrittenAt()}
-}
-
-// written is when it was last written: its creation, if never since.
-func (s *Server) written() time.Time {
-	if at := s.UpdatedAt(); !at.IsZero() {
-		return at
-	}
-	return parsed(s.Created)
 }
 
 // UpdatedAt is zero if the API gives no such time.

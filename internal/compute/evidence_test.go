@@ -51,8 +51,9 @@ func TestAServerThatNoCellHasYetIsItsBuildRequest(t *testing.T) {
 		{"its build failed", `{"OS-EXT-SRV-ATTR:instance_name": ""}`, func(s *compute.Server) { s.VMState = "error" }, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			// Its row was never updated, for which Nova tells the time of the request (nova/api/openstack/compute/views/servers.py).
 			server := compute.Server{ID: "s", VMState: "building", TaskState: "scheduling", At: at, Created: "2026-01-02T01:04:05Z",
-				Raw: []byte(test.raw)}
+				Updated: "2026-01-02T03:04:05Z", Raw: []byte(test.raw)}
 			test.change(&server)
 			got := server.Evidence(false, nil, orphan.Policy{})
 			if got.BuildRequest != test.request || (got.Cells[0].Row == nil) != test.request {

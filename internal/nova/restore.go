@@ -37,6 +37,43 @@ func (f Finding) Saved(at time.Time) Saved {
 	return saved
 }
 
+// GoingOn is what a purge writes down that goes on, at its time, with an earlier one of an instance without a row: what is gone since,
+// or is as that left it, as it was before.
+func (s Saved) GoingOn(earlier Saved) Saved {
+	if s.Rows != nil || earlier.Rows != nil {
+		return s
+	}
+	s.At, s.API = earlier.At, s.API.before(earlier.API, Record{})
+	left := maps.Clone(s.Left)
+	for cell, saved := range earlier.Left {
+		left[cell] = s.Left[cell].before(saved, saved.softDeleted(earlier.At))
+	}
+	s.Left = left
+	return s
+}
+
+// before is the record with the rows as they were saved that are gone since, or as a purge left them.
+func (r Record) before(saved, left Record) Record {
+	before := saved.emptied()
+	maps.Copy(before, r)
+	for name, table := range saved {
+		was, now, purged, rows := byKey(table.Rows), byKey(r[name].Rows), byKey(left[name].Rows), []Row{}
+		for _, row := range table.Rows {
+			if current := now[row.key()]; current != nil && !maps.Equal(current, purged[row.key()]) {
+				row = current
+			}
+			rows = append(rows, row)
+		}
+		for _, row := range r[name].Rows {
+			if was[row.key()] == nil {
+				rows = append(rows, row)
+			}
+		}
+		before[name] = Table{before[name].Types, rows}
+	}
+	return before
+}
+
 // Held are the volumes and ports that the saved rows give to the instance.
 func (s Saved) Held() (volumes, ports []string) {
 	cell := Cell{Record: s.Rows}

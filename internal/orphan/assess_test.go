@@ -469,6 +469,19 @@ func TestConsumersAreThoseThatNobodyNeedsAnyMore(t *testing.T) {
 			})
 			s.hold(moved, node2)
 		}, 2},
+		{"one that never ended, of a lost instance", func(s *scene) {
+			s.migrates("running", true)
+			s.evidence(nil, func(e *Evidence) { e.Cells[0].Migrations = []Migration{s.Migrations[moved].Migration} })
+			s.hold(moved, node2)
+		}, 2},
+		{"the same, written half a minute ago, and min_age is less", func(s *scene) {
+			s.migrates("running", true)
+			m := s.Migrations[moved]
+			m.UpdatedAt = noon.Add(-30 * time.Second)
+			s.Migrations[moved] = m
+			s.evidence(nil, func(e *Evidence) { e.MinAge, e.Cells[0].Migrations = 0, []Migration{m.Migration} })
+			s.hold(moved, node2)
+		}, 1},
 		{"one under way, of a zombie", func(s *scene) {
 			s.evidence(live(func(r *Row) { r.Deleted = 1 }), nil)
 			s.migrates("running", true)

@@ -111,7 +111,7 @@ func appendNew(list []string, text string) []string {
 func (f *finding) consumers() []string {
 	consumers := []string{f.UUID}
 	for _, migration := range f.migrated[f.UUID] {
-		over := f.look.Over(migration.Migration) || f.look.Verdict == Lost && !f.look.Fresh(f.clock(), migration.UpdatedAt)
+		over := f.look.Over(migration.Migration) || f.look.Verdict == Lost && f.look.MoveIsSilent(f.clock(), migration.UpdatedAt)
 		if over && (f.PlacementFailure != "" || len(f.Held[migration.UUID]) > 0) {
 			consumers = appendNew(consumers, migration.UUID)
 		}

@@ -48,9 +48,14 @@ func (e Evidence) taskWay(cell Cell) string {
 	return text
 }
 
-// liveMigrationSilence is how long nothing must have been written at least, whatever min_age is: while nova-compute works on a
+// MoveSilence is how long nothing must have been written at least, whatever min_age is: while nova-compute works on a
 // live migration it writes both rows every five seconds (nova/virt/libvirt/driver.py _live_migration_monitor).
-const liveMigrationSilence = time.Minute
+const MoveSilence = time.Minute
+
+// MoveIsSilent says that nobody works on a migration any more, as far as its row shows.
+func (p Policy) MoveIsSilent(now, at time.Time) bool {
+	return idleFor(max(p.MinAge, MoveSilence), now, at)
+}
 
 // abandoned are the migrations that are not over and that nobody works on, as far as it shows: the caller consents, the
 // instance is in ERROR with no task but a deletion, and neither it nor the migration was written for min_age. What the
@@ -60,7 +65,7 @@ func (e Evidence) abandoned(cell Cell) (abandoned []Migration) {
 		return nil
 	}
 	for _, migration := range cell.Migrations {
-		if !migration.Dead() && idleFor(max(e.MinAge, liveMigrationSilence), cell.Now, migration.UpdatedAt) {
+		if !migration.Dead() && e.MoveIsSilent(cell.Now, migration.UpdatedAt) {
 			abandoned = append(abandoned, migration)
 		}
 	}
@@ -99,7 +104,7 @@ func (e Evidence) migrating(cell Cell, m Migration) string {
 			"allow_stuck_migration: true", e.UUID)
 	case e.AllowStuckMigration:
 		return text + fmt.Sprintf("; allow_stuck_migration takes it for dead only when nothing was written of it, and of the instance, for "+
-			"min_age (%s, at least %s)", e.MinAge, liveMigrationSilence)
+			"min_age (%s, at least %s)", e.MinAge, MoveSilence)
 	}
 	return text + fmt.Sprintf("; if no host works on it any more, allow_stuck_migration: true takes it for dead, once nothing was written of "+
 		"it, and of the instance, for min_age (%s)", e.MinAge)

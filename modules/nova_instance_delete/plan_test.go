@@ -43,6 +43,13 @@ func updated(ago time.Duration) change {
 	return fact(func(s *compute.Server) { s.Updated = now.Add(-ago).Format(time.RFC3339) })
 }
 
+// requested: of what was never updated, Nova tells the time of the question.
+func requested(ago time.Duration) change {
+	return fact(func(s *compute.Server) {
+		s.Created, s.Updated = now.Add(-ago).Format(time.RFC3339), now.Format(time.RFC3339)
+	})
+}
+
 func migration(status string) change {
 	return func(s *evidence, _ *parameters) {
 		s.migrations = append(s.migrations, compute.Migration{UUID: "m", ID: 1, Status: status})
@@ -135,9 +142,9 @@ func TestDecide(t *testing.T) {
 		{"restorable, with consent, since a moment", []change{vmState("soft-delete"), softDeletedToo, updated(time.Second)}, orphan.Live, refuses,
 			`(?m)written at 2026-01-02 03:04:04, 1s ago`},
 		{"being restored, with consent", []change{vmState("soft-delete"), softDeletedToo, inTask("restoring"), reset}, orphan.Busy, refuses, ``},
-		{"a build request", []change{request}, orphan.Lost, deletes, `(?m)^delete 6695eb01`},
+		{"a build request", []change{request, requested(time.Hour)}, orphan.Lost, deletes, `(?m)^delete 6695eb01`},
 		{"a build request, and a reset is allowed, which it cannot have", []change{request, reset}, orphan.Lost, deletes, ``},
-		{"a build request of a moment ago", []change{request, updated(time.Minute), reset}, orphan.Busy, refuses,
+		{"a build request of a moment ago", []change{request, requested(time.Minute), reset}, orphan.Busy, refuses,
 			`1m0s ago, .*about to be built`},
 		{"a build request without a mapping", []change{request, func(s *evidence, _ *parameters) { s.unmapped = true }}, orphan.Lost, refuses,
 			`nova_instance_purge removes it`},
@@ -244,7 +251,7 @@ func TestOnlyWhatNovaCannotReachLeavesRoomForAMoreForcefulWay(t *testing.T) {
 		{"restorable", []change{vmState("soft-delete")}, refused},
 		{"moving", []change{migration("running")}, refused},
 		{"a build request without a mapping", []change{request, unmap}, stillThere},
-		{"a build request without a mapping, of a moment ago", []change{request, unmap, updated(time.Minute)}, refused},
+		{"a build request without a mapping, of a moment ago", []change{request, unmap, requested(time.Minute)}, refused},
 		{"seen only in part", []change{vmState("")}, unknown},
 		{"seen only in part, and unmapped", []change{vmState(""), unmap}, unknown},
 	} {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"nova-orphan/internal/backup"
 	"nova-orphan/internal/nova"
 	"nova-orphan/internal/orphan"
 )
@@ -31,10 +32,26 @@ func (t *task) foresee(ctx context.Context, f *found) {
 		}
 	}
 	if t.at.IsZero() {
-		t.at = now
+		if t.at = now; rowless(f.judgement.Verdict) {
+			f.unseen = t.goOn()
+		}
 	}
 	deletion.At = t.at
 	f.changes = f.Deletion(deletion)
+}
+
+// goOn goes on with a purge of an instance without a row that came to no end. It has deleted rows already, so that the backup of
+// this one must have them as they were before, and this one must delete at its time: a restore takes the newest backup alone.
+func (t *task) goOn() error {
+	var earlier record
+	found, err := backup.Unrestored(t.BackupDir, t.instance, name, &earlier)
+	if err != nil {
+		return fmt.Errorf("whether an earlier run has deleted a part of it cannot be told: %w (move it away, then run it again)", err)
+	}
+	if found && earlier.Rows == nil && !earlier.At.IsZero() {
+		t.earlier, t.at = &earlier.Saved, earlier.At
+	}
+	return nil
 }
 
 // refuseDeletion takes an instance for busy that somebody wrote since the caller judged it.

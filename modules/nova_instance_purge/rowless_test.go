@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,6 +25,7 @@ type remainder struct {
 	archived bool
 	failure  error // of the second cell
 	returned bool  // its row, into the first cell
+	later    time.Duration
 	// answers are what changes are answered with, one after the other; nil makes them.
 	answers []func(nova.Change) error
 	writes  []string
@@ -59,7 +62,7 @@ func lost() *remainder {
 }
 
 func (r *remainder) FindAll(_ context.Context, uuids []string) (map[string]nova.Finding, error) {
-	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC).Add(r.later)
 	finding := nova.Finding{UUID: uuids[0], API: maps.Clone(r.api), MappedCell: nova.Value{Null: true}, Now: now,
 		RequestSpec: len(r.api["request_specs"].Rows) > 0}
 	for _, mapping := range r.api["instance_mappings"].Rows {
@@ -162,6 +165,65 @@ func TestOfALostInstanceAllGoesThatIsLeftAndComesBackToTheByte(t *testing.T) {
 	}
 	if again := callFake(t, r, file); again.Get("changed").Bool() || again.Get("failed").Bool() {
 		t.Errorf("restored again: %s", again)
+	}
+}
+
+func TestWhatARunThatCameToNoEndHasDeletedComesBackWithTheBackupOfTheNext(t *testing.T) {
+	made := func(nova.Change) error { return nil }
+	killed := func(nova.Change) error { return errors.New("killed") }
+	for _, test := range []struct {
+		name    string
+		answers []func(nova.Change) error
+		twice   bool
+	}{
+		{"before the first cell", []func(nova.Change) error{killed}, false},
+		{"between two cells", []func(nova.Change) error{made, killed}, false},
+		{"between the cells and the API database", []func(nova.Change) error{made, made, killed}, false},
+		{"after each", []func(nova.Change) error{made, killed, made, killed}, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			r, options := lost(), map[string]any{"backup_dir": t.TempDir()}
+			before := plainly(r)
+			restore := func(from gjson.Result) {
+				t.Helper()
+				back := callFake(t, r, map[string]any{"state": "present", "backup_file": from.Get("backup_file").String(),
+					"backup_dir": options["backup_dir"]})
+				if diff := cmp.Diff(before, plainly(r)); diff != "" || back.Get("failed").Bool() {
+					t.Errorf("restored: %s: %s", diff, back)
+				}
+			}
+			r.answers = test.answers
+			for range map[bool]int{false: 1, true: 2}[test.twice] {
+				if got := callFake(t, r, options); !got.Get("failed").Bool() {
+					t.Fatalf("got %s", got)
+				}
+				r.later += time.Hour
+			}
+			got := callFake(t, r, options)
+			if got.Get("failed").Bool() || !got.Get("changed").Bool() {
+				t.Fatalf("got %s", got)
+			}
+			restore(got)
+			// What was put back is nothing to go on with.
+			r.later += time.Hour
+			again := callFake(t, r, options)
+			if at := r.left["one"]["block_device_mapping"].Rows[0]["deleted_at"].Text; again.Get("failed").Bool() ||
+				at != time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC).Add(r.later).Format(time.DateTime) {
+				t.Errorf("again, deleted at %s: %s", at, again)
+			}
+			restore(again)
+		})
+	}
+}
+
+func TestABackupThatCannotBeReadIsNotGoneOnFrom(t *testing.T) {
+	r, dir := lost(), t.TempDir()
+	folder := filepath.Join(dir, uuid)
+	file := filepath.Join(folder, "20260101T000000.000000Z-"+name+".json")
+	err := errors.Join(os.Mkdir(folder, 0o700), os.WriteFile(file, []byte("{"), 0o600))
+	got := callFake(t, r, map[string]any{"backup_dir": dir})
+	if err != nil || !got.Get("failed").Bool() || len(r.writes) > 0 || !strings.Contains(got.Get("msg").String(), "move it away") {
+		t.Errorf("%v: %s", err, got)
 	}
 }
 

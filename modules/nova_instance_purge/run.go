@@ -85,6 +85,8 @@ type task struct {
 	looked   bool
 	// at is the time that a deletion writes: one for all tries, so that the backup tells it.
 	at time.Time
+	// earlier is what a purge saved that this one goes on with; nil if there is none.
+	earlier *nova.Saved
 	// from is the backup to restore.
 	from  record
 	cells int // that there are
@@ -301,7 +303,11 @@ func (t *task) save(f found) error {
 	if len(t.done) > 0 {
 		return nil
 	}
-	content := record{f.Saved(t.at), t.State, f.judgement.Verdict, f.judgement.Reasons, t.reply.Plan, ""}
+	saved := f.Saved(t.at)
+	if t.earlier != nil {
+		saved = saved.GoingOn(*t.earlier)
+	}
+	content := record{saved, t.State, f.judgement.Verdict, f.judgement.Reasons, t.reply.Plan, ""}
 	switch {
 	case t.State == statePresent:
 		t.backup.Kind, content.Restores = backup.Restoring, t.Backup.String()

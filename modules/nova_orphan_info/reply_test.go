@@ -56,7 +56,8 @@ func TestWhetherAHypervisorThatIsNoComputeNodeHasAProviderIsAsked(t *testing.T) 
 		a.picture.Named, a.picture.Providers = true, map[string]orphan.Provider{}
 		a.picture.Cells = []orphan.CellPicture{{Nodes: []orphan.ComputeNode{{Host: "host1", Hypervisor: "host1.example"}}}}
 		a.picture.Hypervisors = []orphan.Hypervisor{{Name: "host1.example", Domains: has(instance)},
-			{Name: "old.example", Domains: has(instance)}, {Name: "new.example", Files: []orphan.InstanceFiles{{UUID: instance}}}, {Name: "other.example", Domains: has(other)}}
+			{Name: "old.example", Domains: has(instance)}, {Name: "new.example", Files: []orphan.InstanceFiles{{UUID: instance}}},
+			{Name: "other.example", Domains: has(other)}}
 		if err := a.connect(t.Context()); err != nil {
 			t.Fatal(err)
 		}

@@ -21,6 +21,10 @@ type novaEvidence struct {
 	migration *compute.Migration
 	// of is the instance among whose migrations alone it was looked for; empty: among all.
 	of string
+	// goneAt is when Nova had no server that is the migration's instance, by its clock: asked of a migration that is not over and of
+	// the instance that the caller names. Nobody works on it if nothing was written for as long as policy says.
+	goneAt time.Time
+	policy orphan.Policy
 	// lives is the migration's instance, if that lives on what the migration holds.
 	lives *compute.Server
 	// half is set, with the server's own migrations, if only that is to be taken.
@@ -58,10 +62,17 @@ func judge(consumer string, said novaEvidence) (verdict orphan.Verdict, reason s
 			among = " among those of " + said.of
 		}
 		return orphan.Absent, fmt.Sprintf("Nova's API has no server %s, and no migration%s; every cell answers", consumer, among), false
+	case !said.goneAt.IsZero() && said.policy.MoveIsSilent(said.goneAt, move.WrittenAt()):
+		return "", fmt.Sprintf("%s is a migration of %s in status %s, last written %s, and Nova's API has no server %[2]s: nobody works on it; "+
+			"every cell answers", consumer, move.Instance, move.Status, writtenAt(move)), false
+	case !said.goneAt.IsZero():
+		return refuse(orphan.Busy, "%s is a migration of %s in status %s, last written %s, and Nova's API has no server %[2]s: it counts as "+
+			"over once nothing was written of it for min_age (%[5]s, at least %[6]s)", consumer, move.Instance, move.Status, writtenAt(move),
+			said.policy.MinAge, orphan.MoveSilence)
 	case !move.Dead():
 		return refuse(orphan.Busy, "%s is a migration of %s in status %s, last written %s: confirm, revert or abort it; if no host works on it "+
-			"any more, it goes with its instance (nova_instance_delete with allow_stuck_migration: true), and then what it holds", consumer,
-			move.Instance, move.Status, writtenAt(move))
+			"any more, it goes with its instance (nova_instance_delete with allow_stuck_migration: true), and then what it holds; of an instance "+
+			"that is gone, give instance_uuid", consumer, move.Instance, move.Status, writtenAt(move))
 	case said.lives != nil:
 		return refuse(orphan.Live, "%s is a migration that is over, in status %s, but %s, where it holds nothing itself", consumer, move.Status,
 			alive(move.Instance, said.lives))
@@ -150,7 +161,20 @@ func (t *task) askForMigration(ctx context.Context, said *novaEvidence, todo cha
 	default:
 		said.migration, said.failure = t.migrationOf(ctx, todo)
 	}
+	if move := said.migration; move != nil && !move.Dead() && move.Instance == t.of {
+		t.askWhetherGone(ctx, said)
+	}
 	t.askForItsInstance(ctx, said, todo)
+}
+
+// askWhetherGone is for a migration that is not over: once nobody has its instance any more, nobody ends it either.
+func (t *task) askWhetherGone(ctx context.Context, said *novaEvidence) {
+	server, _, err := t.nova.Find(ctx, said.migration.Instance)
+	if err == nil && server == nil {
+		said.policy.MinAge = time.Duration(t.MinAge) * time.Second
+		said.goneAt, err = t.nova.CellsAnsweredAt(ctx)
+	}
+	said.failure = err
 }
 
 // askForItsInstance: a move that failed has perhaps left the instance where it was, and the room that it

@@ -32,6 +32,7 @@ func module() ansible.Module {
 			backup.FileOption,
 			backup.ContentOption,
 			{Name: "verify_consumer", Type: ansible.Bool, Default: true},
+			step.MinAge,
 			step.BackupDir,
 			ansible.Timeout,
 		}, openstack.AuthOptions()...),
@@ -57,6 +58,7 @@ type parameters struct {
 	ProjectID      string                  `option:"project_id"`
 	UserID         string                  `option:"user_id"`
 	VerifyConsumer bool                    `option:"verify_consumer"`
+	MinAge         int                     `option:"min_age"` // seconds
 	Backup         backup.Source           `option:",squash"`
 	BackupDir      string                  `option:"backup_dir"`
 }

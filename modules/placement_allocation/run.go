@@ -50,10 +50,7 @@ func (c *cloud) save(ctx context.Context, consumer string, reply *entry) error {
 }
 
 func (c *cloud) backup(reply *entry) *step.Backup {
-	kind := backup.Purge
-	if c.State == present {
-		kind = backup.Restoring
-	}
+	kind := map[string]backup.Kind{absent: backup.Purge, saved: backup.Saved, present: backup.Restoring}[c.State]
 	return &step.Backup{Dir: c.BackupDir, UUID: reply.Consumer, Module: name, Instance: c.Instances.Of(reply.Consumer), Kind: kind,
 		Answer: &reply.Answer}
 }

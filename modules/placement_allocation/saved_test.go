@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"nova-orphan/internal/ansible/ansibletest"
 	"nova-orphan/internal/openstack/openstacktest"
@@ -57,7 +58,8 @@ func TestOnlyTheMigrationsOfTheInstanceThatIsNamedAreAsked(t *testing.T) {
 	instance := openstacktest.UUID()
 	for status, consumer := range map[string]string{"done": consumers["over"], "migrating": consumers["in flight"]} {
 		cloud.Allocate(consumer, compute1, map[string]int{"VCPU": 1})
-		cloud.Migrations = append(cloud.Migrations, openstacktest.Migration{UUID: consumer, Status: status, Instance: instance})
+		cloud.Migrations = append(cloud.Migrations, openstacktest.Migration{UUID: consumer, Status: status, Instance: instance,
+			Updated: time.Now()})
 	}
 	call := func(consumer string) string {
 		return ansibletest.Call(t, module(), map[string]any{
@@ -109,7 +111,7 @@ func TestOfAListThatIsRestoredEachIsDoneForItself(t *testing.T) {
 	s.wants(changed, holdings{s.host: 2})
 	s.wants(damaged, nil)
 	s.wants(noProvider, nil)
-	if got := fmt.Sprint(ansibletest.Kinds(t, s.folder+"/backups", s.consumer)); got != "[purge restore]" {
+	if got := fmt.Sprint(ansibletest.Kinds(t, s.folder+"/backups", s.consumer)); got != "[saved restore]" {
 		t.Errorf("the backups are %s", got)
 	}
 	delete(restore, "consumer") // they are those of the backups

@@ -171,8 +171,9 @@ func (n *Nova) shown(id string, server Server, lockedReason bool) object {
 		"created": "2026-01-29T13:42:02Z", "updated": updated.UTC().Format(time.RFC3339), "host_status": n.hostStatus(server.Host),
 		"flavor": object{"original_name": "m1.nano", "vcpus": 1}, "os-extended-volumes:volumes_attached": volumes,
 	}
-	if server.Request {
+	if server.Request { // which was never updated: Nova tells the time of the question
 		body["OS-EXT-SRV-ATTR:instance_name"] = ""
+		body["created"], body["updated"] = body["updated"], time.Now().UTC().Format(time.RFC3339)
 	}
 	if lockedReason {
 		body["locked_reason"] = server.LockedReason
