@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# Copies of an instance of the lab, made in bulk to be measured with, and removed again. To be sourced, in the project's folder.
+# What the benchmarks share, to be sourced in the project's folder: copies of an instance of the lab, which are made in bulk and removed again,
+# and the call of a module on a host.
 
 # With it the UUIDs of all copies begin.
 readonly copies=be9c0000
@@ -75,4 +76,18 @@ remove_copies() {
     done
     printf "DELETE FROM instances WHERE uuid LIKE '%s-%%';\n" "$copies"
   } | sql nova
+}
+
+# install_module HOST MODULE
+install_module() {
+  lab/lab exec "$1" sh -c 'cat >/tmp/bench-module && chmod +x /tmp/bench-module' <"playbooks/library/$2"
+}
+
+# call_module HOST: calls what was installed there with the arguments of the standard input; prints the seconds, or its message if it fails
+call_module() {
+  lab/lab exec "$1" bash -c '
+    cat >/tmp/bench-arguments
+    TIMEFORMAT=%R
+    { time /tmp/bench-module /tmp/bench-arguments >/tmp/bench-answer; } 2>&1
+    python3 -c "import json, sys; a = json.load(open(\"/tmp/bench-answer\")); a.get(\"failed\") and sys.exit(a[\"msg\"][:1000])"'
 }
