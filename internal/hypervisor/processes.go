@@ -88,7 +88,11 @@ func readProcess(folder string, matters func(string) bool) (process ProcessUse, 
 	if err != nil {
 		return process, err
 	}
-	process.Guest, process.GuestUUID = guestOf(strings.Split(string(line), "\x00"))
+	arguments := strings.Split(string(line), "\x00")
+	if asksForInfo(arguments) {
+		return process, nil
+	}
+	process.Guest, process.GuestUUID = guestOf(arguments)
 	add := func(path string) {
 		if matters(path) && !slices.Contains(process.Uses, path) {
 			process.Uses = append(process.Uses, path)
@@ -99,6 +103,12 @@ func readProcess(folder string, matters func(string) bool) (process ProcessUse, 
 		err = mappedFiles(filepath.Join(folder, "maps"), add)
 	}
 	return process, err
+}
+
+// asksForInfo: nova-compute looks at each disk once a minute (nova/privsep/qemu.py unprivileged_qemu_img_info), which takes
+// nothing from it and ends by itself.
+func asksForInfo(arguments []string) bool {
+	return len(arguments) > 1 && filepath.Base(arguments[0]) == "qemu-img" && arguments[1] == "info"
 }
 
 // guestOf reads -uuid UUID and -name guest=NAME,..., as libvirt and people write them.

@@ -189,12 +189,15 @@ func TestProcessesTellWhatTheyHaveOpen(t *testing.T) {
 	process(t, proc, 6, "qemu-system-x86", "/usr/bin/qemu-system-x86_64 -name guest=a,debug-threads=on -S -uuid "+strings.ToUpper(other), "")
 	process(t, proc, 7, "qemu", "/usr/bin/kvm --name b --uuid "+uuid, "", disk)
 	process(t, proc, 8, "grep", "grep -uuid "+uuid, "")
+	process(t, proc, 9, "qemu-img", "qemu-img info --force-share --output=json "+disk, "", disk)
+	process(t, proc, 10, "qemu-img", "qemu-img convert "+disk+" info", "", disk)
 	matters := func(path string) bool { return strings.HasPrefix(path, files) }
 	got, err := processUses(t.Context(), proc, sys, matters)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff([]ProcessUse{
+		{PID: 10, Command: "qemu-img", Uses: []string{disk}},
 		{PID: 3, Command: "cp", Uses: []string{disk}},
 		{PID: 5, Command: "mapper", Uses: []string{disk}},
 		{PID: 6, Command: "qemu-system-x86", Guest: "a", GuestUUID: other},
