@@ -32,7 +32,7 @@ SCENARIOS := $(filter-out $(LONG) $(OLD),$(ALL))
 # What runs on the second lab, with those for the oldest: about half of the time.
 SECOND    := audit volumes
 
-.PHONY: help setup build test test-fakes test-boot test-first test-second nightly minimal demo bench bench-calls bench-purge bench-audit lint unit contract contract-placement contract-compute contract-cells contract-database contract-audit contract-hypervisor contract-scale molecule molecule-long oldest fuzz report-test vuln clean lab-image lab-up lab-down lab-status lab-ssh
+.PHONY: help setup build test test-fakes test-boot test-first test-second nightly minimal demo bench bench-calls bench-purge bench-audit lint unit contract contract-placement contract-compute contract-cells contract-database contract-audit contract-hypervisor contract-scale molecule molecule-long oldest fuzz report-test play-test vuln clean lab-image lab-up lab-down lab-status lab-ssh
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -156,6 +156,9 @@ report-test: $(NEWEST) $(OLDEST) $(REPORT) ## what the audit writes: its schema,
 	@tools/setup tools/packages-report.txt
 	rm -rf .cache/report-test
 	WORK=$(CURDIR)/.cache/report-test .cache/report/bin/python playbooks/roles/audit_orphans/tests/test_report.py
+
+play-test: $(NEWEST) $(OLDEST) ## the purge's play with stand-ins for the modules, on both ansible-cores
+	python3 -m unittest -v playbooks/roles/purge_orphan/tests/test_play.py
 
 vuln: ## known vulnerabilities of what the modules call; asks the Go vulnerability database
 	go run golang.org/x/vuln/cmd/govulncheck@v$(VULNCHECK) -tags=$(TAGS) ./...

@@ -1,0 +1,181 @@
+"""The play itself, with stand-ins for the modules, on the oldest and the newest ansible-core: what goes on after a step has failed, and for whom.
+
+Whatever the modules decide is tested with them, and that they do what they say by the scenarios. Run by `make play-test`."""
+
+import json
+import os
+import pathlib
+import re
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[4]
+CORES = [ROOT / ".cache" / core / "bin" for core in ("oldest", "newest")]
+FIRST, SECOND = ("%08d-0000-4000-8000-000000000000" % n for n in (1, 2))
+
+STAND_IN = """#!{python}
+# WANT_JSON
+import json, pathlib, sys
+name, given = pathlib.Path(sys.argv[0]).name, json.load(open(sys.argv[1]))
+name = next(n for n in {names!r} if n in sys.argv[0])
+check = given.get("_ansible_check_mode", False)
+sys.path.insert(0, {tests!r})
+import test_play
+print(json.dumps(test_play.answer(name, given, check, pathlib.Path({folder!r}))))
+"""
+
+
+def listed(value):
+    if isinstance(value, str):
+        return json.loads(value.replace("'", '"')) if value.startswith("[") else [value]
+    return value
+
+
+def entries(key, uuids, failing, **more):
+    of_each = [dict({key: uuid, "changed": False, "failed": uuid in failing, "msg": failing.get(uuid, ""), "verdict": "zombie", "reasons": [],
+                     "plan": [], "backup_file": ""}, **more) for uuid in uuids]
+    return {"changed": any(e["changed"] for e in of_each), "failed": bool(failing)}, of_each
+
+
+def instance(uuid, verdict="zombie", **more):
+    return dict({"asked": uuid, "uuid": uuid, "name": "web", "project_id": "p", "kind": "error", "verdict": verdict, "reasons": [], "refusals": [],
+                 "instance": {"updated_at": "2026-01-01T00:00:00Z", "vm_state": "error", "task_state": "", "host": "compute1"},
+                 "cell": {"uuid": "c", "name": "cell1"}, "mapped": True, "consumers": [uuid], "unasked": [], "remains": [], "plan": [], "keeps": [],
+                 "hosts": [{"host": "compute1", "nova_host": "compute1", "hypervisor_hostname": "compute1", "named_by": ["row"],
+                            "domain": "instance-1", "state": "shutoff"}]}, **more)
+
+
+def answer(name, given, check, folder):
+    """What the stand-in of a module says; scene.json has the instances, and by "MODULE" or "MODULE check" whom it refuses and why."""
+    scene = json.loads((folder / "scene.json").read_text())
+    with (folder / "calls").open("a") as calls:
+        calls.write(json.dumps([name, check, given.get("state", "")]) + "\n")
+    failing = scene.get(name + (" check" if check else ""), {})
+    if failing == "crash":
+        return {"failed": True, "msg": "it was killed"}
+    if name == "libvirt_domain_info":
+        return {"changed": False, "hypervisor_hostname": "h", "domains": [], "instance_files": [], "unread": []}
+    if name == "nova_orphan_info":
+        after = (folder / "calls").read_text().count('"nova_orphan_info"') > 1
+        found = [dict(i, verdict="deleted", remains=[]) if after else i for i in scene["instances"]]
+        return {"changed": False, "instances": found, "findings": [], "unread": [], "table": [], "taken_at": "t", "unknown": []}
+    if name == "nova_compute_service":
+        hosts = listed(given["host"]) if "host" in given else []
+        service = {"state": "up", "forced_down": False, "updated_at": str((folder / "calls").stat().st_size)}
+        return {"changed": False, "left_forced_down": [],
+                "services": [{"host": h, "failed": False, "in_progress": [], "service": service, "backup_file": ""} for h in hosts]}
+    key = {"libvirt_undefine": "uuid", "placement_allocation": "consumer"}.get(name, "instance_uuid")
+    more = {}
+    if name == "libvirt_undefine":
+        more = {"found": True, "domain": {"name": "instance-1", "active": False, "disks": []}, "images": []}
+    if name == "nova_instance_delete":
+        more = {"server": None, "server_before": None}
+    if name == "nova_instance_purge":
+        more = {"instance": None, "reap": None, "mapped": True}
+    if name == "nova_volume_release":
+        more = {"volumes": [], "ports": [], "remains": []}
+    whole, of_each = entries(key, listed(given[key]), failing, **more)
+    for entry in of_each:
+        entry["changed"] = not entry["failed"] and given.get("state", "absent") == "absent"
+    whole["changed"] = any(entry["changed"] for entry in of_each)
+    return dict(whole, **{{"uuid": "domains", "consumer": "consumers"}.get(key, "instances"): of_each})
+
+
+MODULES = ["nova_orphan_info", "libvirt_domain_info", "nova_instance_delete", "nova_compute_service", "nova_volume_release", "nova_instance_purge",
+           "placement_allocation", "libvirt_undefine"]
+
+
+class Play(unittest.TestCase):
+    def play(self, core, scene, *arguments):
+        with tempfile.TemporaryDirectory() as name:
+            folder = pathlib.Path(name)
+            (folder / "lib").mkdir()
+            for module in MODULES:
+                path = folder / "lib" / module
+                path.write_text(STAND_IN.format(python=sys.executable, names=MODULES, tests=str(pathlib.Path(__file__).parent), folder=name))
+                path.chmod(path.stat().st_mode | stat.S_IXUSR)
+            (folder / "scene.json").write_text(json.dumps(scene))
+            # Without the modules that are built beside it.
+            shutil.copytree(ROOT / "playbooks", folder / "playbooks", ignore=shutil.ignore_patterns("library"))
+            (folder / "log").touch()
+            (folder / "calls").touch()
+            (folder / "inventory.yml").write_text(json.dumps({"all": {"vars": {
+                "ansible_connection": "local", "ansible_become": False, "ansible_python_interpreter": sys.executable,
+                "purge_orphan_virsh": ["true"], "purge_orphan_rbd": [], "purge_orphan_compute_log": name + "/log", "purge_orphan_nova_manage": ["true"],
+                "purge_orphan_restart_compute": False, "purge_orphan_backup_dir": name + "/backups", "purge_orphan_backup_copy": name + "/copies",
+                "purge_orphan_report_dir": name + "/report"},
+                "children": {"controllers": {"hosts": {"controller": {}}}, "compute": {"hosts": {"compute1": {}, "compute2": {}}}}}}))
+            run = subprocess.run(
+                [core / "ansible-playbook", "-i", folder / "inventory.yml", folder / "playbooks" / "purge_orphan.yml", *arguments],
+                env={**os.environ, "ANSIBLE_LIBRARY": name + "/lib", "ANSIBLE_NOCOLOR": "1", "ANSIBLE_BECOME_ASK_PASS": "0",
+                     "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}, capture_output=True, text=True, timeout=300, check=False)
+            report = folder / "report" / "purge.json"
+            told = {i["uuid"]: i for i in json.loads(report.read_text())["instances"]} if report.exists() else {}
+            calls = [json.loads(line) for line in (folder / "calls").read_text().splitlines()]
+        return run, told, calls
+
+    def each(self, scene, *arguments):
+        return [self.play(core, scene, *arguments) for core in CORES]
+
+    BOTH = ["-e", json.dumps({"instance_uuids": [FIRST, SECOND]})]
+    TWO = [instance(FIRST), instance(SECOND)]
+
+    def test_a_list_is_done(self):
+        for run, told, calls in self.each({"instances": self.TWO}, *self.BOTH):
+            self.assertEqual(run.returncode, 0, run.stdout[-3000:])
+            self.assertEqual({FIRST: "gone", SECOND: "gone"}, {uuid: i["outcome"] for uuid, i in told.items()})
+            self.assertIn(["placement_allocation", False, "absent"], calls)
+
+    def test_a_check_ends_well_and_writes_nothing(self):
+        for run, told, calls in self.each({"instances": self.TWO}, *self.BOTH, "--check"):
+            self.assertEqual(run.returncode, 0, run.stdout[-3000:])
+            self.assertEqual({}, told)
+            self.assertEqual([], [c for c in calls if not c[1] and c[0] not in ("nova_orphan_info", "libvirt_domain_info", "nova_compute_service")])
+
+    def test_what_a_step_refuses_in_the_check_leaves_all_as_they_are(self):
+        for module in ("libvirt_undefine", "nova_instance_delete", "nova_instance_purge", "placement_allocation", "nova_volume_release"):
+            scene = {"instances": self.TWO, module + " check": {FIRST: "no, says " + module}}
+            for run, _, calls in self.each(scene, *self.BOTH):
+                self.assertEqual(run.returncode, 2, module)
+                self.assertIn("no, says " + module, run.stdout)
+                self.assertEqual([], [c for c in calls if not c[1] and c[2] in ("absent", "released")], module)
+
+    def test_a_module_that_was_killed_stops_all_that_it_was_called_for(self):
+        scene = {"instances": self.TWO, "nova_instance_purge": "crash"}
+        for run, told, calls in self.each(scene, *self.BOTH):
+            self.assertEqual(run.returncode, 2, run.stdout[-3000:])
+            self.assertEqual({"stopped"}, {i["outcome"] for i in told.values()})
+            self.assertNotIn(["placement_allocation", False, "absent"], calls)
+
+    def test_what_one_fails_at_is_no_reason_to_leave_the_other(self):
+        scene = {"instances": self.TWO, "placement_allocation": {FIRST: "a conflict"}}
+        for run, told, _ in self.each(scene, *self.BOTH):
+            self.assertEqual(run.returncode, 2, run.stdout[-3000:])
+            self.assertEqual({FIRST: "stopped", SECOND: "gone"}, {uuid: i["outcome"] for uuid, i in told.items()})
+            self.assertEqual("a conflict", told[FIRST]["why"])
+
+    def test_text_that_others_chose_is_never_a_template(self):
+        for text in ("{{ lookup('pipe', 'touch %s') }}", "{%% raw %%} {{ 7*7 }} %s"):
+            mark = pathlib.Path(tempfile.gettempdir()) / ("chosen-%d" % os.getpid())
+            chosen = text % mark
+            scenes = [{"instances": [instance(FIRST, "busy", refusals=[chosen]), instance(SECOND)]}]
+            scenes += [{"instances": self.TWO, module: {FIRST: chosen}} for module in ("libvirt_undefine check", "placement_allocation", "libvirt_undefine")]
+            for scene in scenes:
+                for run, _, _ in self.each(scene, *self.BOTH, "-e", "on_refusal=skip"):
+                    self.assertFalse(mark.exists())
+                    self.assertEqual(run.returncode, 2)
+                    self.assertRegex(run.stdout, re.escape(json.dumps(chosen)[1:-1]))
+
+    def test_a_variable_that_does_not_exist_is_an_error_before_anything_is_read(self):
+        for wrong in ("destroy=true", "purge_orphan_destory=true"):
+            for run, _, calls in self.each({"instances": self.TWO}, *self.BOTH, "-e", wrong):
+                self.assertEqual(run.returncode, 2)
+                self.assertIn("purge_orphan_destroy" if wrong == "destroy=true" else "purge_orphan_destory", run.stdout)
+
+
+if __name__ == "__main__":
+    unittest.main()
