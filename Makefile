@@ -65,6 +65,7 @@ test-fakes:
 	@tools/timed 'unit tests' $(MAKE) --no-print-directory unit
 	@tools/timed 'linters' $(MAKE) --no-print-directory lint
 	@tools/timed 'reports' $(MAKE) --no-print-directory report-test
+	@tools/timed 'play' $(MAKE) --no-print-directory play-test
 
 # The packages and the services are mostly waited for: beside what needs neither.
 test-boot:

@@ -12,10 +12,12 @@ import subprocess
 import sys
 import tempfile
 import unittest
+from concurrent.futures import ThreadPoolExecutor
 
 ROOT = pathlib.Path(__file__).resolve().parents[4]
 CORES = [ROOT / ".cache" / core / "bin" for core in ("oldest", "newest")]
-FIRST, SECOND = ("%08d-0000-4000-8000-000000000000" % n for n in (1, 2))
+UUIDS = ["%08d-0000-4000-8000-000000000000" % n for n in range(1, 10)]
+FIRST, SECOND = UUIDS[:2]
 
 STAND_IN = """#!{python}
 # WANT_JSON
@@ -119,7 +121,8 @@ class Play(unittest.TestCase):
         return run, told, calls
 
     def each(self, scene, *arguments):
-        return [self.play(core, scene, *arguments) for core in CORES]
+        with ThreadPoolExecutor() as pool:
+            return list(pool.map(lambda core: self.play(core, scene, *arguments), CORES))
 
     BOTH = ["-e", json.dumps({"instance_uuids": [FIRST, SECOND]})]
     TWO = [instance(FIRST), instance(SECOND)]
@@ -137,12 +140,15 @@ class Play(unittest.TestCase):
             self.assertEqual([], [c for c in calls if not c[1] and c[0] not in ("nova_orphan_info", "libvirt_domain_info", "nova_compute_service")])
 
     def test_what_a_step_refuses_in_the_check_leaves_all_as_they_are(self):
-        for module in ("libvirt_undefine", "nova_instance_delete", "nova_instance_purge", "placement_allocation", "nova_volume_release"):
-            scene = {"instances": self.TWO, module + " check": {FIRST: "no, says " + module}}
-            for run, _, calls in self.each(scene, *self.BOTH):
-                self.assertEqual(run.returncode, 2, module)
-                self.assertIn("no, says " + module, run.stdout)
-                self.assertEqual([], [c for c in calls if not c[1] and c[2] in ("absent", "released")], module)
+        modules = ("libvirt_undefine", "nova_instance_delete", "nova_instance_purge", "placement_allocation", "nova_volume_release")
+        uuids = UUIDS[:len(modules) + 1]
+        scene = {"instances": [instance(uuid) for uuid in uuids]}
+        scene.update({module + " check": {uuid: "no, says " + module} for module, uuid in zip(modules, uuids)})
+        for run, _, calls in self.each(scene, "-e", json.dumps({"instance_uuids": uuids})):
+            self.assertEqual(run.returncode, 2, run.stdout[-3000:])
+            for module, uuid in zip(modules, uuids):
+                self.assertRegex(run.stdout, uuid + ": [^;]*no, says " + module)
+            self.assertEqual([], [c for c in calls if not c[1] and c[2] in ("absent", "released")])
 
     def test_a_module_that_was_killed_stops_all_that_it_was_called_for(self):
         scene = {"instances": self.TWO, "nova_instance_purge": "crash"}
@@ -159,16 +165,22 @@ class Play(unittest.TestCase):
             self.assertEqual("a conflict", told[FIRST]["why"])
 
     def test_text_that_others_chose_is_never_a_template(self):
-        for text in ("{{ lookup('pipe', 'touch %s') }}", "{%% raw %%} {{ 7*7 }} %s"):
-            mark = pathlib.Path(tempfile.gettempdir()) / ("chosen-%d" % os.getpid())
-            chosen = text % mark
-            scenes = [{"instances": [instance(FIRST, "busy", refusals=[chosen]), instance(SECOND)]}]
-            scenes += [{"instances": self.TWO, module: {FIRST: chosen}} for module in ("libvirt_undefine check", "placement_allocation", "libvirt_undefine")]
-            for scene in scenes:
-                for run, _, _ in self.each(scene, *self.BOTH, "-e", "on_refusal=skip"):
-                    self.assertFalse(mark.exists())
-                    self.assertEqual(run.returncode, 2)
-                    self.assertRegex(run.stdout, re.escape(json.dumps(chosen)[1:-1]))
+        mark = pathlib.Path(tempfile.gettempdir()) / ("chosen-%d" % os.getpid())
+        texts = ["{{ lookup('pipe', 'touch %s') }}" % mark, "{%% raw %%} {{ 7*7 }} %s" % mark]
+        steps = ["judge", "libvirt_undefine check", "placement_allocation", "libvirt_undefine"]
+        chosen = dict(zip(UUIDS, texts * len(steps)))
+        scene = {"instances": [instance(uuid) for uuid in UUIDS]}
+        for (uuid, text), step in zip(chosen.items(), sorted(steps * len(texts))):
+            scene.setdefault(step, {})[uuid] = text
+        for entry in scene["instances"]:
+            if entry["uuid"] in scene["judge"]:
+                entry.update(verdict="busy", refusals=[scene["judge"][entry["uuid"]]])
+        for run, told, _ in self.each(scene, "-e", json.dumps({"instance_uuids": UUIDS}), "-e", "on_refusal=skip"):
+            self.assertFalse(mark.exists())
+            self.assertEqual(run.returncode, 2, run.stdout[-3000:])
+            self.assertEqual("gone", told[UUIDS[-1]]["outcome"])
+            for uuid, text in chosen.items():
+                self.assertRegex(run.stdout, uuid + ": [^;]*" + re.escape(json.dumps(text)[1:-1]))
 
     def test_a_variable_that_does_not_exist_is_an_error_before_anything_is_read(self):
         for wrong in ("destroy=true", "purge_orphan_destory=true"):
