@@ -138,6 +138,13 @@ class Play(unittest.TestCase):
             self.assertEqual(run.returncode, 0, run.stdout[-3000:])
             self.assertEqual({}, told)
             self.assertEqual([], [c for c in calls if not c[1] and c[0] not in ("nova_orphan_info", "libvirt_domain_info", "nova_compute_service")])
+            self.assertRegex(run.stdout, r"controller +: ok=\d+ +changed=1 ")
+
+    def test_a_check_counts_as_changed_only_what_a_run_would_change(self):
+        scene = {"instances": [instance(FIRST)], "nova_volume_release check": {FIRST: "no"}}
+        for run, _, _ in self.each(scene, "-e", "instance_uuid=" + FIRST, "--check"):
+            self.assertEqual(run.returncode, 2, run.stdout[-3000:])
+            self.assertNotRegex(run.stdout, "changed=[1-9]")
 
     def test_what_a_step_refuses_in_the_check_leaves_all_as_they_are(self):
         modules = ("libvirt_undefine", "nova_instance_delete", "nova_instance_purge", "placement_allocation", "nova_volume_release")
