@@ -27,6 +27,8 @@ type evidence struct {
 	Missing []string
 	// Usage is what the host's domains and processes use, of which some may be this domain's.
 	Usage usage
+	// Watched is why images of it in Ceph are somebody else's, too.
+	Watched []string
 	// Folders are the instance's, looked at before the domain; without sizes unless they are to go.
 	Folders []instancefiles.Content
 	// Shared is why other hosts may have them, too.

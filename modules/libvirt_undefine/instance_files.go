@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"nova-orphan/internal/ansible"
-	"nova-orphan/internal/backup"
 	"nova-orphan/internal/hypervisor"
 	"nova-orphan/internal/instancefiles"
 	"nova-orphan/internal/step"
@@ -61,17 +60,12 @@ func (t *task) foldersLeft() []instancefiles.Folder {
 // undefinedLately says that an earlier run was about to undefine the domain within min_age, by its backup: it was killed, and what
 // is fresh in the folders is the guest's.
 func (t *task) undefinedLately() bool {
-	files, err := backup.Earlier(t.BackupDir, t.UUID, moduleName)
-	if err != nil || len(files) == 0 {
+	path, data, err := t.lastRecord()
+	if err != nil || path == "" || data.State != "" {
 		return false
 	}
-	last := files[len(files)-1]
-	info, err := os.Stat(last)
-	if err != nil || t.now().Sub(info.ModTime()) >= t.minAge() {
-		return false
-	}
-	data, err := readRecord(backup.Source{File: last}, t.UUID)
-	return err == nil && data.State == ""
+	info, err := os.Stat(path)
+	return err == nil && t.now().Sub(info.ModTime()) < t.minAge()
 }
 
 func (p parameters) minAge() time.Duration { return time.Duration(p.MinAge) * time.Second }
@@ -136,6 +130,7 @@ func (r *removal) over(found evidence) bool {
 // planFolders is for where there is no domain, or none any more. nova-compute removes the folders even so.
 func (r *removal) planFolders(found evidence) ([]step.Action, error) {
 	title, reasons := fmt.Sprintf("there is no domain %s at %s, but its files are in use", r.UUID, r.URI), objections(r.Users)
+	reasons = append(reasons, found.Watched...)
 	if r.InstanceFiles == remove && len(found.Folders) > 0 {
 		title, reasons = "remove the folders of instance "+r.UUID, append(reasons, found.folderObjections(r.parameters)...)
 	}

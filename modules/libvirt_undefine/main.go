@@ -38,6 +38,8 @@ var module = ansible.Module{
 		{Name: "instance_files", Type: ansible.Str, Default: keep, Choices: []string{keep, remove}},
 		instancefiles.PathOption,
 		{Name: "min_age", Type: ansible.Int, Default: 3600, Check: ansible.Between(0, 366*24*60*60)},
+		{Name: "rbd", Type: ansible.List, Elements: ansible.Str, AllowEmpty: true},
+		{Name: "running_elsewhere", Type: ansible.List, Elements: ansible.Str, AllowEmpty: true, Check: ansible.UUID},
 		{Name: "uri", Type: ansible.Str, Default: systemURI},
 		step.BackupDir,
 		ansible.Timeout,
@@ -103,6 +105,8 @@ type parameters struct {
 	InstanceFiles       string                  `option:"instance_files"`
 	InstancesPath       string                  `option:"instances_path"`
 	MinAge              int                     `option:"min_age"` // seconds
+	RBD                 []string                `option:"rbd"`
+	RunningElsewhere    []string                `option:"running_elsewhere"`
 	URI                 string                  `option:"uri"`
 	BackupDir           string                  `option:"backup_dir"`
 }

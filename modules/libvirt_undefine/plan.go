@@ -33,7 +33,7 @@ func judge(found evidence, p parameters) (plan, []string) {
 	j.saved()
 	j.nvram()
 	j.tpm()
-	j.reasons = append(j.reasons, objections(found.Usage.users(found.Domain.UUID, p.BackupDir))...)
+	j.reasons = append(append(j.reasons, found.Watched...), objections(found.Usage.users(found.Domain.UUID, p.BackupDir))...)
 	j.folders()
 	for _, disk := range found.Domain.Disks {
 		if !within(j.plan.Gone, disk.Source) {

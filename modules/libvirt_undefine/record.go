@@ -77,6 +77,17 @@ func readRecord(from backup.Source, uuid string) (record, error) {
 	return data, nil
 }
 
+// lastRecord is the last backup of the domain, and its path; none without an error where there is none.
+func (t *task) lastRecord() (path string, data record, err error) {
+	files, err := backup.Earlier(t.BackupDir, t.UUID, moduleName)
+	if err != nil || len(files) == 0 {
+		return "", record{}, err
+	}
+	path = files[len(files)-1]
+	data, err = readRecord(backup.Source{File: path}, t.UUID)
+	return path, data, err
+}
+
 func (r *record) unpack(uuid string) error {
 	switch {
 	case r.Restored != "":

@@ -79,12 +79,7 @@ func (j *judgement) saves(state state, choice, option, what string) {
 // sameBackup returns the last backup if it is one of this kind that says the same. One
 // that cannot be read is not, and stays beside the new one.
 func (t *task) sameBackup(data record) string {
-	files, err := backup.Earlier(t.BackupDir, t.UUID, moduleName)
-	if err != nil || len(files) == 0 {
-		return ""
-	}
-	last := files[len(files)-1]
-	earlier, err := readRecord(backup.Source{File: last}, t.UUID)
+	last, earlier, err := t.lastRecord()
 	if err != nil || !earlier.sameAs(data) || !slices.Equal(earlier.Lost, data.Lost) || earlier.Domain.Active != data.Domain.Active {
 		return ""
 	}

@@ -35,9 +35,10 @@ type outcome struct {
 	// Lost is what no restore brings back.
 	Lost        []string `json:"lost,omitempty"`
 	LibvirtCode int      `json:"libvirt_code,omitempty"`
-	// Users and Images are there, if empty, wherever it was looked for them.
-	Users  []sharer           `json:"users,omitzero"`
-	Images []hypervisor.Image `json:"images,omitzero"`
+	// Users, Files and Images are there, if empty, wherever it was looked for them.
+	Users  []sharer `json:"users,omitzero"`
+	Files  []disk   `json:"files,omitzero"`
+	Images []image  `json:"images,omitzero"`
 }
 
 // Name implements step.Entry.
@@ -57,6 +58,7 @@ type host struct {
 	now       func() time.Time // by this host's clock
 	// usage is asked once for all whose domains are looked at at the same time.
 	usage shared.Question[usage]
+	ceph  ceph
 }
 
 // atOnce is how many domains are worked on at a time: so many share a look at who uses what.
@@ -68,6 +70,7 @@ func (h *host) all(ctx context.Context) (ansible.Answer, error) {
 		ctx = context.WithoutCancel(ctx) // to be told of each, though the time may be up
 	}
 	reply := &answer{}
+	h.ceph.command = h.RBD
 	if h.unreachable == nil && h.State == absent {
 		defer h.openInstances()()
 		if h.unseen != nil && h.InstanceFiles == keep {

@@ -78,6 +78,10 @@ func (r *removal) read(ctx context.Context) (evidence, error) {
 	if err == nil && !found.found() && found.Usage.domain(r.UUID).Name != "" { // defined meanwhile
 		return r.read(ctx)
 	}
+	// A guest that was just powered off may be among its watchers for a while.
+	if err == nil && !r.acted {
+		err = r.readDisks(ctx, &found)
+	}
 	return found, err
 }
 
@@ -87,7 +91,7 @@ func (r *removal) plan(found evidence) ([]step.Action, error) {
 	if r.over(found) {
 		return nil, nil
 	}
-	r.Users, r.Images = found.Usage.users(r.UUID, r.BackupDir), found.Usage.images(r.UUID)
+	r.Users = found.Usage.users(r.UUID, r.BackupDir)
 	// Once it is undefined, the domain's verdict stays.
 	if verdict := found.verdict(r.parameters, r.Users); found.found() || !r.acted || verdict != orphan.Absent {
 		r.Verdict = verdict
@@ -220,7 +224,7 @@ func (e evidence) verdict(p parameters, users []sharer) orphan.Verdict {
 	switch {
 	case e.found() && e.Domain.Nova == nil && !p.AllowForeign:
 		return orphan.Foreign
-	case e.Domain.Active && p.State == absent && !p.Destroy, len(objections(users)) > 0:
+	case e.Domain.Active && p.State == absent && !p.Destroy, len(objections(users)) > 0, len(e.Watched) > 0:
 		return orphan.Live
 	case !e.found():
 		return orphan.Absent

@@ -164,19 +164,6 @@ func objections(users []sharer) (reasons []string) {
 	return reasons
 }
 
-// images are those in Ceph that nova-compute removes with the instance, by prefix
-// (nova/virt/libvirt/driver.py _cleanup_rbd): the play asks Ceph who watches them.
-func (u usage) images(uuid string) []hypervisor.Image {
-	images := []hypervisor.Image{}
-	own := u.domain(uuid)
-	for _, disk := range own.Disks {
-		if disk.Image != nil && strings.HasPrefix(disk.Image.Image, uuid+"_") {
-			images = append(images, *disk.Image)
-		}
-	}
-	return images
-}
-
 func (u usage) domain(uuid string) hypervisor.DomainUse {
 	if at := slices.IndexFunc(u.Domains, func(d hypervisor.DomainUse) bool { return d.UUID == uuid }); at >= 0 {
 		return u.Domains[at]

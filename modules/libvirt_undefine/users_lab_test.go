@@ -187,7 +187,7 @@ func TestTheImagesOfADomainAreToldAndAreNotToBeShared(t *testing.T) {
 	system.Make(t, orphan)
 	answer := start(t, orphan, map[string]any{"backup_dir": t.TempDir(), "_ansible_check_mode": true}).answer(t)
 	wantAnswer(t, answer, map[string]string{"failed": "false", "users": "[]", "images": `[{"hosts":["192.0.2.1:6789"],"image":"` + orphanUUID +
-		`_disk","pool":"vms","user":"nova"}]`})
+		`_disk","pool":"vms","source":"rbd:vms/` + orphanUUID + `_disk","user":"nova"}]`})
 	rescueDomain(t, hypervisortest.Guest{Devices: orphan.Devices})
 	answer = start(t, orphan, map[string]any{"backup_dir": t.TempDir(), "_ansible_check_mode": true}).answer(t)
 	wantAnswer(t, answer, map[string]string{"failed": "true", "users.0.name": "lab-rescue", "users.0.uses": `["rbd:vms/` + orphanUUID +

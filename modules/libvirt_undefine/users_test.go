@@ -274,11 +274,11 @@ func TestADomainThatIsOnWithoutAProcessMeansThatTheHostIsNotSeen(t *testing.T) {
 
 func TestTheImagesOfAnInstanceAreTold(t *testing.T) {
 	own := hypervisor.Image{Pool: "vms", Image: uuid + "_disk", User: "nova", Hosts: []string{"192.0.2.1:6789"}}
-	found := usage{Domains: []hypervisor.DomainUse{
-		{UUID: otherUUID, Disks: []hypervisor.DiskUse{{Image: &own}}},
-		{UUID: uuid, Disks: []hypervisor.DiskUse{{Image: &own}, {Image: &hypervisor.Image{Pool: "volumes", Image: volume}}, {Source: "/i"}}},
+	domain := hypervisor.DomainUse{UUID: uuid, Disks: []hypervisor.DiskUse{
+		{Image: &own}, {Image: &hypervisor.Image{Pool: "vms", Image: otherUUID + "_disk"}},
+		{Image: &hypervisor.Image{Pool: "volumes", Image: volume}}, {Source: "/i"},
 	}}
-	if diff := cmp.Diff([]hypervisor.Image{own}, found.images(uuid)); diff != "" {
+	if diff := cmp.Diff([]hypervisor.Image{own}, imagesOf(domain)); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -73,7 +73,12 @@ def answer(name, given, check, folder):
     key = {"libvirt_undefine": "uuid", "placement_allocation": "consumer"}.get(name, "instance_uuid")
     more = {}
     if name == "libvirt_undefine":
-        more = {"found": True, "domain": {"name": "instance-1", "active": False, "disks": []}, "images": []}
+        done = '["libvirt_undefine", false, "absent"]' in (folder / "calls").read_text()
+        more = {"found": True, "domain": {"name": "instance-1", "active": False, "disks": []}, "files": [{"source": "/stays", "exists": True}],
+                "images": [{"source": "rbd:vms/goes", "exists": not done}, {"source": "rbd:vms/silent"}]}
+        # As the module: more watchers than domains that run, of which one is here.
+        failing.update({uuid: "has %d watchers" % n for uuid, n in scene.get("watchers", {}).items()
+                        if listed(given["rbd"]) and n > 1 + listed(given.get("running_elsewhere", [])).count(uuid)})
     if name == "nova_instance_delete":
         more = {"server": None, "server_before": None}
     if name == "nova_instance_purge":
@@ -132,6 +137,21 @@ class Play(unittest.TestCase):
             self.assertEqual(run.returncode, 0, run.stdout[-3000:])
             self.assertEqual({FIRST: "gone", SECOND: "gone"}, {uuid: i["outcome"] for uuid, i in told.items()})
             self.assertIn(["placement_allocation", False, "absent"], calls)
+
+    def test_the_report_says_which_disks_are_left_and_of_which_that_is_not_known(self):
+        for run, _, _ in self.each({"instances": self.TWO}, *self.BOTH):
+            for line in ("disk rbd:vms/goes on compute1 is gone", "disk /stays on compute1", "perhaps disk rbd:vms/silent on compute1, which was not looked at"):
+                self.assertEqual(2, run.stdout.count('"  %s"' % line), run.stdout[-6000:])
+
+    def test_the_guests_of_other_hosts_are_counted_among_the_watchers_of_an_image(self):
+        host = instance(FIRST)["hosts"][0]
+        twice = instance(FIRST, hosts=[dict(host, host=name, state="running") for name in ("compute1", "compute2")])
+        for watchers, status in ((2, 0), (3, 2)):
+            for run, _, calls in self.each({"instances": [twice, instance(SECOND)], "watchers": {FIRST: watchers, SECOND: 1}}, *self.BOTH,
+                                           "-e", '{"purge_orphan_rbd": ["rbd"]}'):
+                self.assertEqual(run.returncode, status, run.stdout[-3000:])
+                self.assertEqual(status == 2, ": compute1: has 3 watchers" in run.stdout)
+                self.assertEqual(status == 0, ["placement_allocation", False, "absent"] in calls)
 
     def test_a_check_ends_well_and_writes_nothing(self):
         for run, told, calls in self.each({"instances": self.TWO}, *self.BOTH, "--check"):
