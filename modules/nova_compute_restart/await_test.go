@@ -56,7 +56,7 @@ func TestItIsWaitedUntilTheDomainsAreGone(t *testing.T) {
 	call := s.since(first, second)
 	call["pass_deadline"], call["reap_deadline"] = 60, 60
 	looks := 0
-	s.Before = func(_, uuid string) error {
+	s.Before = func(string, string) error {
 		switch looks++; looks {
 		case 3:
 			s.write(s.log, "["+first+"] which is marked as DELETED\n")
@@ -69,7 +69,8 @@ func TestItIsWaitedUntilTheDomainsAreGone(t *testing.T) {
 		return nil
 	}
 	answer := s.call(call)
-	if answer.Get("failed").Bool() || answer.Get("left").Raw != "[]" || answer.Get("changed").Bool() || looks < 9 || answer.Get("warnings").Exists() {
+	if answer.Get("failed").Bool() || answer.Get("left").Raw != "[]" || answer.Get("changed").Bool() || looks < 9 ||
+		answer.Get("warnings").Exists() {
 		t.Errorf("got %s after %d looks", answer, looks)
 	}
 }
@@ -101,7 +102,8 @@ func TestALibvirtThatIsGoneIsNoReapedDomain(t *testing.T) {
 	s := newStage(t, hypervisortest.Guest{UUID: first})
 	call := s.since(first)
 	s.Before = func(string, string) error { return errors.New("libvirtd is gone") }
-	if answer := s.call(call); !answer.Get("failed").Bool() || answer.Get("left").Exists() || !strings.Contains(answer.Get("msg").String(), "libvirtd is gone") {
+	answer := s.call(call)
+	if !answer.Get("failed").Bool() || answer.Get("left").Exists() || !strings.Contains(answer.Get("msg").String(), "libvirtd is gone") {
 		t.Errorf("got %s", answer)
 	}
 }

@@ -2,9 +2,9 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"syscall"
 )
@@ -61,9 +61,8 @@ func (j *journal) read() (string, error) {
 	if end.inode != j.at.inode || end.offset < j.at.offset {
 		j.rotated, j.at = true, place{end.inode, 0}
 	}
-	_, err = file.Seek(j.at.offset, io.SeekStart)
-	text, readErr := io.ReadAll(file)
-	if err := errors.Join(err, readErr); err != nil {
+	text, err := io.ReadAll(io.NewSectionReader(file, j.at.offset, math.MaxInt64-j.at.offset))
+	if err != nil {
 		return "", fmt.Errorf("read nova-compute's log: %w", err)
 	}
 	// The last line may be in the middle of being written.

@@ -22,6 +22,7 @@ var module = ansible.Module{
 		{Name: "resume", Type: ansible.List, Elements: ansible.Str, AllowEmpty: true, Check: ansible.UUID},
 		{Name: "state", Type: ansible.Str, Choices: []string{"restarted", "reaped"}, Default: "restarted"},
 		{Name: "destroy", Type: ansible.Bool, Default: false},
+		{Name: "objections", Type: ansible.List, Elements: ansible.Str, AllowEmpty: true},
 		{Name: "service", Type: ansible.Str, Default: "nova-compute"},
 		{Name: "log", Type: ansible.Path, Default: "/var/log/nova/nova-compute.log", Check: ansible.Absolute},
 		{Name: "log_since", Type: ansible.Str, Check: checkPlace},
@@ -48,15 +49,17 @@ func leaveTimeToWait(values map[string]any) error {
 }
 
 type parameters struct {
-	Reap     []string `option:"reap"`
-	Resume   []string `option:"resume"`
-	State    string   `option:"state"`
-	Destroy  bool     `option:"destroy"`
-	Service  string   `option:"service"`
-	Log      string   `option:"log"`
-	LogSince string   `option:"log_since"`
-	Conf     []string `option:"conf"`
-	URI      string   `option:"uri"`
+	Reap    []string `option:"reap"`
+	Resume  []string `option:"resume"`
+	State   string   `option:"state"`
+	Destroy bool     `option:"destroy"`
+	// Objections are what others know against a restart.
+	Objections []string `option:"objections"`
+	Service    string   `option:"service"`
+	Log        string   `option:"log"`
+	LogSince   string   `option:"log_since"`
+	Conf       []string `option:"conf"`
+	URI        string   `option:"uri"`
 	// The deadlines are in seconds.
 	PassDeadline int `option:"pass_deadline"`
 	ReapDeadline int `option:"reap_deadline"`

@@ -80,7 +80,7 @@ func (s *stage) write(path, text string) {
 		s.t.Fatal(err)
 	}
 	_, err = file.WriteString(text)
-	if err := errors.Join(err, file.Close()); err != nil {
+	if err = errors.Join(err, file.Close()); err != nil {
 		s.t.Fatal(err)
 	}
 }
@@ -98,13 +98,14 @@ func (s *stage) call(arguments map[string]any) gjson.Result {
 		if err := call.Decode(&p); err != nil {
 			return nil, err
 		}
-		systemctl := func(ctx context.Context, arguments ...string) (string, error) {
-			s.sent = append(s.sent, strings.Join(arguments, " "))
-			return s.asked(ctx, arguments[0])
-		}
-		return p.do(ctx, call, host{s, systemctl, time.Millisecond})
+		return p.do(ctx, call, host{s, s.systemctl, time.Millisecond})
 	}
 	return ansibletest.Call(s.t, faked, all)
+}
+
+func (s *stage) systemctl(ctx context.Context, arguments ...string) (string, error) {
+	s.sent = append(s.sent, strings.Join(arguments, " "))
+	return s.asked(ctx, arguments[0])
 }
 
 func (s *stage) restarts() bool { return slices.Contains(s.sent, "restart -- nova-compute") }
@@ -117,7 +118,8 @@ func TestWhatIsRefused(t *testing.T) {
 		want    []string
 	}{
 		{"nothing", false, evidence{hasLog: true, hasIt: true}, nil},
-		{"a guest that runs", false, evidence{[]string{first, second}, true, true}, []string{"a guest of " + first + ", " + second + " runs", "destroy: true"}},
+		{"a guest that runs", false, evidence{[]string{first, second}, true, true},
+			[]string{"a guest of " + first + ", " + second + " runs", "destroy: true"}},
 		{"no guest that may go", true, evidence{[]string{first}, true, true}, nil},
 		{"a log that is not there", true, evidence{nil, false, true}, []string{"there is no /l (log)"}},
 		{"a unit that is not there", true, evidence{nil, true, false}, []string{"no unit nova-compute (service)"}},
@@ -154,6 +156,8 @@ func TestItIsRestartedForWhatIsThere(t *testing.T) {
 		{"a guest of another that runs", map[string]any{"reap": first}, second, `["` + first + `"]`, true, "restart nova-compute"},
 		{"a guest that runs, of a deletion", map[string]any{"resume": first}, first, "[]", false, "a guest of " + first + " runs"},
 		{"a guest that runs, of both", map[string]any{"reap": first, "resume": first}, first, `["` + first + `"]`, false, "a guest of " + first + " runs"},
+		{"an objection", map[string]any{"reap": first, "objections": []any{"no!", "never"}}, "", `["` + first + `"]`, false, "no!; never"},
+		{"an objection to nothing", map[string]any{"reap": third, "objections": []any{"no!"}}, "", "[]", false, "nothing is left"},
 		{"a guest that runs and may go", map[string]any{"reap": first, "destroy": true}, first, `["` + first + `"]`, true, "restart nova-compute"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -199,7 +203,8 @@ func TestWhatIsNotKnownIsAStop(t *testing.T) {
 			s := newStage(t, hypervisortest.Guest{UUID: first})
 			test.spoil(s)
 			answer := s.call(map[string]any{"reap": first})
-			if !answer.Get("failed").Bool() || s.restarts() || answer.Get("log_end").Exists() || !strings.Contains(answer.Get("msg").String(), test.want) {
+			if !answer.Get("failed").Bool() || s.restarts() || answer.Get("log_end").Exists() ||
+				!strings.Contains(answer.Get("msg").String(), test.want) {
 				t.Errorf("got %s, sent %q", answer, s.sent)
 			}
 		})

@@ -32,7 +32,7 @@ type evidence struct {
 
 // refusal is nil if nova-compute may be restarted.
 func (p parameters) refusal(seen evidence) error {
-	var reasons []string
+	reasons := slices.Clone(p.Objections)
 	if len(seen.running) > 0 && !p.Destroy {
 		reasons = append(reasons, "a guest of "+strings.Join(seen.running, ", ")+
 			" runs by now: a restart of nova-compute would power it off. If it may go, destroy: true")
