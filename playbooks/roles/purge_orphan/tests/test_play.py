@@ -67,9 +67,23 @@ def answer(name, given, check, folder):
         return {"changed": False, "instances": found, "findings": [], "unread": [], "table": [], "taken_at": "t", "unknown": []}
     if name == "nova_compute_service":
         hosts = listed(given["host"]) if "host" in given else []
+        # What comes to the host after the preflight has looked.
+        later = '["placement_allocation", false' in (folder / "calls").read_text()
         service = {"state": "up", "forced_down": False, "updated_at": str((folder / "calls").stat().st_size)}
         return {"changed": False, "left_forced_down": [],
-                "services": [{"host": h, "failed": False, "in_progress": [], "service": service, "backup_file": ""} for h in hosts]}
+                "services": [{"host": h, "failed": False, "in_progress": scene.get("in_progress", []) if later else [],
+                              "service": None if later and scene.get("no_service") else service, "backup_file": ""} for h in hosts]}
+    if name == "nova_compute_restart":
+        left = listed(given.get("reap", []))
+        if failing:
+            return {"changed": False, "failed": True, "msg": failing, "left": left}
+        if given.get("state") == "reaped":
+            return {"changed": False, "left": [], "complained": scene.get("complained", []), "log_rotated": False}
+        objections = listed(given.get("objections", []))
+        changed = bool(left + listed(given.get("resume", [])))
+        if changed and objections:
+            return {"changed": False, "failed": True, "msg": "; ".join(objections), "left": left}
+        return {"changed": changed, "left": left, "log_end": "1+1", "starts": [], "unread": []}
     key = {"libvirt_undefine": "uuid", "placement_allocation": "consumer"}.get(name, "instance_uuid")
     more = {}
     if name == "libvirt_undefine":
@@ -92,8 +106,8 @@ def answer(name, given, check, folder):
     return dict(whole, **{{"uuid": "domains", "consumer": "consumers"}.get(key, "instances"): of_each})
 
 
-MODULES = ["nova_orphan_info", "libvirt_domain_info", "nova_instance_delete", "nova_compute_service", "nova_volume_release", "nova_instance_purge",
-           "placement_allocation", "libvirt_undefine"]
+MODULES = ["nova_orphan_info", "libvirt_domain_info", "nova_instance_delete", "nova_compute_service", "nova_compute_restart", "nova_volume_release",
+           "nova_instance_purge", "placement_allocation", "libvirt_undefine"]
 
 
 class Play(unittest.TestCase):
@@ -130,6 +144,7 @@ class Play(unittest.TestCase):
             return list(pool.map(lambda core: self.play(core, scene, *arguments), CORES))
 
     BOTH = ["-e", json.dumps({"instance_uuids": [FIRST, SECOND]})]
+    RESTART = ["-e", "purge_orphan_restart_compute=true"]
     TWO = [instance(FIRST), instance(SECOND)]
 
     def test_a_list_is_done(self):
@@ -154,7 +169,7 @@ class Play(unittest.TestCase):
                 self.assertEqual(status == 0, ["placement_allocation", False, "absent"] in calls)
 
     def test_a_check_ends_well_and_writes_nothing(self):
-        for run, told, calls in self.each({"instances": self.TWO}, *self.BOTH, "--check"):
+        for run, told, calls in self.each({"instances": self.TWO}, *self.BOTH, *self.RESTART, "--check"):
             self.assertEqual(run.returncode, 0, run.stdout[-3000:])
             self.assertEqual({}, told)
             self.assertEqual([], [c for c in calls if not c[1] and c[0] not in ("nova_orphan_info", "libvirt_domain_info", "nova_compute_service")])
@@ -190,6 +205,39 @@ class Play(unittest.TestCase):
             self.assertEqual(run.returncode, 2, run.stdout[-3000:])
             self.assertEqual({FIRST: "stopped", SECOND: "gone"}, {uuid: i["outcome"] for uuid, i in told.items()})
             self.assertEqual("a conflict", told[FIRST]["why"])
+
+    def test_nova_compute_is_restarted_once_for_what_it_is_to_reap_and_waited_for(self):
+        for run, told, calls in self.each({"instances": self.TWO}, *self.BOTH, *self.RESTART):
+            self.assertEqual(run.returncode, 0, run.stdout[-3000:])
+            self.assertEqual({FIRST: "gone", SECOND: "gone"}, {uuid: i["outcome"] for uuid, i in told.items()})
+            # The looks, the restart, the wait, and what was logged by the end.
+            self.assertEqual([[True, ""], [True, ""], [False, ""], [False, "reaped"], [False, "reaped"]],
+                             [c[1:] for c in calls if c[0] == "nova_compute_restart"])
+            self.assertLess(calls.index(["nova_compute_restart", False, "reaped"]), calls.index(["libvirt_undefine", False, "absent"]))
+
+    def test_what_nova_compute_cannot_be_restarted_for_is_not_undefined(self):
+        busy = {"in_progress": [{"instance_uuid": "x", "what": "is building"}]}
+        lost = [instance(FIRST), instance(SECOND, "lost")]
+        for scene, why in (({"instances": lost, "nova_compute_restart": "systemctl has not come back"}, "systemctl has not come back"),
+                           ({"instances": lost, **busy}, "would fail what is in progress: x is building"),
+                           ({"instances": lost, "no_service": True}, "")):
+            for run, told, calls in self.each(scene, *self.BOTH, *self.RESTART, "-e", "on_refusal=skip"):
+                self.assertEqual(run.returncode, 2, run.stdout[-3000:])
+                self.assertEqual({FIRST: "stopped", SECOND: "gone"}, {uuid: i["outcome"] for uuid, i in told.items()}, why)
+                self.assertIn(why, told[FIRST]["why"])
+                self.assertEqual([], [c for c in calls if c[0] == "nova_compute_restart" and c[2] == "reaped"])
+
+    def test_where_nova_compute_could_not_be_restarted_nothing_is_begun(self):
+        scene = {"instances": self.TWO, "nova_compute_restart check": "there is no /l (log), by which it is waited for"}
+        for run, _, calls in self.each(scene, *self.BOTH, *self.RESTART):
+            self.assertEqual(run.returncode, 2, run.stdout[-3000:])
+            self.assertIn("there is no /l (purge_orphan_compute_log, or -e purge_orphan_restart_compute=false)", run.stdout)
+            self.assertEqual([], [c for c in calls if not c[1] and c[2] in ("absent", "released")])
+
+    def test_what_nova_compute_still_complains_of_is_not_gone(self):
+        for run, told, _ in self.each({"instances": self.TWO, "complained": [SECOND]}, *self.BOTH, *self.RESTART):
+            self.assertEqual(run.returncode, 2, run.stdout[-3000:])
+            self.assertEqual({FIRST: "gone", SECOND: "stopped"}, {uuid: i["outcome"] for uuid, i in told.items()})
 
     def test_text_that_others_chose_is_never_a_template(self):
         mark = pathlib.Path(tempfile.gettempdir()) / ("chosen-%d" % os.getpid())
