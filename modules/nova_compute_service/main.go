@@ -35,6 +35,8 @@ func module() ansible.Module {
 			{Name: "host", Aliases: []string{"hosts"}, Type: ansible.List, Elements: ansible.Str, Check: named},
 			{Name: "forced_down", Type: ansible.Bool},
 			{Name: "orphans", Type: ansible.Dict, Check: judgedRows},
+			{Name: "start_compute", Type: ansible.Bool, Default: false},
+			{Name: "restart_while_busy", Type: ansible.Bool, Default: false},
 			{Name: "instance_uuid", Aliases: []string{"uuid", "server"}, Type: ansible.Str, Check: ansible.UUID},
 			{Name: backupFile, Type: ansible.Raw, Check: step.AllOrEach(named, backupPath)},
 			step.BackupDir,
@@ -96,6 +98,9 @@ type parameters struct {
 	Backups step.PerElement[string] `option:"backup_file"`
 	// Orphans are left out of what is in progress.
 	Orphans map[string]judgedRow `option:"orphans"`
+	// What a restart may do.
+	StartCompute     bool `option:"start_compute"`
+	RestartWhileBusy bool `option:"restart_while_busy"`
 }
 
 // changes says that something is asked for, and not only shown.
@@ -125,8 +130,10 @@ type entry struct {
 	// Servers are those on the host; nil if that was not asked.
 	Servers *compute.Count `json:"servers,omitempty"`
 	// InProgress is nil if that was not asked.
-	InProgress []undertaking     `json:"in_progress"`
-	Requests   []compute.Request `json:"requests"`
+	InProgress []undertaking `json:"in_progress"`
+	// Restart is there where InProgress is.
+	Restart  *refusals         `json:"restart,omitempty"`
+	Requests []compute.Request `json:"requests"`
 }
 
 // Name implements step.Entry.

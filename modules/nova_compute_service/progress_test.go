@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"nova-orphan/internal/compute"
 	"nova-orphan/internal/nova"
 	"nova-orphan/internal/placement"
 )
@@ -185,6 +186,45 @@ func TestWhatCannotBeReadIsAFailureAndNoEmptyList(t *testing.T) {
 			_, err := around.see(t.Context(), "h", map[string]judgedRow{two: {}})
 			if (err != nil) != test.fails || strings.Join(test.clerk.asked, ", ") != test.asked {
 				t.Errorf("asked for %q, %v", test.clerk.asked, err)
+			}
+		})
+	}
+}
+
+func TestWhetherNovaComputeMayBeRestarted(t *testing.T) {
+	busy := []undertaking{{InstanceUUID: one, What: "vm_state = error, task_state = deleting"}, {InstanceUUID: two, What: "a build request"}}
+	for _, test := range []struct {
+		name    string
+		service compute.Service
+		busy    []undertaking
+		given   parameters
+		silent  bool
+		isBusy  bool
+	}{
+		{"it reports, and nobody is at work", compute.Service{State: "up"}, nil, parameters{}, false, false},
+		{"others are at work", compute.Service{State: "up"}, busy, parameters{}, false, true},
+		{"others are at work, and may fail", compute.Service{State: "up"}, busy, parameters{RestartWhileBusy: true}, false, false},
+		{"it does not report", compute.Service{State: "down"}, nil, parameters{}, true, false},
+		{"it does not report, and may be started", compute.Service{State: "down"}, nil, parameters{StartCompute: true}, false, false},
+		{"it does not report, and may be started, but not while others are at work", compute.Service{State: "down"}, busy,
+			parameters{StartCompute: true}, false, true},
+		{"it does not report, and others are at work", compute.Service{State: "down"}, busy, parameters{}, true, true},
+		{"a state that no release has yet", compute.Service{State: "unknown"}, nil, parameters{}, true, false},
+		{"it is forced down, so that nobody knows", compute.Service{State: "down", ForcedDown: true}, nil, parameters{}, false, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			test.service.Host = "cmp01"
+			got := test.given.refuseRestart(test.service, test.busy)
+			if (got.Silent != "") != test.silent || (got.Busy != "") != test.isBusy {
+				t.Errorf("got %+v", got)
+			}
+			for _, part := range []string{"cmp01", one + " vm_state = error, task_state = deleting; " + two, "restart_while_busy: true"} {
+				if test.isBusy && !strings.Contains(got.Busy, part) {
+					t.Errorf("%q lacks %q", got.Busy, part)
+				}
+			}
+			if test.silent && !strings.Contains(got.Silent, "start_compute: true") {
+				t.Errorf("%q names no way out", got.Silent)
 			}
 		})
 	}
