@@ -101,16 +101,16 @@ type refusals struct {
 // refuseRestart does not take a service for stopped that is forced down: Nova then says down, whether it reports or not.
 func (p parameters) refuseRestart(service compute.Service, busy []undertaking) (why refusals) {
 	if service.State != "up" && !service.ForcedDown && !p.StartCompute {
-		why.Silent = fmt.Sprintf("nova-compute on %s does not report, and is to clean up there: if it was stopped on purpose, a start would take "+
-			"the host back: start it yourself, or with start_compute: true", service.Host)
+		why.Silent = fmt.Sprintf("nova-compute on %s does not report, and is to clean up there: if it was stopped on purpose, a start would "+
+			"take the host back: start it yourself, or with start_compute: true", service.Host)
 	}
 	if len(busy) > 0 && !p.RestartWhileBusy {
 		whose := make([]string, len(busy))
 		for i, one := range busy {
 			whose[i] = one.InstanceUUID + " " + one.What
 		}
-		why.Busy = fmt.Sprintf("nova-compute would have to be restarted on %s, and that would fail what is in progress there: %s: wait for it, name "+
-			"what of it is an orphan, too, in the same call, or say restart_while_busy: true", service.Host, strings.Join(whose, "; "))
+		why.Busy = fmt.Sprintf("nova-compute would have to be restarted on %s, and that would fail what is in progress there: %s: wait for it, "+
+			"name what of it is an orphan, too, in the same call, or say restart_while_busy: true", service.Host, strings.Join(whose, "; "))
 	}
 	return why
 }
