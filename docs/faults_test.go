@@ -88,7 +88,7 @@ func TestWhatIsNotThereIsMissed(t *testing.T) {
 	tests := functions(t)
 	for text, want := range map[string]string{
 		"pure `orphan.TestTheVerdict/P1 a cell is down`": "",
-		"real `molecule causes`":                        "",
+		"real `molecule causes`":                         "",
 		"out of scope: it does not run":                  "",
 		"pure `orphan.TestTheVerdikt`":                   "there is no test orphan.TestTheVerdikt",
 		"pure `nova.TestTheVerdict`":                     "there is no test nova.TestTheVerdict",
