@@ -170,7 +170,7 @@ class TheReports(unittest.TestCase):
     def test_no_hypervisor_is_left_out_of_the_question(self):
         for name in "newest", "oldest":
             asked = {entry["host"]: entry for entry in json.loads(self.runs[name].arguments()["domains"])}
-            nothing = {"hypervisor_hostname": "", "domains": [], "instance_files": [], "unread": []}
+            nothing = {"nova_host": "", "hypervisor_hostname": "", "domains": [], "instance_files": [], "unread": []}
             read = {"hypervisor_hostname": "cmp01.example.com", "domains": [{"uuid": "0", "name": "{{ 7*7 }}"}]}
             self.assertEqual(asked["cmp01"], nothing | {"host": "cmp01", "failure": ""} | read)
             self.assertEqual(asked["cmp11"], {"host": "cmp11", "failure": "could not be reached"} | nothing)
