@@ -97,11 +97,12 @@ func imagesOf(own hypervisor.DomainUse) (images []hypervisor.Image) {
 // ceph is asked by its own program, for one image at a time: hosts have more to do.
 type ceph struct {
 	sync.Mutex
-	command []string // empty: it is not asked
-	hung    string   // it has once not answered
+	command  []string // empty: it is not asked
+	patience time.Duration
+	hung     string // it has once not answered
 }
 
-// patience is how long it may take: rbd itself waits minutes for monitors that do not answer (client_mount_timeout).
+// patience is how long an answer may take: rbd itself waits minutes for monitors that do not answer (client_mount_timeout).
 const patience = 20 * time.Second
 
 // ask asks as the user of QEMU's, whose rights are enough to have the image open.
@@ -112,18 +113,21 @@ func (c *ceph) ask(ctx context.Context, of hypervisor.Image) image {
 	if found.Unread = c.hung; len(c.command) == 0 || c.hung != "" {
 		return found
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	patient, cancel := context.WithTimeout(ctx, c.patience)
 	defer cancel()
 	words := slices.Clone(c.command[1:])
 	if of.User != "" {
 		words = append(words, "--id", of.User)
 	}
-	command := exec.CommandContext(ctx, c.command[0], append(words, "status", "--format", "json", of.Pool+"/"+of.Image)...)
+	command := exec.CommandContext(patient, c.command[0], append(words, "status", "--format", "json", of.Pool+"/"+of.Image)...)
 	command.WaitDelay = time.Second // a child of it may live on
 	var said bytes.Buffer
 	command.Stderr = &said
 	out, err := command.Output()
-	if found.hear(out, said.String(), err); ctx.Err() != nil {
+	switch found.hear(out, said.String(), err); {
+	case ctx.Err() != nil:
+		found.Unread = "the time of the whole call was up (timeout)"
+	case patient.Err() != nil:
 		c.hung = fmt.Sprintf("%s has not answered in time", c.command[0])
 		found.Unread = c.hung
 	}

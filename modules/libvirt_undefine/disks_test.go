@@ -161,16 +161,25 @@ func TestAFileThatCannotBeLookedAtIsNoAbsence(t *testing.T) {
 
 func TestACephThatHangsIsAskedOnce(t *testing.T) {
 	command, words := rbd(t, "sleep 600")
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-	defer cancel()
-	c := &ceph{command: command}
+	c := &ceph{command: command, patience: 100 * time.Millisecond}
 	for range 2 {
-		got := c.ask(ctx, hypervisor.Image{Pool: "vms", Image: "a"})
+		got := c.ask(t.Context(), hypervisor.Image{Pool: "vms", Image: "a"})
 		if !strings.Contains(got.Unread, "has not answered in time") || got.Exists != nil {
 			t.Errorf("got %+v", got)
 		}
 	}
 	if strings.Count(words(), "\n") > 1 {
 		t.Errorf("asked %q", words())
+	}
+}
+
+func TestACallWhoseTimeIsUpSaysNothingOfCeph(t *testing.T) {
+	command, _ := rbd(t, "sleep 600")
+	c := &ceph{command: command, patience: time.Minute}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	got := c.ask(ctx, hypervisor.Image{Pool: "vms", Image: "a"})
+	if !strings.Contains(got.Unread, "the time of the whole call was up") || got.Exists != nil || c.hung != "" {
+		t.Errorf("got %+v, hung %q", got, c.hung)
 	}
 }

@@ -22,6 +22,7 @@ var module = ansible.Module{
 		{Name: "resume", Type: ansible.List, Elements: ansible.Str, AllowEmpty: true, Check: ansible.UUID},
 		{Name: "state", Type: ansible.Str, Choices: []string{"restarted", "reaped"}, Default: "restarted"},
 		{Name: "destroy", Type: ansible.Bool, Default: false},
+		{Name: "start_compute", Type: ansible.Bool, Default: false},
 		{Name: "objections", Type: ansible.List, Elements: ansible.Str, AllowEmpty: true},
 		{Name: "service", Type: ansible.Str, Default: "nova-compute"},
 		{Name: "log", Type: ansible.Path, Default: "/var/log/nova/nova-compute.log", Check: ansible.Absolute},
@@ -53,6 +54,8 @@ type parameters struct {
 	Resume  []string `option:"resume"`
 	State   string   `option:"state"`
 	Destroy bool     `option:"destroy"`
+	// StartCompute says that a nova-compute that is off may be started.
+	StartCompute bool `option:"start_compute"`
 	// Objections are what others know against a restart.
 	Objections []string `option:"objections"`
 	Service    string   `option:"service"`

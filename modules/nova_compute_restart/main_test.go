@@ -63,7 +63,7 @@ func newStage(t *testing.T, guests ...hypervisortest.Guest) *stage {
 	t.Helper()
 	s := &stage{Fake: hypervisortest.NewFake(), t: t, log: filepath.Join(t.TempDir(), "nova-compute.log"), conf: t.TempDir()}
 	s.asked = func(_ context.Context, question string) (string, error) {
-		return map[bool]string{true: "loaded"}[question == "show"], nil
+		return map[bool]string{true: "LoadState=loaded\nActiveState=active"}[question == "show"], nil
 	}
 	for _, guest := range guests {
 		guest.Name = "instance-" + guest.UUID[:8]
@@ -111,19 +111,24 @@ func (s *stage) systemctl(ctx context.Context, arguments ...string) (string, err
 func (s *stage) restarts() bool { return slices.Contains(s.sent, "restart -- nova-compute") }
 
 func TestWhatIsRefused(t *testing.T) {
+	active, stopped := parseUnit("LoadState=loaded\nActiveState=active\n"), parseUnit("ActiveState=inactive\nLoadState=loaded\n")
 	for _, test := range []struct {
 		name    string
 		destroy bool
 		seen    evidence
 		want    []string
 	}{
-		{"nothing", false, evidence{hasLog: true, hasIt: true}, nil},
-		{"a guest that runs", false, evidence{[]string{first, second}, true, true},
+		{"nothing", false, evidence{nil, true, active}, nil},
+		{"a guest that runs", false, evidence{[]string{first, second}, true, active},
 			[]string{"a guest of " + first + ", " + second + " runs", "destroy: true"}},
-		{"no guest that may go", true, evidence{[]string{first}, true, true}, nil},
-		{"a log that is not there", true, evidence{nil, false, true}, []string{"there is no /l (log)"}},
-		{"a unit that is not there", true, evidence{nil, true, false}, []string{"no unit nova-compute (service)"}},
-		{"all at once", false, evidence{[]string{first}, false, false}, []string{"a guest of", "there is no", "no unit"}},
+		{"no guest that may go", true, evidence{[]string{first}, true, active}, nil},
+		{"a log that is not there", true, evidence{nil, false, active}, []string{"there is no /l (log)"}},
+		{"a unit that is not there", true, evidence{nil, true, unit{"LoadState": "not-found", "ActiveState": "inactive"}},
+			[]string{"no unit nova-compute (service)"}},
+		{"a unit that is just being started", true, evidence{nil, true, unit{"LoadState": "loaded", "ActiveState": "activating"}}, nil},
+		{"a unit that was stopped", true, evidence{nil, true, stopped}, []string{"the unit nova-compute is inactive", "start_compute: true"}},
+		{"a unit that has failed", true, evidence{nil, true, unit{"LoadState": "loaded", "ActiveState": "failed"}}, []string{"is failed"}},
+		{"all at once", false, evidence{[]string{first}, false, unit{}}, []string{"a guest of", "there is no", "no unit"}},
 	} {
 		err := parameters{Destroy: test.destroy, Log: "/l", Service: "nova-compute"}.refusal(test.seen)
 		if (err == nil) != (test.want == nil) {
@@ -134,6 +139,9 @@ func TestWhatIsRefused(t *testing.T) {
 				t.Errorf("%s: %q is not in %q", test.name, part, err)
 			}
 		}
+	}
+	if err := (parameters{StartCompute: true}).refusal(evidence{nil, true, stopped}); err != nil {
+		t.Errorf("it may be started, and is refused: %v", err)
 	}
 }
 
@@ -189,7 +197,7 @@ func TestWhatIsNotKnownIsAStop(t *testing.T) {
 		{"the log is not there", "there is no ", func(s *stage) { _ = os.Remove(s.log) }},
 		{"the log cannot be read", "read nova-compute's log: ", func(s *stage) { s.log += "/log" }},
 		{"the unit is not there", "systemd has loaded no unit nova-compute", func(s *stage) {
-			s.asked = func(context.Context, string) (string, error) { return "not-found", nil }
+			s.asked = func(context.Context, string) (string, error) { return "LoadState=not-found\nActiveState=inactive", nil }
 		}},
 		{"systemd does not answer", "systemctl show: no bus", func(s *stage) {
 			s.asked = func(context.Context, string) (string, error) { return "", errors.New("systemctl show: no bus") }
@@ -215,7 +223,7 @@ func TestARestartThatDoesNotEndIsNotARestart(t *testing.T) {
 	s := newStage(t, hypervisortest.Guest{UUID: first})
 	s.asked = func(ctx context.Context, question string) (string, error) {
 		if question == "show" {
-			return "loaded", nil
+			return "LoadState=loaded\nActiveState=active", nil
 		}
 		<-ctx.Done()
 		return "", fmt.Errorf("systemctl restart has not come back, what was asked may still happen: %w", ctx.Err())

@@ -26,8 +26,9 @@ type restarted struct {
 
 // evidence is what tells whether nova-compute may be restarted.
 type evidence struct {
-	running       []string // guests of those that it is restarted for
-	hasLog, hasIt bool     // the log, and the unit
+	running []string // guests of those that it is restarted for
+	hasLog  bool
+	unit    unit
 }
 
 // refusal is nil if nova-compute may be restarted.
@@ -40,8 +41,12 @@ func (p parameters) refusal(seen evidence) error {
 	if !seen.hasLog {
 		reasons = append(reasons, "there is no "+p.Log+" (log), by which a restarted nova-compute is waited for")
 	}
-	if !seen.hasIt {
+	switch {
+	case !seen.unit.loaded():
 		reasons = append(reasons, "systemd has loaded no unit "+p.Service+" (service)")
+	case !seen.unit.on() && !p.StartCompute:
+		reasons = append(reasons, fmt.Sprintf("the unit %s is %s, as where somebody has stopped it: start it yourself, or start_compute: true",
+			p.Service, seen.unit["ActiveState"]))
 	}
 	if len(reasons) == 0 {
 		return nil
@@ -66,13 +71,13 @@ func (p parameters) restart(ctx context.Context, call *ansible.Call, here host) 
 	if unread == nil {
 		defer file.Close()
 	}
-	state, err := here.systemctl(ctx, "show", "--property=LoadState", "--value", "--", p.Service)
+	state, err := here.systemctl(ctx, "show", "--property=LoadState,ActiveState", "--", p.Service)
 	switch {
 	case err != nil:
 	case unread != nil && !errors.Is(unread, fs.ErrNotExist):
 		err = unread
 	default:
-		err = p.refusal(evidence{running, unread == nil, state == "loaded"})
+		err = p.refusal(evidence{running, unread == nil, parseUnit(state)})
 	}
 	if err == nil {
 		err = p.foresee(ctx, here, reply)

@@ -4,9 +4,29 @@ import (
 	"context"
 	"fmt"
 	"os/exec"
+	"slices"
 	"strings"
 	"time"
 )
+
+// unit is what systemd says of one, by property.
+type unit map[string]string
+
+func parseUnit(shown string) unit {
+	all := unit{}
+	for line := range strings.Lines(shown) {
+		property, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+		all[property] = value
+	}
+	return all
+}
+
+func (u unit) loaded() bool { return u["LoadState"] == "loaded" }
+
+// on is also said of one that is about to be: it is not the one that somebody has stopped.
+func (u unit) on() bool {
+	return slices.Contains([]string{"active", "activating", "reloading"}, u["ActiveState"])
+}
 
 // systemctl is run, since systemd's bus would take one more library for two questions.
 func systemctl(ctx context.Context, arguments ...string) (string, error) {

@@ -78,6 +78,8 @@ def answer(name, given, check, folder):
         left = listed(given.get("reap", []))
         if failing:
             return {"changed": False, "failed": True, "msg": failing, "left": left}
+        if given.get("state") == "reaped" and scene.get("cut_off"):
+            return {"changed": False, "msg": "the connection was cut"}
         if given.get("state") == "reaped":
             return {"changed": False, "left": [], "complained": scene.get("complained", []), "log_rotated": False}
         objections = listed(given.get("objections", []))
@@ -220,12 +222,15 @@ class Play(unittest.TestCase):
         lost = [instance(FIRST), instance(SECOND, "lost")]
         for scene, why in (({"instances": lost, "nova_compute_restart": "systemctl has not come back"}, "systemctl has not come back"),
                            ({"instances": lost, **busy}, "x is building: say -e purge_orphan_restart_while_busy=true"),
-                           ({"instances": lost, "no_answer": True}, "")):
+                           ({"instances": lost, "no_answer": True}, ""),
+                           ({"instances": lost, "cut_off": True}, "it could not be waited for: the connection was cut")):
             for run, told, calls in self.each(scene, *self.BOTH, *self.RESTART, "-e", "on_refusal=skip"):
                 self.assertEqual(run.returncode, 2, run.stdout[-3000:])
-                self.assertEqual({FIRST: "stopped", SECOND: "gone"}, {uuid: i["outcome"] for uuid, i in told.items()}, why)
+                # Where the log could not be read either, nothing there is told as gone.
+                other = "stopped" if "cut_off" in scene else "gone"
+                self.assertEqual({FIRST: "stopped", SECOND: other}, {uuid: i["outcome"] for uuid, i in told.items()}, why)
                 self.assertIn(why, told[FIRST]["why"])
-                self.assertEqual([], [c for c in calls if c[0] == "nova_compute_restart" and c[2] == "reaped"])
+                self.assertEqual("cut_off" in scene, ["nova_compute_restart", False, "reaped"] in calls)
 
     def test_where_nova_compute_could_not_be_restarted_nothing_is_begun(self):
         scene = {"instances": self.TWO, "nova_compute_restart check": "there is no /l (log), by which it is waited for"}
