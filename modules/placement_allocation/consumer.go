@@ -161,7 +161,7 @@ func (t *task) askForMigration(ctx context.Context, said *novaEvidence, todo cha
 	default:
 		said.migration, said.failure = t.migrationOf(ctx, todo)
 	}
-	if move := said.migration; move != nil && !move.Dead() && move.Instance == t.of {
+	if move := said.migration; move != nil && !move.Dead() && t.of != "" && move.Instance == t.of {
 		t.askWhetherGone(ctx, said)
 	}
 	t.askForItsInstance(ctx, said, todo)
