@@ -30,7 +30,7 @@ OLD       := connections
 BOTH      := field causes
 SCENARIOS := $(filter-out $(LONG) $(OLD),$(ALL))
 # What runs on the second lab, with those for the oldest: about half of the time.
-SECOND    := audit volumes
+SECOND    := audit restore volumes
 
 .PHONY: help setup build test test-fakes test-boot test-first test-second nightly minimal demo bench bench-calls bench-purge bench-audit lint unit contract contract-placement contract-compute contract-cells contract-database contract-audit contract-hypervisor contract-scale molecule molecule-long oldest fuzz report-test play-test vuln clean lab-image lab-up lab-down lab-status lab-ssh
 
