@@ -291,9 +291,19 @@ func written(at time.Time) string {
 func writtenAgo(now, at time.Time) string {
 	text := "written at " + written(at)
 	if idle, known := age(now, at); known {
-		text += fmt.Sprintf(", %s ago", idle.Round(time.Second))
+		text += fmt.Sprintf(", %s ago", roughly(idle))
 	}
 	return text
+}
+
+// roughly drops what is small beside the rest, so that two looks at the same say the same.
+func roughly(idle time.Duration) time.Duration {
+	for _, unit := range []time.Duration{time.Hour, time.Minute} {
+		if idle >= unit {
+			return idle.Truncate(unit)
+		}
+	}
+	return idle.Round(time.Second)
 }
 
 func (c Cell) rowAge() string { return "the row was " + writtenAgo(c.Now, c.Row.changed()) }

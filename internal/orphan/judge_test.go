@@ -450,3 +450,12 @@ func TestWhatTheCallerItselfWroteIsNoSignOfLife(t *testing.T) {
 		})
 	}
 }
+
+func TestAnAgeIsToldInItsLargestUnit(t *testing.T) {
+	for idle, want := range map[time.Duration]string{-time.Minute: "-1m0s", 900 * time.Millisecond: "1s", 59 * time.Second: "59s",
+		179 * time.Second: "2m0s", 2*time.Hour + 57*time.Second: "2h0m0s", 500*time.Hour - time.Second: "499h0m0s"} {
+		if got := roughly(idle).String(); got != want {
+			t.Errorf("%s: got %s, want %s", idle, got, want)
+		}
+	}
+}

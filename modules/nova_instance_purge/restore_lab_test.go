@@ -63,6 +63,9 @@ func TestEachPurgeIsUndoneToTheByte(t *testing.T) {
 				novalab.Exec(t, lab.API, statement, uuid)
 			}
 			before := lab.Everything(t, uuid)
+			if fault.since != "" {
+				fault.options = map[string]any{"unchanged_since": map[string]any{uuid: fault.since}}
+			}
 			file := purged(t, lab, uuid, fault.options)
 			deleted := lab.Everything(t, uuid)
 			backups := t.TempDir()
