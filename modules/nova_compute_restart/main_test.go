@@ -272,3 +272,35 @@ func TestWhichGuestsItsStartStarts(t *testing.T) {
 		t.Errorf("got %s", answer)
 	}
 }
+
+func TestWhatAnotherRunRestartsIsLookedAtAnewWhenThatIsDone(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		then     string
+		restarts bool
+		msg      string
+	}{
+		{"it has reaped the domain", "active", false, "nothing is left"},
+		{"it runs again, and the domain is there", "active", true, "restart nova-compute"},
+		{"it was stopped", "inactive", false, "the unit nova-compute is inactive"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := newStage(t, hypervisortest.Guest{UUID: first})
+			looks := 0
+			s.asked = func(_ context.Context, question string) (string, error) {
+				if looks++; question == "show" && looks < 3 {
+					return "LoadState=loaded\nActiveState=deactivating", nil
+				}
+				if strings.HasPrefix(test.msg, "nothing") {
+					s.Remove(first)
+				}
+				return "LoadState=loaded\nActiveState=" + test.then, nil
+			}
+			reap := map[string]any{"reap": first}
+			answer := s.call(reap)
+			if s.restarts() != test.restarts || !strings.HasPrefix(answer.Get("msg").String(), test.msg) {
+				t.Errorf("got %s, sent %q", answer, s.sent)
+			}
+		})
+	}
+}

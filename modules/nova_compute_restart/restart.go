@@ -67,17 +67,20 @@ func (p parameters) restart(ctx context.Context, call *ansible.Call, here host) 
 		reply.Msg = "nothing is left here for nova-compute to do: it is not restarted"
 		return reply, nil
 	}
+	service, waited, err := here.unit(ctx, p.Service)
+	if waited {
+		return p.restart(ctx, call, here)
+	}
 	file, end, unread := openAt(p.Log)
 	if unread == nil {
 		defer file.Close()
 	}
-	state, err := here.systemctl(ctx, "show", "--property=LoadState,ActiveState", "--", p.Service)
 	switch {
 	case err != nil:
 	case unread != nil && !errors.Is(unread, fs.ErrNotExist):
 		err = unread
 	default:
-		err = p.refusal(evidence{running, unread == nil, parseUnit(state)})
+		err = p.refusal(evidence{running, unread == nil, service})
 	}
 	if err == nil {
 		err = p.foresee(ctx, here, reply)

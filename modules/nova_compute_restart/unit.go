@@ -28,6 +28,21 @@ func (u unit) on() bool {
 	return slices.Contains([]string{"active", "activating", "reloading"}, u["ActiveState"])
 }
 
+// unit reads the unit once it is not about to stop, as where another run restarts it and waited says so.
+func (h host) unit(ctx context.Context, name string) (seen unit, waited bool, err error) {
+	for ; ; waited = true {
+		shown, err := h.systemctl(ctx, "show", "--property=LoadState,ActiveState", "--", name)
+		if seen = parseUnit(shown); err != nil || seen["ActiveState"] != "deactivating" {
+			return seen, waited, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, false, fmt.Errorf("wait until %s has stopped: %w", name, ctx.Err())
+		case <-time.After(h.poll):
+		}
+	}
+}
+
 // systemctl is run, since systemd's bus would take one more library for two questions.
 func systemctl(ctx context.Context, arguments ...string) (string, error) {
 	command := exec.CommandContext(ctx, "systemctl", append([]string{"--no-ask-password"}, arguments...)...)
