@@ -44,6 +44,9 @@ const (
 type Reap struct {
 	Volumes []volumeFate `json:"volumes"`
 	Ports   []portFate   `json:"ports"`
+	// Others are the volumes and ports that the API's own delete would act on all the same, since it goes by the living rows, and that
+	// are the instance's no more.
+	Others []string `json:"others"`
 	// Disarm is what is to be written before.
 	Disarm nova.Disarm `json:"-"`
 
@@ -80,7 +83,7 @@ func acts(m nova.Mapping) bool { return m.Detaches || m.DeleteOnTermination }
 // foresee decides what is disarmed, and says what is left for nova-compute to do.
 // With preserve, no volume is deleted.
 func foresee(instance string, mappings []nova.Mapping, cached []nova.Port, held holdings, preserve bool) *Reap {
-	r := &Reap{Volumes: []volumeFate{}, Ports: []portFate{}, instance: instance}
+	r := &Reap{Volumes: []volumeFate{}, Ports: []portFate{}, Others: []string{}, instance: instance}
 	for _, m := range mappings {
 		if acts(m) {
 			r.volume(m, held.volumes[m.VolumeID], preserve)
@@ -134,6 +137,9 @@ func (r *Reap) volume(m nova.Mapping, volume *heldVolume, preserve bool) {
 	case len(others) > 0 && destroy:
 		told.Why, destroy = "others have it as well", false
 	}
+	if !m.Deleted && (m.Detaches != detach || m.DeleteOnTermination != destroy) {
+		r.Others = append(r.Others, "volume "+m.VolumeID)
+	}
 	if preserve && destroy {
 		told.Why, destroy = "preserve_volumes", false
 	}
@@ -163,6 +169,7 @@ func (r *Reap) port(cached nova.Port, port *neutron.Port) {
 	case port.DeviceID != "" && port.DeviceID != r.instance:
 		told.Fate, told.Disarmed = fateLeft, true
 		r.Disarm.Ports = append(r.Disarm.Ports, cached.ID)
+		r.Others = append(r.Others, "port "+cached.ID)
 	case users:
 		told.Fate = fateUnbound
 	case port.DeviceID == r.instance:

@@ -101,13 +101,25 @@ func TestWhatTheReapDoesToAVolume(t *testing.T) {
 	}
 }
 
-// Nova's own delete reads the living rows only, so that a caller must know which they are.
-func TestADisarmedRowSaysWhetherItIsDeleted(t *testing.T) {
-	mappings := []nova.Mapping{{ID: 7, VolumeID: "v", Detaches: true}, {ID: 8, VolumeID: "v", Detaches: true, Deleted: true, GivenBack: true}}
-	volumes := map[string]*heldVolume{"v": held("in-use", "a2:"+rival)}
-	got := foresee(uuid, mappings, nil, holdings{volumes: volumes}, false).Volumes
-	if len(got) != 2 || !got[0].Disarmed || !got[1].Disarmed || got[0].MappingDeleted || !got[1].MappingDeleted {
-		t.Errorf("got %+v", got)
+// Nova's own delete reads the living rows only.
+func TestTheAPIsOwnDeleteWouldActOnWhatLivingRowsNameAndOthersHave(t *testing.T) {
+	mappings := []nova.Mapping{
+		{ID: 6, VolumeID: "own", Detaches: true, DeleteOnTermination: true, AttachmentID: "a1"},
+		{ID: 7, VolumeID: "theirs", Detaches: true},
+		{ID: 8, VolumeID: "given back", Detaches: true, Deleted: true, GivenBack: true},
+	}
+	volumes := map[string]*heldVolume{
+		"own": held("in-use", "a1:"+uuid), "theirs": held("in-use", "a2:"+rival), "given back": held("in-use", "a3:"+rival),
+	}
+	ports := map[string]*neutron.Port{"own": {ID: "own", DeviceID: uuid}, "theirs": {ID: "theirs", DeviceID: rival}}
+	for _, preserve := range []bool{false, true} {
+		r := foresee(uuid, mappings, []nova.Port{{ID: "own"}, {ID: "theirs"}}, holdings{volumes: volumes, ports: ports}, preserve)
+		if diff := cmp.Diff([]string{"volume theirs", "port theirs"}, r.Others); diff != "" {
+			t.Errorf("preserve %v: %s", preserve, diff)
+		}
+		if len(r.Volumes) != 3 || !r.Volumes[1].Disarmed || !r.Volumes[2].Disarmed || r.Volumes[1].MappingDeleted || !r.Volumes[2].MappingDeleted {
+			t.Errorf("got %+v", r.Volumes)
+		}
 	}
 }
 

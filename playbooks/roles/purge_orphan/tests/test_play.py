@@ -97,9 +97,12 @@ def answer(name, given, check, folder):
         failing.update({uuid: "has %d watchers" % n for uuid, n in scene.get("watchers", {}).items()
                         if listed(given["rbd"]) and n > 1 + listed(given.get("running_elsewhere", [])).count(uuid)})
     if name == "nova_instance_delete":
-        more = {"server": None, "server_before": None}
+        more = {"server": None, "server_before": None, "tries": [{"method": m, "outcome": scene.get("api", "gone"), "msg": "{{ said }}"}
+                                                                 for m in listed(given["methods"])[:1]]}
     if name == "nova_instance_purge":
-        more = {"instance": None, "reap": None, "mapped": True}
+        calls = (folder / "calls").read_text()
+        gone = not check or '["nova_instance_delete", false' in calls and scene.get("api", "gone") == "gone"
+        more = {"instance": None, "reap": None, "mapped": True, "verdict": "deleted" if gone else scene["instances"][0]["verdict"]}
     if name == "nova_volume_release":
         more = {"volumes": [], "ports": [], "remains": []}
     whole, of_each = entries(key, listed(given[key]), failing, **more)
@@ -238,6 +241,25 @@ class Play(unittest.TestCase):
             self.assertEqual(run.returncode, 2, run.stdout[-3000:])
             self.assertIn("there is no /l (purge_orphan_compute_log, or -e purge_orphan_restart_compute=false)", run.stdout)
             self.assertEqual([], [c for c in calls if not c[1] and c[2] in ("absent", "released")])
+
+    def test_what_nova_itself_deletes_takes_no_sql(self):
+        stuck = [instance(FIRST, "stuck"), instance(SECOND, "stuck")]
+        for run, told, calls in self.each({"instances": stuck}, *self.BOTH, "-e", "allow_sql=false"):
+            self.assertEqual(run.returncode, 0, run.stdout[-3000:])
+            self.assertEqual({FIRST: "delete", SECOND: "delete"}, {uuid: i["deleted_by"] for uuid, i in told.items()})
+            self.assertIn("  delete: gone ({{ said }})", run.stdout)
+            self.assertIn("  force_delete: skipped (it is gone)", run.stdout)
+            self.assertEqual([], [c for c in calls if c[:2] == ["nova_instance_purge", False]])
+
+    def test_what_nova_refuses_is_no_more_for_sql_than_what_it_cannot_delete_is_without_its_consent(self):
+        stuck = [instance(FIRST, "stuck"), instance(SECOND, "stuck")]
+        scene = {"instances": stuck, "api": "still_there", "nova_instance_delete": {FIRST: "403"}}
+        for arguments, second in ([[], "gone"], [["-e", "allow_sql=false"], "stopped"]):
+            for run, told, _ in self.each(scene, *self.BOTH, *arguments):
+                self.assertEqual(run.returncode, 2, run.stdout[-3000:])
+                self.assertEqual({FIRST: "stopped", SECOND: second}, {uuid: i["outcome"] for uuid, i in told.items()})
+                self.assertEqual({FIRST: "", SECOND: ""}, {uuid: i["deleted_by"] for uuid, i in told.items()})
+                self.assertEqual("403", told[FIRST]["why"])
 
     def test_what_nova_compute_still_complains_of_is_not_gone(self):
         for run, told, _ in self.each({"instances": self.TWO, "complained": [SECOND]}, *self.BOTH, *self.RESTART):
