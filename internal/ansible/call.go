@@ -18,6 +18,8 @@ import (
 type Call struct {
 	Check bool // --check: judge and plan, but change nothing
 	Diff  bool // --diff
+	// Turn is the value of the option Timeout; see Module.Turns.
+	Turn time.Duration
 
 	values   map[string]any
 	timeout  time.Duration
@@ -98,7 +100,9 @@ func (m Module) fill(call *Call, arguments map[string]any) error {
 	}
 	if seconds, ok := call.values[Timeout.Name].(int); ok {
 		elements, _ := call.values[m.Each].([]any)
-		call.timeout = time.Duration(seconds) * time.Second * time.Duration(max(1, (len(elements)+9)/10))
+		turns, _ := call.values[m.Turns].([]any)
+		call.Turn = time.Duration(seconds) * time.Second
+		call.timeout = call.Turn * time.Duration(max(1, (len(elements)+9)/10)*max(1, len(turns)))
 		delete(call.values, Timeout.Name)
 	}
 	return nil

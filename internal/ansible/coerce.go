@@ -31,18 +31,18 @@ func (o Option) coerce(value any) (any, error) {
 	if text, ok := converted.(string); ok && text == "" && !o.AllowEmpty {
 		return nil, fmt.Errorf("argument '%s' must not be empty: leave it out, or give it a value", o.Name)
 	}
-	if len(o.Choices) > 0 && !slices.Contains(o.Choices, converted.(string)) {
-		return nil, fmt.Errorf("value of %s must be one of: %s, got: %v", o.Name, strings.Join(o.Choices, ", "), converted)
-	}
 	if o.Type == List {
 		return o.coerceElements(converted.([]any))
+	}
+	if len(o.Choices) > 0 && !slices.Contains(o.Choices, converted.(string)) {
+		return nil, fmt.Errorf("value of %s must be one of: %s, got: %v", o.Name, strings.Join(o.Choices, ", "), converted)
 	}
 	return o.check(converted)
 }
 
 func (o Option) coerceElements(elements []any) (any, error) {
 	if len(elements) == 0 && !o.AllowEmpty {
-		return nil, fmt.Errorf("argument '%s' must not be empty: leave it out, or list at least one value", o.Name)
+		return nil, o.emptyList()
 	}
 	for i, element := range elements {
 		var err error
@@ -53,12 +53,23 @@ func (o Option) coerceElements(elements []any) (any, error) {
 	return elements, nil
 }
 
+func (o Option) emptyList() error {
+	values := "value"
+	if len(o.Choices) > 0 {
+		values = "of: " + strings.Join(o.Choices, ", ")
+	}
+	return fmt.Errorf("argument '%s' must not be empty: leave it out, or list at least one %s", o.Name, values)
+}
+
 func (o Option) coerceElement(element any) (any, error) {
 	converted, err := converters[o.Elements](element)
 	if err != nil {
 		//nolint:staticcheck // AnsibleModule's own words
 		return nil, fmt.Errorf("Elements value for option '%s' is of type %s and we were unable to convert to %s: %w",
 			o.Name, pythonType(element), o.Elements, err)
+	}
+	if len(o.Choices) > 0 && !slices.Contains(o.Choices, converted.(string)) {
+		return nil, fmt.Errorf("value of %s must be one or more of: %s. Got no match for: %v", o.Name, strings.Join(o.Choices, ", "), converted)
 	}
 	return o.check(converted)
 }
@@ -86,7 +97,7 @@ func (o Option) decodeElements(text string) ([]any, error) {
 		return nil, nil //nolint:nilerr // it is a list of words
 	}
 	if len(elements) == 0 && !o.AllowEmpty {
-		return nil, fmt.Errorf("argument '%s' must not be empty: leave it out, or list at least one value", o.Name)
+		return nil, o.emptyList()
 	}
 	return elements, nil
 }

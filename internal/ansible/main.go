@@ -21,6 +21,9 @@ type Module struct {
 	// Each is the list option for whose elements the call is: Timeout is the time for ten
 	// of them, so that the deadline grows with what is asked. Empty: there is none.
 	Each string
+	// Turns is the list option whose elements are done one after the other, each with a Timeout of its own, which
+	// Call.Turn then is. Empty: there is none.
+	Turns string
 	// Run reads, judges and applies. Its context ends with the deadline, or when
 	// Ansible goes away. With an error the answer, if any, still goes out beside it.
 	Run func(context.Context, *Call) (Answer, error)

@@ -28,6 +28,7 @@ var probe = ansible.Module{
 		{Name: "map", Type: ansible.Dict},
 		{Name: "file", Type: ansible.Path, Check: ansible.Absolute},
 		{Name: "color", Type: ansible.Str, Choices: []string{"red", "green"}},
+		{Name: "colors", Type: ansible.List, Elements: ansible.Str, Choices: []string{"red", "green"}},
 		{Name: "shade", Type: ansible.Str, Check: func(value any) (any, error) {
 			if value == "panic" {
 				panic("at the check of panic")
@@ -71,6 +72,7 @@ func runProbe(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
 		Map      map[string]any `option:"map"`
 		File     string         `option:"file"`
 		Color    string         `option:"color"`
+		Colors   []string       `option:"colors"`
 		Shade    string         `option:"shade"`
 		Password string         `option:"password"`
 		Auth     map[string]any `option:"auth"`
@@ -80,7 +82,7 @@ func runProbe(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
 		return nil, err
 	}
 	answer := &probeAnswer{Echo: map[string]any{
-		"text": options.Text, "number": options.Number, "flag": options.Flag, "ids": options.IDs, "map": options.Map,
+		"text": options.Text, "number": options.Number, "flag": options.Flag, "ids": options.IDs, "map": options.Map, "colors": options.Colors,
 		"file": options.File, "check": call.Check,
 	}}
 	answer.Diff = &ansible.Diff{Before: map[string]any{"a": 1}, After: map[string]any{}}

@@ -31,8 +31,8 @@ type Option struct {
 	Type     Type
 	Elements Type // of a List
 	Required bool
-	Default  any // of the option's type; nil is "unset"
-	Choices  []string
+	Default  any      // of the option's type; nil is "unset"
+	Choices  []string // of a List, for each of its elements
 	// NoLog marks a value that must appear in no output. In a Dict it is the
 	// values of the keys that name a secret (password, token, ...).
 	NoLog bool
@@ -99,7 +99,7 @@ func Absolute(value any) (any, error) {
 }
 
 // Timeout is the option that bounds a whole module call, in seconds, at most a day.
-// Main gives the module's context that deadline.
+// Main gives the module's context that deadline, as Each and Turns of the module have it grow.
 var Timeout = Option{Name: "timeout", Type: Int, Default: 60, Check: Between(1, 24*60*60)}
 
 // A Rule relates options to each other; it returns an error in AnsibleModule's

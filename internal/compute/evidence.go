@@ -16,7 +16,7 @@ func (s *Server) Evidence(unmapped bool, migrations []Migration, policy orphan.P
 		ID: 1, Host: s.Host, VMState: s.VMState, TaskState: s.TaskState, CreatedAt: parsed(s.Created), UpdatedAt: s.UpdatedAt(), Locked: s.Locked,
 		LockedReason: s.LockedReason,
 	}}
-	if s.isRequest() {
+	if s.IsRequest() {
 		cell.Row = nil
 		return orphan.Evidence{UUID: s.ID, Policy: policy, Cells: []orphan.Cell{cell}, BuildRequest: true, Now: s.At,
 			RequestedAt: parsed(s.Created), Mapping: mapping(unmapped, false)}
@@ -37,10 +37,10 @@ func mapping(unmapped, hasCell bool) *orphan.Mapping {
 	return &orphan.Mapping{HasCell: hasCell, CellKnown: hasCell}
 }
 
-// isRequest says that it is shown from its build request, and that no cell has it: it has no id to name its domain by
+// IsRequest says that it is shown from its build request, and that no cell has it: it has no id to name its domain by
 // (nova/objects/instance.py name). Who is no administrator is told no such name of any. When it was updated proves nothing: of what never
 // was, Nova tells the time of the question (oslo_utils, as nova/utils.py isotime).
-func (s *Server) isRequest() bool {
+func (s *Server) IsRequest() bool {
 	name := gjson.GetBytes(s.Raw, "OS-EXT-SRV-ATTR:instance_name")
 	return s.VMState == "building" && s.TaskState == "scheduling" && s.Host == "" && name.Exists() && name.String() == ""
 }

@@ -9,7 +9,7 @@ import (
 	"nova-orphan/internal/step"
 )
 
-// The outcomes. Only stillThere is a reason for a more forceful way: Nova took a
+// The outcomes of an instance. Only stillThere is a reason for a more forceful way: Nova took a
 // request that did not help, or no request reaches the instance.
 const (
 	gone       = "gone"
@@ -29,6 +29,7 @@ type entry struct {
 	step.Answer
 	// Outcome is empty in check mode only, when nothing speaks against the delete.
 	Outcome string `json:"outcome,omitempty"`
+	Tries   ladder `json:"tries"`
 	// Server is what Nova has now, ServerBefore what it had.
 	Server       *server           `json:"server"`
 	ServerBefore *server           `json:"server_before"`

@@ -42,11 +42,14 @@ func (t *task) await(ctx context.Context) error {
 		}
 		t.reply.Server = shown(now)
 		if now == nil {
-			t.conclude()
+			t.conclude(t.try)
 			return nil
 		}
 		l := look{attempt: *t.try, now: now, waited: time.Since(since)}
 		t.reply.Changed = t.reply.Changed || l.sent && l.changed()
+		if l.sent && l.failure == nil && l.changed() { // of a delete whose answer was lost it may be another's
+			t.own = now
+		}
 		end, ended := l.end()
 		if !ended && openstack.Pause(ctx, looks) != nil {
 			l.late = true
@@ -59,15 +62,16 @@ func (t *task) await(ctx context.Context) error {
 	}
 }
 
-func (t *task) conclude() {
+// conclude says whose the delete was by which the instance is gone.
+func (t *task) conclude(last *attempt) {
 	t.reply.Outcome, t.reply.Msg = gone, fmt.Sprintf("instance %s is gone: somebody else deleted it", t.uuid)
-	lost := openstack.Uncertain(t.try.failure)
-	if t.try.sent && (t.try.failure == nil || lost) {
+	lost := openstack.Uncertain(last.failure)
+	if last.sent && (last.failure == nil || lost) {
 		t.reply.Changed = true
 		t.reply.Msg = fmt.Sprintf("deleted instance %s, which was %s", t.uuid, t.reply.Verdict)
 	}
 	if lost {
-		t.reply.Warn("the delete got no certain answer; read back, the instance is gone: " + t.try.failure.Error())
+		t.reply.Warn("the delete got no certain answer; read back, the instance is gone: " + last.failure.Error())
 	}
 }
 
@@ -80,8 +84,11 @@ type look struct {
 }
 
 // changed says that something has been written since.
-func (l look) changed() bool {
-	return l.now.Updated != l.baseline.Updated || l.now.TaskState != l.baseline.TaskState || l.now.VMState != l.baseline.VMState
+func (l look) changed() bool { return written(l.baseline, l.now) }
+
+// written says that between two looks somebody has written the server.
+func written(before, now *compute.Server) bool {
+	return now.Updated != before.Updated || now.TaskState != before.TaskState || now.VMState != before.VMState
 }
 
 // idle says that whatever was done is over.
@@ -101,7 +108,8 @@ type ending struct {
 var endings = []ending{
 	{refused, func(l look) bool { return l.now.VMState == "soft-delete" && l.baseline.VMState != "soft-delete" },
 		"Nova only marked it as deleted, since its reclaim_instance_interval is set; its owner can restore it until that is over. " +
-			"Next: wait, or openstack server delete --force {id}, or allow_soft_deleted: true (another time force: true does not even mark it)"},
+			"Next: wait, or openstack server delete --force {id}, or allow_soft_deleted: true (another time methods: force_delete does not " +
+			"even mark it)"},
 	{stillThere, func(l look) bool { return l.idle() && l.now.VMState == "error" },
 		"the delete ended in an error. Next: see the log of nova-compute on {host} for it; repair the cause and delete again, " +
 			"or force the service down (nova_compute_service) and delete again"},
@@ -111,7 +119,7 @@ var endings = []ending{
 		return l.ignored() && l.now.TaskState != "" && l.now.TaskState == l.baseline.TaskState
 	},
 		"Nova took the request and ignored it, as it does in the middle of a delete while the host is up. " +
-			"Next: reset_state: true, with unchanged_since: {updated}"},
+			"Next: methods: reset_state, with unchanged_since: {updated}"},
 	{refused, func(l look) bool { return l.ignored() && !l.changed() },
 		"Nova took the request and ignored it, as it does when disable_terminate is set in its database. " +
 			"Next: unset that there, if the instance may go"},
@@ -127,8 +135,8 @@ var endings = []ending{
 	{stillThere, func(l look) bool { return l.late && l.now.Host == "" },
 		"the delete was not over in time. Next: see the logs of nova-api and nova-conductor"},
 	{stillThere, func(l look) bool { return l.late },
-		"the delete was not over in time. Next: restart nova-compute on {host}, which takes it up again; " +
-			"or force its service down (nova_compute_service) and delete again, with reset_state: true, with unchanged_since: {updated}"},
+		"the delete was not over in time. Next: restart nova-compute on {host}, which takes it up again; or force its service " +
+			"down (nova_compute_service) and delete again, with methods: reset_state, with unchanged_since: {updated}"},
 }
 
 func (l look) end() (ending, bool) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -27,20 +28,57 @@ type task struct {
 	// seen is the last evidence, and next what was decided by it.
 	seen evidence
 	next plan
-	// reset says that a reset was sent, and resetAt when the row was written by it, as the look after it had that.
-	reset   bool
-	resetAt time.Time
-	// try is nil until the delete is sent, or another's is to be waited for.
-	try *attempt
+	// reset says that a reset was sent of which no look has shown that it is done.
+	reset bool
+	own   *compute.Server // see evidence.own
+	// The method that is tried: try is nil until the delete is sent, or another's is to be waited for, told says that the plan has
+	// it, and before is how many requests were sent before it. last is that of the methods before.
+	try, last *attempt
+	told      bool
+	before    int
 }
 
 // maxTries bounds the rounds: one each for the backup, the volumes, the reset and the
 // delete, and two more for answers that are lost.
 const maxTries = 6
 
-// do changes one thing a round, so that each write is judged by what was read just before
-// it: Nova offers no way to delete a server only if it is still as it was read.
+// do tries one method after the other, as long as the instance is still there.
 func (t *task) do(ctx context.Context) error {
+	t.reply.Tries = newLadder(t.Methods)
+	for {
+		err, msg := t.once(ctx), t.reply.Msg
+		if err != nil {
+			msg = err.Error()
+		}
+		if goOn := t.reply.Tries.note(cmp.Or(t.reply.Outcome, planned), msg); !goOn {
+			return err
+		}
+		if why := t.ended(ctx); why != "" {
+			err = fmt.Errorf("%w (%s was not tried: %s)", err, t.reply.Tries.method(), why)
+			t.reply.Tries.rest(skipped, "it was stopped: "+why)
+			return err
+		}
+		t.last, t.try, t.told, t.before, t.reply.Outcome = cmp.Or(t.try, t.last), nil, false, len(t.nova.Sent()), ""
+	}
+}
+
+// ended says why no other method is begun; empty if one is. Of one that is begun with little time it would not be seen what came of it.
+func (t *task) ended(ctx context.Context) string {
+	deadline, bounded := ctx.Deadline()
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx).Error()
+	case bounded && time.Until(deadline) < t.call.Turn/2:
+		return "there is too little time left"
+	}
+	return ""
+}
+
+// once tries one method. It changes one thing a round, so that each write is judged by what was read just before
+// it: Nova offers no way to delete a server only if it is still as it was read.
+func (t *task) once(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, t.call.Turn)
+	defer cancel()
 	loop := step.Loop[evidence]{
 		Call: t.call, Answer: &t.reply.Answer, Subject: "instance " + t.uuid, Tries: maxTries, Read: t.read, Plan: t.plan,
 		Uncertain: openstack.Uncertain, Again: func(error) bool { return false }, Pause: openstack.Pause,
@@ -50,10 +88,7 @@ func (t *task) do(ctx context.Context) error {
 	case err != nil && t.reply.Outcome == "":
 		t.reply.Outcome = outcomeOf(err)
 	case err == nil && t.seen.server == nil:
-		t.reply.Outcome, t.reply.Msg = gone, fmt.Sprintf("instance %s is gone already: nothing to do", t.uuid)
-		if t.begun() {
-			t.reply.Msg = fmt.Sprintf("instance %s is gone: somebody else deleted it meanwhile", t.uuid)
-		}
+		t.vanished()
 	case err == nil && t.call.Check:
 		t.reply.Msg = fmt.Sprintf("instance %s (%s): %s", t.uuid, described(t.seen.server), strings.Join(t.reply.Plan, "; "))
 	case err == nil:
@@ -65,6 +100,22 @@ func (t *task) do(ctx context.Context) error {
 		return t.await(ctx)
 	}
 	return err
+}
+
+// vanished says of an instance that is not there any more before the delete is sent how that may be.
+func (t *task) vanished() {
+	t.reply.Outcome = gone
+	switch {
+	case t.last != nil: // which was slow
+		t.conclude(t.last)
+	case t.begun():
+		t.reply.Msg = fmt.Sprintf("instance %s is gone: somebody else deleted it meanwhile", t.uuid)
+	default:
+		t.reply.Msg = fmt.Sprintf("instance %s is gone already: nothing to do", t.uuid)
+	}
+	if len(t.nova.Sent()) == t.before {
+		t.reply.Tries.rest(skipped, "it is gone")
+	}
 }
 
 // begun says that there is a backup, so that what was judged is judged again.
@@ -110,13 +161,15 @@ func (t *task) plan(e evidence) (actions []step.Action, err error) {
 	if t.try != nil {
 		return nil, nil
 	}
-	if t.reset && t.resetAt.IsZero() && e.server != nil && e.server.VMState == "error" && e.server.TaskState == "" {
-		t.resetAt = e.server.UpdatedAt()
+	if t.seen.server == nil { // the first look
+		t.reply.Tries.leaveOut(e.server)
 	}
-	e.resetAt = t.resetAt
+	if t.reset && e.server != nil && e.server.VMState == "error" && e.server.TaskState == "" {
+		t.own, t.reset = e.server, false
+	}
+	e.own, e.forced = t.own, t.next.force
 	t.seen = e
-	t.next, err = decide(e, t.parameters)
-	t.Force = t.Force || t.next.force // also once the reset has taken what it was decided by
+	t.next, err = decide(e, t.parameters, t.reply.Tries.method())
 	if err != nil || !t.begun() {
 		t.reply.Verdict, t.reply.Reasons = t.next.Verdict, t.next.Reasons
 	}
@@ -129,8 +182,8 @@ func (t *task) plan(e evidence) (actions []step.Action, err error) {
 		return nil, err
 	case e.server == nil:
 		return nil, nil
-	case !t.begun():
-		t.reply.Plan, t.reply.Diff = t.next.lines, diff(e.server)
+	case !t.told:
+		t.told, t.reply.Plan, t.reply.Diff = true, append(t.reply.Plan, t.next.lines...), cmp.Or(t.reply.Diff, diff(e.server))
 	}
 	switch {
 	case t.next.wait:

@@ -44,7 +44,7 @@ func TestNoFaultTellsASecretOrPassesForADelete(t *testing.T) {
 				return ansibletest.FaultCase{
 					Module: name, Secrets: secrets, Told: told, Changed: true,
 					Waits: fault.Hangs || target.method == "DELETE", // it looks whether the delete had an effect all the same
-					Options: options{"instance_uuid": uuid, "reset_state": true, "preserve_volumes": true, "auth": options{
+					Options: options{"instance_uuid": uuid, "methods": byReset, "preserve_volumes": true, "auth": options{
 						"auth_url": strings.Replace(cloud.AuthURL(), "http://", "http://u:planted-userinfo-2@", 1), "username": "u", "project_name": "p",
 						"password": secrets[0],
 					}},
@@ -70,7 +70,7 @@ func TestAServerThatCannotBeReadAfterAChangeIsNotShownAsGone(t *testing.T) {
 	s.set(server, "error", "deleting", time.Hour)
 	s.nova.(fakeNova).cloud.Fail(openstacktest.Failure{Method: "POST", Path: servicesPath + "servers/", Times: 1, Meanwhile: func() {},
 		Next: &openstacktest.Failure{Method: "GET", Path: servicesPath + "servers/", Times: 1, Status: 500}})
-	answer := s.start(server, options{"reset_state": true}).Failed(true, "it was changed, but could not be read back")
+	answer := s.start(server, options{"methods": byReset}).Failed(true, "it was changed, but could not be read back")
 	if !answer.Get("server.updated").Exists() || answer.Get("outcome").String() != unknown {
 		t.Errorf("got %s", answer)
 	}

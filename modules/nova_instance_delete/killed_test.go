@@ -48,7 +48,7 @@ func testKills(t *testing.T, newStage func(*testing.T) *stage) {
 			uuid := s.boot(k.deleted) // the API deletes one without a host at once
 			s.volume(uuid, openstacktest.UUID())
 			s.set(uuid, "error", "deleting", time.Hour)
-			both := options{"reset_state": true, "preserve_volumes": true}
+			both := options{"methods": byReset, "preserve_volumes": true}
 			s.dieAt(k, uuid, both)
 			if written := k.reset || k.deleted; written && len(s.backups(uuid)) != 1 {
 				t.Errorf("backups: %v", s.backups(uuid))

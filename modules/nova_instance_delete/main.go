@@ -16,17 +16,16 @@ import (
 
 func main() { os.Exit(ansible.Main(os.Args, os.Stdout, module())) }
 
-const name = "nova_instance_delete"
+const name, methodsOption = "nova_instance_delete", "methods"
 
 func module() ansible.Module {
 	return ansible.Module{
 		Name: name,
-		Each: step.Instances.Name,
+		Each: step.Instances.Name, Turns: methodsOption,
 		Options: append([]ansible.Option{
 			step.Instances,
 			{Name: "host", Type: ansible.Str},
-			{Name: "reset_state", Type: ansible.Bool, Default: false},
-			{Name: "force", Type: ansible.Bool, Default: false},
+			{Name: methodsOption, Type: ansible.List, Elements: ansible.Str, Choices: methods, Default: []any{byDelete}},
 			{Name: "preserve_volumes", Type: ansible.Bool, Default: false},
 			step.BackupDir,
 			ansible.Timeout,
@@ -41,8 +40,7 @@ type parameters struct {
 	step.Policy
 	Instances       []string `option:"instance_uuid"`
 	Host            string   `option:"host"`
-	ResetState      bool     `option:"reset_state"`
-	Force           bool     `option:"force"`
+	Methods         []string `option:"methods"`
 	PreserveVolumes bool     `option:"preserve_volumes"`
 	BackupDir       string   `option:"backup_dir"`
 }
@@ -70,6 +68,10 @@ func run(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
 		if a.Failed { // it may not even have been begun
 			a.Outcome = cmp.Or(a.Outcome, outcomeOf(failure))
 		}
+		if a.Tries == nil {
+			a.Tries = newLadder(p.Methods)
+		}
+		a.Tries.rest(a.Outcome, a.Msg)
 	}
 	return reply, err
 }

@@ -54,7 +54,7 @@ func deletesOnHost(s *stage) {
 
 func deletesHomeless(s *stage) {
 	uuid := s.boot(false)
-	s.start(uuid, options{"force": true}).Done(true)
+	s.start(uuid, options{"methods": byForce}).Done(true)
 	s.wantsGone(uuid)
 	answer := s.start(uuid, nil).Done(false)
 	if answer.Get("verdict").String() != "absent" || answer.Get("outcome").String() != "gone" || len(s.backups(uuid)) != 1 {
@@ -65,12 +65,12 @@ func deletesHomeless(s *stage) {
 func deletesStuck(s *stage) {
 	uuid := s.boot(true)
 	s.set(uuid, "error", "deleting", time.Hour)
-	answer := s.start(uuid, nil).Failed(false, "Nova ignores another one while the host is up (reset_state: true")
+	answer := s.start(uuid, nil).Failed(false, "Nova ignores another one while the host is up (methods: reset_state")
 	if answer.Get("outcome").String() != "still_there" || answer.Get("verdict").String() != "stuck" || answer.Get("requests.#").Int() != 0 {
 		s.t.Errorf("got %s", answer)
 	}
 	s.wantsThere(uuid)
-	answer = s.start(uuid, options{"reset_state": true}).Done(true)
+	answer = s.start(uuid, options{"methods": byReset}).Done(true)
 	if answer.Get("requests.#").Int() != 2 {
 		s.t.Errorf("got %s", answer)
 	}
@@ -93,9 +93,9 @@ func deletesLocally(s *stage) {
 func deletesRebuilding(s *stage) {
 	uuid := s.boot(true)
 	s.set(uuid, "error", "rebuilding", time.Hour)
-	s.start(uuid, nil).Failed(false, "task_state = rebuilding", "reset_state: true")
+	s.start(uuid, nil).Failed(false, "task_state = rebuilding", "methods: reset_state")
 	s.wantsThere(uuid)
-	s.start(uuid, options{"reset_state": true}).Done(true)
+	s.start(uuid, options{"methods": byReset}).Done(true)
 	s.wantsGone(uuid)
 }
 
@@ -137,7 +137,7 @@ func keepsVolumes(s *stage) {
 
 func refusesLive(s *stage) {
 	uuid := s.boot(true)
-	everything := options{"reset_state": true, "force": true, "min_age": 0}
+	everything := options{"methods": methods, "min_age": 0}
 	for _, state := range []string{"active", "stopped", "paused", "suspended", "rescued", "resized", "shelved", "shelved_offloaded",
 		"soft-delete", "building"} {
 		s.set(uuid, state, "", time.Hour)
@@ -187,7 +187,7 @@ func deletesSoftDeleted(s *stage) {
 	s.set(uuid, "soft-delete", "", time.Hour)
 	s.start(uuid, nil).Failed(false, "is live", "openstack server restore "+uuid, "allow_soft_deleted: true")
 	s.set(uuid, "soft-delete", "restoring", time.Hour)
-	s.start(uuid, options{"allow_soft_deleted": true, "reset_state": true}).Failed(false, "is busy", "restoring")
+	s.start(uuid, options{"allow_soft_deleted": true, "methods": byReset}).Failed(false, "is busy", "restoring")
 	s.set(uuid, "soft-delete", "", time.Second)
 	s.start(uuid, consent).Failed(false, "is live")
 	s.set(uuid, "soft-delete", "", time.Hour)
@@ -200,7 +200,7 @@ func deletesSoftDeleted(s *stage) {
 	// The reset makes it an instance in ERROR, of which a plain delete might only be another mark.
 	hung := s.boot(true)
 	s.set(hung, "soft-delete", "deleting", time.Hour)
-	sent := s.start(hung, options{"allow_soft_deleted": true, "reset_state": true}).Done(true).Get("requests").String()
+	sent := s.start(hung, options{"allow_soft_deleted": true, "methods": byReset}).Done(true).Get("requests").String()
 	if strings.Contains(sent, "DELETE") || strings.Count(sent, "POST") != 2 {
 		s.t.Errorf("it sent %s", sent)
 	}
@@ -219,15 +219,15 @@ func tellsUnmapped(s *stage) {
 func knowsOwnTrace(s *stage) {
 	uuid := s.boot(true)
 	s.set(uuid, "error", "rebuilding", 0)
-	own := s.start(uuid, options{"reset_state": true}).Failed(false, "is busy", "min_age").Get("server.updated").String()
+	own := s.start(uuid, options{"methods": byReset}).Failed(false, "is busy", "min_age").Get("server.updated").String()
 	// Somebody else writes after that.
 	s.set(uuid, "error", "rebuilding", -time.Minute)
-	answer := s.start(uuid, options{"reset_state": true, "unchanged_since": own}).Failed(false, "is busy", "min_age")
+	answer := s.start(uuid, options{"methods": byReset, "unchanged_since": own}).Failed(false, "is busy", "min_age")
 	if answer.Get("outcome").String() != "refused" {
 		s.t.Errorf("got %s", answer)
 	}
 	s.wantsThere(uuid)
-	s.start(uuid, options{"reset_state": true, "unchanged_since": answer.Get("server.updated").String()}).Done(true)
+	s.start(uuid, options{"methods": byReset, "unchanged_since": answer.Get("server.updated").String()}).Done(true)
 	s.wantsGone(uuid)
 }
 
@@ -235,12 +235,12 @@ func asksForConsent(s *stage) {
 	uuid := s.boot(false)
 	s.set(uuid, "error", "deleting", time.Hour)
 	s.lock(uuid)
-	answer := s.start(uuid, options{"reset_state": true}).Failed(false, "locked", "allow_locked: true")
+	answer := s.start(uuid, options{"methods": byReset}).Failed(false, "locked", "allow_locked: true")
 	if answer.Get("outcome").String() != "refused" || answer.Get("verdict").String() != "stuck" || answer.Get("requests.#").Int() != 0 {
 		s.t.Errorf("got %s", answer)
 	}
 	s.wantsThere(uuid)
-	s.start(uuid, options{"reset_state": true, "allow_locked": true}).Done(true)
+	s.start(uuid, options{"methods": byReset, "allow_locked": true}).Done(true)
 	s.wantsGone(uuid)
 }
 
@@ -248,11 +248,11 @@ func checks(s *stage) {
 	uuid := s.boot(true)
 	s.set(uuid, "error", "deleting", time.Hour)
 	s.proxy.Passed()
-	check := s.start(uuid, options{"reset_state": true, "_ansible_check_mode": true}).Done(true)
+	check := s.start(uuid, options{"methods": byReset, "_ansible_check_mode": true}).Done(true)
 	if writes := openstacktest.Writes(s.proxy.Passed()); len(writes) > 0 || len(s.backups(uuid)) > 0 {
 		s.t.Errorf("it wrote: %v, %v", writes, s.backups(uuid))
 	}
-	done := s.start(uuid, options{"reset_state": true}).Done(true)
+	done := s.start(uuid, options{"methods": byReset}).Done(true)
 	if check.Get("plan").Raw != done.Get("plan").Raw || check.Get("diff").Raw != done.Get("diff").Raw {
 		s.t.Errorf("the check said %s, the run did %s", check, done)
 	}
@@ -305,7 +305,7 @@ func lockedBeforeDelete(s *stage, uuid string) {
 func startedBeforeReset(s *stage, uuid string) {
 	s.set(uuid, "error", "rebuilding", time.Hour)
 	s.afterJudging(func() { s.set(uuid, "active", "rebooting", 0) })
-	answer := s.start(uuid, options{"reset_state": true}).Failed(false, "is busy")
+	answer := s.start(uuid, options{"methods": byReset}).Failed(false, "is busy")
 	if answer.Get("requests.#").Int() != 0 {
 		s.t.Errorf("got %s", answer)
 	}
@@ -315,7 +315,7 @@ func startedBeforeReset(s *stage, uuid string) {
 func resetBeforeReset(s *stage, uuid string) {
 	s.set(uuid, "error", "rebuilding", time.Hour)
 	s.afterJudging(func() { s.set(uuid, "error", "", 0) })
-	answer := s.start(uuid, options{"reset_state": true}).Done(true)
+	answer := s.start(uuid, options{"methods": byReset}).Done(true)
 	if answer.Get("requests.#").Int() != 1 {
 		s.t.Errorf("got %s", answer)
 	}
@@ -325,7 +325,7 @@ func resetBeforeReset(s *stage, uuid string) {
 func startedAfterReset(s *stage, uuid string) {
 	s.set(uuid, "error", "rebuilding", time.Hour)
 	s.at(answered, "POST", "/servers/", func() { s.set(uuid, "active", "", 0) })
-	answer := s.start(uuid, options{"reset_state": true}).Failed(true, "nothing was deleted", "is live")
+	answer := s.start(uuid, options{"methods": byReset}).Failed(true, "nothing was deleted", "is live")
 	if answer.Get("requests.#").Int() != 1 {
 		s.t.Errorf("got %s", answer)
 	}

@@ -17,15 +17,17 @@ type evidence struct {
 	// request reaches it.
 	unmapped   bool
 	migrations []compute.Migration
-	// resetAt is when the row was written by this call's own reset; zero if it was not.
-	resetAt time.Time
+	// own is the server as this call's own last write was seen to leave it; nil if there was none.
+	own *compute.Server
+	// forced says that this call was to force the deletion of what it is: a reset hides that it was soft-deleted.
+	forced bool
 }
 
-// policy takes what the reset wrote for no sign of life.
+// policy takes what this call itself wrote for no sign of life, as long as nobody has written since.
 func (e evidence) policy(p parameters) orphan.Policy {
 	policy := p.Judging(e.uuid)
-	if e.resetAt.After(policy.UnchangedSince) {
-		policy.UnchangedSince = e.resetAt
+	if e.own != nil && !written(e.own, e.server) && e.own.UpdatedAt().After(policy.UnchangedSince) {
+		policy.UnchangedSince = e.own.UpdatedAt()
 	}
 	return policy
 }
@@ -42,9 +44,9 @@ type plan struct {
 	outcome string
 }
 
-// decide gives the plan, and beside it the refusal with all its reasons.
-func decide(e evidence, p parameters) (plan, error) {
-	next := plan{Judgement: judge(e, p)}
+// decide gives the plan by this method, and beside it the refusal with all its reasons.
+func decide(e evidence, p parameters, method string) (plan, error) {
+	next := plan{Judgement: judge(e, p, method)}
 	if e.server == nil {
 		return next, nil
 	}
@@ -79,8 +81,8 @@ func decide(e evidence, p parameters) (plan, error) {
 	// Nova would take it and ignore it (nova/compute/api.py _delete), but write the row, which then looks
 	// fresh to every judge for min_age. In any other status than UP the API deletes alone.
 	task := orphan.Row{TaskState: e.server.TaskState}
-	if task.Deleting() && e.server.HostStatus == "UP" && !p.ResetState && !next.wait {
-		object("in the middle of a delete Nova ignores another one while the host is up (reset_state: true resets the state first)")
+	if task.Deleting() && e.server.HostStatus == "UP" && !resets(method) && !next.wait {
+		object("in the middle of a delete Nova ignores another one while the host is up (methods: reset_state resets the state first)")
 	}
 	switch {
 	case len(against) > 0:
@@ -88,27 +90,27 @@ func decide(e evidence, p parameters) (plan, error) {
 	case next.wait:
 		next.lines = []string{"wait until the delete that is under way is over"}
 	default:
-		next.build(e.server, p)
+		next.build(e, p, method)
 	}
 	return next, nil
 }
 
 // judge is package orphan's judgement, with what only a user of the API can override, and
 // with the ways out that package orphan does not know.
-func judge(e evidence, p parameters) orphan.Judgement {
+func judge(e evidence, p parameters, method string) orphan.Judgement {
 	if e.server == nil {
 		return orphan.Judgement{Verdict: orphan.Absent, Reasons: []string{"API: no server has this UUID, in any project, and none is listed"}}
 	}
 	judgement := orphan.Judge(e.server.Evidence(e.unmapped, e.migrations, e.policy(p)))
 	if judgement.Verdict == orphan.Busy && e.server.TaskState != "" && !e.inDelete() {
-		judgement = e.judgeTask(judgement, p)
+		judgement = e.judgeTask(judgement, p, method)
 	}
 	return judgement
 }
 
 // judgeTask judges an instance in the middle of something other than a delete by what it
 // would be without: a reset takes an old task from one in ERROR.
-func (e evidence) judgeTask(busy orphan.Judgement, p parameters) orphan.Judgement {
+func (e evidence) judgeTask(busy orphan.Judgement, p parameters, method string) orphan.Judgement {
 	calm, policy := *e.server, e.policy(p)
 	calm.TaskState, policy.AllowSoftDeleted = "", false // who restores it wants it back
 	without := orphan.Judge(calm.Evidence(e.unmapped, e.migrations, policy))
@@ -117,17 +119,17 @@ func (e evidence) judgeTask(busy orphan.Judgement, p parameters) orphan.Judgemen
 	case without.Verdict == orphan.Live:
 		busy.Reasons = append(busy.Reasons, without.Reasons...)
 	case without.Verdict != orphan.Stuck:
-	case !p.ResetState:
-		busy.Reasons = append(busy.Reasons, "reset_state: true resets the task first, if nothing was written for min_age")
+	case !resets(method):
+		busy.Reasons = append(busy.Reasons, "methods: reset_state resets the task first, if nothing was written for min_age")
 	case !known:
-		busy.Reasons = append(busy.Reasons, "reset_state resets the task only when nothing was written for min_age, "+
+		busy.Reasons = append(busy.Reasons, method+" resets the task only when nothing was written for min_age, "+
 			"and Nova does not tell when it was")
 	case policy.Fresh(e.server.At, e.server.UpdatedAt()):
-		busy.Reasons = append(busy.Reasons, fmt.Sprintf("reset_state resets the task only when nothing was written for min_age (%s), "+
-			"and it was %s ago", policy.MinAge, idle))
+		busy.Reasons = append(busy.Reasons, fmt.Sprintf("%s resets the task only when nothing was written for min_age (%s), "+
+			"and it was %s ago", method, policy.MinAge, idle))
 	default:
 		without.Reasons = append(without.Reasons, fmt.Sprintf("API: instances.task_state = %s: for %s, longer than min_age (%s), "+
-			"and reset_state is given", e.server.TaskState, idle, policy.MinAge))
+			"and %s is given", e.server.TaskState, idle, policy.MinAge, method))
 		return without
 	}
 	return busy
@@ -144,10 +146,11 @@ func (e evidence) underWay(verdict orphan.Verdict, policy orphan.Policy) bool {
 	return verdict == orphan.Busy && e.inDelete() && orphan.Judge(e.server.Evidence(e.unmapped, e.migrations, policy)).Verdict == orphan.Stuck
 }
 
-func (next *plan) build(server *compute.Server, p parameters) {
-	next.reset = p.ResetState && server.TaskState != "" && next.Verdict != orphan.Lost // a build request has no row to write
+func (next *plan) build(e evidence, p parameters, method string) {
+	server := e.server
+	next.reset = resets(method) && server.TaskState != "" && next.Verdict != orphan.Lost // a build request has no row to write
 	// A cloud with reclaim_instance_interval would only mark it again (nova/api/openstack/compute/servers.py _delete).
-	next.force = p.Force || server.VMState == "soft-delete"
+	next.force = method == byForce || e.forced || server.VMState == "soft-delete"
 	for _, volume := range server.Volumes {
 		switch {
 		case volume.DeleteOnTermination && p.PreserveVolumes:

@@ -63,7 +63,9 @@ func liveMigration(ago time.Duration) change {
 	}
 }
 
-func reset(_ *evidence, p *parameters) { p.ResetState = true }
+func reset(_ *evidence, p *parameters) { p.Methods = []string{byReset} }
+
+func force(_ *evidence, p *parameters) { p.Methods = []string{byForce} }
 
 func stuckToo(_ *evidence, p *parameters) { p.AllowStuckMigration = true }
 
@@ -72,6 +74,12 @@ func softDeletedToo(_ *evidence, p *parameters) { p.AllowSoftDeleted = true }
 func request(s *evidence, _ *parameters) {
 	s.server.Status, s.server.VMState, s.server.TaskState, s.server.Host, s.server.HostStatus = "BUILD", "building", "scheduling", "", ""
 	s.server.Raw = []byte(`{"OS-EXT-SRV-ATTR:instance_name": ""}`)
+}
+
+// own: this call's own last write has left it as it is now.
+func own(s *evidence, _ *parameters) {
+	left := *s.server
+	s.own = &left
 }
 
 func volumes(s *evidence, _ *parameters) {
@@ -98,7 +106,7 @@ func TestDecide(t *testing.T) {
 		{"ERROR, a resize to be confirmed", []change{migration("finished")}, orphan.Busy, refuses, `waits for its confirmation`},
 		{"ERROR, a migration in flight, and a reset is allowed", []change{migration("migrating"), inTask("resize_migrating"), reset}, orphan.Busy,
 			refuses, `migrations.status`},
-		{"ERROR, in a task", []change{inTask("rebuilding")}, orphan.Busy, refuses, `(?m)^reset_state: true resets the task first`},
+		{"ERROR, in a task", []change{inTask("rebuilding")}, orphan.Busy, refuses, `(?m)^methods: reset_state resets the task first`},
 		{"ERROR, in a task for long, a reset is allowed", []change{inTask("rebuilding"), reset}, orphan.Stuck, resets,
 			`(?m)^reset the state of .* its task from rebuilding to none`},
 		{"ERROR, in a task since a moment, a reset is allowed", []change{inTask("rebuilding"), reset, updated(time.Minute)}, orphan.Busy, refuses,
@@ -107,11 +115,24 @@ func TestDecide(t *testing.T) {
 		{"ERROR, in a task, the time is none", []change{inTask("rebuilding"), reset,
 			fact(func(s *compute.Server) { s.Updated, s.Created = "", "" })}, orphan.Busy, refuses, ``},
 		{"deleting for long", []change{inTask("deleting")}, orphan.Stuck, refuses,
-			`Nova ignores another one while the host is up \(reset_state: true`},
+			`Nova ignores another one while the host is up \(methods: reset_state`},
 		{"deleting for long, on a host that is down", []change{inTask("deleting"), hostStatus("UNKNOWN")}, orphan.Stuck, deletes,
 			`by the API alone`},
 		{"deleting for long, on a host that may be up", []change{inTask("deleting"), hostStatus("MAINTENANCE")}, orphan.Stuck, deletes, ``},
 		{"deleting for long, a reset is allowed", []change{inTask("deleting"), reset}, orphan.Stuck, resets, ``},
+		{"deleting for long, by force", []change{inTask("deleting"), force}, orphan.Stuck, "reset, force", `\(forceDelete\)`},
+		{"ERROR, in a task for long, by force", []change{inTask("rebuilding"), force}, orphan.Stuck, "reset, force", `forceDelete`},
+		{"ERROR, in a task since a moment, by force", []change{inTask("rebuilding"), force, updated(time.Minute)}, orphan.Busy, refuses,
+			`force_delete resets the task only when nothing was written for min_age`},
+		{"ERROR, in a task since this call's own write", []change{inTask("rebuilding"), reset, updated(time.Second), own}, orphan.Stuck,
+			resets, ``},
+		{"ERROR, in a task, and somebody has written since this call's own write", []change{inTask("rebuilding"), reset, updated(2 * time.Second),
+			own, updated(time.Second)}, orphan.Busy, refuses, ``},
+		{"ERROR, and in the second of this call's own write somebody has begun a task", []change{updated(time.Second), own, inTask("rebuilding"),
+			reset}, orphan.Busy, refuses, `1s ago`},
+		{"deleting since this call's own delete", []change{inTask("deleting"), updated(time.Second), own, reset}, orphan.Stuck, resets, ``},
+		{"ERROR, and it was restorable before this call's reset", []change{func(s *evidence, _ *parameters) { s.forced = true }}, orphan.Stuck,
+			"force", ``},
 		{"active and deleting for long, a reset is allowed", []change{vmState("active"), inTask("deleting"), reset}, orphan.Stuck, resets, ``},
 		{"active and deleting since a moment", []change{vmState("active"), inTask("deleting"), updated(time.Second), reset}, orphan.Busy, waits,
 			`(?m)^wait until the delete that is under way is over$`},
@@ -122,7 +143,7 @@ func TestDecide(t *testing.T) {
 		{"half deleted", []change{vmState("deleted")}, orphan.Stuck, deletes, ``},
 		{"half deleted since a moment", []change{vmState("deleted"), updated(time.Second)}, orphan.Busy, waits, ``},
 		{"active", []change{vmState("active")}, orphan.Live, refuses, `instances.vm_state = active`},
-		{"active, everything is allowed", []change{vmState("active"), reset, func(_ *evidence, p *parameters) { p.Force, p.MinAge = true, 0 }},
+		{"active, everything is allowed", []change{vmState("active"), force, func(_ *evidence, p *parameters) { p.MinAge = 0 }},
 			orphan.Live, refuses, ``},
 		{"active and in a task: both are told", []change{vmState("active"), inTask("rebooting"), reset}, orphan.Busy, refuses,
 			`(?s)task_state = rebooting.*vm_state = active`},
@@ -136,8 +157,8 @@ func TestDecide(t *testing.T) {
 		{"resized, with its migration", []change{vmState("resized"), migration("finished")}, orphan.Busy, refuses, ``},
 		{"restorable", []change{vmState("soft-delete")}, orphan.Live, refuses,
 			`(?s)the owner can still restore.*openstack server delete --force 6695eb01`},
-		{"restorable, and force is given", []change{vmState("soft-delete"), func(_ *evidence, p *parameters) { p.Force = true }}, orphan.Live,
-			refuses, `the owner can still restore`},
+		{"restorable, and force is given", []change{vmState("soft-delete"), force}, orphan.Live, refuses,
+			`the owner can still restore`},
 		{"restorable, with consent", []change{vmState("soft-delete"), softDeletedToo}, orphan.Stuck, "force", `forceDelete`},
 		{"restorable, with consent, since a moment", []change{vmState("soft-delete"), softDeletedToo, updated(time.Second)}, orphan.Live, refuses,
 			`(?m)written at 2026-01-02 03:04:04, 1s ago`},
@@ -155,7 +176,7 @@ func TestDecide(t *testing.T) {
 		{"a live migration for three days, with consent", []change{liveMigration(72 * time.Hour), stuckToo}, orphan.Stuck, deletes,
 			``},
 		{"a live migration for three days, in its task, with consent", []change{liveMigration(72 * time.Hour), stuckToo,
-			inTask("migrating")}, orphan.Busy, refuses, `reset_state: true resets the task first`},
+			inTask("migrating")}, orphan.Busy, refuses, `methods: reset_state resets the task first`},
 		{"a live migration for three days, in its task, with consent and a reset", []change{liveMigration(72 * time.Hour), stuckToo,
 			inTask("migrating"), reset}, orphan.Stuck, resets, ``},
 		{"a live migration for a minute, with consent", []change{liveMigration(time.Minute), stuckToo}, orphan.Busy, refuses,
@@ -191,11 +212,11 @@ func TestDecide(t *testing.T) {
 		{"gone", []change{func(s *evidence, _ *parameters) { s.server = nil }}, orphan.Absent, "", ``},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			s, p := base(), parameters{Policy: step.Policy{MinAge: 300}}
+			s, p := base(), parameters{Policy: step.Policy{MinAge: 300}, Methods: []string{byDelete}}
 			for _, one := range test.changes {
 				one(&s, &p)
 			}
-			next, err := decide(s, p)
+			next, err := decide(s, p, p.Methods[0])
 			said := strings.Join(next.lines, "\n")
 			if err != nil {
 				said = strings.ReplaceAll(err.Error(), "; ", "\n")
@@ -256,11 +277,11 @@ func TestOnlyWhatNovaCannotReachLeavesRoomForAMoreForcefulWay(t *testing.T) {
 		{"seen only in part, and unmapped", []change{vmState(""), unmap}, unknown},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			s, p := base(), parameters{Policy: step.Policy{MinAge: 300}}
+			s, p := base(), parameters{Policy: step.Policy{MinAge: 300}, Methods: []string{byDelete}}
 			for _, one := range test.changes {
 				one(&s, &p)
 			}
-			next, err := decide(s, p)
+			next, err := decide(s, p, p.Methods[0])
 			if next.outcome != test.want || err == nil {
 				t.Errorf("got %s, want %s: %v", next.outcome, test.want, err)
 			}
@@ -297,7 +318,7 @@ func TestWhatIsSeenAfterTheDeleteSaysWhetherItIsWorthToWait(t *testing.T) {
 		{"no trace", nil, nil, deleteTraceTimeout, false, false, refused, "disable_terminate"},
 		{"no effect, in the middle of a delete", []change{inTask("deleting")}, []change{inTask("deleting"), updated(0)}, deleteTraceTimeout,
 			false, false,
-			stillThere, "Next: reset_state: true, with unchanged_since: 2026-01-02T03:04:05Z"},
+			stillThere, "Next: methods: reset_state, with unchanged_since: 2026-01-02T03:04:05Z"},
 		{"no trace, but its answer is lost", nil, nil, time.Minute, false, true, "", ""},
 		{"it failed", nil, []change{updated(0)}, time.Second, false, false, stillThere, "the delete ended in an error"},
 		{"it failed in the middle of a delete", []change{inTask("deleting")}, nil, time.Second, false, false, stillThere,
@@ -350,7 +371,7 @@ func TestWhenTheTimeIsUp(t *testing.T) {
 		want    string
 	}{
 		{"it is at work", attempt{sent: true}, []change{inTask("deleting"), updated(0)}, stillThere,
-			"with reset_state: true, with unchanged_since: 2026-01-02T03:04:05Z"},
+			"with methods: reset_state, with unchanged_since: 2026-01-02T03:04:05Z"},
 		{"no trace, yet", attempt{sent: true}, nil, unknown, "too little time"},
 		{"its answer is lost, and there is no trace", attempt{sent: true, failure: lost}, nil, unknown, "no trace"},
 		{"its answer is lost, and it is at work", attempt{sent: true, failure: lost}, []change{inTask("deleting"), updated(0)}, stillThere,
