@@ -18,6 +18,8 @@ type attempt struct {
 	sent     bool
 	// failure is why it is not certain that the request arrived, or did anything.
 	failure error
+	// traced says that a look has shown something of it. The last need not: Nova's times are in whole seconds.
+	traced bool
 }
 
 // deleteTraceTimeout is how long Nova's databases are given to show a trace of a delete that
@@ -33,7 +35,7 @@ func (t *task) await(ctx context.Context) error {
 	for looks := uint(1); ; looks++ {
 		now, _, err := t.nova.Find(ctx, t.uuid)
 		if err != nil {
-			if ctx.Err() == nil && openstack.Pause(ctx, looks) == nil {
+			if ctx.Err() == nil && t.pause(ctx, looks) == nil {
 				continue // a passing failure must not hide how it ends
 			}
 			t.cannotTell(err)
@@ -42,16 +44,17 @@ func (t *task) await(ctx context.Context) error {
 		}
 		t.reply.Server = shown(now)
 		if now == nil {
-			t.conclude(t.try)
+			t.conclude()
 			return nil
 		}
 		l := look{attempt: *t.try, now: now, waited: time.Since(since)}
+		t.try.traced = l.changed()
 		t.reply.Changed = t.reply.Changed || l.sent && l.changed()
 		if l.sent && l.failure == nil && l.changed() { // of a delete whose answer was lost it may be another's
 			t.own = now
 		}
 		end, ended := l.end()
-		if !ended && openstack.Pause(ctx, looks) != nil {
+		if !ended && t.pause(ctx, looks) != nil {
 			l.late = true
 			end, ended = l.end()
 		}
@@ -63,15 +66,20 @@ func (t *task) await(ctx context.Context) error {
 }
 
 // conclude says whose the delete was by which the instance is gone.
-func (t *task) conclude(last *attempt) {
-	t.reply.Outcome, t.reply.Msg = gone, fmt.Sprintf("instance %s is gone: somebody else deleted it", t.uuid)
-	lost := openstack.Uncertain(last.failure)
-	if last.sent && (last.failure == nil || lost) {
+func (t *task) conclude() {
+	lost := openstack.Uncertain(t.try.failure)
+	t.reply.Outcome = gone
+	switch {
+	case t.try.sent && (t.try.failure == nil || lost):
 		t.reply.Changed = true
 		t.reply.Msg = fmt.Sprintf("deleted instance %s, which was %s", t.uuid, t.reply.Verdict)
+	case t.sent:
+		t.reply.Msg = t.goneByNow()
+	default:
+		t.reply.Msg = fmt.Sprintf("instance %s is gone: somebody else deleted it", t.uuid)
 	}
 	if lost {
-		t.reply.Warn("the delete got no certain answer; read back, the instance is gone: " + last.failure.Error())
+		t.reply.Warn("the delete got no certain answer; read back, the instance is gone: " + t.try.failure.Error())
 	}
 }
 
@@ -84,7 +92,7 @@ type look struct {
 }
 
 // changed says that something has been written since.
-func (l look) changed() bool { return written(l.baseline, l.now) }
+func (l look) changed() bool { return l.traced || written(l.baseline, l.now) }
 
 // written says that between two looks somebody has written the server.
 func written(before, now *compute.Server) bool {

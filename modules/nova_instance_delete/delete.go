@@ -31,11 +31,14 @@ type task struct {
 	// reset says that a reset was sent of which no look has shown that it is done.
 	reset bool
 	own   *compute.Server // see evidence.own
-	// The method that is tried: try is nil until the delete is sent, or another's is to be waited for, told says that the plan has
-	// it, and before is how many requests were sent before it. last is that of the methods before.
-	try, last *attempt
-	told      bool
-	before    int
+	// sent says that a method before has sent a delete, and before how many requests they all have sent.
+	sent   bool
+	before int
+	// try is nil until the method sends the delete, or is to wait for another's; told says that the plan has it, and until
+	// is when its time is up.
+	try   *attempt
+	told  bool
+	until time.Time
 }
 
 // maxTries bounds the rounds: one each for the backup, the volumes, the reset and the
@@ -46,7 +49,8 @@ const maxTries = 6
 func (t *task) do(ctx context.Context) error {
 	t.reply.Tries = newLadder(t.Methods)
 	for {
-		err, msg := t.once(ctx), t.reply.Msg
+		err := t.once(ctx)
+		msg := t.reply.Msg
 		if err != nil {
 			msg = err.Error()
 		}
@@ -58,7 +62,8 @@ func (t *task) do(ctx context.Context) error {
 			t.reply.Tries.rest(skipped, "it was stopped: "+why)
 			return err
 		}
-		t.last, t.try, t.told, t.before, t.reply.Outcome = cmp.Or(t.try, t.last), nil, false, len(t.nova.Sent()), ""
+		t.sent, t.before = t.sent || t.try != nil && t.try.sent, len(t.nova.Sent())
+		t.try, t.told, t.reply.Outcome = nil, false, ""
 	}
 }
 
@@ -77,11 +82,11 @@ func (t *task) ended(ctx context.Context) string {
 // once tries one method. It changes one thing a round, so that each write is judged by what was read just before
 // it: Nova offers no way to delete a server only if it is still as it was read.
 func (t *task) once(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, t.call.Turn)
-	defer cancel()
+	t.until = time.Now().Add(t.call.Turn)
 	loop := step.Loop[evidence]{
 		Call: t.call, Answer: &t.reply.Answer, Subject: "instance " + t.uuid, Tries: maxTries, Read: t.read, Plan: t.plan,
-		Uncertain: openstack.Uncertain, Again: func(error) bool { return false }, Pause: openstack.Pause,
+		Uncertain: openstack.Uncertain, Pause: t.pause,
+		Again: func(err error) bool { return statusOf(err) == http.StatusNotFound }, // it may be gone by now
 	}
 	err := loop.Run(ctx)
 	switch {
@@ -102,12 +107,19 @@ func (t *task) once(ctx context.Context) error {
 	return err
 }
 
+// pause does not wait for what lies beyond the method's time. What it asks is not cut off then: that would be no answer.
+func (t *task) pause(ctx context.Context, looks uint) error {
+	ctx, cancel := context.WithDeadline(ctx, t.until)
+	defer cancel()
+	return openstack.Pause(ctx, looks)
+}
+
 // vanished says of an instance that is not there any more before the delete is sent how that may be.
 func (t *task) vanished() {
 	t.reply.Outcome = gone
 	switch {
-	case t.last != nil: // which was slow
-		t.conclude(t.last)
+	case t.sent:
+		t.reply.Msg = t.goneByNow()
 	case t.begun():
 		t.reply.Msg = fmt.Sprintf("instance %s is gone: somebody else deleted it meanwhile", t.uuid)
 	default:
@@ -116,6 +128,11 @@ func (t *task) vanished() {
 	if len(t.nova.Sent()) == t.before {
 		t.reply.Tries.rest(skipped, "it is gone")
 	}
+}
+
+// goneByNow is said after a method that left the instance there: by whose delete it went is not known.
+func (t *task) goneByNow() string {
+	return fmt.Sprintf("instance %s is gone by now: its delete was slow, or somebody else deleted it", t.uuid)
 }
 
 // begun says that there is a backup, so that what was judged is judged again.
@@ -146,7 +163,7 @@ func (t *task) read(ctx context.Context) (e evidence, err error) {
 
 func (t *task) show(s *compute.Server) {
 	t.reply.Server = shown(s)
-	if !t.begun() {
+	if s != nil && !t.begun() {
 		t.reply.ServerBefore = t.reply.Server
 	}
 }

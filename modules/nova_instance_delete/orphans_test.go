@@ -27,6 +27,8 @@ func testOrphans(t *testing.T, newStage func(*testing.T) *stage) {
 		{"in the middle of a rebuild: refused, and goes once its state is reset", deletesRebuilding},
 		{"half deleted: deleted", deletesHalfDeleted},
 		{"nova-compute fails to delete it: stays, and the fault is told", tellsFault},
+		{"nova-compute fails to delete it by any method: each is tried once", triesAll},
+		{"in the middle of a delete, and every method is allowed: its state is reset at once", skipsDelete},
 		{"volumes are kept", keepsVolumes},
 		{"alive, resized, shelved, locked, migrating, elsewhere: refused", refusesLive},
 		{"without a mapping: it says so", tellsUnmapped},
@@ -115,6 +117,29 @@ func tellsFault(s *stage) {
 		s.t.Errorf("got %s", answer)
 	}
 	s.wantsThere(uuid)
+}
+
+func triesAll(s *stage) {
+	uuid := s.boot(true)
+	s.spoil(uuid)
+	answer := s.start(uuid, options{"methods": methods}).Failed(true, "the delete ended in an error")
+	if got := became(answer); got != "delete:still_there reset_state:still_there force_delete:still_there DELETE DELETE POST" {
+		s.t.Errorf("got %s: %s", got, answer)
+	}
+	if files := s.backups(uuid); len(files) != 1 {
+		s.t.Errorf("backups: %v", files)
+	}
+	s.wantsThere(uuid)
+}
+
+func skipsDelete(s *stage) {
+	uuid := s.boot(true)
+	s.set(uuid, "error", "deleting", time.Hour)
+	answer := s.start(uuid, options{"methods": methods}).Done(true)
+	if got := became(answer); got != "delete:skipped reset_state:gone force_delete:skipped POST DELETE" {
+		s.t.Errorf("got %s: %s", got, answer)
+	}
+	s.wantsGone(uuid)
 }
 
 func keepsVolumes(s *stage) {

@@ -355,6 +355,17 @@ func TestWhatIsSeenAfterTheDeleteSaysWhetherItIsWorthToWait(t *testing.T) {
 	}
 }
 
+func TestADeleteThatFailedInTheVerySecondOfTheWriteBeforeItIsNotTakenForIgnored(t *testing.T) {
+	server := base().server // as Nova shows it both times
+	for _, waited := range []time.Duration{time.Second, deleteTraceTimeout} {
+		try := attempt{baseline: server, sent: true, traced: true}
+		outcome, text := look{attempt: try, now: server, waited: waited}.said()
+		if outcome != stillThere || !strings.Contains(text, "the delete ended in an error") {
+			t.Errorf("after %s: got %s, %q", waited, outcome, text)
+		}
+	}
+}
+
 // said is how it ended, and the text of that.
 func (l look) said() (outcome, text string) {
 	end, _ := l.end()

@@ -32,8 +32,9 @@ type Server struct {
 	Fault    string
 	// UserData is shown to admins.
 	UserData string
-	// looks is how often it is still seen in the middle of its delete.
+	// looks is how often it is still seen in the middle of its delete, and fails says that this then ends in an error.
 	looks int
+	fails bool
 }
 
 // Attached is what Nova knows of a volume of a server.
@@ -60,7 +61,13 @@ func (n *Nova) server(handle func(*http.Request, string, Server) answer) func(*h
 
 func (n *Nova) showServer(r *http.Request, id string, server Server) answer {
 	if server.looks > 0 {
-		if server.looks--; server.looks == 0 {
+		server.looks--
+		switch {
+		case server.looks > 0:
+		case server.fails:
+			server.Status, server.VMState, server.Task, server.Updated = "ERROR", "error", "", time.Now()
+			server.Fault = "Failed to terminate process"
+		default:
 			delete(n.Servers, id)
 			return notFound(id)
 		}
@@ -122,12 +129,9 @@ func (n *Nova) deleteServer(r *http.Request, id string, server Server) answer {
 		delete(n.Servers, id)
 		return taken
 	case server.Task == "deleting" || server.Task == "soft-deleting": // ignored, but written all the same
-	case n.Services[at].Agent == "fails":
-		server.Status, server.VMState, server.Fault = "ERROR", "error", "Failed to terminate process"
-		server.Task = ""
 	default:
-		server.Task = "deleting"
-		if n.Services[at].Agent == "" {
+		server.Task, server.fails = "deleting", n.Services[at].Agent == "fails"
+		if n.Services[at].Agent != "hangs" {
 			server.looks = 2
 		}
 	}

@@ -15,7 +15,7 @@ type Service struct {
 	// Silent: it has not reported for a while.
 	Silent bool
 	// Agent is what nova-compute makes of a delete: done at the second look, or
-	// "hangs", or "fails".
+	// "hangs", or "fails", at the second look, too.
 	Agent string
 	// Written is how often its row was written: it shows in updated_at, in seconds.
 	Written int
