@@ -16,17 +16,19 @@ import tarfile
 import tempfile
 import zlib
 
+from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 
 # Far more than a backup, whose largest part is 64 MiB of UEFI variables, and than those of one call; far less than fills a disk.
 LARGEST_FILE = 256 << 20
 LARGEST_ARCHIVE = 4 << 30
-# The kernel takes no argument, as a whole command is one, of more than 128 KiB.
-CONSUMERS_OF_A_CALL = 1000
+# The kernel takes no argument, as a whole command is one, of more than 128 KiB, and of all files' names 2 MiB.
+CONSUMERS_OF_A_CALL = 200
 
 FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*[.]json")
 
-# Takes the folder and the consumers. What sudo, a login or a terminal say is before or after the marks, and ssh's terminal has no stderr of its own.
+# Takes the folder and the consumers. What is partial is left out, which not every tar can do by itself; a folder without a file goes as it is, so that tar
+# says if it cannot be read. What sudo or a login say stands before or after the marks, and ssh's terminal has no stderr of its own.
 MARK = "== purge_orphan_backups =="
 PACK = f"""exec 3>&1
 echo '{MARK}'
@@ -34,8 +36,14 @@ why=$( {{
   [ -d "$1" ] || exit 0
   cd "$1" || exit
   shift
-  found=$(ls -d -- "$@" 2>/dev/null)
-  [ -z "$found" ] || {{ tar --exclude='.partial-*' -cf - -- $found || echo "tar ended with $?" >&2; }} | gzip | base64 >&3
+  for consumer; do
+    shift
+    [ ! -d "$consumer" ] || for file in "$consumer"/*.json; do
+      if [ -e "$file" ]; then set -- "$@" "$consumer"/*.json; else set -- "$@" "$consumer"; fi
+      break
+    done
+  done
+  [ $# = 0 ] || {{ tar -cf - -- "$@" || echo "tar ended with $?" >&2; }} | gzip | base64 >&3
 }} 2>&1 )
 printf '%s\\n' '{MARK}' "$why" '{MARK}'"""
 
@@ -102,7 +110,14 @@ class ActionModule(ActionBase):
     def _copy(self, instance_of):
         """Why not all of them could be copied. What could be read is copied all the same."""
         args = self._task.args
-        said = self._low_level_execute_command(shlex.join(["set", "--", args["backup_dir"], *instance_of]) + "\n" + PACK)
+        try:
+            said = self._low_level_execute_command(shlex.join(["set", "--", args["backup_dir"], *instance_of]) + "\n" + PACK)
+        except AnsibleConnectionFailure:
+            raise
+        except AnsibleError as error:
+            # As a password of sudo that is wrong: raised, it would end the loop over the hosts.
+            yield readable(str(error))
+            return
         parts = said["stdout"].split(MARK)
         if len(parts) != 4:
             yield "the answer ended too early" if len(parts) > 1 else readable(said["stdout"]) or readable(said["stderr"]) or "gave no answer"
