@@ -54,8 +54,9 @@ def instance(uuid, verdict="zombie", **more):
 def answer(name, given, check, folder):
     """What the stand-in of a module says; scene.json has the instances, and by "MODULE" or "MODULE check" whom it refuses and why."""
     scene = json.loads((folder / "scene.json").read_text())
+    what = given.get("state", "put back" if "backup_file" in given else "forced_down" if "forced_down" in given else "")
     with (folder / "calls").open("a") as calls:
-        calls.write(json.dumps([name, check, given.get("state", "")]) + "\n")
+        calls.write(json.dumps([name, check, what]) + "\n")
     failing = scene.get(name + (" check" if check else ""), {})
     if failing == "crash":
         return {"failed": True, "msg": "it was killed"}
@@ -73,7 +74,11 @@ def answer(name, given, check, folder):
         entry = {"failed": False, "in_progress": [], "service": service, "backup_file": ""}
         if not later or not scene.get("no_answer"):
             entry["restart"] = {"silent": "", "busy": scene.get("busy", "") if later else ""}
-        return {"changed": False, "left_forced_down": [], "services": [dict(entry, host=h) for h in hosts]}
+        if what == "forced_down":
+            entry["backup_file"] = "/backup"
+        if what == "put back" and (folder / "calls").read_text().count('"put back"') <= scene.get("not_put_back", 0):
+            entry.update(failed=True, msg="Nova's API does not answer")
+        return {"changed": bool(what), "failed": entry["failed"], "left_forced_down": [], "services": [dict(entry, host=h) for h in hosts]}
     if name == "nova_compute_restart":
         left = listed(given.get("reap", []))
         if failing:
@@ -260,6 +265,21 @@ class Play(unittest.TestCase):
                 self.assertEqual({FIRST: "stopped", SECOND: second}, {uuid: i["outcome"] for uuid, i in told.items()})
                 self.assertEqual({FIRST: "", SECOND: ""}, {uuid: i["deleted_by"] for uuid, i in told.items()})
                 self.assertEqual("403", told[FIRST]["why"])
+
+    def test_a_host_that_was_forced_down_is_put_back_or_told(self):
+        stuck = [instance(FIRST, "stuck"), instance(SECOND, "stuck")]
+        only = ["-e", json.dumps(dict({"purge_orphan_" + way: False for way in ("allow_delete", "allow_reset_state", "allow_force_delete")},
+                                      allow_forced_down=True, purge_orphan_poll=0))]
+        for times, outcome in ((1, "gone"), (99, "stopped")):
+            for run, told, calls in self.each({"instances": stuck, "not_put_back": times}, *self.BOTH, *only):
+                self.assertEqual(run.returncode, 0 if outcome == "gone" else 2, run.stdout[-3000:])
+                self.assertEqual({FIRST: outcome, SECOND: outcome}, {uuid: i["outcome"] for uuid, i in told.items()})
+                self.assertEqual({FIRST: "forced_down", SECOND: "forced_down"}, {uuid: i["deleted_by"] for uuid, i in told.items()})
+                steps = [c[2] for c in calls if c[0] == "nova_compute_service" and c[2]]
+                self.assertEqual(["forced_down"] + ["put back"] * (len(steps) - 1), steps)
+                self.assertEqual(times > 1, len(steps) > 3)
+                if outcome == "stopped":
+                    self.assertEqual("Nova's API does not answer", told[FIRST]["why"])
 
     def test_what_nova_compute_still_complains_of_is_not_gone(self):
         for run, told, _ in self.each({"instances": self.TWO, "complained": [SECOND]}, *self.BOTH, *self.RESTART):
