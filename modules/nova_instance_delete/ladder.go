@@ -61,7 +61,7 @@ func (l ladder) leaveOut(s *compute.Server) {
 		one, why := &l[i], ""
 		switch {
 		case s == nil:
-			why = "it is gone"
+			why = "the API does not find it"
 		case s.IsRequest() && one.Method != byDelete && l[0].Method == byDelete:
 			why = "no cell has the instance, so that there is no state to reset: a delete of its build request is all that there is"
 		case !s.IsRequest() && s.TaskState != "" && one.Method == byDelete && len(l) > 1:

@@ -265,6 +265,7 @@ class Play(unittest.TestCase):
                 self.assertEqual({FIRST: "stopped", SECOND: second}, {uuid: i["outcome"] for uuid, i in told.items()})
                 self.assertEqual({FIRST: "", SECOND: ""}, {uuid: i["deleted_by"] for uuid, i in told.items()})
                 self.assertEqual("403", told[FIRST]["why"])
+                self.assertEqual(second == "gone", "deleted as Nova does" in run.stdout)
 
     def test_a_host_that_was_forced_down_is_put_back_or_told(self):
         stuck = [instance(FIRST, "stuck"), instance(SECOND, "stuck")]
