@@ -306,10 +306,24 @@ class Play(unittest.TestCase):
                 self.assertRegex(run.stdout, uuid + ": [^;]*" + re.escape(json.dumps(text)[1:-1]))
 
     def test_a_variable_that_does_not_exist_is_an_error_before_anything_is_read(self):
-        for wrong in ("destroy=true", "purge_orphan_destory=true"):
+        for wrong, said in (("destroy=true", "Say purge_orphan_destroy instead"), ("purge_orphan_destory=true", "No variable of a purge: purge_orphan_destory"),
+                            ("allow_slq=false", "No variable of a purge: allow_slq"), ("preserve_volume=true", "No variable of a purge: preserve_volume"),
+                            ("allow_sql=nope", "purge_orphan_allow_sql")):
             for run, _, calls in self.each({"instances": self.TWO}, *self.BOTH, "-e", wrong):
-                self.assertEqual(run.returncode, 2)
-                self.assertIn("purge_orphan_destroy" if wrong == "destroy=true" else "purge_orphan_destory", run.stdout)
+                self.assertEqual(run.returncode, 2, wrong)
+                self.assertIn(said, run.stdout + run.stderr)
+                self.assertEqual([], calls)
+
+    def test_a_check_refuses_what_only_sql_that_is_not_allowed_could_delete(self):
+        deleting = dict(instance(FIRST)["instance"], task_state="deleting")
+        stuck = [instance(FIRST, "stuck", instance=deleting), instance(SECOND, "stuck")]
+        only = ["-e", json.dumps({"purge_orphan_allow_reset_state": False, "purge_orphan_allow_force_delete": False, "purge_orphan_allow_restart": False,
+                                  "allow_sql": False, "on_refusal": "skip"})]
+        for run, _, _ in self.each({"instances": stuck}, *self.BOTH, *only, "--check"):
+            self.assertEqual(run.returncode, 2, run.stdout[-3000:])
+            self.assertIn("1 of 2 instances was left out or not finished: %s: it takes SQL" % FIRST, run.stdout)
+            self.assertIn("delete: expected to do it", run.stdout)
+            self.assertNotIn("would be deleted as Nova does", run.stdout)
 
 
 if __name__ == "__main__":
