@@ -24,11 +24,11 @@ socket = os.environ['LAB_SOCKET']
 scratch = tempfile.TemporaryDirectory()
 drawn = random.Random('nova-orphan')
 uuid.uuid4 = lambda: uuid.UUID(int=drawn.getrandbits(128), version=4)
-databases = {'api': 'fixture_api', 'cell1': 'fixture_cell1'}
+databases = ('api', 'cell1')
 
 
 def url(database):
-    return f'mysql+pymysql://root@localhost/{databases[database]}?unix_socket={socket}'
+    return f'mysql+pymysql://root@localhost/{database}?unix_socket={socket}'
 
 
 # oslo.config reads these; eventlet, in the releases that have it, is not for a program like this.
@@ -50,12 +50,12 @@ def sql(statement, *args):
 
 
 def tables(name):
-    return sorted(table for table, in sql('SELECT table_name FROM information_schema.tables WHERE table_schema = %s', databases[name]))
+    return sorted(table for table, in sql('SELECT table_name FROM information_schema.tables WHERE table_schema = %s', name))
 
 
-def definition(schema, table):
+def definition(name, table):
     """A table's definition. The migrations make indexes in any order."""
-    first, *lines, last = sql(f'SHOW CREATE TABLE {schema}.{table}')[0][1].splitlines()
+    first, *lines, last = sql(f'SHOW CREATE TABLE {name}.{table}')[0][1].splitlines()
     lines = [line.rstrip(',') for line in lines]
     columns = [line for line in lines if line.startswith('  `')]
     return '\n'.join([first, ',\n'.join(columns + sorted(set(lines) - set(columns))), last])
@@ -64,7 +64,7 @@ def definition(schema, table):
 def rows(name, table):
     """The rows of a table by column, each value as MariaDB writes it, and NULL."""
     with database.cursor() as cursor:
-        cursor.execute(f'SELECT * FROM {databases[name]}.{table}')
+        cursor.execute(f'SELECT * FROM {name}.{table}')
         found = cursor.fetchall()
         columns = [(column[0], column[1] == FIELD_TYPE.DATETIME) for column in cursor.description]
     return [{column: 'NULL' if value is None else 'NOW' if timed and value > BEFORE else value
@@ -72,18 +72,17 @@ def rows(name, table):
 
 
 def migrate():
-    for name, schema in databases.items():
-        sql(f'DROP DATABASE IF EXISTS {schema}')
-        sql(f'CREATE DATABASE {schema} CHARACTER SET utf8mb3')
+    for name in databases:
+        sql(f'CREATE DATABASE {name} CHARACTER SET utf8mb3')
         migration.db_sync(database='api' if name == 'api' else 'main')
     admin = context.get_admin_context()
     for name, cell in (('cell0', objects.CellMapping.CELL0_UUID), ('cell1', uuid.uuid4())):
         mapping = objects.CellMapping(admin, uuid=str(cell), name=name, transport_url='none:///', database_connection=url('cell1'))
         mapping.create()
     # An id of 1 would make deleted = 1 right by chance.
-    for schema, table in sql("SELECT table_schema, table_name FROM information_schema.columns WHERE extra = 'auto_increment' "
-                             "AND table_schema IN %s", list(databases.values())):
-        sql(f'ALTER TABLE {schema}.{table} AUTO_INCREMENT = 41')
+    for name, table in sql("SELECT table_schema, table_name FROM information_schema.columns WHERE extra = 'auto_increment' "
+                           "AND table_schema IN %s", databases):
+        sql(f'ALTER TABLE {name}.{table} AUTO_INCREMENT = 41')
     return mapping
 
 
@@ -110,7 +109,7 @@ class Seed:
         return made
 
     def insert(self, where, table, /, **values):
-        sql(f"INSERT INTO {databases[where]}.{table} ({', '.join(values)}) VALUES ({', '.join(['%s'] * len(values))})", *values.values())
+        sql(f"INSERT INTO {where}.{table} ({', '.join(values)}) VALUES ({', '.join(['%s'] * len(values))})", *values.values())
 
     def instance(self, **state):
         self.number += 1
@@ -160,7 +159,7 @@ class Seed:
         self.insert('api', 'request_specs', instance_uuid=instance, spec='{}')
         self.insert('api', 'instance_groups', uuid=str(uuid.uuid4()), name='group', user_id='user', project_id='project')
         self.insert('api', 'instance_group_member', instance_uuid=instance, group_id=sql(
-            f"SELECT MAX(id) FROM {databases['api']}.instance_groups")[0][0])
+            'SELECT MAX(id) FROM api.instance_groups')[0][0])
         return instance
 
     def devices(self, instance, port, number):
@@ -182,14 +181,14 @@ class Seed:
 
 
 def make_old():
-    for schema, table, column, kind in sql(
+    for name, table, column, kind in sql(
             "SELECT table_schema, table_name, column_name, data_type FROM information_schema.columns WHERE table_schema IN %s "
-            "AND (data_type = 'datetime' OR column_name = 'expires')", list(databases.values())):
-        sql(f'UPDATE {schema}.{table} SET {column} = %s WHERE {column} IS NOT NULL', BEFORE if kind == 'datetime' else 1)
+            "AND (data_type = 'datetime' OR column_name = 'expires')", databases):
+        sql(f'UPDATE {name}.{table} SET {column} = %s WHERE {column} IS NOT NULL', BEFORE if kind == 'datetime' else 1)
 
 
 class Compute(manager.ComputeManager):
-    """nova-compute without a hypervisor and without other services."""
+    """nova-compute without a hypervisor and without other services: what it has not as a class is a mock."""
 
     host = 'compute1'
 
@@ -220,16 +219,13 @@ seed = Seed(migrate())
 orphan = seed.instance(vm_state='error', task_state='deleting')
 neighbour = seed.instance(vm_state='active', task_state=None)
 make_old()
-made = {name: {table: {'create': definition(schema, table), 'before': rows(name, table)} for table in tables(name)}
-        for name, schema in databases.items()}
+made = {name: {table: {'create': definition(name, table), 'before': rows(name, table)} for table in tables(name)} for name in databases}
 del made['api']['cell_mappings']['before'][:]  # whoever loads them maps databases of his own
 delete(orphan)
 for name in databases:
     for table in tables(name):
         made[name][table]['after'] = rows(name, table)
 del made['api']['cell_mappings']['after'][:]
-for schema in databases.values():
-    sql(f'DROP DATABASE {schema}')
 path = pathlib.Path(file)
 every = json.loads(bz2.decompress(path.read_bytes())) if path.exists() else {}
 every[release] = {'nova': version.version_string(), 'orphan': orphan, 'neighbour': neighbour, 'databases': made}

@@ -25,8 +25,8 @@ type rows = map[string][]map[string]string
 var allowed = map[string]string{
 	"cell1.instance_extra.updated_at": "Instance.save writes what it has there again, as it was",
 	"cell1.share_mapping: only ours":  "nova-compute removes them from 2025.1 on when it reaps the domain, and finds by them what it unmounts",
-	"cell1.instance_system_metadata vtpm_secret_uuid: only ours": "from 2025.1 on Nova deletes the vTPM's secret, and with it the row that names it; " +
-		"we delete no secret, and tell of it",
+	"cell1.instance_system_metadata vtpm_secret_uuid: only ours": "from 2025.1 on Nova deletes the vTPM's secret, and with it the " +
+		"row that names it; we delete no secret, and tell of it",
 	"cell1.instance_actions_events compute_deny_share: only Nova's": "what nova-compute did to the shares",
 }
 
