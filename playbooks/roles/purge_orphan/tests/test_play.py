@@ -138,7 +138,7 @@ class Play(unittest.TestCase):
             (folder / "inventory.yml").write_text(json.dumps({"all": {"vars": {
                 "ansible_connection": "local", "ansible_become": False, "ansible_python_interpreter": sys.executable,
                 "purge_orphan_virsh": ["true"], "purge_orphan_rbd": [], "purge_orphan_compute_log": name + "/log", "purge_orphan_nova_manage": ["true"],
-                "purge_orphan_restart_compute": False, "purge_orphan_backup_dir": name + "/backups", "purge_orphan_backup_copy": name + "/copies",
+                "purge_orphan_restart_compute": False, "purge_orphan_backup_dir": name + "/backups", "purge_orphan_backup_copy": "{{ inventory_dir }}/copies",
                 "purge_orphan_report_dir": name + "/report"},
                 "children": {"controllers": {"hosts": {"controller": {}}}, "compute": {"hosts": {"compute1": {}, "compute2": {}}}}}}))
             run = subprocess.run(
