@@ -32,10 +32,10 @@ SCENARIOS := $(filter-out $(LONG) $(OLD),$(ALL))
 # What runs on the second lab, with those for the oldest: about half of the time.
 SECOND    := audit restore volumes
 
-.PHONY: help setup build test test-fakes test-boot test-first test-second nightly minimal demo bench bench-calls bench-purge bench-audit lint unit contract contract-placement contract-compute contract-cells contract-database contract-audit contract-hypervisor contract-scale molecule molecule-long oldest fuzz report-test play-test vuln clean lab-image lab-up lab-down lab-status lab-ssh
+.PHONY: help setup build test test-fakes test-boot test-first test-second nightly minimal demo bench bench-calls bench-purge bench-audit lint unit contract contract-placement contract-compute contract-cells contract-database contract-audit contract-hypervisor contract-scale molecule molecule-long oldest fuzz report-test play-test vuln clean lab-image lab-up lab-down lab-status lab-ssh release-fixture
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 setup: ## install what is missing on this machine
 	@mkdir -p .cache
@@ -200,6 +200,11 @@ lab-image lab-up lab-down lab-status: lab-%: ## build, start, end, show the lab
 lab-ssh: ## log in to a host of the lab: make lab-ssh HOST=compute1
 	@lab/lab ssh $(or $(HOST),$(error which HOST?))
 
+release-fixture: ## write down what a release of Nova makes of an instance that it deletes: make release-fixture RELEASE=2026.2
+	@$(MAKE) --no-print-directory .cache/releases/$(or $(RELEASE),$(error which RELEASE?))/.done
+	@PYTHONHASHSEED=0 lab/lab database .cache/releases/$(RELEASE)/bin/python lab/releases/fixture.py $(RELEASE) \
+	  modules/nova_instance_purge/testdata/releases.json.bz2
+
 clean: ## remove what was built (not the lab's image)
 	rm -rf .cache playbooks/library dist
 
@@ -215,6 +220,13 @@ $(NEWEST) $(OLDEST) $(REPORT) .cache/go/.done: .cache/%/.done: tools/requirement
 	touch $@
 
 $(REPORT): tools/package-report.json
+
+# The one Python that all releases of Nova run on.
+.cache/releases/%/.done: lab/releases/%.txt
+	rm -rf .cache/releases/$*
+	python3.11 -m venv .cache/releases/$*
+	.cache/releases/$*/bin/pip install --quiet --disable-pip-version-check --requirement=$<
+	touch $@
 
 .cache/bin/golangci-lint: Makefile
 	GOBIN=$(CURDIR)/.cache/bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v$(GOLANGCI)

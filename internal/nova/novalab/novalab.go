@@ -70,13 +70,19 @@ func New(t *testing.T) *Databases {
 		Exec(t, Open(t, ""), "CREATE DATABASE "+d.Prefix+name)
 		tablesOf[name] = clone(t, schema, d.Prefix+name)
 	}
-	d.API, d.Cell0, d.Cell1 = Open(t, d.Prefix+"api"), Open(t, d.Prefix+"cell0"), Open(t, d.Prefix+"cell1")
+	d.open(t)
 	// An id beyond 1, so that deleted = 1 is not right by chance.
 	Exec(t, d.Cell1, "ALTER TABLE instances AUTO_INCREMENT = 41")
+	return d
+}
+
+// open connects to the databases, and maps the cells.
+func (d *Databases) open(t *testing.T) {
+	t.Helper()
+	d.API, d.Cell0, d.Cell1 = Open(t, d.Prefix+"api"), Open(t, d.Prefix+"cell0"), Open(t, d.Prefix+"cell1")
 	d.Map(t, 1, "00000000-0000-0000-0000-000000000000", "cell0", d.URL("root", "", "cell0"))
 	d.Map(t, 2, "11111111-1111-4111-8111-111111111111", "cell1", "{scheme}://{username}@{hostname}/"+d.Prefix+"cell1?{query}")
 	d.Conf = d.WriteConf(t, d.URL("root", "", "api"))
-	return d
 }
 
 // clone makes the tables of a schema again, with their keys and without their rows, and returns their names.
@@ -87,35 +93,37 @@ func clone(t *testing.T, schema, name string) []string {
 	if len(tables) == 0 {
 		t.Fatalf("%s has no tables", schema)
 	}
-	var creates []string
+	to := unchecked(t, name)
 	for _, table := range tables {
-		creates = append(creates, rows(t, from, "SHOW CREATE TABLE "+table)[0]["Create Table"])
+		Exec(t, to, rows(t, from, "SHOW CREATE TABLE "+table)[0]["Create Table"])
 	}
-	unchecked(t, name, creates)
 	return tables
 }
 
 // empty deletes what an earlier test has left.
 func empty(t *testing.T, name string, tables []string) {
 	t.Helper()
+	db := unchecked(t, name)
+	for _, table := range used(t, db, tables) {
+		Exec(t, db, "DELETE FROM "+table)
+	}
+}
+
+// used are those of the tables that have rows.
+func used(t *testing.T, db *sql.DB, tables []string) []string {
+	t.Helper()
 	looks := make([]string, len(tables))
 	for i, table := range tables {
 		looks[i] = "(SELECT '" + table + "' FROM `" + table + "` LIMIT 1)"
 	}
-	var deletes []string
-	for _, used := range texts(t, Open(t, name), strings.Join(looks, " UNION ALL ")) {
-		deletes = append(deletes, "DELETE FROM "+used)
-	}
-	unchecked(t, name, deletes)
+	return texts(t, db, strings.Join(looks, " UNION ALL "))
 }
 
-// unchecked does statements in a database that need not heed foreign keys.
-func unchecked(t *testing.T, name string, statements []string) {
+// unchecked connects to a database in a session that need not heed foreign keys.
+func unchecked(t *testing.T, name string) *sql.DB {
 	t.Helper()
 	db := Open(t, name)
-	db.SetMaxOpenConns(1) // the setting is one session's
+	db.SetMaxOpenConns(1)
 	Exec(t, db, "SET foreign_key_checks = 0")
-	for _, statement := range statements {
-		Exec(t, db, statement)
-	}
+	return db
 }
