@@ -18,6 +18,8 @@ type awaited struct {
 	Left []string `json:"left"`
 	// Complained are the instances of which nova-compute has logged that it does not manage them.
 	Complained []string `json:"complained"`
+	// Log is what was read: a file, the journal of a unit, or none.
+	Log string `json:"log"`
 	// LogRotated says that what was logged before the rotation was not read.
 	LogRotated bool `json:"log_rotated"`
 }
@@ -44,15 +46,15 @@ func (p parameters) until(begun, traced time.Time) time.Time {
 
 // await looks at the domains and reads the log until all of them are gone, or there is no more hope.
 func (p parameters) await(ctx context.Context, here host) (ansible.Answer, error) {
-	since, err := parsePlace(p.LogSince)
+	log, err := here.openLog(p.LogSince)
 	if err != nil {
 		return nil, err
 	}
-	reply := &awaited{Complained: []string{}}
-	begun, traced, log, trace := time.Now(), time.Time{}, journal{path: p.Log, at: since}, traces(p.Reap)
+	reply := &awaited{Complained: []string{}, Log: log.String()}
+	begun, traced, trace := time.Now(), time.Time{}, traces(p.Reap)
 	for {
 		left, _, err := find(ctx, here, p.Reap)
-		added, unread := log.read()
+		added, unread := log.read(ctx)
 		// A libvirtd that restarts, or a log between two files, is there again in a moment.
 		err = errors.Join(err, unread)
 		for _, said := range complaint.FindAllStringSubmatch(added, -1) {
@@ -66,7 +68,7 @@ func (p parameters) await(ctx context.Context, here host) (ansible.Answer, error
 		if over := !time.Now().Before(p.until(begun, traced)); over && err != nil {
 			return nil, err
 		} else if over || err == nil && len(left) == 0 {
-			reply.Left, reply.LogRotated = left, log.rotated
+			reply.Left, reply.LogRotated = left, log.rotated()
 			return p.tell(reply), nil
 		}
 		select {
@@ -84,7 +86,7 @@ func (p parameters) tell(reply *awaited) *awaited {
 		reply.Warnings = append(reply.Warnings, "nova-compute has not reaped "+strings.Join(reply.Left, ", "))
 	}
 	if reply.LogRotated {
-		reply.Warnings = append(reply.Warnings, p.Log+" was rotated since the restart: what was logged before that is not known")
+		reply.Warnings = append(reply.Warnings, reply.Log+" was rotated since the restart: what was logged before that is not known")
 	}
 	return reply
 }

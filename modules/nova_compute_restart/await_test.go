@@ -151,18 +151,15 @@ func TestWhatIsComplainedOfSinceTheRestart(t *testing.T) {
 
 func TestALogThatIsRotatedWhileItIsReadIsReadOn(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
-	s := &stage{t: t}
+	s, log := &stage{t: t}, &fileLog{path: path}
 	s.write(path, "before\n")
-	file, end, err := openAt(path)
-	if err != nil {
+	if _, err := log.place(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	file.Close()
-	log := journal{path: path, at: end}
 	want := func(text string, rotated bool) {
 		t.Helper()
-		if got, err := log.read(); got != text || err != nil || log.rotated != rotated {
-			t.Errorf("got %q, rotated %t, %v", got, log.rotated, err)
+		if got, err := log.read(t.Context()); got != text || err != nil || log.rotated() != rotated {
+			t.Errorf("got %q, rotated %t, %v", got, log.rotated(), err)
 		}
 	}
 	want("", false)
@@ -173,7 +170,7 @@ func TestALogThatIsRotatedWhileItIsReadIsReadOn(t *testing.T) {
 	if err := os.Rename(path, path+".1"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := log.read(); err == nil {
+	if _, err := log.read(t.Context()); err == nil {
 		t.Error("a log between two files is read")
 	}
 	s.write(path, "three\n")

@@ -24,10 +24,10 @@ var module = ansible.Module{
 		{Name: "destroy", Type: ansible.Bool, Default: false},
 		{Name: "start_compute", Type: ansible.Bool, Default: false},
 		{Name: "objections", Type: ansible.List, Elements: ansible.Str, AllowEmpty: true},
-		{Name: "service", Type: ansible.Str, Default: "nova-compute"},
-		{Name: "log", Type: ansible.Path, Default: "/var/log/nova/nova-compute.log", Check: ansible.Absolute},
+		{Name: "service", Type: ansible.Str, AllowEmpty: true},
+		{Name: "log", Type: ansible.Str, AllowEmpty: true, Check: checkLog},
 		{Name: "log_since", Type: ansible.Str, Check: checkPlace},
-		{Name: "conf", Type: ansible.List, Elements: ansible.Path, Default: []any{"/etc/nova"}, Check: ansible.Absolute},
+		{Name: "conf", Type: ansible.List, Elements: ansible.Path, AllowEmpty: true, Check: ansible.Absolute},
 		{Name: "uri", Aliases: []string{"libvirt_uri"}, Type: ansible.Str, Default: "qemu:///system"},
 		{Name: "pass_deadline", Type: ansible.Int, Default: 180, Check: ansible.Between(0, day)},
 		{Name: "reap_deadline", Type: ansible.Int, Default: 30, Check: ansible.Between(0, day)},
@@ -58,11 +58,12 @@ type parameters struct {
 	StartCompute bool `option:"start_compute"`
 	// Objections are what others know against a restart.
 	Objections []string `option:"objections"`
-	Service    string   `option:"service"`
-	Log        string   `option:"log"`
-	LogSince   string   `option:"log_since"`
-	Conf       []string `option:"conf"`
-	URI        string   `option:"uri"`
+	// What is not named is looked for where the deployments have it.
+	Service  string   `option:"service"`
+	Log      string   `option:"log"`
+	LogSince string   `option:"log_since"`
+	Conf     []string `option:"conf"`
+	URI      string   `option:"uri"`
 	// The deadlines are in seconds.
 	PassDeadline int `option:"pass_deadline"`
 	ReapDeadline int `option:"reap_deadline"`
@@ -77,8 +78,8 @@ type libvirt interface {
 // host is the compute host, and how long to wait between two looks at it.
 type host struct {
 	libvirt
-	systemctl func(ctx context.Context, arguments ...string) (string, error)
-	poll      time.Duration
+	command command
+	poll    time.Duration
 }
 
 func run(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
@@ -91,7 +92,7 @@ func run(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
 		return nil, err
 	}
 	defer connection.Close()
-	return p.do(ctx, call, host{connection, systemctl, time.Second})
+	return p.do(ctx, call, host{connection, execute, time.Second})
 }
 
 func (p parameters) do(ctx context.Context, call *ansible.Call, here host) (ansible.Answer, error) {

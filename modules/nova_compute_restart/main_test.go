@@ -49,7 +49,7 @@ func TestTheTimeThatIsWaitedIsTheCallsToo(t *testing.T) {
 	}
 }
 
-// stage is a compute host with a libvirt in memory, a log, and a systemctl that does what asked says of each question.
+// stage is a compute host with a libvirt in memory, a log, and a systemctl and a journalctl that do what asked says of each question.
 type stage struct {
 	*hypervisortest.Fake
 	t     *testing.T
@@ -59,11 +59,13 @@ type stage struct {
 	asked func(ctx context.Context, question string) (string, error)
 }
 
+const active = "Id=nova-compute.service\nLoadState=loaded\nActiveState=active\n"
+
 func newStage(t *testing.T, guests ...hypervisortest.Guest) *stage {
 	t.Helper()
 	s := &stage{Fake: hypervisortest.NewFake(), t: t, log: filepath.Join(t.TempDir(), "nova-compute.log"), conf: t.TempDir()}
 	s.asked = func(_ context.Context, question string) (string, error) {
-		return map[bool]string{true: "LoadState=loaded\nActiveState=active"}[question == "show"], nil
+		return map[bool]string{true: active}[question == "show"], nil
 	}
 	for _, guest := range guests {
 		guest.Name = "instance-" + guest.UUID[:8]
@@ -98,50 +100,48 @@ func (s *stage) call(arguments map[string]any) gjson.Result {
 		if err := call.Decode(&p); err != nil {
 			return nil, err
 		}
-		return p.do(ctx, call, host{s, s.systemctl, time.Millisecond})
+		return p.do(ctx, call, host{s, s.command, time.Millisecond})
 	}
 	return ansibletest.Call(s.t, faked, all)
 }
 
-func (s *stage) systemctl(ctx context.Context, arguments ...string) (string, error) {
-	s.sent = append(s.sent, strings.Join(arguments, " "))
-	return s.asked(ctx, arguments[0])
+func (s *stage) command(ctx context.Context, argv ...string) (string, error) {
+	s.sent = append(s.sent, strings.Join(argv, " "))
+	out, err := s.asked(ctx, argv[1])
+	if strings.Contains(out, "LoadState=loaded") {
+		out += fmt.Sprintf("InvocationID=%t\n", s.restarts())
+	}
+	return out, err
 }
 
-func (s *stage) restarts() bool { return slices.Contains(s.sent, "restart -- nova-compute") }
+func (s *stage) restarts() bool {
+	return slices.Contains(s.sent, "systemctl restart --no-block --no-ask-password -- nova-compute")
+}
 
 func TestWhatIsRefused(t *testing.T) {
-	active, stopped := parseUnit("LoadState=loaded\nActiveState=active\n"), parseUnit("ActiveState=inactive\nLoadState=loaded\n")
+	stopped := compute{refusals: []string{"the unit nova-compute is inactive"}}
 	for _, test := range []struct {
 		name    string
 		destroy bool
-		seen    evidence
-		want    []string
+		running []string
+		service compute
+		want    string
 	}{
-		{"nothing", false, evidence{nil, true, active}, nil},
-		{"a guest that runs", false, evidence{[]string{first, second}, true, active},
-			[]string{"a guest of " + first + ", " + second + " runs", "destroy: true"}},
-		{"no guest that may go", true, evidence{[]string{first}, true, active}, nil},
-		{"a log that is not there", true, evidence{nil, false, active}, []string{"there is no /l (log)"}},
-		{"a unit that is not there", true, evidence{nil, true, unit{"LoadState": "not-found", "ActiveState": "inactive"}},
-			[]string{"no unit nova-compute (service)"}},
-		{"a unit that is just being started", true, evidence{nil, true, unit{"LoadState": "loaded", "ActiveState": "activating"}}, nil},
-		{"a unit that was stopped", true, evidence{nil, true, stopped}, []string{"the unit nova-compute is inactive", "start_compute: true"}},
-		{"a unit that has failed", true, evidence{nil, true, unit{"LoadState": "loaded", "ActiveState": "failed"}}, []string{"is failed"}},
-		{"all at once", false, evidence{[]string{first}, false, unit{}}, []string{"a guest of", "there is no", "no unit"}},
+		{"nothing", false, nil, compute{}, ""},
+		{"a guest that runs", false, []string{first, second}, compute{}, "a guest of " + first + ", " + second +
+			" runs by now: a restart of nova-compute would power it off. If it may go, destroy: true"},
+		{"no guest that may go", true, []string{first}, compute{}, ""},
+		{"what speaks against nova-compute", true, []string{first}, stopped, "the unit nova-compute is inactive"},
+		{"all at once", false, []string{first}, stopped, "a guest of " + first +
+			" runs by now: a restart of nova-compute would power it off. If it may go, destroy: true; the unit nova-compute is inactive"},
 	} {
-		err := parameters{Destroy: test.destroy, Log: "/l", Service: "nova-compute"}.refusal(test.seen)
-		if (err == nil) != (test.want == nil) {
-			t.Errorf("%s: got %v", test.name, err)
+		got := ""
+		if err := (parameters{Destroy: test.destroy}).refusal(test.running, test.service); err != nil {
+			got = err.Error()
 		}
-		for _, part := range test.want {
-			if !strings.Contains(err.Error(), part) {
-				t.Errorf("%s: %q is not in %q", test.name, part, err)
-			}
+		if got != test.want {
+			t.Errorf("%s: got %q", test.name, got)
 		}
-	}
-	if err := (parameters{StartCompute: true}).refusal(evidence{nil, true, stopped}); err != nil {
-		t.Errorf("it may be started, and is refused: %v", err)
 	}
 }
 
@@ -196,8 +196,10 @@ func TestWhatIsNotKnownIsAStop(t *testing.T) {
 		}},
 		{"the log is not there", "there is no ", func(s *stage) { _ = os.Remove(s.log) }},
 		{"the log cannot be read", "read nova-compute's log: ", func(s *stage) { s.log += "/log" }},
-		{"the unit is not there", "systemd has loaded no unit nova-compute", func(s *stage) {
-			s.asked = func(context.Context, string) (string, error) { return "LoadState=not-found\nActiveState=inactive", nil }
+		{"the unit is not there", "systemd has loaded none of the units nova-compute, openstack-nova-compute, ", func(s *stage) {
+			s.asked = func(context.Context, string) (string, error) {
+				return "Id=nova-compute.service\nLoadState=not-found\nActiveState=inactive", nil
+			}
 		}},
 		{"systemd does not answer", "systemctl show: no bus", func(s *stage) {
 			s.asked = func(context.Context, string) (string, error) { return "", errors.New("systemctl show: no bus") }
@@ -219,11 +221,63 @@ func TestWhatIsNotKnownIsAStop(t *testing.T) {
 	}
 }
 
+func TestARestartIsOneOnceTheUnitRunsAnew(t *testing.T) {
+	// looks are what is seen of the unit after it was asked to restart, the last one for ever, and what was logged before.
+	type look struct{ state, invocation, logged string }
+	for _, test := range []struct {
+		name   string
+		looks  []look
+		logged string // since then
+		failed string
+	}{
+		{"at once", []look{{"active", "2", "new\n"}}, "", ""},
+		{
+			"the old process goes on for long",
+			[]look{{"active", "1", "old\n"}, {"deactivating", "1", "old\n"}, {"activating", "2", "old\n"}, {"active", "2", "new\n"}},
+			"new\n", "",
+		},
+		{"it never stops", []look{{"deactivating", "1", "old\n"}}, "", "nova-compute does not run anew yet, which may still happen"},
+		{"it never says that it is ready", []look{{"activating", "2", ""}}, "", "nova-compute does not run anew yet"},
+		{"it fails", []look{{"activating", "2", ""}, {"failed", "2", ""}}, "", "the unit nova-compute is failed after its restart"},
+		{"it ends", []look{{"inactive", "2", ""}}, "", "the unit nova-compute is inactive after its restart"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s, asked := newStage(t), 0
+			here := host{s, func(_ context.Context, argv ...string) (string, error) {
+				if argv[1] == "restart" {
+					return "", nil
+				}
+				seen := test.looks[min(asked, len(test.looks)-1)]
+				asked++
+				s.write(s.log, seen.logged)
+				return fmt.Sprintf("Id=nova-compute.service\nLoadState=loaded\nActiveState=%s\nInvocationID=%s\n", seen.state, seen.invocation), nil
+			}, time.Millisecond}
+			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			defer cancel()
+			service := compute{deployment: deploymentOf("nova-compute"), state: unit{"InvocationID": "1"}, log: &fileLog{path: s.log}}
+			end, err := here.restart(ctx, service)
+			if test.failed != "" {
+				if err == nil || !strings.Contains(err.Error(), test.failed) {
+					t.Errorf("got %q, %v", end, err)
+				}
+				return
+			}
+			log, unread := here.openLog(end)
+			if err = errors.Join(err, unread); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := log.read(t.Context()); got != test.logged || err != nil {
+				t.Errorf("got %q, %v", got, err)
+			}
+		})
+	}
+}
+
 func TestARestartThatDoesNotEndIsNotARestart(t *testing.T) {
 	s := newStage(t, hypervisortest.Guest{UUID: first})
 	s.asked = func(ctx context.Context, question string) (string, error) {
 		if question == "show" {
-			return "LoadState=loaded\nActiveState=active", nil
+			return active, nil
 		}
 		<-ctx.Done()
 		return "", fmt.Errorf("systemctl restart has not come back, what was asked may still happen: %w", ctx.Err())
@@ -289,12 +343,12 @@ func TestWhatAnotherRunRestartsIsLookedAtAnewWhenThatIsDone(t *testing.T) {
 			looks := 0
 			s.asked = func(_ context.Context, question string) (string, error) {
 				if looks++; question == "show" && looks < 3 {
-					return "LoadState=loaded\nActiveState=deactivating", nil
+					return strings.Replace(active, "=active", "=deactivating", 1), nil
 				}
 				if strings.HasPrefix(test.msg, "nothing") {
 					s.Remove(first)
 				}
-				return "LoadState=loaded\nActiveState=" + test.then, nil
+				return strings.Replace(active, "=active", "="+test.then, 1), nil
 			}
 			reap := map[string]any{"reap": first}
 			answer := s.call(reap)

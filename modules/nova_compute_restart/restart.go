@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 	"strings"
 
@@ -16,7 +15,10 @@ type restarted struct {
 	ansible.Result
 	// Left are those to be reaped that have a domain here.
 	Left []string `json:"left"`
-	// LogEnd is where the log ended before the restart. Without a restart there is none.
+	// Service is nova-compute's unit, and Log where it logs to, once they are found.
+	Service string `json:"service,omitempty"`
+	Log     string `json:"log,omitempty"`
+	// LogEnd is where the log ended when nova-compute was restarted. Without a restart there is none.
 	LogEnd string `json:"log_end,omitempty"`
 	// Starts are guests that are off, and that the restart may start.
 	Starts []string `json:"starts"`
@@ -24,31 +26,14 @@ type restarted struct {
 	Unread []string `json:"unread"`
 }
 
-// evidence is what tells whether nova-compute may be restarted.
-type evidence struct {
-	running []string // guests of those that it is restarted for
-	hasLog  bool
-	unit    unit
-}
-
 // refusal is nil if nova-compute may be restarted.
-func (p parameters) refusal(seen evidence) error {
+func (p parameters) refusal(running []string, service compute) error {
 	reasons := slices.Clone(p.Objections)
-	if len(seen.running) > 0 && !p.Destroy {
-		reasons = append(reasons, "a guest of "+strings.Join(seen.running, ", ")+
+	if len(running) > 0 && !p.Destroy {
+		reasons = append(reasons, "a guest of "+strings.Join(running, ", ")+
 			" runs by now: a restart of nova-compute would power it off. If it may go, destroy: true")
 	}
-	if !seen.hasLog {
-		reasons = append(reasons, "there is no "+p.Log+" (log), by which a restarted nova-compute is waited for")
-	}
-	switch {
-	case !seen.unit.loaded():
-		reasons = append(reasons, "systemd has loaded no unit "+p.Service+" (service)")
-	case !seen.unit.on() && !p.StartCompute:
-		reasons = append(reasons, fmt.Sprintf("the unit %s is %s, as where somebody has stopped it: start it yourself, or start_compute: true",
-			p.Service, seen.unit["ActiveState"]))
-	}
-	if len(reasons) == 0 {
+	if reasons = append(reasons, service.refusals...); len(reasons) == 0 {
 		return nil
 	}
 	return errors.New(strings.Join(reasons, "; "))
@@ -67,36 +52,32 @@ func (p parameters) restart(ctx context.Context, call *ansible.Call, here host) 
 		reply.Msg = "nothing is left here for nova-compute to do: it is not restarted"
 		return reply, nil
 	}
-	service, waited, err := here.unit(ctx, p.Service)
-	if waited {
+	service, err := p.find(ctx, here)
+	if service.waited {
 		return p.restart(ctx, call, here)
 	}
-	file, end, unread := openAt(p.Log)
-	if unread == nil {
-		defer file.Close()
-	}
-	switch {
-	case err != nil:
-	case unread != nil && !errors.Is(unread, fs.ErrNotExist):
-		err = unread
-	default:
-		err = p.refusal(evidence{running, unread == nil, service})
+	if err == nil {
+		err = p.refusal(running, service)
 	}
 	if err == nil {
-		err = p.foresee(ctx, here, reply)
+		reply.Service, reply.Log = service.unit, service.log.String()
+		err = p.foresee(ctx, here, service.conf, reply)
 	}
-	what := fmt.Sprintf("restart %s, which is to reap %d domains and to take up %d deletions again", p.Service, len(reply.Left), len(p.Resume))
+	what := fmt.Sprintf("restart %s, which is to reap %d domains and to take up %d deletions again",
+		service.unit, len(reply.Left), len(p.Resume))
 	if err == nil && !call.Check {
 		writing, cancel := call.WithoutInterrupt(ctx)
 		defer cancel()
-		if _, err = here.systemctl(writing, "restart", "--", p.Service); err == nil {
+		if reply.LogEnd, err = here.restart(writing, service); err == nil {
 			call.Audit("%s: %s", what, strings.Join(whose, ", "))
 		}
+	} else if err == nil {
+		reply.LogEnd, err = service.log.place(ctx)
 	}
 	if err != nil {
 		return reply, err
 	}
-	reply.Changed, reply.LogEnd, reply.Msg = true, end.String(), what
+	reply.Changed, reply.Msg = true, what
 	return reply, nil
 }
 
@@ -119,8 +100,8 @@ func find(ctx context.Context, here libvirt, uuids []string) (there, running []s
 }
 
 // foresee tells the guests that a start of nova-compute may start: those that are off, where it is told to resume guests.
-func (p parameters) foresee(ctx context.Context, here libvirt, reply *restarted) error {
-	on, unread := resumesGuests(p.Conf)
+func (p parameters) foresee(ctx context.Context, here libvirt, conf []string, reply *restarted) error {
+	on, unread := resumesGuests(conf)
 	reply.Unread = append(reply.Unread, unread...)
 	if !on {
 		return nil

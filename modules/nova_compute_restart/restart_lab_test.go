@@ -3,6 +3,8 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -14,8 +16,8 @@ import (
 func TestTheRealNovaComputeIsRestartedAndReadOn(t *testing.T) {
 	pid := func() string {
 		t.Helper()
-		out, err := systemctl(t.Context(), "show", "--property=MainPID", "--value", "--", "nova-compute")
-		if err != nil || out == "0" {
+		out, err := execute(t.Context(), "systemctl", "show", "--property=MainPID", "--value", "--", "nova-compute")
+		if err != nil || out == "0\n" {
 			t.Fatalf("nova-compute does not run: %q, %v", out, err)
 		}
 		return out
@@ -41,27 +43,76 @@ func TestTheRealNovaComputeIsRestartedAndReadOn(t *testing.T) {
 	if !answer.Get("changed").Bool() || answer.Get("left.0").String() != guest.UUID || answer.Get("unread").Raw != "[]" || pid() == before {
 		t.Fatalf("got %s", answer)
 	}
-	since, err := parsePlace(answer.Get("log_end").String())
+	since := answer.Get("log_end").String()
+	waitForStart(t, since)
+	waited := ansibletest.Call(t, module, map[string]any{
+		"state": "reaped", "reap": guest.UUID, "log_since": since, "pass_deadline": 1, "reap_deadline": 0,
+	})
+	if waited.Get("failed").Bool() || waited.Get("left.0").String() != guest.UUID || waited.Get("log_rotated").Bool() {
+		t.Errorf("got %s", waited)
+	}
+}
+
+// waitForStart reads on, as a wait does, until a new process has told that it starts.
+func waitForStart(t *testing.T, place string) {
+	t.Helper()
+	log, err := host{command: execute}.openLog(place)
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The log is read on by others, too, once it has started.
-	log, added := journal{path: "/var/log/nova/nova-compute.log", at: since}, ""
-	for !strings.Contains(added, "Starting compute node") {
-		text, err := log.read()
+	for added := ""; !strings.Contains(added, "Starting compute node"); {
+		text, err := log.read(t.Context())
 		if added += text; err != nil {
 			t.Fatal(err)
 		}
 		select {
 		case <-t.Context().Done():
-			t.Fatalf("it has logged no start: %s", added)
+			t.Fatalf("%s has no start: %s", log, added)
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
-	waited := ansibletest.Call(t, module, map[string]any{
-		"state": "reaped", "reap": guest.UUID, "log_since": since.String(), "pass_deadline": 1, "reap_deadline": 0,
-	})
-	if waited.Get("failed").Bool() || waited.Get("left.0").String() != guest.UUID || waited.Get("log_rotated").Bool() {
-		t.Errorf("got %s", waited)
+}
+
+// OpenStack-Ansible's nova-compute writes no file, and RHOSO's to its container's output.
+func TestTheRealNovaComputesJournalIsReadOn(t *testing.T) {
+	const dropIn = "/run/systemd/system/nova-compute.service.d/journal.conf"
+	call := func(argv ...string) {
+		t.Helper()
+		if _, err := execute(t.Context(), argv...); err != nil {
+			t.Fatal(err)
+		}
 	}
+	if err := os.MkdirAll(filepath.Dir(dropIn), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(dropIn, []byte("[Service]\nEnvironment=OS_DEFAULT__USE_STDERR=true\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = os.Remove(dropIn)
+		call("systemctl", "daemon-reload")
+		call("systemctl", "restart", "nova-compute")
+	}()
+	call("systemctl", "daemon-reload")
+	call("systemctl", "restart", "nova-compute")
+	journal := host{command: execute}.journal("nova-compute")
+	for {
+		has, err := journal.hasEntries(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if has {
+			break
+		}
+		select {
+		case <-t.Context().Done():
+			t.Fatal("the journal has nothing of nova-compute")
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+	answer := ansibletest.Call(t, module, map[string]any{"resume": "d0000000-0000-4000-8000-000000000008", "log": "journal"})
+	if !answer.Get("changed").Bool() || answer.Get("log").String() != "the journal of nova-compute" {
+		t.Fatalf("got %s", answer)
+	}
+	waitForStart(t, answer.Get("log_end").String())
 }

@@ -14,7 +14,7 @@ func TestWhatSystemctlSaysIsTold(t *testing.T) {
 	folder := t.TempDir()
 	t.Setenv("PATH", folder+":"+os.Getenv("PATH"))
 	for _, test := range []struct{ name, script, out, err string }{
-		{"it is done", `echo "$*"`, "--no-ask-password restart -- nova-compute", ""},
+		{"it is done", `echo "$*"`, "restart -- nova-compute\n", ""},
 		{"it fails", `echo "Unit nova-compute.service not found." >&2; exit 5`, "", "systemctl restart: exit status 5: Unit nova-compute.service not found."},
 		{"it does not come back, and its child holds the pipe", `sleep 60`, "", "systemctl restart has not come back, what was asked may still happen"},
 	} {
@@ -28,7 +28,7 @@ func TestWhatSystemctlSaysIsTold(t *testing.T) {
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), limit)
 			defer cancel()
-			out, err := systemctl(ctx, "restart", "--", "nova-compute")
+			out, err := execute(ctx, "systemctl", "restart", "--", "nova-compute")
 			if err == nil {
 				err = errors.New("")
 			}

@@ -61,7 +61,9 @@ def answer(name, given, check, folder):
     if failing == "crash":
         return {"failed": True, "msg": "it was killed"}
     if name == "libvirt_domain_info":
-        return {"changed": False, "hypervisor_hostname": "h", "domains": [], "instance_files": [], "unread": []}
+        # Asked for these instances alone, it is to tell which of their guests run at this moment.
+        now = scene.get("guests", {}) if given.get("uuid") else {}
+        return dict({"changed": False, "hypervisor_hostname": "h", "domains": [], "instance_files": [], "unread": []}, **now)
     if name == "nova_orphan_info":
         after = (folder / "calls").read_text().count('"nova_orphan_info"') > 1
         found = [dict(i, verdict="deleted", remains=[]) if after else i for i in scene["instances"]]
@@ -91,7 +93,7 @@ def answer(name, given, check, folder):
         changed = bool(left + listed(given.get("resume", [])))
         if changed and objections:
             return {"changed": False, "failed": True, "msg": "; ".join(objections), "left": left}
-        return {"changed": changed, "left": left, "log_end": "1+1", "starts": [], "unread": []}
+        return {"changed": changed, "left": left, "service": "nova-compute", "log": scene.get("log", "/l"), "log_end": "/l@1+1", "starts": [], "unread": []}
     key = {"libvirt_undefine": "uuid", "placement_allocation": "consumer"}.get(name, "instance_uuid")
     more = {}
     if name == "libvirt_undefine":
@@ -133,11 +135,10 @@ class Play(unittest.TestCase):
             (folder / "scene.json").write_text(json.dumps(scene))
             # Without the modules that are built beside it.
             shutil.copytree(ROOT / "playbooks", folder / "playbooks", ignore=shutil.ignore_patterns("library"))
-            (folder / "log").touch()
             (folder / "calls").touch()
             (folder / "inventory.yml").write_text(json.dumps({"all": {"vars": {
                 "ansible_connection": "local", "ansible_become": False, "ansible_python_interpreter": sys.executable,
-                "purge_orphan_virsh": ["true"], "purge_orphan_rbd": [], "purge_orphan_compute_log": name + "/log", "purge_orphan_nova_manage": ["true"],
+                "purge_orphan_rbd": [], "purge_orphan_nova_manage": ["true"],
                 "purge_orphan_restart_compute": False, "purge_orphan_backup_dir": name + "/backups", "purge_orphan_backup_copy": "{{ inventory_dir }}/copies",
                 "purge_orphan_report_dir": name + "/report"},
                 "children": {"controllers": {"hosts": {"controller": {}}}, "compute": {"hosts": {"compute1": {}, "compute2": {}}}}}}))
@@ -281,6 +282,23 @@ class Play(unittest.TestCase):
                 self.assertEqual(times > 1, len(steps) > 3)
                 if outcome == "stopped":
                     self.assertEqual("Nova's API does not answer", told[FIRST]["why"])
+
+    def test_a_guest_that_was_started_since_it_was_judged_is_not_powered_off(self):
+        states = [{"uuid": FIRST, "state": "running"}, {"uuid": SECOND, "state": "shutoff"}]
+        for guests, consent, why in (({"domains": states}, [], "a guest of it runs by now on compute1"),
+                                     ({"domains": states[1:], "unread": ["domain %s: no XML" % FIRST]}, [], "does not tell any more .*no XML"),
+                                     ({"domains": states}, ["-e", "purge_orphan_destroy=true"], None)):
+            for run, told, _ in self.each({"instances": self.TWO, "guests": guests}, *self.BOTH, *consent):
+                self.assertEqual(run.returncode, 2 if why else 0, run.stdout[-3000:])
+                self.assertEqual({FIRST: "stopped" if why else "gone", SECOND: "gone"}, {uuid: i["outcome"] for uuid, i in told.items()})
+                if why:
+                    self.assertRegex(told[FIRST]["why"], why)
+
+    def test_a_log_that_is_not_read_is_told(self):
+        for log, said in (("none", "nova-compute on compute1 restarted, whose log is not read"), ("/l", "nova-compute on compute1 restarted\"")):
+            for run, _, _ in self.each({"instances": self.TWO, "log": log}, *self.BOTH, *self.RESTART):
+                self.assertEqual(run.returncode, 0, run.stdout[-3000:])
+                self.assertIn(said, run.stdout)
 
     def test_what_nova_compute_still_complains_of_is_not_gone(self):
         for run, told, _ in self.each({"instances": self.TWO, "complained": [SECOND]}, *self.BOTH, *self.RESTART):
