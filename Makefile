@@ -24,15 +24,17 @@ REPORT    := .cache/report/.done
 ALL       := $(notdir $(patsubst %/molecule.yml,%,$(wildcard molecule/*/molecule.yml)))
 # A purge that is killed at every step, and a host that counts as down: together they take as long as half of the others.
 LONG      := forced_down killed
+# What has a lab of its own, with Nova in containers.
+LAYOUTS   := layouts
 # What the oldest ansible-core runs, without molecule: the newest need not run it again.
 OLD       := connections
 # What both run: they differ in what they make of a host that is none. Of the causes a few are enough for the oldest.
 BOTH      := field causes
-SCENARIOS := $(filter-out $(LONG) $(OLD),$(ALL))
+SCENARIOS := $(filter-out $(LONG) $(LAYOUTS) $(OLD),$(ALL))
 # What runs on the second lab, with those for the oldest: about half of the time.
 SECOND    := audit restore volumes
 
-.PHONY: help setup build test test-fakes test-boot test-first test-second nightly minimal demo bench bench-calls bench-purge bench-audit lint unit contract contract-placement contract-compute contract-cells contract-database contract-audit contract-hypervisor contract-scale molecule molecule-long oldest fuzz report-test play-test vuln clean lab-image lab-up lab-down lab-status lab-ssh release-fixture
+.PHONY: help setup build test test-fakes test-boot test-first test-second nightly minimal demo bench bench-calls bench-purge bench-audit lint unit contract contract-placement contract-compute contract-cells contract-database contract-audit contract-hypervisor contract-scale molecule molecule-layouts molecule-long oldest fuzz report-test play-test vuln clean lab-image lab-up lab-down lab-status lab-ssh release-fixture
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -169,6 +171,13 @@ molecule: $(NEWEST) build ## the scenarios, with the newest ansible-core
 
 molecule-long: SCENARIOS = $(LONG)
 molecule-long: molecule ## the scenarios that `make test` has no time for
+
+molecule-layouts: export LAB_NAME = nova-orphan-second
+molecule-layouts: export LAB_LAYOUT = containers
+molecule-layouts: ## the scenario on hosts as kolla-ansible and RHOSO have them, on a second lab
+	@lab/lab down
+	@$(MAKE) --no-print-directory molecule SCENARIOS='$(LAYOUTS)'
+	@lab/lab down
 
 # The podman connection is in a collection, which the newest brings.
 oldest: export PATH := $(CURDIR)/.cache/oldest/bin:$(PATH)
