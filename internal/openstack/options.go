@@ -60,7 +60,8 @@ func findNovaConf(usual []string) func(any) (any, error) {
 		})
 		switch len(there) {
 		case 0:
-			return nil, fmt.Errorf("is auto, and this host has none of %s: is it a controller? Say where its nova.conf is", strings.Join(usual, ", "))
+			return nil, fmt.Errorf("is auto, and this host has none of %s: is it a controller? Say where its nova.conf is",
+				strings.Join(usual, ", "))
 		case 1:
 			return there[0], nil
 		}
