@@ -12,7 +12,9 @@ func (c *Call) Audit(format string, values ...any) {
 	if c.noLog || c.Check {
 		return
 	}
-	writer, err := syslog.New(cmp.Or(facilities[c.facility], syslog.LOG_USER)|syslog.LOG_INFO, "ansible-"+c.module)
+	writer, err := OnHost(c, func() (*syslog.Writer, error) {
+		return syslog.New(cmp.Or(facilities[c.facility], syslog.LOG_USER)|syslog.LOG_INFO, "ansible-"+c.module)
+	})
 	if err != nil {
 		return
 	}

@@ -21,12 +21,15 @@ type Call struct {
 	// Turn is the value of the option Timeout; see Module.Turns.
 	Turn time.Duration
 
-	values   map[string]any
-	timeout  time.Duration
-	facility string
-	noLog    bool
-	secrets  *secrets
-	module   string
+	arguments []byte
+	values    map[string]any
+	timeout   time.Duration
+	facility  string
+	noLog     bool
+	secrets   *secrets
+	module    string
+	// host is the root of the host, where the module is in another mount namespace; else nil.
+	host *int
 }
 
 // Decode puts the options into a struct whose fields carry `option:"name"`
@@ -48,6 +51,9 @@ func (c *Call) Decode(into any) error {
 	return nil
 }
 
+// Value is that of one option; nil where it was not given and has no default.
+func (c *Call) Value(option string) any { return c.values[option] }
+
 // Secret registers values (passwords, tokens) that must appear in no output.
 func (c *Call) Secret(values ...string) { c.secrets.add(values...) }
 
@@ -66,10 +72,15 @@ func (m Module) readCall(call *Call, argv []string) error {
 	if len(argv) != 2 {
 		return fmt.Errorf("usage: %s ARGUMENTS_FILE: this is an Ansible module, try: ansible HOST -m %s -a 'option=value'", m.Name, m.Name)
 	}
-	data, err := os.ReadFile(argv[1])
+	read := func() ([]byte, error) { return os.ReadFile(argv[1]) }
+	if argv[1] == entered {
+		read = call.arrive
+	}
+	data, err := read()
 	if err != nil {
 		return fmt.Errorf("read the arguments file: %w", err)
 	}
+	call.arguments = data
 	arguments := map[string]any{}
 	if err := decodeJSON(data, &arguments); err != nil {
 		return errors.New("read the arguments file: it is not one JSON object")

@@ -24,6 +24,9 @@ type Module struct {
 	// Turns is the list option whose elements are done one after the other, each with a Timeout of its own, which
 	// Call.Turn then is. Empty: there is none.
 	Turns string
+	// Inside tells the process in whose mount namespace the module is to run, as that of a daemon in a container; 0: in its own.
+	// There it finds that one's libraries and files, and by OnHost those of the host. Nil: in its own.
+	Inside func(*Call) (pid int, err error)
 	// Run reads, judges and applies. Its context ends with the deadline, or when
 	// Ansible goes away. With an error the answer, if any, still goes out beside it.
 	Run func(context.Context, *Call) (Answer, error)
@@ -56,6 +59,9 @@ func Main(argv []string, stdout io.Writer, module Module) int {
 		if err := module.readCall(call, argv); err != nil {
 			return nil, err
 		}
+		if err := module.goInside(call); err != nil {
+			return nil, err
+		}
 		return module.bounded(call)
 	})
 	if answer == nil {
@@ -78,6 +84,17 @@ func Main(argv []string, stdout io.Writer, module Module) int {
 		return 1
 	}
 	return 0
+}
+
+func (m Module) goInside(call *Call) error {
+	if m.Inside == nil || call.host != nil {
+		return nil
+	}
+	pid, err := m.Inside(call)
+	if err == nil && pid != 0 {
+		err = enter(pid, call.arguments)
+	}
+	return err
 }
 
 // bounded runs the module within its deadline.

@@ -144,6 +144,7 @@ func TestMain(m *testing.M) {
 			ansible.SetGrace(time.Second)
 			os.Exit(ansible.Main(os.Args, os.Stdout, probe))
 		},
+		"visitor": func() { os.Exit(ansible.Main(os.Args, os.Stdout, visitor)) },
 	})
 }
 

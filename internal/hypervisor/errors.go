@@ -83,10 +83,11 @@ func (e *Error) Is(target error) bool { return e.class != nil && target == e.cla
 
 var advice = map[error]string{
 	ErrUnreachable: "is libvirtd or virtqemud running here (systemctl status libvirtd virtqemud)? " +
-		"Where it runs in a container, name its socket: uri: qemu+unix:///system?socket=PATH; where permission is denied, become: true",
+		"Where its socket is elsewhere, name it: uri: qemu+unix:///system?socket=PATH; where permission is denied, become: true",
 	ErrDenied: "run it as root (become: true), or as a member of the group libvirt; where libvirt's access control is on, the user needs " +
 		"the domain's delete permission",
-	ErrNoLibrary: "the library " + library + " comes with the package libvirt0 or libvirt-libs; is this host a hypervisor at all?",
-	ErrBusy:      "another job (a migration, a backup, a hung disk) holds the domain: see virsh domjobinfo",
-	errNoDriver:  "this libvirt has no driver for that uri",
+	ErrNoLibrary: "the library " + library + " comes with the package libvirt0 or libvirt-libs, and with the container in which libvirtd " +
+		"runs (then become: true); is this host a hypervisor at all, and does its libvirtd run?",
+	ErrBusy:     "another job (a migration, a backup, a hung disk) holds the domain: see virsh domjobinfo",
+	errNoDriver: "this libvirt has no driver for that uri",
 }

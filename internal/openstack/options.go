@@ -1,6 +1,11 @@
 package openstack
 
 import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
 	"nova-orphan/internal/ansible"
 )
 
@@ -32,7 +37,35 @@ func AuthOptions() []ansible.Option {
 		{Name: "ca_cert", Aliases: []string{"cacert"}, Type: ansible.Path},
 		{Name: "client_cert", Aliases: []string{"cert"}, Type: ansible.Path},
 		{Name: "client_key", Aliases: []string{"key"}, Type: ansible.Path, NoLog: true},
-		{Name: "nova_conf", Type: ansible.Path},
+		NovaConf,
+	}
+}
+
+// NovaConf is the option that leads to a controller's nova.conf; auto looks for it.
+var NovaConf = ansible.Option{Name: "nova_conf", Type: ansible.Path, Check: findNovaConf([]string{
+	"/etc/nova/nova.conf", // packages, OpenStack-Ansible
+	// kolla-ansible: with several cells, nova-api's alone has all databases (roles/nova/templates/nova.conf.j2)
+	"/etc/kolla/nova-api/nova.conf",
+	"/var/lib/config-data/puppet-generated/nova/etc/nova/nova.conf", // TripleO
+})}
+
+func findNovaConf(usual []string) func(any) (any, error) {
+	return func(value any) (any, error) {
+		if value != "auto" {
+			return value, nil
+		}
+		there := slices.DeleteFunc(slices.Clone(usual), func(path string) bool {
+			_, err := os.Stat(path)
+			return os.IsNotExist(err)
+		})
+		switch len(there) {
+		case 0:
+			return nil, fmt.Errorf("is auto, and this host has none of %s: is it a controller? Say where its nova.conf is",
+				strings.Join(usual, ", "))
+		case 1:
+			return there[0], nil
+		}
+		return nil, fmt.Errorf("is auto, and this host has %s: say which one its services read", strings.Join(there, " and "))
 	}
 }
 

@@ -26,7 +26,8 @@ var module = ansible.Module{
 		{Name: "connect_timeout", Type: ansible.Int, Default: 10, Check: ansible.Between(1, 24*60*60)},
 		ansible.Timeout,
 	},
-	Run: run,
+	Inside: hypervisor.Inside,
+	Run:    run,
 }
 
 type parameters struct {

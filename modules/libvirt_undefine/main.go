@@ -49,7 +49,8 @@ var module = ansible.Module{
 		ansible.RequiredIf("allow_foreign", true, "name"),
 		ofOneDomain("name"), ofOneDomain(backup.FileOption.Name),
 	),
-	Run: run,
+	Inside: hypervisor.Inside,
+	Run:    run,
 }
 
 const (

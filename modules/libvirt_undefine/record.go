@@ -8,6 +8,7 @@ import (
 	"io"
 	"reflect"
 
+	"nova-orphan/internal/ansible"
 	"nova-orphan/internal/backup"
 	"nova-orphan/internal/hypervisor"
 )
@@ -66,9 +67,12 @@ func (r record) sameAs(other record) bool {
 }
 
 // readRecord returns a backup as newRecord made it.
-func readRecord(from backup.Source, uuid string) (record, error) {
-	var data record
-	if err := from.Read(moduleName, uuid, &data); err != nil {
+func readRecord(call *ansible.Call, from backup.Source, uuid string) (record, error) {
+	data, err := ansible.OnHost(call, func() (data record, err error) {
+		err = from.Read(moduleName, uuid, &data)
+		return data, err
+	})
+	if err != nil {
 		return record{}, err
 	}
 	if err := data.unpack(uuid); err != nil {
@@ -79,12 +83,12 @@ func readRecord(from backup.Source, uuid string) (record, error) {
 
 // lastRecord is the last backup of the domain, and its path; none without an error where there is none.
 func (t *task) lastRecord() (path string, data record, err error) {
-	files, err := backup.Earlier(t.BackupDir, t.UUID, moduleName)
+	files, err := ansible.OnHost(t.call, func() ([]string, error) { return backup.Earlier(t.BackupDir, t.UUID, moduleName) })
 	if err != nil || len(files) == 0 {
 		return "", record{}, err
 	}
 	path = files[len(files)-1]
-	data, err = readRecord(backup.Source{File: path}, t.UUID)
+	data, err = readRecord(t.call, backup.Source{File: path}, t.UUID)
 	return path, data, err
 }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"nova-orphan/internal/ansible"
 	"nova-orphan/internal/backup"
 )
 
@@ -44,7 +45,7 @@ func FuzzBackup(f *testing.F) {
 		if err := os.WriteFile(file, content, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		read, err := readRecord(backup.Source{File: file}, uuid)
+		read, err := readRecord(&ansible.Call{}, backup.Source{File: file}, uuid)
 		if err != nil {
 			return
 		}

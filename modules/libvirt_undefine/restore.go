@@ -28,7 +28,7 @@ type restoration struct {
 }
 
 func (r *restoration) run(ctx context.Context) (err error) {
-	if r.record, err = readRecord(r.Backup, r.UUID); err != nil {
+	if r.record, err = readRecord(r.call, r.Backup, r.UUID); err != nil {
 		r.Verdict, r.reading = orphan.Unknown, r.Backup.String()
 		return err
 	}
@@ -45,7 +45,8 @@ func (r *restoration) run(ctx context.Context) (err error) {
 	if r.BackupFile == "" {
 		return nil
 	}
-	if noted := backup.Restored(r.BackupFile); noted != nil {
+	_, noted := ansible.OnHost(r.call, func() (struct{}, error) { return struct{}{}, backup.Restored(r.BackupFile) })
+	if noted != nil {
 		r.Warn("it was put back, and its record does not say so: " + noted.Error())
 	}
 	return nil

@@ -131,7 +131,9 @@ func (t *task) done(past, infinitive string) string {
 }
 
 func (t *task) writeBackup(kind backup.Kind, data any) (err error) {
-	path, err := backup.Write(t.BackupDir, backup.Backup{Kind: kind, Module: moduleName, UUID: t.UUID, Instance: t.UUID, Data: data})
+	path, err := ansible.OnHost(t.call, func() (string, error) {
+		return backup.Write(t.BackupDir, backup.Backup{Kind: kind, Module: moduleName, UUID: t.UUID, Instance: t.UUID, Data: data})
+	})
 	if err != nil {
 		return fmt.Errorf("%w: make room there or give another backup_dir", err)
 	}

@@ -33,8 +33,9 @@ var module = ansible.Module{
 		{Name: "reap_deadline", Type: ansible.Int, Default: 30, Check: ansible.Between(0, day)},
 		timeout,
 	},
-	Rules: []ansible.Rule{ansible.RequiredIf("state", "reaped", "log_since"), leaveTimeToWait},
-	Run:   run,
+	Rules:  []ansible.Rule{ansible.RequiredIf("state", "reaped", "log_since"), leaveTimeToWait},
+	Inside: hypervisor.Inside,
+	Run:    run,
 }
 
 // timeout is longer than the 90 seconds that systemd gives a service to stop, and as many to start.
@@ -92,7 +93,8 @@ func run(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
 		return nil, err
 	}
 	defer connection.Close()
-	return p.do(ctx, call, host{connection, execute, time.Second})
+	// Where libvirtd is in a container, systemd, nova-compute's log and its configuration are not.
+	return ansible.OnHost(call, func() (ansible.Answer, error) { return p.do(ctx, call, host{connection, execute, time.Second}) })
 }
 
 func (p parameters) do(ctx context.Context, call *ansible.Call, here host) (ansible.Answer, error) {

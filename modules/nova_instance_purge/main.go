@@ -37,7 +37,7 @@ var module = ansible.Module{
 		backup.FileOption,
 		backup.ContentOption,
 		{Name: "host", Type: ansible.Str},
-		{Name: "nova_conf", Type: ansible.Path},
+		openstack.NovaConf,
 		{Name: "login_host", Type: ansible.Str},
 		{Name: "login_port", Type: ansible.Int, Check: ansible.Between(1, 65535)},
 		{Name: "login_user", Type: ansible.Str},

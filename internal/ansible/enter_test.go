@@ -1,0 +1,90 @@
+package ansible_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/tidwall/gjson"
+
+	"nova-orphan/internal/ansible"
+)
+
+// visitor is a module that goes where a process is, and reads a file there and on the host.
+var visitor = ansible.Module{
+	Name:    "visitor",
+	Options: []ansible.Option{{Name: "pid", Type: ansible.Int}, {Name: "file", Type: ansible.Path}},
+	Inside:  func(call *ansible.Call) (int, error) { return call.Value("pid").(int), nil },
+	Run: func(_ context.Context, call *ansible.Call) (ansible.Answer, error) {
+		file := call.Value("file").(string)
+		there, err := os.ReadFile(file)
+		onHost, unread := ansible.OnHost(call, func() ([]byte, error) { return os.ReadFile(file) })
+		byProgram, failed := ansible.OnHost(call, func() ([]byte, error) { return exec.Command("cat", file).Output() })
+		working, lost := os.Getwd()
+		return &ansible.Result{Msg: fmt.Sprintf("%s, %s, %s, %s", there, onHost, byProgram, working)}, errors.Join(err, unread, failed, lost)
+	},
+}
+
+// TestAModuleGoesWhereItsDaemonIs starts a process with a mount namespace and a root of its own, in which a folder has other files.
+func TestAModuleGoesWhereItsDaemonIs(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root may enter a mount namespace")
+	}
+	folder := t.TempDir()
+	file := filepath.Join(folder, "file")
+	if err := os.WriteFile(file, []byte("on the host"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	// The link leads to a path that both have.
+	if err := os.Symlink(folder, folder+".link"); err != nil {
+		t.Fatal(err)
+	}
+	away := exec.Command("sh", "-c", "mount -t tmpfs none "+folder+" && printf 'elsewhere' > "+file+" && echo ready && exec cat")
+	away.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
+	input, err := away.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	output, err := away.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err = away.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = input.Close(); _ = away.Wait() }()
+	ready := make([]byte, len("ready\n"))
+	if _, err = output.Read(ready); err != nil || string(ready) != "ready\n" {
+		t.Fatalf("got %q, %v", ready, err)
+	}
+
+	binary, err := exec.LookPath("visitor")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		name string
+		pid  int
+		want string
+	}{
+		{"there is none elsewhere", 0, "on the host, on the host, on the host, "},
+		{"there is one elsewhere", away.Process.Pid, "elsewhere, on the host, on the host, /"},
+		{"it is gone", 1 << 22, "enter the mount namespace of process 4194304: no such file or directory"},
+	} {
+		given := filepath.Join(t.TempDir(), "arguments")
+		arguments := fmt.Sprintf(`{"pid": %d, "file": "%s.link/file"}`, test.pid, folder)
+		if err := os.WriteFile(given, []byte(arguments), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		said, _ := exec.Command(binary, given).Output()
+		if got := gjson.GetBytes(said, "msg").String(); !strings.HasPrefix(got, test.want) {
+			t.Errorf("%s: got %s", test.name, said)
+		}
+	}
+}

@@ -1,0 +1,104 @@
+package hypervisor
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"nova-orphan/internal/ansible"
+)
+
+// Inside has a module go where the libvirt daemon of its option uri is (ansible.Module).
+func Inside(call *ansible.Call) (pid int, err error) {
+	uri, _ := call.Value("uri").(string)
+	return daemonElsewhere(uri)
+}
+
+// daemonElsewhere is the process of the libvirt daemon that uri leads to, where that has another mount namespace than this one, as in a
+// container. The daemon's files, and the only libvirt.so of the host, may be there alone. It is 0 where the daemon is here, or none can
+// be asked, which connecting will tell.
+func daemonElsewhere(uri string) (pid int, err error) {
+	// A connection without a call leaves an error in the daemon's log: not where there is no need.
+	if away, err := daemonsElsewhere("/proc"); err != nil || !away {
+		return 0, err
+	}
+	for _, socket := range sockets(uri) {
+		pid, err := peer(socket)
+		switch {
+		case errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.ECONNREFUSED):
+			continue
+		case err != nil:
+			return 0, fmt.Errorf("ask who serves %s: %w", socket, err)
+		}
+		if away, err := elsewhere(filepath.Join("/proc", fmt.Sprint(pid))); err != nil || !away {
+			return 0, err
+		}
+		return pid, nil
+	}
+	return 0, nil
+}
+
+// sockets are those of this host that libvirt would try (src/remote/remote_sockets.c remoteSplitURIScheme, remoteGetUNIXSocket), the first
+// that is there being the one.
+func sockets(uri string) []string {
+	parsed, err := url.Parse(uri)
+	if err != nil || IsRemote(uri) || !strings.HasPrefix(parsed.Scheme, "qemu") || parsed.Path != "/system" {
+		return nil
+	}
+	if socket := parsed.Query().Get("socket"); socket != "" {
+		return []string{socket}
+	}
+	return []string{"/run/libvirt/virtqemud-sock", "/run/libvirt/libvirt-sock"}
+}
+
+// daemonsElsewhere tells whether any daemon of libvirt's is in another mount namespace. Who may not see that can enter none.
+func daemonsElsewhere(proc string) (bool, error) {
+	commands, err := filepath.Glob(filepath.Join(proc, "[0-9]*", "comm"))
+	for _, command := range commands {
+		name, unread := os.ReadFile(command)
+		if unread != nil || !slices.Contains([]string{"libvirtd", "virtqemud"}, strings.TrimSpace(string(name))) {
+			continue
+		}
+		if away, unread := elsewhere(filepath.Dir(command)); unread == nil && away {
+			return true, nil
+		}
+	}
+	return false, err
+}
+
+func elsewhere(process string) (bool, error) {
+	its, err := os.Readlink(filepath.Join(process, "ns", "mnt"))
+	if err != nil {
+		return false, err
+	}
+	own, err := os.Readlink("/proc/self/ns/mnt")
+	return its != own, err
+}
+
+// peer is the process that listens at a socket; systemd's for one that it starts the daemon by.
+func peer(socket string) (pid int, err error) {
+	connection, err := net.DialTimeout("unix", socket, 2*time.Second)
+	if err != nil {
+		return 0, err
+	}
+	defer connection.Close()
+	raw, err := connection.(*net.UnixConn).SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	var credentials *syscall.Ucred
+	unread := raw.Control(func(fd uintptr) {
+		credentials, err = syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED)
+	})
+	if err = errors.Join(err, unread); err != nil {
+		return 0, err
+	}
+	return int(credentials.Pid), nil
+}
