@@ -46,7 +46,8 @@ func on(host, node string) func(*Row) { return func(r *Row) { r.Host, r.Node = h
 func (a Assessment) told() string {
 	var hosts, unasked []string
 	for _, h := range a.Hosts {
-		hosts = append(hosts, strings.TrimRight(fmt.Sprint(h.Host, "=", h.NovaHost, " ", strings.Join(h.NamedBy, "+"), " ", h.State, " ", strings.Join(h.ComputeID, "+")), " "))
+		hosts = append(hosts, strings.TrimRight(fmt.Sprint(h.Host, "=", h.NovaHost, " ", strings.Join(h.NamedBy, "+"), " ", h.State, " ",
+			strings.Join(h.ComputeID, "+")), " "))
 	}
 	for _, u := range a.Unasked {
 		unasked = append(unasked, u.NovaHost+strings.Repeat(" gone", map[bool]int{true: 1}[u.Gone]))

@@ -12,9 +12,9 @@ import (
 	"nova-orphan/internal/ansible"
 )
 
-// stays says why nova-compute would not start again: "" where it would. It refuses to where its file does not tell which compute node it is,
-// or tells of one that Nova does not have on this host (nova/compute/manager.py _ensure_existing_node_identity, _check_for_host_rename), and
-// then the host is out of service until somebody has written it anew.
+// stays says why nova-compute would not start again: "" where it would. It refuses to where its file does not tell which compute node
+// it is, or tells of one that Nova does not have on this host (nova/compute/manager.py _ensure_existing_node_identity,
+// _check_for_host_rename), and then the host is out of service until somebody has written it anew.
 func (p parameters) stays(conf []string) (why string, err error) {
 	if len(p.ComputeIDs) == 0 {
 		return "", nil
