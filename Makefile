@@ -211,7 +211,8 @@ RELEASES := $(patsubst lab/releases/%.txt,%,$(wildcard lab/releases/*.txt))
 releases: $(RELEASES:%=.cache/releases/%/.done) ## whether all releases of Nova are as this project has them, and what has changed between them
 	@rm -f .cache/releases/made.json.bz2
 	@for release in $(RELEASES); do \
-	  PYTHONHASHSEED=0 lab/lab database .cache/releases/$$release/bin/python lab/releases/fixture.py $$release .cache/releases/made.json.bz2; \
+	  PYTHONHASHSEED=0 lab/lab database .cache/releases/$$release/bin/python lab/releases/fixture.py $$release .cache/releases/made.json.bz2 \
+	    2>.cache/releases/log || { cat .cache/releases/log >&2; exit 1; }; \
 	done
 	@python3 lab/releases/report.py modules/nova_instance_purge/testdata/releases.json.bz2 .cache/releases/made.json.bz2 .cache/releases
 
