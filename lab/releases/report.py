@@ -69,10 +69,11 @@ for release in sorted(made, key=lambda name: (name != 'zed', name)):
     changed = [f'{path.removeprefix("nova/")} {name}' for path, name in sorted(now) if before and before.get((path, name)) != now[path, name]]
     same = kept.get(release) == made[release]
     failed += [] if same else [f'Nova of {release} deletes otherwise than it is kept: make release-fixture RELEASE={release}, and read the difference']
+    without = [f'{path.removeprefix("nova/")} {name}' for path, name in wanted if (path, name) not in now]
     print(f'{release:8} {made[release]["nova"]:8} {"same" if same else "OTHER":6} {len(now)} of {len(wanted)}'
-          + (f', {len(changed)} new or changed: {"; ".join(changed)}' if before else ''))
+          + (f', without {"; ".join(without)}' if without else '') + (f', {len(changed)} new or changed: {"; ".join(changed)}' if before else ''))
     before = now
 failed += [f'no release has {path} {name}' for path, name in wanted if (path, name) not in somewhere]
 for release in sorted(kept.keys() - made.keys()):
     failed.append(f'{release} was not made')
-sys.exit('\n'.join(failed))
+sys.exit('\n'.join(failed) or 0)
