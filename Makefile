@@ -34,7 +34,7 @@ SCENARIOS := $(filter-out $(LONG) $(LAYOUTS) $(OLD),$(ALL))
 # What runs on the second lab, with those for the oldest: about half of the time.
 SECOND    := audit restore volumes
 
-.PHONY: help setup build test test-fakes test-boot test-first test-second nightly minimal demo bench bench-calls bench-purge bench-audit lint unit contract contract-placement contract-compute contract-cells contract-database contract-audit contract-hypervisor contract-scale molecule molecule-layouts molecule-long oldest fuzz report-test play-test vuln clean lab-image lab-up lab-down lab-status lab-ssh release-fixture
+.PHONY: help setup build test test-fakes test-boot test-first test-second nightly minimal demo bench bench-calls bench-purge bench-audit lint unit contract contract-placement contract-compute contract-cells contract-database contract-audit contract-hypervisor contract-scale molecule molecule-layouts molecule-long oldest fuzz report-test play-test vuln clean lab-image lab-up lab-down lab-status lab-ssh release-fixture releases
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -213,6 +213,17 @@ release-fixture: ## write down what a release of Nova makes of an instance that 
 	@$(MAKE) --no-print-directory .cache/releases/$(or $(RELEASE),$(error which RELEASE?))/.done
 	@PYTHONHASHSEED=0 lab/lab database .cache/releases/$(RELEASE)/bin/python lab/releases/fixture.py $(RELEASE) \
 	  modules/nova_instance_purge/testdata/releases.json.bz2
+
+RELEASES := $(patsubst lab/releases/%.txt,%,$(wildcard lab/releases/*.txt))
+
+# The environments take 4 GB and a quarter of an hour the first time, the rest a few minutes.
+releases: $(RELEASES:%=.cache/releases/%/.done) ## whether all releases of Nova are as this project has them, and what has changed between them
+	@rm -f .cache/releases/made.json.bz2
+	@for release in $(RELEASES); do \
+	  PYTHONHASHSEED=0 lab/lab database .cache/releases/$$release/bin/python lab/releases/fixture.py $$release .cache/releases/made.json.bz2 \
+	    2>.cache/releases/log || { cat .cache/releases/log >&2; exit 1; }; \
+	done
+	@python3 lab/releases/report.py modules/nova_instance_purge/testdata/releases.json.bz2 .cache/releases/made.json.bz2 .cache/releases
 
 clean: ## remove what was built (not the lab's image)
 	rm -rf .cache playbooks/library dist

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -37,10 +38,18 @@ func daemonElsewhere(uri string) (pid int, err error) {
 		case err != nil:
 			return 0, fmt.Errorf("ask who serves %s: %w", socket, err)
 		}
-		if away, err := elsewhere(filepath.Join("/proc", fmt.Sprint(pid))); err != nil || !away {
+		process := filepath.Join("/proc", strconv.Itoa(pid))
+		away, err := elsewhere(process, "mnt")
+		if err != nil || !away {
 			return 0, err
 		}
-		return pid, nil
+		// What is there is loaded and run as root.
+		unprivileged, err := elsewhere(process, "user")
+		if err == nil && unprivileged {
+			err = fmt.Errorf("%s is served by process %d in a user namespace of its own, whose libraries are not run as root: give the uri of "+
+				"the hypervisor's own libvirtd", socket, pid)
+		}
+		return pid, err
 	}
 	return 0, nil
 }
@@ -66,19 +75,20 @@ func daemonsElsewhere(proc string) (bool, error) {
 		if unread != nil || !slices.Contains([]string{"libvirtd", "virtqemud"}, strings.TrimSpace(string(name))) {
 			continue
 		}
-		if away, unread := elsewhere(filepath.Dir(command)); unread == nil && away {
+		if away, unread := elsewhere(filepath.Dir(command), "mnt"); unread == nil && away {
 			return true, nil
 		}
 	}
 	return false, err
 }
 
-func elsewhere(process string) (bool, error) {
-	its, err := os.Readlink(filepath.Join(process, "ns", "mnt"))
+// elsewhere tells whether a process has another namespace of this kind than this one.
+func elsewhere(process, kind string) (bool, error) {
+	its, err := os.Readlink(filepath.Join(process, "ns", kind))
 	if err != nil {
 		return false, err
 	}
-	own, err := os.Readlink("/proc/self/ns/mnt")
+	own, err := os.Readlink(filepath.Join("/proc/self/ns", kind))
 	return its != own, err
 }
 

@@ -188,6 +188,10 @@ func surveyQueued(ctx context.Context, api querier, tx *sql.Tx, cell *surveyedCe
 	return failed
 }
 
+// nodeIdentity is the version of the compute service, of 2023.1, from which on it keeps its compute node's uuid in a file, without which it
+// does not start (nova/objects/service.py NODE_IDENTITY_VERSION, nova/compute/manager.py _ensure_existing_node_identity).
+const nodeIdentity = 65
+
 func surveyHosts(ctx context.Context, tx *sql.Tx, cell *orphan.CellPicture) error {
 	if err := survey(ctx, tx, "SELECT uuid, host, hypervisor_hostname, vcpus, memory_mb, local_gb, hypervisor_type FROM compute_nodes"+
 		" WHERE deleted = 0 AND ", "uuid", nil, func(r surveyed) {
@@ -196,10 +200,10 @@ func surveyHosts(ctx context.Context, tx *sql.Tx, cell *orphan.CellPicture) erro
 	}); err != nil {
 		return fmt.Errorf("compute_nodes: %w", err)
 	}
-	if err := survey(ctx, tx, "SELECT host, disabled, forced_down, last_seen_up FROM services"+
+	if err := survey(ctx, tx, fmt.Sprintf("SELECT host, disabled, forced_down, last_seen_up, version >= %d FROM services", nodeIdentity)+
 		" WHERE deleted = 0 AND `binary` = 'nova-compute' AND ", "uuid", nil, func(r surveyed) {
 		cell.Services = append(cell.Services, orphan.ComputeService{Host: r.word(0), Disabled: r.flag(1), ForcedDown: r.flag(2),
-			SeenAt: r.time(3)})
+			SeenAt: r.time(3), Identified: r.flag(4)})
 	}); err != nil {
 		return fmt.Errorf("services: %w", err)
 	}

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"cmp"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 
@@ -26,6 +28,8 @@ type source struct {
 	info any
 	// interfaces are tried in this order; empty: as the entry says, else public.
 	interfaces []string
+	// authorities are files of CA certificates that are trusted besides.
+	authorities []string
 }
 
 // infoOf takes the section auth from where its keys have these values.
@@ -95,6 +99,11 @@ func read(from source, auth Auth) (credentials, error) {
 	if err != nil {
 		return credentials{}, fmt.Errorf("read credentials from %s: %w", from.origin, err)
 	}
+	if auth.CACert == "" {
+		if err := trust(config, from.authorities); err != nil {
+			return credentials{}, fmt.Errorf("read the CA certificates beside %s: %w", from.origin, err)
+		}
+	}
 	complete(&parsed, cmp.Or(auth.AuthType, from.AuthType))
 	interfaces := []gophercloud.Availability{endpoint.Availability}
 	if auth.Interface == "" && len(from.interfaces) > 0 {
@@ -104,6 +113,28 @@ func read(from source, auth Auth) (credentials, error) {
 		}
 	}
 	return credentials{origin: from.origin, auth: parsed, tls: config, region: endpoint.Region, interfaces: interfaces}, nil
+}
+
+// trust adds CA certificates to those that are trusted already, which by default are the system's.
+func trust(config *tls.Config, files []string) (err error) {
+	if len(files) == 0 {
+		return nil
+	}
+	if config.RootCAs == nil {
+		if config.RootCAs, err = x509.SystemCertPool(); err != nil {
+			return err
+		}
+	}
+	for _, file := range files {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		if !config.RootCAs.AppendCertsFromPEM(content) {
+			return fmt.Errorf("%s has no certificate in it", file)
+		}
+	}
+	return nil
 }
 
 func parse(from source, auth Auth) (parsed gophercloud.AuthOptions, endpoint gophercloud.EndpointOpts, config *tls.Config, err error) {

@@ -1,6 +1,9 @@
 package openstack
 
 import (
+	"crypto/tls"
+	"encoding/pem"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -169,6 +172,46 @@ func TestTheCertificatesOfNovaConfGoBeforeThoseOfTheEnvironment(t *testing.T) {
 			}
 			_, err := credentialsOf(Auth{NovaConf: write(t, "nova.conf", conf)}, nil)
 			if err == nil || !strings.Contains(err.Error(), "/of/nova.conf") {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+// kolla-ansible's nova.conf names a bundle that only its container has, and keeps what is in it beside nova.conf.
+func TestTheAuthoritiesBesideNovaConfAreTrusted(t *testing.T) {
+	server := httptest.NewTLSServer(nil)
+	defer server.Close()
+	ca := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
+	for _, test := range []struct {
+		name, cafile, beside string
+		trusts               bool
+	}{
+		{"a bundle that only the container has", "/of/the/container.crt", ca, true},
+		{"the host's bundle of that name", "/etc/ssl/certs/ca-certificates.crt", ca, true},
+		{"no bundle", "", ca, true},
+		{"none beside it", "", "", false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			conf := write(t, "nova.conf", "[placement]\nauth_url = https://keystone\ncafile = "+test.cafile+"\n")
+			if test.beside != "" {
+				folder := filepath.Join(filepath.Dir(conf), "ca-certificates")
+				if err := os.Mkdir(folder, 0o700); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(filepath.Join(folder, "own.crt"), []byte(test.beside), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			found, err := credentialsOf(Auth{NovaConf: conf}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			connection, err := tls.Dial("tcp", server.Listener.Addr().String(), found.tls)
+			if err == nil {
+				connection.Close()
+			}
+			if (err == nil) != test.trusts {
 				t.Errorf("got %v", err)
 			}
 		})

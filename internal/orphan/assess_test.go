@@ -46,7 +46,8 @@ func on(host, node string) func(*Row) { return func(r *Row) { r.Host, r.Node = h
 func (a Assessment) told() string {
 	var hosts, unasked []string
 	for _, h := range a.Hosts {
-		hosts = append(hosts, strings.TrimRight(fmt.Sprint(h.Host, "=", h.NovaHost, " ", strings.Join(h.NamedBy, "+"), " ", h.State), " "))
+		hosts = append(hosts, strings.TrimRight(fmt.Sprint(h.Host, "=", h.NovaHost, " ", strings.Join(h.NamedBy, "+"), " ", h.State, " ",
+			strings.Join(h.ComputeID, "+")), " "))
 	}
 	for _, u := range a.Unasked {
 		unasked = append(unasked, u.NovaHost+strings.Repeat(" gone", map[bool]int{true: 1}[u.Gone]))
@@ -234,6 +235,10 @@ func TestEveryHostThatMayHaveADomainIsLookedAtOrToldAsNotAsked(t *testing.T) {
 			s.Cells[0].Services = append(s.Cells[0].Services, ComputeService{Host: "host1.example", SeenAt: noon})
 			unreached(s, 0)
 		}, consents: Consents{HostsGone: []string{"host1"}}, want: "unknown; ; host1 gone", refusals: []string{"host1 cannot be gone"}},
+		{name: "its nova-compute must know which node it is", make: func(s *scene) {
+			s.evidence(inError(), nil)
+			s.Cells[0].Services[0].Identified = true
+		}, want: "stuck; inv1=host1 row  " + node1 + "; "},
 		{name: "another host of the same short name is not it", make: func(s *scene) {
 			s.evidence(inError(), nil)
 			down(s, 0)

@@ -23,6 +23,9 @@ type Host struct {
 	// Domain is the name of the instance's domain there, and State its state; "" if it has none.
 	Domain string `json:"domain"`
 	State  string `json:"state"`
+	// ComputeID are the compute nodes of which its nova-compute must find one named in its file to start again; empty where its release has
+	// no such file.
+	ComputeID []string `json:"compute_id"`
 }
 
 // Unasked is a host that may have something of the instance, and whose hypervisor was not read.
@@ -106,7 +109,20 @@ func (f *finding) places(consents Consents) (hosts []Host, unasked []Unasked) {
 		}
 	}
 	consents.mark(unasked)
+	for i := range hosts {
+		hosts[i].ComputeID = f.computeIDs(hosts[i].NovaHost)
+	}
 	return hosts, unasked
+}
+
+func (x *index) computeIDs(novaHost string) []string {
+	ids := []string{}
+	if x.services[novaHost].Identified {
+		for _, node := range x.nodesByHost[novaHost] {
+			ids = append(ids, node.UUID)
+		}
+	}
+	return ids
 }
 
 // isOne says that a host that was missed goes by that name, too: its names are among these, or the one is the short form of the

@@ -82,6 +82,8 @@ type ComputeService struct {
 	Host                 string
 	Disabled, ForcedDown bool
 	SeenAt               time.Time
+	// Identified: it does not start again without its file of which compute node it is.
+	Identified bool
 }
 
 // MigrationPicture is a row of migrations.

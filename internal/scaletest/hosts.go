@@ -36,8 +36,8 @@ const (
 	computeNode
 )
 
-// consumerTypes are the types in Placement, with ids from 1 on. What Nova writes has none (nova/scheduler/client/report.py
-// writes at 1.36 at most).
+// consumerTypes are the types in Placement, with ids from 1 on. What Nova writes has none, since
+// it asks at 1.36 at most (nova/scheduler/client/report.py).
 var consumerTypes = []string{"INSTANCE", "CONTAINER", "VOLUME"}
 
 // tree makes the providers: of 12, nine are hosts, of which one has two NUMA nodes and one a PCI device. One of fifty

@@ -9,9 +9,9 @@ import (
 	"nova-orphan/internal/osloconf"
 )
 
-// resumesGuests tells whether nova-compute, when it starts, starts the guests that are off and that Nova has as running
-// (nova/compute/manager.py _resume_guests_state). Which of the files it reads only its command line tells, so that each counts.
-func resumesGuests(paths []string) (on bool, unread []string) {
+// readOption reads what the files say of an option of [DEFAULT]. Which of them nova-compute reads only its command line tells, so that
+// each counts.
+func readOption(paths []string, option string) (values, unread []string) {
 	for _, path := range paths {
 		// A folder may be named by a link, which WalkDir does not follow.
 		root, err := filepath.EvalSymlinks(path)
@@ -23,25 +23,31 @@ func resumesGuests(paths []string) (on bool, unread []string) {
 			if err == nil && (entry.IsDir() || file != root && filepath.Ext(file) != ".conf") {
 				return nil
 			}
+			var config osloconf.Config
+			if err == nil {
+				config, err = osloconf.Load(file)
+			}
 			var value string
 			if err == nil {
-				value, err = readOption(file)
+				value, err = config.Get("DEFAULT", option)
 			}
 			if err != nil {
 				unread = append(unread, err.Error())
+			} else if value != "" {
+				values = append(values, value)
 			}
-			// oslo_config/types.py Boolean
-			on = on || slices.Contains([]string{"true", "1", "on", "yes"}, strings.ToLower(value))
 			return nil
 		})
 	}
-	return on, unread
+	return values, unread
 }
 
-func readOption(file string) (string, error) {
-	config, err := osloconf.Load(file)
-	if err != nil {
-		return "", err
-	}
-	return config.Get("DEFAULT", "resume_guests_state_on_host_boot")
+// resumesGuests tells whether nova-compute, when it starts, starts the guests that are off and that Nova has as running
+// (nova/compute/manager.py _resume_guests_state).
+func resumesGuests(paths []string) (on bool, unread []string) {
+	values, unread := readOption(paths, "resume_guests_state_on_host_boot")
+	return slices.ContainsFunc(values, func(value string) bool {
+		// oslo_config/types.py Boolean
+		return slices.Contains([]string{"true", "1", "on", "yes"}, strings.ToLower(value))
+	}), unread
 }

@@ -23,6 +23,7 @@ var module = ansible.Module{
 		{Name: "state", Type: ansible.Str, Choices: []string{"restarted", "reaped"}, Default: "restarted"},
 		{Name: "destroy", Type: ansible.Bool, Default: false},
 		{Name: "start_compute", Type: ansible.Bool, Default: false},
+		{Name: "compute_id", Type: ansible.List, Elements: ansible.Str, AllowEmpty: true, Check: ansible.UUID},
 		{Name: "objections", Type: ansible.List, Elements: ansible.Str, AllowEmpty: true},
 		{Name: "service", Type: ansible.Str, AllowEmpty: true},
 		{Name: "log", Type: ansible.Str, AllowEmpty: true, Check: checkLog},
@@ -57,6 +58,8 @@ type parameters struct {
 	Destroy bool     `option:"destroy"`
 	// StartCompute says that a nova-compute that is off may be started.
 	StartCompute bool `option:"start_compute"`
+	// ComputeIDs are those that nova-compute may have for its own; empty where its release has none.
+	ComputeIDs []string `option:"compute_id"`
 	// Objections are what others know against a restart.
 	Objections []string `option:"objections"`
 	// What is not named is looked for where the deployments have it.

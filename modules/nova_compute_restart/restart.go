@@ -56,6 +56,12 @@ func (p parameters) restart(ctx context.Context, call *ansible.Call, here host) 
 	if service.waited {
 		return p.restart(ctx, call, here)
 	}
+	if err == nil && len(service.refusals) == 0 {
+		var why string
+		if why, err = p.stays(service.conf); why != "" {
+			service.refusals = append(service.refusals, why)
+		}
+	}
 	if err == nil {
 		err = p.refusal(running, service)
 	}

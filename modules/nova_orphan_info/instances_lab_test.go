@@ -95,6 +95,7 @@ func TestNamedInstancesAreAnsweredWithAllThatAPurgeHasToKnow(t *testing.T) {
 		"instance.vm_state": "error", "instance.task_state": "", "instance.host": "compute1", "cell.name": "cell1", "mapped": "true",
 		"consumers": `["` + stuck + `","` + migration + `"]`, "hosts.#": "2", "hosts.0.host": "rack1", "hosts.0.nova_host": "compute1",
 		"hosts.0.domain": "instance-00000029", "hosts.0.state": "running", "hosts.0.named_by": `["row","record","allocation","domain"]`,
+		"hosts.0.compute_id": `["` + provider + `"]`, "hosts.1.compute_id": "[]",
 		"hosts.1.host": "compute2", "hosts.1.domain": "", "unasked": "[]",
 		"reasons.0": "it was asked for by " + migration + ", a migration (error) of instance " + stuck})
 	if plan := answer.Get("instances.1.plan").String(); !strings.Contains(plan, "DELETES") {
