@@ -20,7 +20,9 @@ import (
 var visitor = ansible.Module{
 	Name:    "visitor",
 	Options: []ansible.Option{{Name: "pid", Type: ansible.Int}, {Name: "file", Type: ansible.Path}},
-	Inside:  func(call *ansible.Call) (int, error) { return call.Value("pid").(int), nil },
+	Inside: func(call *ansible.Call) (ansible.Process, error) {
+		return ansible.Process{PID: call.Value("pid").(int)}, nil
+	},
 	Run: func(_ context.Context, call *ansible.Call) (ansible.Answer, error) {
 		file := call.Value("file").(string)
 		there, err := os.ReadFile(file)
@@ -75,7 +77,7 @@ func TestAModuleGoesWhereItsDaemonIs(t *testing.T) {
 	}{
 		{"there is none elsewhere", 0, "on the host, on the host, on the host, "},
 		{"there is one elsewhere", away.Process.Pid, "elsewhere, on the host, on the host, /"},
-		{"it is gone", 1 << 22, "enter the mount namespace of process 4194304: no such file or directory"},
+		{"it is gone", 1 << 22, "enter the mount namespace of process 4194304: open its root: no such file or directory"},
 	} {
 		given := filepath.Join(t.TempDir(), "arguments")
 		arguments := fmt.Sprintf(`{"pid": %d, "file": "%s.link/file"}`, test.pid, folder)

@@ -24,9 +24,9 @@ type Module struct {
 	// Turns is the list option whose elements are done one after the other, each with a Timeout of its own, which
 	// Call.Turn then is. Empty: there is none.
 	Turns string
-	// Inside tells the process in whose mount namespace the module is to run, as that of a daemon in a container; 0: in its own.
-	// There it finds that one's libraries and files, and by OnHost those of the host. Nil: in its own.
-	Inside func(*Call) (pid int, err error)
+	// Inside tells the process in whose mount namespace the module is to run, as that of a daemon in a container. There it finds that
+	// one's libraries and files, and by OnHost those of the host. Nil: in its own.
+	Inside func(*Call) (Process, error)
 	// Run reads, judges and applies. Its context ends with the deadline, or when
 	// Ansible goes away. With an error the answer, if any, still goes out beside it.
 	Run func(context.Context, *Call) (Answer, error)
@@ -87,12 +87,12 @@ func Main(argv []string, stdout io.Writer, module Module) int {
 }
 
 func (m Module) goInside(call *Call) error {
-	if m.Inside == nil || call.host != nil {
+	if m.Inside == nil || call.Entered() {
 		return nil
 	}
-	pid, err := m.Inside(call)
-	if err == nil && pid != 0 {
-		err = enter(pid, call.arguments)
+	there, err := m.Inside(call)
+	if err == nil && there.PID != 0 {
+		err = enter(there, call.arguments)
 	}
 	return err
 }

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"libvirt.org/go/libvirt"
+
+	"nova-orphan/internal/ansible"
 )
 
 // Connection is a connection to one libvirt daemon, for several callers at once.
@@ -19,6 +21,8 @@ type Connection struct {
 	uri      string
 	connect  func(uri string) (*libvirt.Connect, error)
 	readOnly bool
+	// Call is the module's that asks, if that may have been called on a host and be elsewhere.
+	Call *ansible.Call
 
 	mu   sync.Mutex
 	conn *libvirt.Connect
@@ -153,7 +157,7 @@ func (c *Connection) ProcessUses(ctx context.Context, matters func(path string) 
 	if IsRemote(c.uri) {
 		return nil, fmt.Errorf("the processes of the host at %s cannot be seen from here: run it on the hypervisor itself", c.uri)
 	}
-	return processUses(ctx, "/proc", "/sys", matters)
+	return processUses(ctx, c.Call, "/proc", "/sys", matters)
 }
 
 // Named returns the uuid of the domain with this name, or ErrNoDomain.

@@ -17,41 +17,81 @@ import (
 )
 
 // Inside has a module go where the libvirt daemon of its option uri is (ansible.Module).
-func Inside(call *ansible.Call) (pid int, err error) {
+func Inside(call *ansible.Call) (ansible.Process, error) {
 	uri, _ := call.Value("uri").(string)
 	return daemonElsewhere(uri)
 }
 
 // daemonElsewhere is the process of the libvirt daemon that uri leads to, where that has another mount namespace than this one, as in a
-// container. The daemon's files, and the only libvirt.so of the host, may be there alone. It is 0 where the daemon is here, or none can
-// be asked, which connecting will tell.
-func daemonElsewhere(uri string) (pid int, err error) {
+// container. The daemon's files, and the only libvirt.so of the host, may be there alone. There is none where the daemon is here, or where
+// none can be asked, which connecting will tell.
+func daemonElsewhere(uri string) (found ansible.Process, err error) {
 	// A connection without a call leaves an error in the daemon's log: not where there is no need.
 	if away, err := daemonsElsewhere("/proc"); err != nil || !away {
-		return 0, err
+		return found, err
 	}
 	for _, socket := range sockets(uri) {
 		pid, err := peer(socket)
-		switch {
-		case errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.ECONNREFUSED):
+		if errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ECONNREFUSED) {
 			continue
-		case err != nil:
-			return 0, fmt.Errorf("ask who serves %s: %w", socket, err)
 		}
-		process := filepath.Join("/proc", strconv.Itoa(pid))
-		away, err := elsewhere(process, "mnt")
-		if err != nil || !away {
-			return 0, err
+		if err == nil {
+			found, err = lookAtDaemon(pid, filepath.Join("/proc", strconv.Itoa(pid)), socket)
 		}
-		// What is there is loaded and run as root.
-		unprivileged, err := elsewhere(process, "user")
-		if err == nil && unprivileged {
-			err = fmt.Errorf("%s is served by process %d in a user namespace of its own, whose libraries are not run as root: give the uri of "+
-				"the hypervisor's own libvirtd", socket, pid)
+		if err != nil {
+			return ansible.Process{}, fmt.Errorf("look who serves %s: %w", socket, err)
 		}
-		return pid, err
+		return found, nil
 	}
-	return 0, nil
+	return found, nil
+}
+
+// lookAtDaemon tells whether and how a daemon is to be entered.
+func lookAtDaemon(pid int, process, socket string) (there ansible.Process, err error) {
+	away, err := elsewhere(process, "mnt")
+	if err != nil || !away {
+		return there, err
+	}
+	// What is there is loaded and run as root.
+	unprivileged, err := elsewhere(process, "user")
+	switch {
+	case err != nil:
+		return there, err
+	case unprivileged:
+		return there, errors.New("a process in a user namespace of its own, whose libraries are not run as root: give the uri of the " +
+			"hypervisor's own libvirtd")
+	}
+	// systemd, which starts the daemon by its socket, has no such library: then libvirt is where systemd is.
+	folder, err := libraryFolder(filepath.Join(process, "maps"))
+	if err != nil || folder == "" {
+		return there, err
+	}
+	// As a snap's.
+	if !strings.HasPrefix(folder, "/lib") && !strings.HasPrefix(folder, "/usr/lib") {
+		there.Libraries = folder
+	}
+	here, err := os.Stat(socket)
+	if err != nil {
+		return there, err
+	}
+	inside, err := os.Stat(filepath.Join(process, "root", socket))
+	if err != nil || !os.SameFile(here, inside) {
+		return there, fmt.Errorf("in its container it has another path, and the module asks from there: have the socket at the same path "+
+			"in both, as a mount of %s", filepath.Dir(socket))
+	}
+	there.PID = pid
+	return there, nil
+}
+
+// libraryFolder is where a process has its libvirt.so.0 from.
+func libraryFolder(maps string) (string, error) {
+	content, err := os.ReadFile(maps)
+	for line := range strings.Lines(string(content)) {
+		if at := strings.IndexByte(line, '/'); at >= 0 && strings.HasPrefix(filepath.Base(line[at:]), library) {
+			return filepath.Dir(line[at:]), nil
+		}
+	}
+	return "", err
 }
 
 // sockets are those of this host that libvirt would try (src/remote/remote_sockets.c remoteSplitURIScheme, remoteGetUNIXSocket), the first
@@ -61,10 +101,17 @@ func sockets(uri string) []string {
 	if err != nil || IsRemote(uri) || !strings.HasPrefix(parsed.Scheme, "qemu") || parsed.Path != "/system" {
 		return nil
 	}
-	if socket := parsed.Query().Get("socket"); socket != "" {
-		return []string{socket}
+	const direct, legacy = "/run/libvirt/virtqemud-sock", "/run/libvirt/libvirt-sock"
+	given := parsed.Query()
+	switch {
+	case given.Get("socket") != "":
+		return []string{given.Get("socket")}
+	case given.Get("mode") == "direct":
+		return []string{direct}
+	case given.Get("mode") == "legacy":
+		return []string{legacy}
 	}
-	return []string{"/run/libvirt/virtqemud-sock", "/run/libvirt/libvirt-sock"}
+	return []string{direct, legacy}
 }
 
 // daemonsElsewhere tells whether any daemon of libvirt's is in another mount namespace. Who may not see that can enter none.

@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"nova-orphan/internal/ansible"
 )
 
 // ProcessUse is a process of the host, or a loop device, and what it has open.
@@ -34,16 +36,19 @@ func IsRemote(uri string) bool {
 // processUses asks the kernel of this host who has open what matters, in the kernel's
 // own spelling. QEMUs are told even where they have none of it. What cannot be read is
 // an error: nobody can then say that nothing is in use.
-func processUses(ctx context.Context, proc, sys string, matters func(path string) bool) ([]ProcessUse, error) {
+func processUses(ctx context.Context, call *ansible.Call, proc, sys string, matters func(path string) bool) ([]ProcessUse, error) {
 	const op = "look for processes that use its files"
 	// A process that hangs in the kernel can make its files in /proc hang, too.
 	return await(ctx, op, func() ([]ProcessUse, error) {
-		found, err := readProcesses(proc, matters)
-		loops, unread := readLoops(sys, matters)
-		if err = cmp.Or(err, unread); err != nil {
-			return nil, fmt.Errorf("%s: %w: run it on the hypervisor itself, as root (become: true)", op, err)
-		}
-		return append(found, loops...), nil
+		// A container may have no more than its own. Of those on the host each is told, too, with its paths as it sees them itself.
+		return ansible.OnHost(call, func() ([]ProcessUse, error) {
+			found, err := readProcesses(proc, matters)
+			loops, unread := readLoops(sys, matters)
+			if err = cmp.Or(err, unread); err != nil {
+				return nil, fmt.Errorf("%s: %w: run it on the hypervisor itself, as root (become: true)", op, err)
+			}
+			return append(found, loops...), nil
+		})
 	})
 }
 

@@ -192,7 +192,7 @@ func TestProcessesTellWhatTheyHaveOpen(t *testing.T) {
 	process(t, proc, 9, "qemu-img", "qemu-img info --force-share --output=json "+disk, "", disk)
 	process(t, proc, 10, "qemu-img", "qemu-img convert "+disk+" info", "", disk)
 	matters := func(path string) bool { return strings.HasPrefix(path, files) }
-	got, err := processUses(t.Context(), proc, sys, matters)
+	got, err := processUses(t.Context(), nil, proc, sys, matters)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -249,7 +249,7 @@ func TestProcessesThatAreNotToBeSeenAreAnError(t *testing.T) {
 			if err := spoil(t, proc); err != nil {
 				t.Fatal(err)
 			}
-			got, err := processUses(t.Context(), proc, t.TempDir(), func(string) bool { return true })
+			got, err := processUses(t.Context(), nil, proc, t.TempDir(), func(string) bool { return true })
 			if err == nil || !strings.Contains(err.Error(), "as root (become: true)") {
 				t.Errorf("got %+v, %v", got, err)
 			}

@@ -68,15 +68,16 @@ func unlisted(err error) error {
 type Host struct {
 	path string
 	root *os.Root
+	call *ansible.Call
 }
 
-// Open opens instances_path.
-func Open(path string) (*Host, error) {
+// Open opens instances_path, for the call of a module that may be elsewhere than on the host.
+func Open(call *ansible.Call, path string) (*Host, error) {
 	root, err := os.OpenRoot(path)
 	if err != nil {
 		return nil, unlisted(err)
 	}
-	return &Host{path, root}, nil
+	return &Host{path, root, call}, nil
 }
 
 // Close closes it.

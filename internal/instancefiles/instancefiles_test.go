@@ -37,7 +37,7 @@ func makeHost(t *testing.T, files ...string) *Host {
 			t.Fatal(err)
 		}
 	}
-	host, err := Open(root)
+	host, err := Open(nil, root)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +94,7 @@ func TestWhatCannotBeListedIsNoAbsence(t *testing.T) {
 		if _, err := List(path); err == nil || !strings.Contains(err.Error(), words) {
 			t.Errorf("%s: got %v", path, err)
 		}
-		if _, err := Open(path); err == nil || !strings.Contains(err.Error(), words) {
+		if _, err := Open(nil, path); err == nil || !strings.Contains(err.Error(), words) {
 			t.Errorf("%s: got %v", path, err)
 		}
 	}
@@ -246,7 +246,7 @@ func TestWhoSharesTheFolders(t *testing.T) {
 		})
 	}
 	// A file system that no one knows is not taken for a local one.
-	host, err := Open("/proc")
+	host, err := Open(nil, "/proc")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -266,11 +266,11 @@ func TestWhatThisHostExportsOthersHave(t *testing.T) {
 		if err := os.WriteFile(etab, []byte("/other\t*(rw)\n"+line+"\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := exportOf(etab, host.path); err != nil || (got != "") != want {
+		if got, err := exportOf(nil, etab, host.path); err != nil || (got != "") != want {
 			t.Errorf("%q: got %q, %v", line, got, err)
 		}
 	}
-	if got, err := exportOf(etab+"x", host.path); got != "" || err != nil {
+	if got, err := exportOf(nil, etab+"x", host.path); got != "" || err != nil {
 		t.Errorf("without exports: got %q, %v", got, err)
 	}
 }

@@ -16,6 +16,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"nova-orphan/internal/ansible"
 )
 
 // Content is what a folder has.
@@ -49,7 +51,8 @@ func (h *Host) Contents(uuid string) (all []Content, err error) {
 	if err != nil {
 		return nil, err
 	}
-	mounted, err := mountPoints(mountInfo)
+	// Of a container that has its own processes alone, /proc has nothing of this one.
+	mounted, err := ansible.OnHost(h.call, func() ([]string, error) { return mountPoints(mountInfo) })
 	if err != nil {
 		return nil, err
 	}
@@ -181,24 +184,53 @@ var names = map[int64]string{
 
 const exports = "/var/lib/nfs/etab"
 
-// exportOf is the folder that this host exports by NFS and that has the path in it (exports(5)); empty if there is none.
-func exportOf(file, path string) (export string, err error) {
+// exportsIn are the folders that an NFS server exports (exports(5)).
+func exportsIn(file string) (folders []string, err error) {
 	content, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", nil
-	}
-	resolved, linkErr := filepath.EvalSymlinks(path)
-	if err = cmp.Or(err, linkErr); err != nil {
-		return "", err
+		return nil, nil
 	}
 	for line := range bytes.Lines(content) {
-		folder, _, _ := strings.Cut(unescaped(string(line)), "\t")
-		if folder != "" && strings.HasPrefix(resolved+"/", strings.TrimSuffix(folder, "/")+"/") {
-			return folder, nil
+		if folder, _, _ := strings.Cut(unescaped(string(line)), "\t"); folder != "" {
+			folders = append(folders, folder)
 		}
 	}
-	return "", nil
+	return folders, err
 }
+
+// exportOf is the folder that this host exports by NFS and that has the path in it; empty if there is none. What is a container's has
+// another path on the host: then each on the same file system may have it.
+func exportOf(call *ansible.Call, file, path string) (export string, err error) {
+	resolved, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return "", err
+	}
+	own, err := os.Stat(resolved)
+	if err != nil {
+		return "", err
+	}
+	return ansible.OnHost(call, func() (string, error) {
+		folders, err := exportsIn(file)
+		for _, folder := range folders {
+			if strings.HasPrefix(resolved+"/", strings.TrimSuffix(folder, "/")+"/") {
+				return folder, nil
+			}
+			if !call.Entered() {
+				continue
+			}
+			info, err := os.Stat(folder)
+			if err != nil {
+				return "", err
+			}
+			if deviceOf(info) == deviceOf(own) {
+				return folder, nil
+			}
+		}
+		return "", err
+	})
+}
+
+func deviceOf(info fs.FileInfo) uint64 { return uint64(info.Sys().(*syscall.Stat_t).Dev) }
 
 // Shared is why other hosts may have the same folders; empty if none has. A domain of theirs that uses one is not to be seen from
 // here. By Nova's own registry (nova/virt/storage_users.py) also a host counts that has not been seen for long, since it may come back.
@@ -217,7 +249,7 @@ func (h *Host) Shared() (why string, err error) {
 		called := cmp.Or(names[kind], fmt.Sprintf("a file system of type 0x%x", kind))
 		return fmt.Sprintf("%s is on %s, which other hosts may have as well: %s", h.path, called, advice), nil
 	}
-	export, err := exportOf(exports, h.path)
+	export, err := exportOf(h.call, exports, h.path)
 	if err != nil {
 		return "", fmt.Errorf("look whether %s is shared: %w", h.path, err)
 	}

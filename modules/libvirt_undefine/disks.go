@@ -16,6 +16,7 @@ import (
 
 	"github.com/tidwall/gjson"
 
+	"nova-orphan/internal/ansible"
 	"nova-orphan/internal/hypervisor"
 )
 
@@ -97,6 +98,7 @@ func imagesOf(own hypervisor.DomainUse) (images []hypervisor.Image) {
 // ceph is asked by its own program, for one image at a time: hosts have more to do.
 type ceph struct {
 	sync.Mutex
+	call     *ansible.Call
 	command  []string // empty: it is not asked
 	patience time.Duration
 	hung     string // it has once not answered
@@ -119,11 +121,17 @@ func (c *ceph) ask(ctx context.Context, of hypervisor.Image) image {
 	if of.User != "" {
 		words = append(words, "--id", of.User)
 	}
-	command := exec.CommandContext(patient, c.command[0], append(words, "status", "--format", "json", of.Pool+"/"+of.Image)...)
-	command.WaitDelay = time.Second // a child of it may live on
 	var said bytes.Buffer
-	command.Stderr = &said
-	out, err := command.Output()
+	run := func() ([]byte, error) {
+		command := exec.CommandContext(patient, c.command[0], append(words, "status", "--format", "json", of.Pool+"/"+of.Image)...)
+		command.WaitDelay = time.Second // a child of it may live on
+		command.Stderr = &said
+		return command.Output()
+	}
+	out, err := run()
+	if errors.Is(err, exec.ErrNotFound) { // libvirtd's container need not have it, as where it is a container's engine
+		out, err = ansible.OnHost(c.call, run)
+	}
 	switch found.hear(out, said.String(), err); {
 	case ctx.Err() != nil:
 		found.Unread = "the time of the whole call was up (timeout)"

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,7 +23,7 @@ func (h *host) openInstances() (done func()) {
 		h.unseen = fmt.Errorf("the instances' folders of the host at %s cannot be seen from here: run it on the hypervisor itself", h.URI)
 		return done
 	}
-	if h.instances, h.unseen = instancefiles.Open(h.InstancesPath); h.unseen != nil {
+	if h.instances, h.unseen = instancefiles.Open(h.call, h.InstancesPath); h.unseen != nil {
 		return done
 	}
 	if h.InstanceFiles == remove {
@@ -64,7 +65,7 @@ func (t *task) undefinedLately() bool {
 	if err != nil || path == "" || data.State != "" {
 		return false
 	}
-	info, err := os.Stat(path)
+	info, err := ansible.OnHost(t.call, func() (fs.FileInfo, error) { return os.Stat(path) })
 	return err == nil && t.now().Sub(info.ModTime()) < t.minAge()
 }
 

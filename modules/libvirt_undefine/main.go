@@ -124,6 +124,7 @@ func run(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
 	}
 	connection, err := open(ctx, p.URI)
 	if err == nil {
+		connection.Call = call
 		defer connection.Close()
 	}
 	return (&host{parameters: p, call: call, libvirt: connection, unreachable: err, now: time.Now}).all(ctx)

@@ -70,7 +70,7 @@ func (h *host) all(ctx context.Context) (ansible.Answer, error) {
 		ctx = context.WithoutCancel(ctx) // to be told of each, though the time may be up
 	}
 	reply := &answer{}
-	h.ceph.command, h.ceph.patience = h.RBD, patience
+	h.ceph.call, h.ceph.command, h.ceph.patience = h.call, h.RBD, patience
 	if h.unreachable == nil && h.State == absent {
 		defer h.openInstances()()
 		if h.unseen != nil && h.InstanceFiles == keep {

@@ -20,6 +20,8 @@ type awaited struct {
 	Complained []string `json:"complained"`
 	// Log is what was read: a file, the journal of a unit, or none.
 	Log string `json:"log"`
+	// LogSilent says that nothing was logged since.
+	LogSilent bool `json:"log_silent"`
 	// LogRotated says that what was logged before the rotation was not read.
 	LogRotated bool `json:"log_rotated"`
 }
@@ -50,13 +52,14 @@ func (p parameters) await(ctx context.Context, here host) (ansible.Answer, error
 	if err != nil {
 		return nil, err
 	}
-	reply := &awaited{Complained: []string{}, Log: log.String()}
+	reply := &awaited{Complained: []string{}, Log: log.String(), LogSilent: true}
 	begun, traced, trace := time.Now(), time.Time{}, traces(p.Reap)
 	for {
 		left, _, err := find(ctx, here, p.Reap)
 		added, unread := log.read(ctx)
 		// A libvirtd that restarts, or a log between two files, is there again in a moment.
 		err = errors.Join(err, unread)
+		reply.LogSilent = reply.LogSilent && added == ""
 		for _, said := range complaint.FindAllStringSubmatch(added, -1) {
 			if !slices.Contains(reply.Complained, said[1]) {
 				reply.Complained = append(reply.Complained, said[1])
@@ -84,6 +87,10 @@ func (p parameters) tell(reply *awaited) *awaited {
 	reply.Msg = fmt.Sprintf("domains gone: %d, left: %d", len(p.Reap)-len(reply.Left), len(reply.Left))
 	if len(reply.Left) > 0 {
 		reply.Warnings = append(reply.Warnings, "nova-compute has not reaped "+strings.Join(reply.Left, ", "))
+	}
+	if reply.LogSilent && reply.Log != "none" {
+		reply.Warnings = append(reply.Warnings, reply.Log+" has nothing since the restart: what nova-compute complains of is not known. "+
+			"Is it its log (log)?")
 	}
 	if reply.LogRotated {
 		reply.Warnings = append(reply.Warnings, reply.Log+" was rotated since the restart: what was logged before that is not known")

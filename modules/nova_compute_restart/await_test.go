@@ -98,6 +98,18 @@ func TestWhatIsNotReapedInTimeIsTold(t *testing.T) {
 	}
 }
 
+func TestALogThatSaysNothingIsTold(t *testing.T) {
+	for logged, silent := range map[string]bool{"": true, "half a line": true, "a line\n": false} {
+		s := newStage(t, hypervisortest.Guest{UUID: first})
+		call := s.since()
+		s.write(s.log, logged)
+		answer := s.call(call)
+		if answer.Get("log_silent").Bool() != silent || answer.Get("warnings").Exists() != silent || answer.Get("failed").Bool() {
+			t.Errorf("%q: got %s", logged, answer)
+		}
+	}
+}
+
 func TestALibvirtThatIsGoneIsNoReapedDomain(t *testing.T) {
 	s := newStage(t, hypervisortest.Guest{UUID: first})
 	call := s.since(first)
@@ -139,6 +151,7 @@ func TestWhatIsComplainedOfSinceTheRestart(t *testing.T) {
 			s := newStage(t)
 			s.write(s.log, test.before)
 			call := s.since()
+			s.write(s.log, "Starting compute node\n")
 			test.then(s)
 			answer := s.call(call)
 			if got := answer.Get("complained").Raw; got != test.want || answer.Get("log_rotated").Bool() != test.rotated ||

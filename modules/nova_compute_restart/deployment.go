@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -120,37 +121,42 @@ func there(paths []string) []string {
 	return slices.DeleteFunc(slices.Clone(paths), func(path string) bool { return !isThere(path) })
 }
 
-// findLog takes the file before the journal: where nova-compute writes to both, the container's output may be something else.
+// findLog takes the file before the journal: where nova-compute writes to both, its output may be something else. One in which the process
+// that runs has written nothing is that of another time.
 func (p parameters) findLog(ctx context.Context, here host, found *compute) error {
-	if path := p.Log; path == "none" {
+	if p.Log == "none" {
 		found.log = noLog{}
 		return nil
-	} else if path != "journal" {
-		if path == "" {
-			path = found.deployment.log
-		}
-		file := &fileLog{path: path}
-		_, err := os.Stat(path)
+	}
+	path := cmp.Or(p.Log, found.deployment.log)
+	isFile := path != "" && path != "journal"
+	if isFile {
+		info, err := os.Stat(path)
+		isFile = !errors.Is(err, fs.ErrNotExist)
 		switch {
-		case path != "" && err == nil:
-			found.log = file
-			return nil
-		case path != "" && !errors.Is(err, fs.ErrNotExist):
+		case isFile && err != nil:
 			return fmt.Errorf("read nova-compute's log: %w", err)
-		case p.Log != "":
+		case isFile && (p.Log != "" || !info.ModTime().Before(found.state.started())):
+			found.log = &fileLog{path: path}
+			return nil
+		case !isFile && p.Log != "":
 			found.refusals = append(found.refusals, "there is no "+path+" (log), by which a restarted nova-compute is waited for")
 			return nil
 		}
 	}
 	journal := here.journal(found.unit)
 	has, err := journal.hasEntries(ctx)
-	if err == nil && has {
+	switch {
+	case err == nil && has:
 		found.log = journal
+		return nil
+	case isFile:
+		found.log = &fileLog{path: path}
 		return nil
 	}
 	nowhere := "the journal has nothing of " + found.unit
-	if file := found.deployment.log; file != "" && p.Log == "" {
-		nowhere = "there is no " + file + ", and " + nowhere
+	if p.Log == "" && path != "" {
+		nowhere = "there is no " + path + ", and " + nowhere
 	}
 	if err != nil {
 		nowhere += " (" + err.Error() + ")"

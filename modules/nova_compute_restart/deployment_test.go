@@ -7,9 +7,12 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // deployed is a host with these units, each as NAME=STATE, and with this in the journal.
@@ -108,6 +111,36 @@ func TestWhereItsLogIs(t *testing.T) {
 				t.Errorf("got %q, refused %q, %v", got, found.refusals, err)
 			}
 		})
+	}
+	// What the process that runs has not written to is another time's.
+	old := time.Now().Add(-time.Hour)
+	if err := os.Chtimes(file, old, old); err != nil {
+		t.Fatal(err)
+	}
+	var up unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &up); err != nil {
+		t.Fatal(err)
+	}
+	now := strconv.FormatInt(up.Nano()/1000, 10)
+	lately := unit{"ActiveState": "active", "InactiveExitTimestampMonotonic": now}
+	for _, test := range []struct {
+		name    string
+		given   string
+		state   unit
+		journal string
+		want    string
+	}{
+		{"one that is older than the process", "", lately, "said", "the journal of nova-compute"},
+		{"one that is older, where the journal has nothing", "", lately, "", file},
+		{"one that is older, and is named", file, lately, "said", file},
+		{"one of a unit that is off", "", unit{"ActiveState": "inactive", "InactiveExitTimestampMonotonic": now}, "said", file},
+		{"one of a systemd that does not tell", "", unit{"ActiveState": "active"}, "said", file},
+	} {
+		found := compute{deployment: deployment{unit: "nova-compute", log: file}, state: test.state}
+		err := parameters{Log: test.given}.findLog(t.Context(), deployed(test.journal), &found)
+		if err != nil || found.log == nil || found.log.String() != test.want {
+			t.Errorf("%s: got %v, %v", test.name, found.log, err)
+		}
 	}
 	found := compute{}
 	if err := (parameters{Log: file + "/log"}).findLog(t.Context(), deployed("said"), &found); err == nil || found.log != nil {

@@ -20,6 +20,7 @@ func TestANovaComputeThatWouldNotStartAgainIsNotRestarted(t *testing.T) {
 		{"its release has no such file", nil, nil, ""},
 		{"it is where the state is", []any{first}, map[string]string{"state/compute_id": first + "\n"}, ""},
 		{"it is beside its configuration", []any{third, first}, map[string]string{"etc/compute_id": strings.ToUpper(first)}, ""},
+		{"it is written without hyphens", []any{first}, map[string]string{"state/compute_id": strings.ReplaceAll(first, "-", "")}, ""},
 		{"it is lost", []any{first}, nil, lost},
 		{"it is empty", []any{first}, map[string]string{"state/compute_id": " \n"}, lost},
 		{"it is of another host", []any{first}, map[string]string{"state/compute_id": second}, another},
@@ -50,10 +51,16 @@ func TestANovaComputeThatWouldNotStartAgainIsNotRestarted(t *testing.T) {
 }
 
 func TestWhereNothingOfItsStateIsToBeSeenARestartIsNoRisk(t *testing.T) {
-	s := newStage(t, hypervisortest.Guest{UUID: third})
-	s.conf = filepath.Join(s.conf, "none")
-	s.write(s.conf+".conf", "[DEFAULT]\nstate_path = "+s.conf+"\n")
-	if answer := s.call(map[string]any{"reap": third, "compute_id": first, "conf": []any{s.conf + "/x.conf"}}); !s.restarts() {
-		t.Errorf("got %s", answer)
+	for name, conf := range map[string]string{
+		"its state is elsewhere":         "[DEFAULT]\nstate_path = /nowhere/nova\n",
+		"where its state is, is unknown": "[DEFAULT]\nstate_path = $nowhere/nova\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStage(t, hypervisortest.Guest{UUID: third})
+			s.write(filepath.Join(s.conf, "nova.conf"), conf)
+			if answer := s.call(map[string]any{"reap": third, "compute_id": first}); !s.restarts() {
+				t.Errorf("got %s", answer)
+			}
+		})
 	}
 }

@@ -223,39 +223,47 @@ func TestWhatIsNotKnownIsAStop(t *testing.T) {
 
 func TestARestartIsOneOnceTheUnitRunsAnew(t *testing.T) {
 	// looks are what is seen of the unit after it was asked to restart, the last one for ever, and what was logged before.
-	type look struct{ state, invocation, logged string }
+	type look struct{ state, invocation, job, logged string }
+	const old, fresh = "1", "2"
 	for _, test := range []struct {
 		name   string
 		looks  []look
 		logged string // since then
 		failed string
 	}{
-		{"at once", []look{{"active", "2", "new\n"}}, "", ""},
+		{"at once", []look{{"active", fresh, "", "new\n"}}, "", ""},
 		{
 			"the old process goes on for long",
-			[]look{{"active", "1", "old\n"}, {"deactivating", "1", "old\n"}, {"activating", "2", "old\n"}, {"active", "2", "new\n"}},
+			[]look{
+				{"active", old, "7", "old\n"}, {"deactivating", old, "7", "old\n"}, {"activating", fresh, "7", "old\n"},
+				{"active", fresh, "", "new\n"},
+			},
 			"new\n", "",
 		},
-		{"it never stops", []look{{"deactivating", "1", "old\n"}}, "", "nova-compute does not run anew yet, which may still happen"},
-		{"it never says that it is ready", []look{{"activating", "2", ""}}, "", "nova-compute does not run anew yet"},
-		{"it fails", []look{{"activating", "2", ""}, {"failed", "2", ""}}, "", "the unit nova-compute is failed after its restart"},
-		{"it ends", []look{{"inactive", "2", ""}}, "", "the unit nova-compute is inactive after its restart"},
+		{"it has stopped, and is about to start", []look{{"inactive", old, "7", ""}, {"active", fresh, "0", "new\n"}}, "", ""},
+		{"it starts again by itself", []look{{"activating", fresh, "", "old\n"}, {"active", fresh, "", "new\n"}}, "new\n", ""},
+		{"it never stops", []look{{"deactivating", old, "7", "old\n"}}, "", "nova-compute does not run anew yet, which may still happen"},
+		{"it never says that it is ready", []look{{"activating", fresh, "7", ""}}, "", "nova-compute does not run anew yet"},
+		{"it fails", []look{{"activating", fresh, "7", ""}, {"failed", fresh, "", ""}}, "", "nova-compute is failed after its restart: start it"},
+		{"it ends", []look{{"inactive", fresh, "", ""}}, "", "the unit nova-compute is inactive after its restart"},
+		// systemd keeps the ID of the run before where a start does not come to a run: a condition, a unit that it requires, its limit.
+		{"it does not come to a start", []look{{"deactivating", old, "7", ""}, {"inactive", old, "", ""}}, "", "is inactive after its restart"},
+		{"it may not start so often", []look{{"failed", old, "", ""}}, "", "is failed after its restart"},
+		{"somebody cancels it", []look{{"active", old, "", ""}}, "", "the unit nova-compute was not restarted"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s, asked := newStage(t), 0
-			here := host{s, func(_ context.Context, argv ...string) (string, error) {
-				if argv[1] == "restart" {
-					return "", nil
-				}
+			here := host{s, func(context.Context, ...string) (string, error) {
 				seen := test.looks[min(asked, len(test.looks)-1)]
 				asked++
 				s.write(s.log, seen.logged)
-				return fmt.Sprintf("Id=nova-compute.service\nLoadState=loaded\nActiveState=%s\nInvocationID=%s\n", seen.state, seen.invocation), nil
+				return fmt.Sprintf("Id=nova-compute.service\nLoadState=loaded\nActiveState=%s\nInvocationID=%s\nJob=%s\n",
+					seen.state, seen.invocation, seen.job), nil
 			}, time.Millisecond}
 			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 			defer cancel()
-			service := compute{deployment: deploymentOf("nova-compute"), state: unit{"InvocationID": "1"}, log: &fileLog{path: s.log}}
-			end, err := here.restart(ctx, service)
+			service := compute{deployment: deploymentOf("nova-compute"), state: unit{"InvocationID": old}, log: &fileLog{path: s.log}}
+			end, err := here.awaitRestart(ctx, service)
 			if test.failed != "" {
 				if err == nil || !strings.Contains(err.Error(), test.failed) {
 					t.Errorf("got %q, %v", end, err)
@@ -270,6 +278,23 @@ func TestARestartIsOneOnceTheUnitRunsAnew(t *testing.T) {
 				t.Errorf("got %q, %v", got, err)
 			}
 		})
+	}
+}
+
+func TestALogThatIsBeingRotatedIsThereAgainInAMoment(t *testing.T) {
+	s, asked := newStage(t, hypervisortest.Guest{UUID: first}), 0
+	s.asked = func(_ context.Context, question string) (string, error) {
+		if asked++; question == "restart" {
+			return "", os.Rename(s.log, s.log+".1")
+		}
+		if asked == 5 {
+			s.write(s.log, "")
+		}
+		return active, nil
+	}
+	answer := s.call(map[string]any{"reap": first})
+	if !answer.Get("changed").Bool() || answer.Get("failed").Bool() || !strings.HasSuffix(answer.Get("log_end").String(), "+0") {
+		t.Errorf("got %s", answer)
 	}
 }
 

@@ -58,7 +58,7 @@ func (p parameters) restart(ctx context.Context, call *ansible.Call, here host) 
 	}
 	if err == nil && len(service.refusals) == 0 {
 		var why string
-		if why, err = p.stays(service.conf); why != "" {
+		if why, err = p.stays(call, service.conf); why != "" {
 			service.refusals = append(service.refusals, why)
 		}
 	}
@@ -74,8 +74,10 @@ func (p parameters) restart(ctx context.Context, call *ansible.Call, here host) 
 	if err == nil && !call.Check {
 		writing, cancel := call.WithoutInterrupt(ctx)
 		defer cancel()
-		if reply.LogEnd, err = here.restart(writing, service); err == nil {
+		if _, err = here.command(writing, "systemctl", "restart", "--no-block", "--no-ask-password", "--", service.unit); err == nil {
 			call.Audit("%s: %s", what, strings.Join(whose, ", "))
+			reply.Changed = true
+			reply.LogEnd, err = here.awaitRestart(writing, service)
 		}
 	} else if err == nil {
 		reply.LogEnd, err = service.log.place(ctx)

@@ -2,11 +2,15 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // command runs one to its end, and returns what it printed.
@@ -55,34 +59,55 @@ func (h host) units(ctx context.Context, names []string) (seen []unit, waited bo
 	}
 }
 
+var properties = []string{"Id", "LoadState", "ActiveState", "InvocationID", "Job", "InactiveExitTimestampMonotonic"}
+
 func (h host) show(ctx context.Context, names ...string) ([]unit, error) {
-	shown, err := h.command(ctx, append([]string{"systemctl", "show", "--property=Id,LoadState,ActiveState,InvocationID", "--"}, names...)...)
+	shown, err := h.command(ctx, append([]string{"systemctl", "show", "--property=" + strings.Join(properties, ","), "--"}, names...)...)
 	return parseUnits(shown), err
 }
 
-// restart returns once the unit runs anew, with where its log ended in between: after the last line of the old process, which may go on
-// for minutes after SIGTERM, and before the first of the new one, which may have made its first pass by the time it is ready (Type=notify).
-func (h host) restart(ctx context.Context, service compute) (end string, err error) {
-	if _, err := h.command(ctx, "systemctl", "restart", "--no-block", "--no-ask-password", "--", service.unit); err != nil {
-		return "", err
+// started is when it was last asked to start; zero where it is off, or systemd does not tell.
+func (u unit) started() time.Time {
+	var now unix.Timespec
+	began, err := strconv.ParseInt(u["InactiveExitTimestampMonotonic"], 10, 64)
+	if err != nil || began == 0 || !u.on() || unix.ClockGettime(unix.CLOCK_MONOTONIC, &now) != nil {
+		return time.Time{}
 	}
+	return time.Now().Add(time.Duration(began)*time.Microsecond - time.Duration(now.Nano()))
+}
+
+// waits says that systemd has something to do with it yet.
+func (u unit) waits() bool { return u["Job"] != "" && u["Job"] != "0" }
+
+// awaitRestart returns once the unit runs anew, with where its log ended in between: after the last line of the old process, which may
+// go on for minutes after SIGTERM, and before the first of the new one, which may have made its first pass by the time it is ready
+// (Type=notify).
+func (h host) awaitRestart(ctx context.Context, service compute) (end string, err error) {
+	var unread error
 	for {
-		seen, err := h.show(ctx, service.unit)
-		anew := err == nil && seen[0]["InvocationID"] != service.state["InvocationID"] && !seen[0].stops()
+		all, err := h.show(ctx, service.unit)
+		if err != nil {
+			return "", err
+		}
+		seen := all[0]
+		anew := seen["InvocationID"] != service.state["InvocationID"] && !seen.stops()
 		if anew && end == "" {
-			end, err = service.log.place(ctx)
+			// A log that is being rotated is there again in a moment.
+			end, unread = service.log.place(ctx)
 		}
 		switch {
-		case err != nil:
-			return "", err
-		case anew && seen[0]["ActiveState"] == "active":
+		case anew && seen["ActiveState"] == "active" && end != "":
 			return end, nil
-		case anew && !seen[0].on():
-			return "", fmt.Errorf("the unit %s is %s after its restart", service.unit, seen[0]["ActiveState"])
+		case seen.waits() || seen.stops() || anew && seen.on():
+		case seen.on():
+			return "", fmt.Errorf("the unit %s was not restarted: somebody has cancelled it", service.unit)
+		default:
+			return "", fmt.Errorf("the unit %s is %s after its restart: start it, systemctl status tells why it is not",
+				service.unit, seen["ActiveState"])
 		}
 		select {
 		case <-ctx.Done():
-			return "", fmt.Errorf("%s does not run anew yet, which may still happen: %w", service.unit, ctx.Err())
+			return "", errors.Join(fmt.Errorf("%s does not run anew yet, which may still happen: %w", service.unit, ctx.Err()), unread)
 		case <-time.After(h.poll / 10):
 		}
 	}
