@@ -218,9 +218,9 @@ func exportOf(call *ansible.Call, file, path string) (export string, err error) 
 			if !call.Entered() {
 				continue
 			}
-			info, err := os.Stat(folder)
-			if err != nil {
-				return "", err
+			info, unseen := os.Stat(folder)
+			if unseen != nil {
+				return "", unseen
 			}
 			if deviceOf(info) == deviceOf(own) {
 				return folder, nil
