@@ -57,6 +57,11 @@ func move(there Process, arguments []byte) error {
 		// A container's root need not be that of its namespace.
 		{"open its root", open(&root, process+"/root", unix.O_PATH|unix.O_DIRECTORY)},
 		{"open it", open(&namespace, process+"/ns/mnt", unix.O_RDONLY)},
+		// Kept open, it stays with all its mounts, also where nobody else is in it.
+		{"keep the host's", func() error {
+			_, err := unix.Open("/proc/self/ns/mnt", unix.O_RDONLY, 0)
+			return err
+		}},
 		{"keep the arguments", func() (err error) {
 			if input, err = unix.MemfdCreate("arguments", unix.MFD_CLOEXEC); err == nil {
 				_, err = unix.Pwrite(input, arguments, 0)

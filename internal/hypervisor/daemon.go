@@ -35,8 +35,13 @@ func daemonElsewhere(uri string) (found ansible.Process, err error) {
 		if errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ECONNREFUSED) {
 			continue
 		}
+		process := filepath.Join("/proc", strconv.Itoa(pid))
 		if err == nil {
-			found, err = lookAtDaemon(pid, filepath.Join("/proc", strconv.Itoa(pid)), socket)
+			found, err = lookAtDaemon(pid, process)
+		}
+		// Where none is named, libvirt finds the daemon's own.
+		if err == nil && found.PID != 0 && strings.Contains(uri, "socket=") {
+			err = isInside(process, socket)
 		}
 		if err != nil {
 			return ansible.Process{}, fmt.Errorf("look who serves %s: %w", socket, err)
@@ -47,7 +52,7 @@ func daemonElsewhere(uri string) (found ansible.Process, err error) {
 }
 
 // lookAtDaemon tells whether and how a daemon is to be entered.
-func lookAtDaemon(pid int, process, socket string) (there ansible.Process, err error) {
+func lookAtDaemon(pid int, process string) (there ansible.Process, err error) {
 	away, err := elsewhere(process, "mnt")
 	if err != nil || !away {
 		return there, err
@@ -70,17 +75,22 @@ func lookAtDaemon(pid int, process, socket string) (there ansible.Process, err e
 	if !strings.HasPrefix(folder, "/lib") && !strings.HasPrefix(folder, "/usr/lib") {
 		there.Libraries = folder
 	}
+	there.PID = pid
+	return there, nil
+}
+
+// isInside: a process that is asked from where it is has the socket at the same path.
+func isInside(process, socket string) error {
 	here, err := os.Stat(socket)
 	if err != nil {
-		return there, err
+		return err
 	}
 	inside, err := os.Stat(filepath.Join(process, "root", socket))
 	if err != nil || !os.SameFile(here, inside) {
-		return there, fmt.Errorf("in its container it has another path, and the module asks from there: have the socket at the same path "+
-			"in both, as a mount of %s", filepath.Dir(socket))
+		return fmt.Errorf("in its container it has another path, and the module asks from there: have the socket at the same path in both, "+
+			"as a mount of %s", filepath.Dir(socket))
 	}
-	there.PID = pid
-	return there, nil
+	return nil
 }
 
 // libraryFolder is where a process has its libvirt.so.0 from.
