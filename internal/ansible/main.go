@@ -90,11 +90,18 @@ func (m Module) goInside(call *Call) error {
 	if m.Inside == nil || call.Entered() {
 		return nil
 	}
-	there, err := m.Inside(call)
-	if err == nil && there.PID != 0 {
-		err = enter(there, call.arguments)
+	// What is to be seen of a process that hangs may hang, too.
+	hung := time.NewTimer(call.timeout)
+	defer hung.Stop()
+	select {
+	case o := <-Go(func() (Process, error) { return m.Inside(call) }):
+		if o.Err != nil || o.Value.PID == 0 {
+			return o.Err
+		}
+		return enter(o.Value, call.arguments)
+	case <-hung.C:
+		return fmt.Errorf("look where to run: no answer within the timeout of %s", call.timeout)
 	}
-	return err
 }
 
 // bounded runs the module within its deadline.

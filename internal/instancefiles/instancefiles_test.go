@@ -190,7 +190,7 @@ func TestWhatIsMountedThereIsAnObstacle(t *testing.T) {
 		host.path + "/" + uuid: true, host.path + "/" + uuid + `/a\040b`: true, host.path + "/" + uuid + "_resize": false, host.path: false,
 		host.path + "/" + other: false,
 	} {
-		line := "36 35 98:0 /mnt1 " + point + " rw,noatime master:1 - ext3 /dev/root rw,errors=continue\n"
+		line := "35 1 98:0 / / rw - ext3 /dev/root rw\n36 35 98:0 /mnt1 " + point + " rw,noatime master:1 - ext3 /dev/root rw,errors=continue\n"
 		if err := os.WriteFile(mounts, []byte(line), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -206,11 +206,13 @@ func TestWhatIsMountedThereIsAnObstacle(t *testing.T) {
 			t.Errorf("got %s", content.Obstacle)
 		}
 	}
-	if err := os.WriteFile(mounts, []byte("36 35\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := mountPoints(mounts); err == nil {
-		t.Error("a damaged line is none")
+	for _, damaged := range []string{"36 35\n", "", "36 35 98:0 / /mnt rw - ext3 /dev/root rw\n"} {
+		if err := os.WriteFile(mounts, []byte(damaged), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if points, err := mountPoints(mounts); err == nil {
+			t.Errorf("%q says that nothing else is mounted than %q", damaged, points)
+		}
 	}
 	if _, err := mountPoints(mounts + "x"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("got %v", err)

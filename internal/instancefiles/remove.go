@@ -139,6 +139,10 @@ func mountPoints(file string) (points []string, err error) {
 		}
 		points = append(points, unescaped(fields[4]))
 	}
+	// Of a thread whose root is another's the kernel leaves out what cannot be reached from there (fs/proc_namespace.c show_mountinfo).
+	if !slices.Contains(points, "/") {
+		return nil, fmt.Errorf("look what is mounted: %s does not have the root", file)
+	}
 	return points, nil
 }
 
