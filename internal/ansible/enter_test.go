@@ -8,12 +8,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/tidwall/gjson"
 
 	"nova-orphan/internal/ansible"
+	"nova-orphan/internal/ansible/ansibletest"
 )
 
 // visitor is a module that goes where a process is, and reads a file there and on the host.
@@ -33,11 +33,7 @@ var visitor = ansible.Module{
 	},
 }
 
-// TestAModuleGoesWhereItsDaemonIs starts a process with a mount namespace and a root of its own, in which a folder has other files.
 func TestAModuleGoesWhereItsDaemonIs(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("only root may enter a mount namespace")
-	}
 	folder := t.TempDir()
 	file := filepath.Join(folder, "file")
 	if err := os.WriteFile(file, []byte("on the host"), 0o600); err != nil {
@@ -47,25 +43,7 @@ func TestAModuleGoesWhereItsDaemonIs(t *testing.T) {
 	if err := os.Symlink(folder, folder+".link"); err != nil {
 		t.Fatal(err)
 	}
-	away := exec.Command("sh", "-c", "mount -t tmpfs none "+folder+" && printf 'elsewhere' > "+file+" && echo ready && exec cat")
-	away.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
-	input, err := away.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	output, err := away.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err = away.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = input.Close(); _ = away.Wait() }()
-	ready := make([]byte, len("ready\n"))
-	if _, err = output.Read(ready); err != nil || string(ready) != "ready\n" {
-		t.Fatalf("got %q, %v", ready, err)
-	}
-
+	away := ansibletest.Elsewhere(t, "mount -t tmpfs none "+folder+"\nprintf elsewhere > "+file)
 	binary, err := exec.LookPath("visitor")
 	if err != nil {
 		t.Fatal(err)
@@ -76,7 +54,7 @@ func TestAModuleGoesWhereItsDaemonIs(t *testing.T) {
 		want string
 	}{
 		{"there is none elsewhere", 0, "on the host, on the host, on the host, "},
-		{"there is one elsewhere", away.Process.Pid, "elsewhere, on the host, on the host, /"},
+		{"there is one elsewhere", away, "elsewhere, on the host, on the host, /"},
 		{"it is gone", 1 << 22, "enter the mount namespace of process 4194304: open its root: no such file or directory"},
 	} {
 		given := filepath.Join(t.TempDir(), "arguments")

@@ -26,7 +26,10 @@ const (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"nova_compute_restart": main})
+	testscript.Main(m, map[string]func(){
+		"nova_compute_restart": main,
+		"would_it_start":       func() { os.Exit(ansible.Main(os.Args, os.Stdout, wouldItStart)) },
+	})
 }
 
 func TestTheBinaryWithoutLibvirt(t *testing.T) {
