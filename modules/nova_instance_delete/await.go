@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"reflect"
 	"strings"
 	"time"
 
@@ -27,6 +28,11 @@ type attempt struct {
 // _delete), but may be read from another node. A fake Nova has one, so that tests
 // against it are less patient.
 var deleteTraceTimeout = 10 * time.Second
+
+// revertTimeout is for how long nova-compute must have left the row alone to have given up a delete that failed: after it
+// has set it to error it writes it once more, to take away its task (nova/compute/manager.py reverts_task_state), on a
+// busy host two seconds later.
+var revertTimeout = 3 * time.Second
 
 // await looks until the instance is gone, until it is clear that it stays, or until
 // the time is up.
@@ -59,10 +65,38 @@ func (t *task) await(ctx context.Context) error {
 			end, ended = l.end()
 		}
 		if ended {
+			if t.own == now && end.outcome == stillThere && l.idle() {
+				t.settle(ctx)
+			}
 			t.reply.Outcome = end.outcome
 			return fmt.Errorf("instance %s is still there (%s): %s", t.uuid, described(now), l.fill(end.text))
 		}
 	}
+}
+
+// settle waits until the row of a delete that failed is at rest, so that nova-compute's last write is not taken for
+// somebody else's by what comes next. Only where it changes nothing but the time it is that one.
+func (t *task) settle(ctx context.Context) {
+	since := time.Now()
+	for looks := uint(1); time.Since(since) < revertTimeout && t.pause(ctx, looks) == nil; looks++ {
+		now, _, err := t.nova.Find(ctx, t.uuid)
+		if err != nil || now == nil || !touched(t.own, now) {
+			return
+		}
+		if now.Updated != t.own.Updated {
+			since = time.Now()
+		}
+		t.own, t.reply.Server = now, shown(now)
+	}
+}
+
+// touched says that between two looks at most the time of the last write has changed, or why it is in ERROR has come to it.
+func touched(before, now *compute.Server) bool {
+	blank := func(s compute.Server) compute.Server {
+		s.Updated, s.Fault, s.Raw, s.At = "", nil, nil, time.Time{}
+		return s
+	}
+	return reflect.DeepEqual(blank(*before), blank(*now))
 }
 
 // conclude says whose the delete was by which the instance is gone.

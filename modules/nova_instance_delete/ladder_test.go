@@ -162,6 +162,37 @@ func TestEachMethodHasTheWholeTimeAndTakesWhatTheOneBeforeWroteForNoSignOfLife(t
 	}
 }
 
+func TestWhatNovaComputeWritesLastOfADeleteThatFailedIsNoSignOfLife(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		written func(*openstacktest.Server) // a second after the error
+		want    string
+	}{
+		{"it takes its task away", func(*openstacktest.Server) {}, "delete:still_there reset_state:gone force_delete:skipped DELETE DELETE"},
+		{"somebody attaches a volume, too", func(s *openstacktest.Server) { s.Volumes = map[string]bool{openstacktest.UUID(): false} },
+			"delete:still_there reset_state:refused force_delete:skipped DELETE"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := newFakeStage(t)
+			cloud, uuid := s.nova.(fakeNova).cloud, s.boot(true)
+			s.spoil(uuid)
+			s.migration(uuid, "running", 72*time.Hour)
+			look := func(do func()) func() { return func() { s.at(answered, "GET", "/servers/", do) } }
+			s.at(answered, "DELETE", "/servers/", look(look(func() { // the second look has the error
+				s.nova.(fakeNova).change(uuid, func(server *openstacktest.Server) {
+					test.written(server)
+					server.Updated = server.Updated.Add(time.Second)
+				})
+				cloud.Do(func() { cloud.Services[0].Agent = "" })
+			})))
+			answer := s.start(uuid, options{"methods": methods, "allow_stuck_migration": true}).Answer()
+			if got := became(answer); got != test.want {
+				t.Errorf("got %s, want %s: %s", got, test.want, answer)
+			}
+		})
+	}
+}
+
 func TestADeleteWhoseAnswerWasLostIsNotTakenForThisCallsOwn(t *testing.T) {
 	s := newFakeStage(t)
 	cloud, uuid := s.nova.(fakeNova).cloud, s.boot(true)

@@ -16,7 +16,9 @@ import (
 
 func TestMain(m *testing.M) { ansibletest.Main(m, name, main, hurry) }
 
-func hurry() { openstack.FirstPause, deleteTraceTimeout = time.Millisecond, 100*time.Millisecond }
+func hurry() {
+	openstack.FirstPause, deleteTraceTimeout, revertTimeout = time.Millisecond, 100*time.Millisecond, 50*time.Millisecond
+}
 
 func TestTheDocumentationSaysWhatTheModuleDeclares(t *testing.T) {
 	ansibletest.CheckDocumentation(t, module(), name+".yml")
