@@ -25,11 +25,7 @@ type Process struct {
 // enter replaces this process by itself in the mount namespace of another, and returns only where that fails. That is done before anything
 // else: by its loader, a process finds the shared libraries that are where it was started.
 func enter(there Process, arguments []byte) error {
-	// A thread that is elsewhere must never be used for anything else: a goroutine that ends locked takes it along.
-	failed := <-Go(func() (struct{}, error) {
-		runtime.LockOSThread()
-		return struct{}{}, move(there, arguments)
-	})
+	failed := onThreadOfItsOwn(func() (struct{}, error) { return struct{}{}, move(there, arguments) })
 	return fmt.Errorf("enter the mount namespace of process %d: %w", there.PID, failed.Err)
 }
 
@@ -108,12 +104,25 @@ func OnHost[T any](c *Call, do func() (T, error)) (T, error) {
 	if !c.Entered() {
 		return do()
 	}
-	done := <-Go(func() (value T, err error) {
-		runtime.LockOSThread() // for good, as in enter
+	done := onThreadOfItsOwn(func() (value T, err error) {
 		if err = errors.Join(unix.Unshare(unix.CLONE_FS), unix.Fchdir(*c.host), unix.Chroot(".")); err == nil {
 			value, err = do()
 		}
 		return value, err
 	})
 	return done.Value, done.Err
+}
+
+// onThreadOfItsOwn does something on a thread that is never used for anything else: a goroutine that ends locked takes it along. It is not
+// the main thread, which does not end, and whose root and mounts are those of /proc/self.
+func onThreadOfItsOwn[T any](do func() (T, error)) Outcome[T] {
+	return <-Go(func() (T, error) {
+		runtime.LockOSThread()
+		if unix.Gettid() != unix.Getpid() {
+			return do()
+		}
+		defer runtime.UnlockOSThread()
+		done := onThreadOfItsOwn(do)
+		return done.Value, done.Err
+	})
 }
