@@ -364,7 +364,7 @@ func TestWhereCinderOrNeutronCannotTellNothingIsDeleted(t *testing.T) {
 func shares(t *testing.T, lab *novalab.Databases, uuid string) {
 	t.Helper()
 	novalab.Exec(t, lab.Cell1,
-		`CREATE TABLE share_mapping (created_at DATETIME, updated_at DATETIME, id BIGINT NOT NULL AUTO_INCREMENT, uuid VARCHAR(36), instance_uuid VARCHAR(36),
+		`CREATE TABLE IF NOT EXISTS share_mapping (created_at DATETIME, updated_at DATETIME, id BIGINT NOT NULL AUTO_INCREMENT, uuid VARCHAR(36), instance_uuid VARCHAR(36),
 		share_id VARCHAR(36), status VARCHAR(32), tag VARCHAR(48), export_location TEXT, share_proto VARCHAR(32), PRIMARY KEY (id),
 		KEY share_idx (share_id), KEY share_mapping_instance_uuid_share_id_idx (instance_uuid, share_id),
 		UNIQUE KEY uniq_share_mapping0instance_uuid0share_id (instance_uuid, share_id),
