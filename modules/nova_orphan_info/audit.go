@@ -127,6 +127,10 @@ func (a *audit) answer(ctx context.Context) (ansible.Answer, error) {
 	r := newReply(a, began)
 	r.Findings, r.Unknown = a.picture.Findings(looks, owners, commands)
 	r.Instances = a.picture.Assess(a.Instances, looks, owners, commands, orphan.Consents{HostsGone: a.HostsGone, ComputeHost: a.ComputeHost})
+	unmapped := func(one orphan.Assessment) bool { return one.Verdict == orphan.Stuck && !one.Mapped }
+	if slices.ContainsFunc(r.Instances, unmapped) {
+		r.NovaManage = append(r.NovaManage, nova.Manage(a.NovaConf)...)
+	}
 	return r, a.finish(r)
 }
 

@@ -30,6 +30,8 @@ type reply struct {
 	Table   []string       `json:"table"`
 	// Instances are those that were asked for, in that order.
 	Instances []orphan.Assessment `json:"instances"`
+	// NovaManage is the command that maps those of them again that have lost their mapping; empty if there are none, or it is not found.
+	NovaManage []string `json:"nova_manage"`
 }
 
 // scope has the options that limit what is told; an empty list is all.
@@ -73,7 +75,7 @@ type counts struct {
 
 func newReply(a *audit, began time.Time) *reply {
 	r := &reply{Unread: a.unread(), TakenAt: a.picture.Now.UTC().Format(time.RFC3339), Findings: []orphan.Finding{}, Unknown: []orphan.Doubt{},
-		NotOrphaned: []orphan.Finding{}, Hosts: []host{}, Table: []string{}}
+		NotOrphaned: []orphan.Finding{}, Hosts: []host{}, Table: []string{}, NovaManage: []string{}}
 	list := func(given []string) []string { return append([]string{}, given...) }
 	r.Scope = scope{list(a.Instances), list(a.Hosts), list(a.Projects), list(a.Kinds)}
 	r.Seconds = time.Since(began).Round(time.Millisecond).Seconds()

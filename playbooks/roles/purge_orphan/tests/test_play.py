@@ -67,7 +67,8 @@ def answer(name, given, check, folder):
     if name == "nova_orphan_info":
         after = (folder / "calls").read_text().count('"nova_orphan_info"') > 1
         found = [dict(i, verdict="deleted", remains=[]) if after else i for i in scene["instances"]]
-        return {"changed": False, "instances": found, "findings": [], "unread": [], "table": [], "taken_at": "t", "unknown": []}
+        return {"changed": False, "instances": found, "findings": [], "unread": [], "table": [], "taken_at": "t", "unknown": [],
+                "nova_manage": scene.get("nova_manage", [])}
     if name == "nova_compute_service":
         hosts = listed(given["host"]) if "host" in given else []
         # What comes to the host after the preflight has looked.
@@ -138,7 +139,7 @@ class Play(unittest.TestCase):
             (folder / "calls").touch()
             (folder / "inventory.yml").write_text(json.dumps({"all": {"vars": {
                 "ansible_connection": "local", "ansible_become": False, "ansible_python_interpreter": sys.executable,
-                "purge_orphan_rbd": [], "purge_orphan_nova_manage": ["true"],
+                "purge_orphan_rbd": [],
                 "purge_orphan_restart_compute": False, "purge_orphan_backup_dir": name + "/backups", "purge_orphan_backup_copy": "{{ inventory_dir }}/copies",
                 "purge_orphan_report_dir": name + "/report"},
                 "children": {"controllers": {"hosts": {"controller": {}}}, "compute": {"hosts": {"compute1": {}, "compute2": {}}}}}}))
@@ -256,6 +257,14 @@ class Play(unittest.TestCase):
             self.assertIn("  delete: gone ({{ said }})", run.stdout)
             self.assertIn("  force_delete: skipped (it is gone)", run.stdout)
             self.assertEqual([], [c for c in calls if c[:2] == ["nova_instance_purge", False]])
+
+    def test_what_is_not_mapped_again_is_told_with_its_reason(self):
+        unmapped = [instance(FIRST, "stuck", mapped=False)]
+        for command, line in ((["/no/such"], "map: still there (/no/such cell_v2 map_instances: "),
+                              ([], "map: skipped (no nova-manage was found: say it with purge_orphan_nova_manage)")):
+            scene = {"instances": unmapped, "api": "gone", "nova_manage": command}
+            for run, _, _ in self.each(scene, "-e", "instance_uuid=" + FIRST):
+                self.assertIn(line, run.stdout[-3000:])
 
     def test_what_nova_refuses_is_no_more_for_sql_than_what_it_cannot_delete_is_without_its_consent(self):
         stuck = [instance(FIRST, "stuck"), instance(SECOND, "stuck")]
