@@ -3,8 +3,10 @@
 package nova
 
 import (
+	"cmp"
 	"encoding/json"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -22,7 +24,7 @@ class Context:
     def __init__(self, cafile=None, capath=None):
         self.files = {'ssl_ca': cafile, 'ssl_capath': capath}
 
-    def load_cert_chain(self, certfile, keyfile=None):
+    def load_cert_chain(self, certfile, keyfile=None, password=None):
         self.files.update(ssl_cert=certfile, ssl_key=keyfile)
 
     def set_ciphers(self, ciphers):
@@ -72,12 +74,9 @@ func TestSQLAlchemyAndPyMySQLReadTheSame(t *testing.T) {
 		t.Fatalf("%d answers for %d URLs: %v", len(answers), len(connections), err)
 	}
 	for i, test := range connections {
-		want := test.want
-		if test.library != "" {
-			want = test.library
-		}
-		if answers[i] != want {
-			t.Errorf("%s: the libraries say %q, the table %q", test.name, answers[i], want)
+		// Newer ones read some as MySQL's own programs do, and as this package.
+		if known := []string{cmp.Or(test.library, test.want), test.want}; !slices.Contains(known, answers[i]) {
+			t.Errorf("%s: the libraries say %q, the table %q", test.name, answers[i], known)
 		}
 	}
 	if t.Failed() {
