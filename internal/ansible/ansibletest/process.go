@@ -2,12 +2,15 @@ package ansibletest
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/tidwall/gjson"
 )
@@ -43,8 +46,21 @@ func (p *Process) Kill() {
 	<-p.ended
 }
 
-// Interrupt asks the module to end, as when Ansible goes away.
-func (p *Process) Interrupt() { _ = p.command.Process.Signal(syscall.SIGTERM) }
+// Interrupt asks the module to end, as when Ansible goes away, and waits until it has been told: on a busy machine it may go on for a while
+// before (proc_pid_status(5), ShdPnd).
+func (p *Process) Interrupt() {
+	_ = p.command.Process.Signal(syscall.SIGTERM)
+	for status, err := p.status(); err == nil && pending.Match(status); status, err = p.status() {
+		<-time.After(time.Millisecond)
+	}
+}
+
+func (p *Process) status() ([]byte, error) {
+	return os.ReadFile(fmt.Sprintf("/proc/%d/status", p.command.Process.Pid))
+}
+
+// pending is a SIGTERM that no thread has taken.
+var pending = regexp.MustCompile(`(?m)^ShdPnd:\t.*[4-7c-f][0-9a-f]{3}$`)
 
 // Killed waits for the end, which must be that of a process that was killed and said nothing.
 func (p *Process) Killed() {
