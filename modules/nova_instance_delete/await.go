@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"reflect"
 	"strings"
@@ -90,13 +91,16 @@ func (t *task) settle(ctx context.Context) {
 	}
 }
 
-// touched says that between two looks at most the time of the last write has changed, or why it is in ERROR has come to it.
+// touched says that of all that Nova tells of it at most the time of the last write has changed between two looks, or why it
+// is in ERROR has come to it.
 func touched(before, now *compute.Server) bool {
-	blank := func(s compute.Server) compute.Server {
-		s.Updated, s.Fault, s.Raw, s.At = "", nil, nil, time.Time{}
-		return s
+	rest := func(s *compute.Server) (all map[string]any) {
+		_ = json.Unmarshal(s.Raw, &all) // which it was read from
+		delete(all, "updated")
+		delete(all, "fault")
+		return all
 	}
-	return reflect.DeepEqual(blank(*before), blank(*now))
+	return reflect.DeepEqual(rest(before), rest(now))
 }
 
 // conclude says whose the delete was by which the instance is gone.

@@ -169,6 +169,8 @@ func TestWhatNovaComputeWritesLastOfADeleteThatFailedIsNoSignOfLife(t *testing.T
 		want    string
 	}{
 		{"it takes its task away", func(*openstacktest.Server) {}, "delete:still_there reset_state:gone force_delete:skipped DELETE DELETE"},
+		{"somebody changes what this module does not look at, too", func(s *openstacktest.Server) { s.UserData = "mine" },
+			"delete:still_there reset_state:refused force_delete:skipped DELETE"},
 		{"somebody attaches a volume, too", func(s *openstacktest.Server) { s.Volumes = map[string]bool{openstacktest.UUID(): false} },
 			"delete:still_there reset_state:refused force_delete:skipped DELETE"},
 	} {
