@@ -23,7 +23,7 @@ type deployment struct {
 
 const packagesLog = "/var/log/nova/nova-compute.log"
 
-// deployments are told by their units.
+// deployments are told by their units, or by the container where there is none.
 var deployments = []deployment{
 	// Debian, Ubuntu, Juju's charms; OpenStack-Ansible, which has no file (os_nova templates/nova.conf.j2 use_journal)
 	{unit: "nova-compute", log: packagesLog, conf: []string{"/etc/nova"}},
@@ -40,6 +40,11 @@ var deployments = []deployment{
 	{
 		unit: "tripleo_nova_compute", log: "/var/log/containers/nova/nova-compute.log",
 		conf: []string{"/var/lib/config-data/puppet-generated/nova_libvirt/etc/nova"}, container: "nova_compute",
+	},
+	// kolla-ansible up to Zed, whose containers docker starts, and no unit (ansible/roles/nova-cell/defaults/main.yml)
+	{
+		unit: "nova_compute", log: "/var/log/kolla/nova/nova-compute.log",
+		conf: []string{"/etc/kolla/nova-compute"}, container: "nova_compute",
 	},
 	// Sunbeam (snap-openstack-hypervisor snap/snapcraft.yaml)
 	{unit: "snap.openstack-hypervisor.nova-compute", conf: []string{"/var/snap/openstack-hypervisor/common/etc/nova"}},
@@ -79,27 +84,33 @@ func (p parameters) find(ctx context.Context, here host) (compute, error) {
 	refuse := func(format string, values ...any) {
 		found.refusals = append(found.refusals, fmt.Sprintf(format, values...))
 	}
-	loaded := slices.DeleteFunc(units, func(u unit) bool { return !u.loaded() })
+	loaded := slices.DeleteFunc(units, func(u unit) bool { return !u.loaded })
+	on := func() []unit { return slices.DeleteFunc(slices.Clone(loaded), func(u unit) bool { return !u.on() }) }
+	var said string
+	if len(on()) == 0 {
+		var containers []unit
+		containers, said = here.containers(ctx, cmp.Or(p.Service, "nova_compute"))
+		loaded = append(loaded, containers...)
+	}
 	// One that was replaced, as by a container, may still be there, and is off.
-	if on := slices.DeleteFunc(slices.Clone(loaded), func(u unit) bool { return !u.on() }); len(on) == 1 {
-		loaded = on
+	if runs := on(); len(runs) == 1 {
+		loaded = runs
 	}
 	switch {
 	case len(loaded) == 0 && p.Service != "":
-		refuse("systemd has loaded no unit %s (service)", p.Service)
+		refuse("systemd has loaded no unit %s (service)%s", p.Service, said)
 	case len(loaded) == 0:
-		refuse("systemd has loaded none of the units %s: say which it is (service)", strings.Join(names, ", "))
+		refuse("systemd has loaded none of the units %s%s: say which it is (service)", strings.Join(names, ", "), said)
 	case len(loaded) > 1:
 		names = nil
 		for _, one := range loaded {
-			names = append(names, one.name())
+			names = append(names, one.String())
 		}
-		refuse("systemd has loaded the units %s: say which it is (service)", strings.Join(names, ", "))
+		refuse("there are %s: say which it is (service)", strings.Join(names, ", "))
 	default:
-		found.state, found.deployment = loaded[0], deploymentOf(loaded[0].name())
+		found.state, found.deployment = loaded[0], deploymentOf(loaded[0].name)
 		if !found.state.on() && !p.StartCompute {
-			refuse("the unit %s is %s, as where somebody has stopped it: start it yourself, or start_compute: true",
-				found.unit, found.state["ActiveState"])
+			refuse("%s is %s, as where somebody has stopped it: start it yourself, or start_compute: true", found.state, found.state.state)
 		}
 		if found.conf = there(found.conf); len(p.Conf) > 0 {
 			found.conf = p.Conf
@@ -136,7 +147,7 @@ func (p parameters) findLog(ctx context.Context, here host, found *compute) erro
 		switch {
 		case isFile && err != nil:
 			return fmt.Errorf("read nova-compute's log: %w", err)
-		case isFile && (p.Log != "" || !info.ModTime().Before(found.state.started())):
+		case isFile && (p.Log != "" || !info.ModTime().Before(found.state.started)):
 			found.log = &fileLog{path: path}
 			return nil
 		case !isFile && p.Log != "":

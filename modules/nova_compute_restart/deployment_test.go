@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -15,11 +16,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// deployed is a host with these units, each as NAME=STATE, and with this in the journal.
+// deployed is a host with these units and containers, each as NAME=STATE or ENGINE:NAME=STATE, and with this in the journal.
 func deployed(journal string, units ...string) host {
 	return host{poll: time.Millisecond, command: func(_ context.Context, argv ...string) (string, error) {
-		if argv[0] == "journalctl" {
+		switch argv[0] {
+		case "journalctl":
 			return journal, nil
+		case "docker", "podman":
+			err := fmt.Errorf("%s container: %w", argv[0], exec.ErrNotFound)
+			for _, container := range units {
+				if engine, known, is := strings.Cut(container, ":"); is && engine == argv[0] {
+					err = fmt.Errorf("%s container: exit status 1: no such container %s", engine, argv[len(argv)-1])
+					if name, state, _ := strings.Cut(known, "="); name == argv[len(argv)-1] {
+						return `{"Status": "` + state + `", "StartedAt": "2026-11-28T06:00:00.5+01:00"}`, nil
+					}
+				}
+			}
+			return "", err
 		}
 		var shown []string
 		for _, name := range argv[slices.Index(argv, "--")+1:] {
@@ -57,12 +70,38 @@ func TestWhichNovaComputeIsMeant(t *testing.T) {
 		{"one that has failed", parameters{}, []string{"nova-compute=failed"}, "nova-compute", "is failed"},
 		{"one that was stopped, and may be started", parameters{StartCompute: true}, []string{"nova-compute=inactive"}, "nova-compute", ""},
 		{"none", parameters{}, []string{"libvirtd=active"}, "", "none of the units nova-compute, openstack-nova-compute, " + kolla},
-		{"two that are on", parameters{}, []string{"nova-compute=active", kolla + "=active"}, "", "units nova-compute, " + kolla + ": say which"},
+		{
+			"two that are on", parameters{},
+			[]string{"nova-compute=active", kolla + "=active"}, "", "there are the unit nova-compute, the unit " + kolla + ": say which",
+		},
 		{"two that are off", parameters{StartCompute: true}, []string{"nova-compute=inactive", kolla + "=failed"}, "", "say which it is"},
 		{"the one that is named", parameters{Service: "nova-2"}, []string{"nova-compute=active", "nova-2=active"}, "nova-2", ""},
 		{
 			"one that is named, and not there", parameters{Service: "nova-2"},
 			[]string{"nova-compute=active"}, "", "systemd has loaded no unit nova-2 (service)",
+		},
+		{"the container that no unit starts", parameters{}, []string{"docker:nova_compute=running"}, "nova_compute", ""},
+		{
+			"the container, where the unit of the package is off", parameters{},
+			[]string{"nova-compute=failed", "docker:nova_compute=running"}, "nova_compute", "",
+		},
+		{"the unit that starts the container", parameters{}, []string{kolla + "=active", "docker:nova_compute=running"}, kolla, ""},
+		{"the container that is named", parameters{Service: "compute_2"}, []string{"podman:compute_2=running"}, "compute_2", ""},
+		{
+			"a container that was stopped", parameters{},
+			[]string{"docker:nova_compute=exited"}, "nova_compute", "the container nova_compute of docker is exited, as where",
+		},
+		{
+			"a container that was stopped, and may be started", parameters{StartCompute: true},
+			[]string{"podman:nova_compute=exited"}, "nova_compute", "",
+		},
+		{
+			"two containers", parameters{}, []string{"docker:nova_compute=running", "podman:nova_compute=running"},
+			"", "there are the container nova_compute of docker, the container nova_compute of podman: say which",
+		},
+		{
+			"neither a unit nor a container", parameters{},
+			[]string{"docker:nova_api=running"}, "", "docker container: exit status 1: no such container nova_compute: say which it is (service)",
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -122,7 +161,10 @@ func TestWhereItsLogIs(t *testing.T) {
 		t.Fatal(err)
 	}
 	now := strconv.FormatInt(up.Nano()/1000, 10)
-	lately := unit{"ActiveState": "active", "InactiveExitTimestampMonotonic": now}
+	shown := func(state, since string) unit {
+		return parseUnits("ActiveState=" + state + "\nInactiveExitTimestampMonotonic=" + since)[0]
+	}
+	lately := shown("active", now)
 	for _, test := range []struct {
 		name    string
 		given   string
@@ -133,8 +175,8 @@ func TestWhereItsLogIs(t *testing.T) {
 		{"one that is older than the process", "", lately, "said", "the journal of nova-compute"},
 		{"one that is older, where the journal has nothing", "", lately, "", file},
 		{"one that is older, and is named", file, lately, "said", file},
-		{"one of a unit that is off", "", unit{"ActiveState": "inactive", "InactiveExitTimestampMonotonic": now}, "said", file},
-		{"one of a systemd that does not tell", "", unit{"ActiveState": "active"}, "said", file},
+		{"one of a unit that is off", "", shown("inactive", now), "said", file},
+		{"one of a systemd that does not tell", "", shown("active", ""), "said", file},
 	} {
 		found := compute{deployment: deployment{unit: "nova-compute", log: file}, state: test.state}
 		err := parameters{Log: test.given}.findLog(t.Context(), deployed(test.journal), &found)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -109,6 +110,9 @@ func (s *stage) call(arguments map[string]any) gjson.Result {
 }
 
 func (s *stage) command(ctx context.Context, argv ...string) (string, error) {
+	if argv[0] == "docker" || argv[0] == "podman" {
+		return "", exec.ErrNotFound
+	}
 	s.sent = append(s.sent, strings.Join(argv, " "))
 	out, err := s.asked(ctx, argv[1])
 	if strings.Contains(out, "LoadState=loaded") {
@@ -265,7 +269,9 @@ func TestARestartIsOneOnceTheUnitRunsAnew(t *testing.T) {
 			}, time.Millisecond}
 			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 			defer cancel()
-			service := compute{deployment: deploymentOf("nova-compute"), state: unit{"InvocationID": old}, log: &fileLog{path: s.log}}
+			service := compute{
+				deployment: deploymentOf("nova-compute"), state: unit{name: "nova-compute", invocation: old}, log: &fileLog{path: s.log},
+			}
 			end, err := here.awaitRestart(ctx, service)
 			if test.failed != "" {
 				if err == nil || !strings.Contains(err.Error(), test.failed) {
@@ -281,6 +287,38 @@ func TestARestartIsOneOnceTheUnitRunsAnew(t *testing.T) {
 				t.Errorf("got %q, %v", got, err)
 			}
 		})
+	}
+}
+
+func TestAContainerThatNoUnitStartsIsRestartedByItsEngine(t *testing.T) {
+	s := newStage(t, hypervisortest.Guest{UUID: first})
+	var sent []string
+	since := "2026-11-28T06:00:00Z"
+	p := parameters{Reap: []string{first}, Log: s.log, Conf: []string{s.conf}}
+	here := host{s, func(_ context.Context, argv ...string) (string, error) {
+		switch sent = append(sent, strings.Join(argv, " ")); argv[0] + " " + argv[1] {
+		case "systemctl show":
+			return "Id=nova-compute.service\nLoadState=not-found\nActiveState=inactive", nil
+		case "docker container":
+			return `{"Status": "running", "StartedAt": "` + since + `"}`, nil
+		case "docker restart":
+			s.write(s.log, "the last line of the old process\n")
+			since = "2026-11-28T07:00:00Z"
+			return "", nil
+		}
+		return "", exec.ErrNotFound
+	}, time.Millisecond}
+	got, err := p.restart(t.Context(), &ansible.Call{}, here)
+	answer, _ := got.(*restarted)
+	if err != nil || !answer.Changed || answer.Service != "nova_compute" || !slices.Contains(sent, "docker restart -t 60 nova_compute") {
+		t.Fatalf("got %+v, %v, sent %q", got, err, sent)
+	}
+	log, err := here.openLog(answer.LogEnd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, err := log.read(t.Context()); text != "" || err != nil {
+		t.Errorf("read %q, %v", text, err)
 	}
 }
 

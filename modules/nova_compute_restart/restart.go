@@ -74,7 +74,7 @@ func (p parameters) restart(ctx context.Context, call *ansible.Call, here host) 
 	if err == nil && !call.Check {
 		writing, cancel := call.WithoutInterrupt(ctx)
 		defer cancel()
-		if _, err = here.command(writing, "systemctl", "restart", "--no-block", "--no-ask-password", "--", service.unit); err == nil {
+		if _, err = here.command(writing, service.state.restart()...); err == nil {
 			call.Audit("%s: %s", what, strings.Join(whose, ", "))
 			reply.Changed = true
 			reply.LogEnd, err = here.awaitRestart(writing, service)

@@ -16,33 +16,84 @@ import (
 // command runs one to its end, and returns what it printed.
 type command func(ctx context.Context, argv ...string) (string, error)
 
-// unit is what systemd says of one, by property.
-type unit map[string]string
+// unit is nova-compute as systemd has it, or the engine of a container that no unit starts.
+type unit struct {
+	name string
+	// engine is docker or podman; empty: it is systemd's.
+	engine string
+	loaded bool
+	// state is as systemd or the engine calls it.
+	state string
+	// invocation is another with each start.
+	invocation string
+	// waits says that systemd has something to do with it yet.
+	waits bool
+	// started is when it was last asked to start; zero where it is off, or systemd does not tell.
+	started time.Time
+}
 
-func (u unit) name() string { return strings.TrimSuffix(u["Id"], ".service") }
-func (u unit) loaded() bool { return u["LoadState"] == "loaded" }
+func (u unit) String() string {
+	if u.engine != "" {
+		return "the container " + u.name + " of " + u.engine
+	}
+	return "the unit " + u.name
+}
 
 // on is also said of one that is about to be: it is not the one that somebody has stopped.
 func (u unit) on() bool {
-	return slices.Contains([]string{"active", "activating", "reloading"}, u["ActiveState"])
+	return slices.Contains([]string{"active", "activating", "reloading", containerRuns}, u.state)
 }
 
-func (u unit) stops() bool { return u["ActiveState"] == "deactivating" }
+// runs says that its start is over.
+func (u unit) runs() bool  { return u.state == "active" || u.state == containerRuns }
+func (u unit) stops() bool { return u.state == "deactivating" }
+
+// tells is who says why it is as it is.
+func (u unit) tells() string {
+	if u.engine != "" {
+		return u.engine + " logs"
+	}
+	return "systemctl status"
+}
+
+// restart is the command that restarts it. That of an engine returns when it is done, and kolla-ansible gives a container as long to stop.
+func (u unit) restart() []string {
+	if u.engine != "" {
+		return []string{u.engine, "restart", "-t", "60", u.name}
+	}
+	return []string{"systemctl", "restart", "--no-block", "--no-ask-password", "--", u.name}
+}
 
 // parseUnits reads systemctl show: properties by line, and between units an empty one.
 func parseUnits(shown string) (all []unit) {
 	for block := range strings.SplitSeq(strings.TrimSpace(shown), "\n\n") {
-		one := unit{}
+		said := map[string]string{}
 		for line := range strings.Lines(block) {
 			property, value, _ := strings.Cut(strings.TrimSpace(line), "=")
-			one[property] = value
+			said[property] = value
+		}
+		one := unit{
+			name: strings.TrimSuffix(said["Id"], ".service"), loaded: said["LoadState"] == "loaded", state: said["ActiveState"],
+			invocation: said["InvocationID"], waits: said["Job"] != "" && said["Job"] != "0",
+		}
+		if one.on() {
+			one.started = started(said["InactiveExitTimestampMonotonic"])
 		}
 		// A unit may have several of the names that are asked for.
-		if !slices.ContainsFunc(all, func(u unit) bool { return u["Id"] == one["Id"] }) {
+		if !slices.ContainsFunc(all, func(u unit) bool { return u.name == one.name }) {
 			all = append(all, one)
 		}
 	}
 	return all
+}
+
+func started(microseconds string) time.Time {
+	var now unix.Timespec
+	began, err := strconv.ParseInt(microseconds, 10, 64)
+	if err != nil || began == 0 || unix.ClockGettime(unix.CLOCK_MONOTONIC, &now) != nil {
+		return time.Time{}
+	}
+	return time.Now().Add(time.Duration(began)*time.Microsecond - time.Duration(now.Nano()))
 }
 
 // units reads them once none of them is about to stop, as where another run restarts it and waited says so.
@@ -66,44 +117,29 @@ func (h host) show(ctx context.Context, names ...string) ([]unit, error) {
 	return parseUnits(shown), err
 }
 
-// started is when it was last asked to start; zero where it is off, or systemd does not tell.
-func (u unit) started() time.Time {
-	var now unix.Timespec
-	began, err := strconv.ParseInt(u["InactiveExitTimestampMonotonic"], 10, 64)
-	if err != nil || began == 0 || !u.on() || unix.ClockGettime(unix.CLOCK_MONOTONIC, &now) != nil {
-		return time.Time{}
-	}
-	return time.Now().Add(time.Duration(began)*time.Microsecond - time.Duration(now.Nano()))
-}
-
-// waits says that systemd has something to do with it yet.
-func (u unit) waits() bool { return u["Job"] != "" && u["Job"] != "0" }
-
 // awaitRestart returns once the unit runs anew, with where its log ended in between: after the last line of the old process, which may
 // go on for minutes after SIGTERM, and before the first of the new one, which may have made its first pass by the time it is ready
 // (Type=notify).
 func (h host) awaitRestart(ctx context.Context, service compute) (end string, err error) {
 	var unread error
 	for {
-		all, err := h.show(ctx, service.unit)
+		seen, err := h.look(ctx, service.state)
 		if err != nil {
 			return "", err
 		}
-		seen := all[0]
-		anew := seen["InvocationID"] != service.state["InvocationID"] && !seen.stops()
+		anew := seen.invocation != service.state.invocation && !seen.stops()
 		if anew && end == "" {
 			// A log that is being rotated is there again in a moment.
 			end, unread = service.log.place(ctx)
 		}
 		switch {
-		case anew && seen["ActiveState"] == "active" && end != "":
+		case anew && seen.runs() && end != "":
 			return end, nil
-		case seen.waits() || seen.stops() || anew && seen.on():
+		case seen.waits || seen.stops() || anew && seen.on():
 		case seen.on():
-			return "", fmt.Errorf("the unit %s was not restarted: somebody has cancelled it", service.unit)
+			return "", fmt.Errorf("%s was not restarted: somebody has cancelled it", seen)
 		default:
-			return "", fmt.Errorf("the unit %s is %s after its restart: start it, systemctl status tells why it is not",
-				service.unit, seen["ActiveState"])
+			return "", fmt.Errorf("%s is %s after its restart: start it, %s tells why it is not", seen, seen.state, seen.tells())
 		}
 		select {
 		case <-ctx.Done():
@@ -113,7 +149,21 @@ func (h host) awaitRestart(ctx context.Context, service compute) (end string, er
 	}
 }
 
-// execute takes systemd's own commands, since its bus and its journal would each take one more library.
+var errNotInstalled = exec.ErrNotFound
+
+// look is a look at one that was found.
+func (h host) look(ctx context.Context, known unit) (unit, error) {
+	if known.engine != "" {
+		return h.inspect(ctx, known.engine, known.name)
+	}
+	all, err := h.show(ctx, known.name)
+	if err != nil {
+		return unit{}, err
+	}
+	return all[0], nil
+}
+
+// execute takes systemd's own commands, and an engine's, since its bus and its journal would each take one more library.
 func execute(ctx context.Context, argv ...string) (string, error) {
 	run := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	// A child of its own may outlive it with the pipe open.
