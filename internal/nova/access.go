@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/go-sql-driver/mysql"
@@ -22,6 +23,8 @@ type Access struct {
 	noBase error
 	// login replaces the account of the cell mappings; nil leaves it.
 	login clientOptions
+	// authorities are files of CA certificates that are trusted besides.
+	authorities []string
 	// secret learns every password that is read.
 	secret func(...string)
 }
@@ -41,13 +44,9 @@ func FromConf(path string, secret func(...string)) (Access, error) {
 		return Access{}, fmt.Errorf("find Nova's databases: %s has no [api_database]connection: "+
 			"a controller's configuration has one, a compute host's has not", path)
 	}
-	access := Access{secret: secret}
+	access := Access{secret: secret, authorities: osloconf.Authorities(path)}
 	access.base, access.noBase = conf.Get("database", "connection")
-	options, err := parseURL(connection, secret)
-	if err == nil {
-		access.api, err = options.config()
-	}
-	if err != nil {
+	if access.api, err = access.database(connection); err != nil {
 		return Access{}, fmt.Errorf("read [api_database]connection of %s: %w", path, err)
 	}
 	return access, nil
@@ -55,13 +54,9 @@ func FromConf(path string, secret func(...string)) (Access, error) {
 
 // OpenReadOnly prepares connections to the database of a SQLAlchemy URL, which need not be
 // Nova's, as those to Nova's are: by the same rules, and without connecting. They cannot
-// write. secret is called with the password.
-func OpenReadOnly(connection string, secret func(...string)) (*sql.DB, error) {
-	options, err := parseURL(connection, secret)
-	if err != nil {
-		return nil, err
-	}
-	config, err := options.config()
+// write. The files of CA certificates are trusted besides. secret is called with the password.
+func OpenReadOnly(connection string, authorities []string, secret func(...string)) (*sql.DB, error) {
+	config, err := Access{authorities: authorities, secret: secret}.database(connection)
 	if err != nil {
 		return nil, err
 	}
@@ -83,12 +78,29 @@ func (a Access) cell(connection string) (*mysql.Config, error) {
 			return nil, err
 		}
 	}
+	return a.database(connection)
+}
+
+// database returns how to reach that of a URL.
+func (a Access) database(connection string) (*mysql.Config, error) {
 	options, err := parseURL(connection, a.secret)
 	if err != nil {
 		return nil, err
 	}
-	if a.login != nil {
-		return options.configFor(a.login)
+	if len(a.authorities) > 0 && options["ssl_ca"] != "" {
+		// The bundle may only be in the container, with these in it.
+		if _, absent := os.Stat(options["ssl_ca"]); absent != nil {
+			options["ssl_ca"] = a.authorities[0]
+		}
 	}
-	return options.config()
+	var config *mysql.Config
+	if a.login != nil {
+		config, err = options.configFor(a.login)
+	} else {
+		config, err = options.config()
+	}
+	if err == nil && config.TLS != nil {
+		config.TLS.RootCAs, err = osloconf.Trust(config.TLS.RootCAs, a.authorities)
+	}
+	return config, err
 }

@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -55,6 +57,49 @@ func TestACACertificateIsWhatTheServerIsCheckedWith(t *testing.T) {
 		if err := handshake(t, server, config.TLS); (err == nil) != trusted {
 			t.Errorf("the cell on %s: got %v", host, err)
 		}
+	}
+}
+
+// kolla-ansible's database URLs name a bundle that only its container has, and what is in it lies beside nova.conf.
+func TestTheAuthoritiesBesideNovaConfAreTheDatabasesToo(t *testing.T) {
+	server, own := exampleServer(t)
+	const url = "mysql+pymysql://nova@example.com/nova"
+	for _, test := range []struct {
+		name, query, connection string
+		beside, trusted, read   bool
+	}{
+		{"a bundle that only the container has", "?ssl_ca=/of/the/container.crt", url, true, true, true},
+		{"the host's bundle of that name", "?ssl_ca=/etc/ssl/certs/ca-certificates.crt", url, true, true, true},
+		{"no bundle", "?ssl_verify_cert=true", url, true, true, true},
+		{"a server of another name", "?ssl_ca=/of/the/container.crt", "mysql+pymysql://nova@db.internal/nova", true, false, true},
+		{"none beside it", "?ssl_ca=/etc/ssl/certs/ca-certificates.crt", url, false, false, true},
+		{"neither", "?ssl_ca=/of/the/container.crt", url, false, false, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			conf := write(t, "[api_database]\nconnection = "+test.connection+test.query+"\n")
+			if test.beside {
+				folder := filepath.Join(filepath.Dir(conf), "ca-certificates")
+				if err := errors.Join(os.Mkdir(folder, 0o700), os.Symlink(own, filepath.Join(folder, "own.crt"))); err != nil {
+					t.Fatal(err)
+				}
+			}
+			access, err := FromConf(conf, func(...string) {})
+			if (err == nil) != test.read {
+				t.Fatalf("got %v", err)
+			}
+			if !test.read {
+				return
+			}
+			cell, err := access.cell(test.connection + test.query)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, config := range []*mysql.Config{access.api, cell} {
+				if err := handshake(t, server, config.TLS); (err == nil) != test.trusted {
+					t.Errorf("got %v", err)
+				}
+			}
+		})
 	}
 }
 

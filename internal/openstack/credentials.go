@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"cmp"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 
@@ -15,6 +13,8 @@ import (
 	"github.com/gophercloud/gophercloud/v2"
 	"github.com/gophercloud/gophercloud/v2/openstack/config/clouds"
 	"gopkg.in/yaml.v2"
+
+	"nova-orphan/internal/osloconf"
 )
 
 // A source is where the credentials come from.
@@ -100,7 +100,7 @@ func read(from source, auth Auth) (credentials, error) {
 		return credentials{}, fmt.Errorf("read credentials from %s: %w", from.origin, err)
 	}
 	if auth.CACert == "" {
-		if err := trust(config, from.authorities); err != nil {
+		if config.RootCAs, err = osloconf.Trust(config.RootCAs, from.authorities); err != nil {
 			return credentials{}, fmt.Errorf("read the CA certificates beside %s: %w", from.origin, err)
 		}
 	}
@@ -113,28 +113,6 @@ func read(from source, auth Auth) (credentials, error) {
 		}
 	}
 	return credentials{origin: from.origin, auth: parsed, tls: config, region: endpoint.Region, interfaces: interfaces}, nil
-}
-
-// trust adds CA certificates to those that are trusted already, which by default are the system's.
-func trust(config *tls.Config, files []string) (err error) {
-	if len(files) == 0 {
-		return nil
-	}
-	if config.RootCAs == nil {
-		if config.RootCAs, err = x509.SystemCertPool(); err != nil {
-			return err
-		}
-	}
-	for _, file := range files {
-		content, err := os.ReadFile(file)
-		if err != nil {
-			return err
-		}
-		if !config.RootCAs.AppendCertsFromPEM(content) {
-			return fmt.Errorf("%s has no certificate in it", file)
-		}
-	}
-	return nil
 }
 
 func parse(from source, auth Auth) (parsed gophercloud.AuthOptions, endpoint gophercloud.EndpointOpts, config *tls.Config, err error) {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"nova-orphan/internal/osloconf"
@@ -48,9 +47,7 @@ func fromSection(config osloconf.Config, path, section string) (found source, er
 		Auth: Auth{RegionName: get(section, "region_name"), AuthType: get(credentials, "auth_type"), CACert: get(credentials, "cafile"),
 			ClientCert: get(credentials, "certfile"), ClientKey: get(credentials, "keyfile")},
 	}
-	// kolla-ansible's container has them in its own bundle, which cafile names (kolla docker/base/copy_cacerts.sh); the host's bundle of that
-	// name, if it has one, lacks them.
-	if found.authorities, _ = filepath.Glob(filepath.Join(filepath.Dir(path), "ca-certificates", "*.crt")); len(found.authorities) > 0 {
+	if found.authorities = osloconf.Authorities(path); len(found.authorities) > 0 {
 		if _, absent := os.Stat(found.CACert); absent != nil {
 			found.CACert = ""
 		}

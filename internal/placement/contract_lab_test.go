@@ -31,7 +31,7 @@ func database(t *testing.T) placement.Database {
 	if err != nil {
 		t.Fatal(err)
 	}
-	db, err := nova.OpenReadOnly(connection, func(...string) {})
+	db, err := nova.OpenReadOnly(connection, nil, func(...string) {})
 	if err != nil {
 		t.Fatal(err)
 	}

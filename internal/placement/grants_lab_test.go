@@ -30,7 +30,7 @@ func TestTheDocumentedGrantsAreEnoughAndNoneIsTooMany(t *testing.T) {
 		}
 	}
 	db, err := nova.OpenReadOnly("mysql+pymysql://"+user+":"+strings.ReplaceAll(password, "@", "%40")+"@localhost/placement?unix_socket="+
-		novalab.Socket, func(...string) {})
+		novalab.Socket, nil, func(...string) {})
 	if err != nil {
 		t.Fatal(err)
 	}

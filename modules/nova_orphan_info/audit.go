@@ -13,6 +13,7 @@ import (
 	"nova-orphan/internal/nova"
 	"nova-orphan/internal/openstack"
 	"nova-orphan/internal/orphan"
+	"nova-orphan/internal/osloconf"
 	"nova-orphan/internal/placement"
 	"nova-orphan/internal/reap"
 )
@@ -70,15 +71,16 @@ func newAudit(p parameters, call *ansible.Call) (*audit, error) {
 
 // connect prepares Placement.
 func (a *audit) connect(ctx context.Context) error {
-	connection := a.PlacementDatabase
+	connection, authorities := a.PlacementDatabase, []string(nil)
 	if a.PlacementConf != "" {
 		var err error
+		authorities = osloconf.Authorities(a.PlacementConf)
 		if connection, err = placement.DatabaseURL(a.PlacementConf); err != nil {
 			return err
 		}
 	}
 	if connection != "" {
-		db, err := nova.OpenReadOnly(connection, a.call.Secret)
+		db, err := nova.OpenReadOnly(connection, authorities, a.call.Secret)
 		if err != nil {
 			return fmt.Errorf("open Placement's database: %w", err)
 		}
