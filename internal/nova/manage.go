@@ -1,6 +1,7 @@
 package nova
 
 import (
+	"io"
 	"os"
 	"path/filepath"
 )
@@ -17,6 +18,9 @@ func Manage(conf string) []string {
 		return []string{path}
 	}
 	docker, podman := program("docker", search), program("podman", search)
+	if podman != "" && docker != "" && !isBinary(docker) {
+		docker = "" // the script of the package podman-docker
+	}
 	if (docker == "") == (podman == "") {
 		return nil
 	}
@@ -32,4 +36,16 @@ func program(name string, search []string) string {
 		}
 	}
 	return ""
+}
+
+// isBinary tells a program from a script.
+func isBinary(path string) bool {
+	file, err := os.Open(path)
+	if err != nil {
+		return true
+	}
+	defer file.Close()
+	head := make([]byte, 2)
+	_, err = io.ReadFull(file, head)
+	return err != nil || string(head) != "#!"
 }

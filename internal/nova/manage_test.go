@@ -20,6 +20,7 @@ func TestWhereNovaManageIs(t *testing.T) {
 		{"nova-api's container", []string{"bin/podman"}, "bin/podman exec nova_api nova-manage"},
 		{"nova-api's container, which docker runs", []string{"bin/docker"}, "bin/docker exec nova_api nova-manage"},
 		{"one of two engines", []string{"bin/docker", "bin/podman"}, ""},
+		{"podman, and its script that is called docker", []string{"bin/docker=#!/bin/sh", "bin/podman"}, "bin/podman exec nova_api nova-manage"},
 		{"none", nil, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -27,8 +28,8 @@ func TestWhereNovaManageIs(t *testing.T) {
 			err = errors.Join(err, os.MkdirAll(filepath.Join(root, "venvs/nova-2/etc/nova"), 0o700),
 				os.Symlink(filepath.Join(root, "venvs/nova-2/etc/nova"), filepath.Join(root, "nova")))
 			for _, path := range test.files {
-				path = filepath.Join(root, path)
-				err = errors.Join(err, os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, nil, 0o700))
+				file, content, _ := strings.Cut(filepath.Join(root, path), "=")
+				err = errors.Join(err, os.MkdirAll(filepath.Dir(file), 0o700), os.WriteFile(file, []byte(content), 0o700))
 			}
 			// A folder of that name, and a file that is no program, are none.
 			err = errors.Join(err, os.MkdirAll(filepath.Join(root, "other/nova-manage"), 0o700),

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -30,12 +31,15 @@ func (h host) inspect(ctx context.Context, engine, name string) (unit, error) {
 	}, nil
 }
 
-// containers are those of this name. Where an engine has none, or does not answer, its own words are in said.
+// containers are those of this name. One that both have is podman's, which the package podman-docker also calls docker. Where an engine
+// has none, or does not answer, its own words are in said.
 func (h host) containers(ctx context.Context, name string) (found []unit, said string) {
 	var failures []string
 	for _, engine := range []string{"docker", "podman"} {
 		one, err := h.inspect(ctx, engine, name)
 		switch {
+		case err == nil && slices.ContainsFunc(found, func(other unit) bool { return other.invocation == one.invocation }):
+			found = []unit{one}
 		case err == nil:
 			found = append(found, one)
 		case !errors.Is(err, errNotInstalled):

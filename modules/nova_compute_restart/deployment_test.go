@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,8 +28,10 @@ func deployed(journal string, units ...string) host {
 			for _, container := range units {
 				if engine, known, is := strings.Cut(container, ":"); is && engine == argv[0] {
 					err = fmt.Errorf("%s container: exit status 1: no such container %s", engine, argv[len(argv)-1])
-					if name, state, _ := strings.Cut(known, "="); name == argv[len(argv)-1] {
-						return `{"Status": "` + state + `", "StartedAt": "2026-11-28T06:00:00.5+01:00"}`, nil
+					name, state, _ := strings.Cut(known, "=")
+					state, second, _ := strings.Cut(state, "@")
+					if name == argv[len(argv)-1] {
+						return fmt.Sprintf(`{"Status": "%s", "StartedAt": "2026-11-28T06:00:%s.5+01:00"}`, state, cmp.Or(second, "00")), nil
 					}
 				}
 			}
@@ -96,7 +99,11 @@ func TestWhichNovaComputeIsMeant(t *testing.T) {
 			[]string{"podman:nova_compute=exited"}, "nova_compute", "",
 		},
 		{
-			"two containers", parameters{}, []string{"docker:nova_compute=running", "podman:nova_compute=running"},
+			"podman's container, which it also shows as docker", parameters{},
+			[]string{"docker:nova_compute=running", "podman:nova_compute=running"}, "nova_compute", "",
+		},
+		{
+			"two containers", parameters{}, []string{"docker:nova_compute=running", "podman:nova_compute=running@01"},
 			"", "there are the container nova_compute of docker, the container nova_compute of podman: say which",
 		},
 		{
