@@ -264,6 +264,7 @@ $(REPORT): tools/package-report.json
 	GOBIN=$(CURDIR)/.cache/bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v$(GOLANGCI)
 	touch $@
 
+# Its own checksum is in what it writes.
 .cache/bin/cyclonedx-gomod: Makefile
-	GOBIN=$(CURDIR)/.cache/bin go install github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v$(GOMOD)
+	GOFLAGS=-trimpath GOBIN=$(CURDIR)/.cache/bin go install github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v$(GOMOD)
 	touch $@

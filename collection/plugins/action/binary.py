@@ -1,4 +1,4 @@
-"""Runs that binary of a module which is for the host: plugins/modules/linux_ARCHITECTURE/NAME.
+"""Runs that binary of a module which is for the host: plugins/modules/__linux_ARCHITECTURE/NAME.
 
 meta/runtime.yml sends the tasks of all modules here; the NAME.py that is found by a module's name is its documentation only.
 """
@@ -12,7 +12,8 @@ from ansible.plugins.action import ActionBase
 from ansible.plugins.action.normal import ActionModule as Normal
 
 COLLECTION = ".".join(__name__.split(".")[1:3])
-FOLDERS = {"Linux x86_64": "linux_amd64", "Linux aarch64": "linux_arm64"}
+# ansible-doc --list, which complains of binaries, skips folders that begin like this.
+FOLDERS = {"Linux x86_64": "__linux_amd64", "Linux aarch64": "__linux_arm64"}
 
 
 class Binaries(ActionBase):
