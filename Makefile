@@ -162,8 +162,8 @@ report-test: $(NEWEST) $(OLDEST) $(REPORT) ## what the audit writes: its schema,
 	rm -rf .cache/report-test
 	WORK=$(CURDIR)/.cache/report-test .cache/report/bin/python playbooks/roles/audit_orphans/tests/test_report.py
 
-play-test: $(NEWEST) $(OLDEST) ## the purge's play with stand-ins for the modules, and its copies of the backups, on both ansible-cores
-	python3 -m unittest -v playbooks/roles/purge_orphan/tests/test_*.py
+play-test: $(NEWEST) $(OLDEST) ## the plays of the purge and of the restore with stand-ins for the modules, and the copies of the backups, on both ansible-cores
+	python3 -m unittest -v playbooks/roles/{purge,restore}_orphan/tests/test_*.py
 
 vuln: ## known vulnerabilities of what the modules call; asks the Go vulnerability database
 	go run golang.org/x/vuln/cmd/govulncheck@v$(VULNCHECK) -tags=$(TAGS) ./...
