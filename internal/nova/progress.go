@@ -20,7 +20,12 @@ type Activity struct {
 	Migrations []Move
 	// Archived are those of the consumers that have a row of shadow_instances.
 	Archived []string
+	// Unreadable are the live rows of the host that nova-compute cannot read.
+	Unreadable []Unreadable
 }
+
+// Unreadable is an instance of which What is gone or is no JSON.
+type Unreadable struct{ UUID, What string }
 
 // Worked is an instance's row, as far as it tells whether somebody works on it. What
 // is NULL is empty.
@@ -90,6 +95,7 @@ func (d *Databases) Activity(ctx context.Context, host string, consumers []strin
 		activity.Instances = append(activity.Instances, part.Instances...)
 		activity.Migrations = append(activity.Migrations, part.Migrations...)
 		activity.Archived = append(activity.Archived, part.Archived...)
+		activity.Unreadable = append(activity.Unreadable, part.Unreadable...)
 	}
 	return activity, errors.Join(err, unread(cells))
 }
@@ -109,6 +115,9 @@ func readActivity(ctx context.Context, tx *sql.Tx, host string, consumers []stri
 	for _, row := range once(onHost.Rows, asked.Rows) {
 		activity.Instances = append(activity.Instances, row.worked())
 	}
+	if activity.Unreadable, err = readUnreadable(ctx, tx, host); err != nil {
+		return activity, fmt.Errorf("read what nova-compute reads of host %s: %w", host, err)
+	}
 	ofHost, err := readTable(ctx, tx, migrations+"deleted = 0 AND (source_compute = ? OR dest_compute = ?)", host, host)
 	if err != nil {
 		return activity, fmt.Errorf("read migrations of host %s: %w", host, err)
@@ -123,6 +132,22 @@ func readActivity(ctx context.Context, tx *sql.Tx, host string, consumers []stri
 	archived, err := amongst(ctx, tx, "SELECT id, uuid FROM shadow_instances WHERE uuid", activity.strangers(consumers), "")
 	activity.Archived = archived.texts("uuid")
 	return activity, err
+}
+
+// readUnreadable reads what nova-compute's start reads of each instance of its host, and ends by where it cannot (nova/compute/manager.py
+// init_host, _validate_vtpm_configuration; nova/objects/instance.py _from_db_object).
+func readUnreadable(ctx context.Context, tx *sql.Tx, host string) (found []Unreadable, err error) {
+	rows, err := readTable(ctx, tx, "SELECT i.id, i.uuid, CASE WHEN e.id IS NULL THEN 'instance_extra' "+
+		"WHEN COALESCE(JSON_VALID(e.flavor), 0) = 0 THEN 'instance_extra.flavor' "+
+		"WHEN e.numa_topology <> '' AND NOT JSON_VALID(e.numa_topology) THEN 'instance_extra.numa_topology' "+
+		"WHEN c.network_info <> '' AND NOT JSON_VALID(c.network_info) THEN 'instance_info_caches.network_info' END AS what "+
+		"FROM instances i LEFT JOIN instance_extra e ON e.instance_uuid = i.uuid AND e.deleted = 0 "+
+		"LEFT JOIN instance_info_caches c ON c.instance_uuid = i.uuid AND c.deleted = 0 "+
+		"WHERE i.host = ? AND i.deleted = 0 HAVING what IS NOT NULL", host)
+	for _, row := range rows.Rows {
+		found = append(found, Unreadable{row.text("uuid"), row.text("what")})
+	}
+	return found, err
 }
 
 // strangers are the consumers of which the cell has neither an instance nor a migration.

@@ -87,19 +87,20 @@ func (t *task) lookAround(ctx context.Context, around *surroundings) error {
 		return fmt.Errorf("cannot tell what is in progress on %s: %w", t.host, err)
 	}
 	t.reply.InProgress = found.inProgress(t.Orphans)
-	refused := t.refuseRestart(t.seen.service, t.reply.InProgress)
+	refused := t.refuseRestart(t.seen.service, t.reply.InProgress, found.unreadable(t.Orphans))
 	t.reply.Restart = &refused
 	return nil
 }
 
 // refusals are why nova-compute must not be restarted; empty where it may.
 type refusals struct {
-	Silent string `json:"silent"`
-	Busy   string `json:"busy"`
+	Silent     string `json:"silent"`
+	Busy       string `json:"busy"`
+	Unreadable string `json:"unreadable"`
 }
 
 // refuseRestart does not take a service for stopped that is forced down: Nova then says down, whether it reports or not.
-func (p parameters) refuseRestart(service compute.Service, busy []undertaking) (why refusals) {
+func (p parameters) refuseRestart(service compute.Service, busy []undertaking, unreadable []string) (why refusals) {
 	if service.State != "up" && !service.ForcedDown && !p.StartCompute {
 		why.Silent = fmt.Sprintf("nova-compute on %s does not report, and is to clean up there: if it was stopped on purpose, a start would "+
 			"take the host back: start it yourself, or with start_compute: true", service.Host)
@@ -111,6 +112,10 @@ func (p parameters) refuseRestart(service compute.Service, busy []undertaking) (
 		}
 		why.Busy = fmt.Sprintf("nova-compute would have to be restarted on %s, and that would fail what is in progress there: %s: wait for it, "+
 			"name what of it is an orphan, too, in the same call, or say restart_while_busy: true", service.Host, strings.Join(whose, "; "))
+	}
+	if len(unreadable) > 0 {
+		why.Unreadable = fmt.Sprintf("nova-compute would not start again on %s, since it reads each of its instances then, and cannot: %s: put "+
+			"these rows right first, or delete them, if they are orphans, with a call of their own", service.Host, strings.Join(unreadable, "; "))
 	}
 	return why
 }
@@ -181,6 +186,17 @@ func (s sight) inProgress(orphans map[string]judgedRow) []undertaking {
 	}
 	slices.SortStableFunc(all, func(a, b undertaking) int { return cmp.Compare(a.InstanceUUID, b.InstanceUUID) })
 	return all
+}
+
+// unreadable leaves out the orphans that are deleted before a restart, and not those that it is to take up.
+func (s sight) unreadable(orphans map[string]judgedRow) (whose []string) {
+	for _, one := range s.activity.Unreadable {
+		row, isOrphan := orphans[one.UUID]
+		if !isOrphan || !s.unchanged(one.UUID, row) || row.TaskState == "deleting" || row.VMState == "deleted" {
+			whose = append(whose, one.UUID+", of which "+one.What+" is gone or broken")
+		}
+	}
+	return whose
 }
 
 // atWork says whether somebody works on the instance, as far as its row tells. While

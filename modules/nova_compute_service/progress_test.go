@@ -214,8 +214,8 @@ func TestWhetherNovaComputeMayBeRestarted(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			test.service.Host = "cmp01"
-			got := test.given.refuseRestart(test.service, test.busy)
-			if (got.Silent != "") != test.silent || (got.Busy != "") != test.isBusy {
+			got := test.given.refuseRestart(test.service, test.busy, nil)
+			if got.Unreadable != "" || (got.Silent != "") != test.silent || (got.Busy != "") != test.isBusy {
 				t.Errorf("got %+v", got)
 			}
 			for _, part := range []string{"cmp01", one + " vm_state = error, task_state = deleting; " + two, "restart_while_busy: true"} {
@@ -225,6 +225,38 @@ func TestWhetherNovaComputeMayBeRestarted(t *testing.T) {
 			}
 			if test.silent && !strings.Contains(got.Silent, "start_compute: true") {
 				t.Errorf("%q names no way out", got.Silent)
+			}
+		})
+	}
+}
+
+// A start of nova-compute ends at the first of its instances that it cannot read, whoever's that is.
+func TestWhoseRowsWouldKeepNovaComputeFromStarting(t *testing.T) {
+	const cannot = ", of which instance_extra is gone or broken"
+	judged := map[string]judgedRow{one: {"2026-01-02T03:04:05Z", "error", "", "h"}}
+	for _, test := range []struct {
+		name    string
+		row     nova.Worked
+		orphans map[string]judgedRow
+		want    string
+	}{
+		{"a neighbour's", row(one, "h", "active", ""), nil, one + cannot},
+		{"an orphan's, which is deleted before", row(one, "h", "error", ""), judged, ""},
+		{"an orphan's that somebody has written since", row(one, "h", "active", ""), judged, one + cannot},
+		{
+			"an orphan's, which the restart is to take up", row(one, "h", "active", "deleting"),
+			map[string]judgedRow{one: {"2026-01-02T03:04:05Z", "active", "deleting", "h"}}, one + cannot,
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			activity := nova.Activity{Instances: []nova.Worked{test.row}, Unreadable: []nova.Unreadable{{UUID: one, What: "instance_extra"}}}
+			got := sight{"h", nil, activity}.unreadable(test.orphans)
+			if strings.Join(got, "|") != test.want {
+				t.Errorf("got %q", got)
+			}
+			why := parameters{RestartWhileBusy: true, StartCompute: true}.refuseRestart(compute.Service{Host: "h", State: "up"}, nil, got)
+			if (why.Unreadable != "") != (test.want != "") || why.Busy+why.Silent != "" {
+				t.Errorf("got %+v", why)
 			}
 		})
 	}
