@@ -138,7 +138,7 @@ func readActivity(ctx context.Context, tx *sql.Tx, host string, consumers []stri
 // init_host, _validate_vtpm_configuration; nova/objects/instance.py _from_db_object).
 func readUnreadable(ctx context.Context, tx *sql.Tx, host string) (found []Unreadable, err error) {
 	rows, err := readTable(ctx, tx, "SELECT i.id, i.uuid, CASE WHEN e.id IS NULL THEN 'instance_extra' "+
-		"WHEN COALESCE(JSON_VALID(e.flavor), 0) = 0 THEN 'instance_extra.flavor' "+
+		"WHEN COALESCE(JSON_VALID(e.flavor), 0) = 0 OR JSON_EXTRACT(e.flavor, '$.cur') IS NULL THEN 'instance_extra.flavor' "+
 		"WHEN e.numa_topology <> '' AND NOT JSON_VALID(e.numa_topology) THEN 'instance_extra.numa_topology' "+
 		"WHEN c.network_info <> '' AND NOT JSON_VALID(c.network_info) THEN 'instance_info_caches.network_info' END AS what "+
 		"FROM instances i LEFT JOIN instance_extra e ON e.instance_uuid = i.uuid AND e.deleted = 0 "+

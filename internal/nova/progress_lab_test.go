@@ -105,3 +105,50 @@ func TestACellThatCannotBeReadIsNamed(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// Each of these ended the start of a real nova-compute (init_host).
+func TestWhatNovaComputeCannotReadOfItsHostIsNamed(t *testing.T) {
+	lab := novalab.New(t)
+	const uuid = "44444447-0000-4000-8000-00000000000a"
+	lab.NewInstance(t, uuid)
+	ctx, databases := openLab(t, lab, true)
+	for _, test := range []struct{ breaks, mends, want string }{
+		{"SELECT 1", "SELECT 1", ""},
+		{"UPDATE instance_extra SET deleted = id", "UPDATE instance_extra SET deleted = 0", "instance_extra"},
+		{
+			"UPDATE instance_extra SET flavor = CONCAT('x', flavor)",
+			"UPDATE instance_extra SET flavor = SUBSTR(flavor, 2)", "instance_extra.flavor",
+		},
+		{
+			"UPDATE instance_extra SET flavor = CONCAT('[', flavor, ']')",
+			"UPDATE instance_extra SET flavor = SUBSTR(flavor, 2, LENGTH(flavor) - 2)", "instance_extra.flavor",
+		},
+		{"UPDATE instance_extra SET numa_topology = '{'", "UPDATE instance_extra SET numa_topology = NULL", "instance_extra.numa_topology"},
+		{
+			"UPDATE instance_info_caches SET network_info = '[{'",
+			"UPDATE instance_info_caches SET network_info = ''", "instance_info_caches.network_info",
+		},
+		{"DELETE FROM instance_info_caches", "SELECT 1", ""},
+	} {
+		of := func(statement string) {
+			if strings.HasPrefix(statement, "SELECT") {
+				return
+			}
+			novalab.Exec(t, lab.Cell1, statement+" WHERE instance_uuid = ?", uuid)
+		}
+		of(test.breaks)
+		activity, err := databases.Activity(ctx, "compute1", nil)
+		got := ""
+		for _, one := range activity.Unreadable {
+			got += one.UUID + one.What
+		}
+		want := ""
+		if test.want != "" {
+			want = uuid + test.want
+		}
+		if got != want || err != nil {
+			t.Errorf("%s: got %q, %v", test.breaks, got, err)
+		}
+		of(test.mends)
+	}
+}

@@ -189,7 +189,17 @@ func judgeLiveRow(e Evidence, cell Cell) Judgement {
 			"back, it goes with openstack server delete --force %s, or with allow_soft_deleted: true once nothing was written of it for "+
 			"min_age (%s)", e.UUID, cell.rowAge(), e.UUID, e.MinAge)
 	}
+	if !slices.Contains(states, row.VMState) {
+		reason = fmt.Sprintf("deleted is 0, and no state that Nova is known to have, so that somebody may look after the instance; %s: if "+
+			"nobody does, and it is to go: openstack server set --state error %s", cell.rowAge(), e.UUID)
+	}
 	return Judgement{Verdict: Live, Reasons: []string{cell.fact("vm_state", row.VMState, reason)}}
+}
+
+// states are Nova's (nova/compute/vm_states.py).
+var states = []string{
+	"active", "building", "paused", "suspended", "stopped", "rescued", "resized", softDeleted, "deleted", "error", "shelved",
+	"shelved_offloaded",
 }
 
 // softDeleted is the vm_state that Nova calls SOFT_DELETED (nova/compute/vm_states.py).

@@ -73,7 +73,7 @@ def answer(name, given, check, folder):
         hosts = listed(given["host"]) if "host" in given else []
         # What comes to the host after the preflight has looked.
         later = '["placement_allocation", false' in (folder / "calls").read_text()
-        service = {"state": "up", "forced_down": False, "updated_at": str((folder / "calls").stat().st_size)}
+        service = {"state": "up", "forced_down": False, "updated_at": "then" if scene.get("silent") else str((folder / "calls").stat().st_size)}
         entry = {"failed": False, "in_progress": [], "service": service, "backup_file": ""}
         if not later or not scene.get("no_answer"):
             entry["restart"] = {"silent": "", "busy": scene.get("busy", "") if later else ""}
@@ -233,14 +233,15 @@ class Play(unittest.TestCase):
         for scene, why in (({"instances": lost, "nova_compute_restart": "systemctl has not come back"}, "systemctl has not come back"),
                            ({"instances": lost, **busy}, "x is building: say -e purge_orphan_restart_while_busy=true"),
                            ({"instances": lost, "no_answer": True}, ""),
+                           ({"instances": lost, "silent": True}, "nova-compute was restarted, and has not reported to Nova since, in 1 looks (last: then)"),
                            ({"instances": lost, "cut_off": True}, "it could not be waited for: the connection was cut")):
-            for run, told, calls in self.each(scene, *self.BOTH, *self.RESTART, "-e", "on_refusal=skip"):
+            for run, told, calls in self.each(scene, *self.BOTH, *self.RESTART, "-e", "on_refusal=skip", "-e", "purge_orphan_pass_deadline=3"):
                 self.assertEqual(run.returncode, 2, run.stdout[-3000:])
                 # Where the log could not be read either, nothing there is told as gone.
                 other = "stopped" if "cut_off" in scene else "gone"
                 self.assertEqual({FIRST: "stopped", SECOND: other}, {uuid: i["outcome"] for uuid, i in told.items()}, why)
                 self.assertIn(why, told[FIRST]["why"])
-                self.assertEqual("cut_off" in scene, ["nova_compute_restart", False, "reaped"] in calls)
+                self.assertEqual("cut_off" in scene or "silent" in scene, ["nova_compute_restart", False, "reaped"] in calls)
 
     def test_where_nova_compute_could_not_be_restarted_nothing_is_begun(self):
         scene = {"instances": self.TWO, "nova_compute_restart check": "there is no /l (log), by which it is waited for"}
@@ -336,10 +337,40 @@ class Play(unittest.TestCase):
     def test_a_variable_that_does_not_exist_is_an_error_before_anything_is_read(self):
         for wrong, said in (("destroy=true", "Say purge_orphan_destroy instead"), ("purge_orphan_destory=true", "No variable of a purge: purge_orphan_destory"),
                             ("allow_slq=false", "No variable of a purge: allow_slq"), ("preserve_volume=true", "No variable of a purge: preserve_volume"),
-                            ("allow_sql=nope", "purge_orphan_allow_sql")):
+                            ("preserve-volumes=true", "No variable of a purge: preserve-volumes"), ("Allow_SQL=false", "No variable of a purge: Allow_SQL"),
+                            ("on_refusal=skipp", "purge_orphan_on_refusal"), ("allow_sql=nope", "purge_orphan_allow_sql")):
             for run, _, calls in self.each({"instances": self.TWO}, *self.BOTH, "-e", wrong):
                 self.assertEqual(run.returncode, 2, wrong)
                 self.assertIn(said, run.stdout + run.stderr)
+                self.assertEqual([], calls)
+
+    def test_a_filter_of_findings_that_is_misspelt_is_an_error(self):
+        findings = json.dumps({"findings": [{"uuid": FIRST, "verdict": "zombie", "kind": "zombie"}, {"uuid": SECOND, "verdict": "stuck", "kind": "error"}]})
+        with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+            file.write(findings)
+            file.flush()
+            for wrong, status, said in (("kind=zombie", 2, "No variable of a purge: kind"), ("kinds=zombie", 0, "")):
+                for run, told, _ in self.each({"instances": [instance(FIRST)]}, "-e", "findings=" + file.name, "-e", wrong):
+                    self.assertEqual(run.returncode, status, run.stdout[-3000:])
+                    self.assertIn(said, run.stdout)
+                    self.assertEqual([] if status else [FIRST], list(told))
+
+    def test_what_the_api_fails_at_for_one_instance_alone_goes_without_it(self):
+        scene = {"instances": [instance(FIRST, "stuck")], "api": "still_there",
+                 "nova_instance_delete check": {FIRST: "nova answered 500 Internal Server Error to GET http://nova/servers/1"}}
+        for run, told, _ in self.each(scene, "-e", "instance_uuid=" + FIRST):
+            self.assertEqual(run.returncode, 2, run.stdout[-3000:])
+            way_out = re.search(r"leave Nova's own ways out with -e '([^']+)'", told[FIRST]["why"])[1]
+            for again, after, calls in self.each(scene, "-e", "instance_uuid=" + FIRST, "-e", way_out):
+                self.assertEqual(again.returncode, 0, again.stdout[-3000:])
+                self.assertEqual("gone", after[FIRST]["outcome"])
+                self.assertEqual([], [c for c in calls if c[0] == "nova_instance_delete"])
+
+    def test_tags_are_refused_since_a_run_of_some_steps_is_none(self):
+        for tags in (["--tags", "database"], ["--skip-tags", "database"]):
+            for run, _, calls in self.each({"instances": self.TWO}, *self.BOTH, *tags):
+                self.assertEqual(run.returncode, 2, run.stdout[-3000:])
+                self.assertIn("leave out steps", run.stdout)
                 self.assertEqual([], calls)
 
     def test_a_check_refuses_what_only_sql_that_is_not_allowed_could_delete(self):
