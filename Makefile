@@ -34,7 +34,7 @@ SCENARIOS := $(filter-out $(LONG) $(LAYOUTS) $(OLD),$(ALL))
 # What runs on the second lab, with those for the oldest: about half of the time.
 SECOND    := audit restore volumes
 
-.PHONY: help setup build test test-fakes test-boot test-first test-second nightly minimal demo bench bench-calls bench-purge bench-audit lint unit contract contract-placement contract-compute contract-cells contract-database contract-audit contract-hypervisor contract-scale molecule molecule-layouts molecule-long oldest fuzz report-test play-test vuln clean lab-image lab-up lab-down lab-status lab-ssh release-fixture releases
+.PHONY: help setup build test test-fakes test-boot test-first test-second nightly minimal demo bench bench-calls bench-purge bench-audit lint unit contract contract-placement contract-compute contract-cells contract-database contract-audit contract-hypervisor contract-scale molecule molecule-layouts molecule-long oldest fuzz report-test play-test vuln clean lab-image lab-up lab-down lab-status lab-ssh release-fixture releases releases-api
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -44,7 +44,7 @@ setup: ## install what is missing on this machine
 	@tools/setup
 	@$(if $(GO),$(MAKE) --no-print-directory $(GO))
 
-build unit fuzz vuln contract-placement contract-hypervisor contract-scale minimal .cache/bin/golangci-lint: $(GO)
+build unit fuzz vuln contract-placement contract-hypervisor contract-scale minimal releases-api .cache/bin/golangci-lint: $(GO)
 
 build: ## the modules, with their documentation, into playbooks/library
 	@mkdir -p playbooks/library
@@ -225,6 +225,15 @@ releases: $(RELEASES:%=.cache/releases/%/.done) ## whether all releases of Nova 
 	done
 	@python3 lab/releases/report.py modules/nova_instance_purge/testdata/releases.json.bz2 .cache/releases/made.json.bz2 .cache/releases
 
+# The oldest release that is still maintained, and the newest.
+APIS := $(patsubst lab/releases/api/%.txt,%,$(wildcard lab/releases/api/*.txt))
+
+releases-api: $(APIS:%=.cache/releases/%/.api) build ## the modules against the real Keystone, nova-api and Placement of releases from PyPI
+	@for release in $(APIS); do \
+	  RELEASE=$$release tools/timed "APIs of $$release" lab/lab database \
+	    tools/figures go test -v -count=1 -timeout=30m -tags=lab,$(TAGS) ./internal/releases; \
+	done
+
 clean: ## remove what was built (not the lab's image)
 	rm -rf .cache playbooks/library dist
 
@@ -246,6 +255,10 @@ $(REPORT): tools/package-report.json
 	rm -rf .cache/releases/$*
 	python3.11 -m venv .cache/releases/$*
 	.cache/releases/$*/bin/pip install --quiet --disable-pip-version-check --requirement=$<
+	touch $@
+
+.cache/releases/%/.api: lab/releases/api/%.txt .cache/releases/%/.done
+	.cache/releases/$*/bin/pip install --quiet --disable-pip-version-check --requirement=lab/releases/$*.txt --requirement=$<
 	touch $@
 
 .cache/bin/golangci-lint: Makefile

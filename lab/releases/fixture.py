@@ -15,13 +15,12 @@ from unittest import mock
 
 from pymysql.constants import FIELD_TYPE
 
-BEFORE = '2026-01-02 03:04:05'
 release, file = sys.argv[1:]
 drawn = random.Random('nova-orphan')
 uuid.uuid4 = lambda: uuid.UUID(int=drawn.getrandbits(128), version=4)
 databases = ('api', 'cell1')
 
-from seed import Seed, count_on, database, sql, tables, url  # noqa: E402
+from seed import BEFORE, Seed, count_on, database, make_old, sql, tables, url  # noqa: E402
 from nova import config, context, crypto, objects, version  # noqa: E402
 from nova.compute import api, manager, utils as compute_utils  # noqa: E402
 from nova.db import migration  # noqa: E402
@@ -57,13 +56,6 @@ def migrate():
     return mapping
 
 
-def make_old():
-    for name, table, column, kind in sql(
-            "SELECT table_schema, table_name, column_name, data_type FROM information_schema.columns WHERE table_schema IN %s "
-            "AND (data_type = 'datetime' OR column_name = 'expires')", databases):
-        sql(f'UPDATE {name}.{table} SET {column} = %s WHERE {column} IS NOT NULL', BEFORE if kind == 'datetime' else 1)
-
-
 class Compute(manager.ComputeManager):
     """nova-compute without a hypervisor and without other services: what it has not as a class is a mock."""
 
@@ -95,7 +87,7 @@ objects.register_all()
 seed = Seed(migrate(), 'compute1')
 orphan = seed.instance('compute1', vm_state='error', task_state='deleting')
 neighbour = seed.instance('compute1', vm_state='active', task_state=None)
-make_old()
+make_old(*databases)
 made = {name: {table: {'create': definition(name, table), 'before': rows(name, table)} for table in tables(name)} for name in databases}
 del made['api']['cell_mappings']['before'][:]  # whoever loads them maps databases of his own
 delete(orphan)

@@ -8,6 +8,7 @@ import uuid
 
 import pymysql.converters
 
+BEFORE = '2026-01-02 03:04:05'
 socket = os.environ['LAB_SOCKET']
 scratch = tempfile.TemporaryDirectory()
 
@@ -43,6 +44,13 @@ def count_on(*databases):
         sql(f'ALTER TABLE {name}.{table} AUTO_INCREMENT = 41')
 
 
+def make_old(*databases):
+    for name, table, column, kind in sql(
+            "SELECT table_schema, table_name, column_name, data_type FROM information_schema.columns WHERE table_schema IN %s "
+            "AND (data_type = 'datetime' OR column_name = 'expires')", databases):
+        sql(f'UPDATE {name}.{table} SET {column} = %s WHERE {column} IS NOT NULL', BEFORE if kind == 'datetime' else 1)
+
+
 class Seed:
     """An instance and all that Nova keeps about it."""
 
@@ -72,7 +80,7 @@ class Seed:
     def insert(self, where, table, /, **values):
         sql(f"INSERT INTO {where}.{table} ({', '.join(values)}) VALUES ({', '.join(['%s'] * len(values))})", *values.values())
 
-    def instance(self, host, **state):
+    def instance(self, host, /, **state):
         self.number += 1
         number, instance, node = self.number, str(uuid.uuid4()), self.nodes[host]
         flavor = objects.Flavor(
@@ -133,8 +141,8 @@ class Seed:
         volume.destroy()  # detached long ago
         self.make(objects.VirtualInterface, instance_uuid=instance, uuid=port['id'], address=f"{port['address']}/{port['id']}")
         self.insert('cell1', 'pci_devices', instance_uuid=instance, deleted=0, compute_node_id=node.id, dev_type='type-VF',
-                    address=f'0000:81:00.{number}', product_id='1528', vendor_id='8086', dev_id=f'pci_0000_81_00_{number}', label='l',
-                    status='allocated', uuid=str(uuid.uuid4()))
+                    address=f'0000:81:{number // 8:02x}.{number % 8}', product_id='1528', vendor_id='8086', label='l',
+                    dev_id=f'pci_0000_81_{number // 8:02x}_{number % 8}', status='allocated', uuid=str(uuid.uuid4()))
         if 'share_mapping' in tables('cell1'):  # one that the neighbour has, too, and one of its own
             for tag, share in (('common', self.share), ('own', str(uuid.uuid4()))):
                 self.insert('cell1', 'share_mapping', instance_uuid=instance, uuid=str(uuid.uuid4()), share_id=share, status='active',
