@@ -1,9 +1,12 @@
-//go:build lab
+//go:build releases
 
 package releases_test
 
 import (
 	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -26,6 +29,7 @@ var instances = map[string][]any{
 	"forced down":    {up, options{"vm_state": "error", "task_state": "deleting"}},
 	"by database":    {up, options{"vm_state": "error", "task_state": "deleting"}},
 	"zombie":         {up, options{"vm_state": "error", "task_state": "deleting"}},
+	"reaped":         {up, options{"vm_state": "error", "task_state": "deleting"}},
 	"found":          {up, options{"vm_state": "error", "task_state": "deleting"}},
 	"half gone":      {down, options{"vm_state": "error"}},
 	"with others":    {down, options{"vm_state": "error"}},
@@ -117,7 +121,7 @@ func TestVolumesStayWhoseFlagIsTakenBeforeTheDelete(t *testing.T) {
 func TestAnInstanceOfAHostThatAnswersNobodyGoesOnceThatIsForcedDown(t *testing.T) {
 	uuid, backups := the.Instances["forced down"], t.TempDir()
 	forcedDown := func() string {
-		return nova(t, http.MethodGet, "os-services?binary=nova-compute&host="+up, nil).Get("services.0.forced_down").Raw
+		return nova(t, http.MethodGet, "os-services?binary=nova-compute&host="+up).Get("services.0.forced_down").Raw
 	}
 	deletion := options{"instance_uuid": uuid, "backup_dir": backups}
 	if answer := start(t, "nova_instance_delete", deletion).Failed(false); answer.Get("outcome").String() != "still_there" {
@@ -149,7 +153,7 @@ func TestWhatIsPurgedByDatabaseIsDeletedForNovasAPIAndComesBack(t *testing.T) {
 			}
 			before, shown := everyRow(t), status(t, uuid)
 			deleted := func() string {
-				all := nova(t, http.MethodGet, "servers/detail?all_tenants=True&deleted=True&uuid="+uuid, nil)
+				all := nova(t, http.MethodGet, "servers/detail?all_tenants=True&deleted=True&uuid="+uuid)
 				return all.Get("servers.0.status").String()
 			}
 			call := options{"instance_uuid": uuid, "backup_dir": t.TempDir(), "_ansible_check_mode": true}
@@ -175,10 +179,39 @@ func TestWhatIsPurgedByDatabaseIsDeletedForNovasAPIAndComesBack(t *testing.T) {
 	}
 }
 
+// F1, F5: what the release's own nova-compute still needs to clean up after the instance is there, and what it does not clean up is told.
+func TestTheGuestOfAnInstanceThatIsPurgedByDatabaseIsReapedAsNovaReapsOne(t *testing.T) {
+	uuid := the.Instances["reaped"]
+	shares := func() string {
+		return selected(t, "SELECT COUNT(*) FROM cell1.share_mapping WHERE instance_uuid = ?", uuid)
+	}
+	secret := selected(t, "SELECT value FROM cell1.instance_system_metadata WHERE `key` = 'vtpm_secret_uuid' AND instance_uuid = ?", uuid)
+	if before := shares(); before != "2" || secret == "" {
+		t.Fatalf("it has %s shares, and the secret %q of a vTPM", before, secret)
+	}
+	call := options{"instance_uuid": uuid, "backup_dir": t.TempDir()}
+	answer := start(t, "nova_instance_purge", call).Done(true)
+	if plan := answer.Get("plan").String(); !strings.Contains(plan, secret) {
+		t.Errorf("the secret that stays is not told: %s", plan)
+	}
+	reap := exec.Command(python(), filepath.Join(root, "lab/releases/reap.py"), uuid)
+	reap.Stderr = os.Stderr
+	asked, err := reap.Output()
+	// It detaches also what was detached before.
+	if want := `{"destroy": 1, "umount_share": 2, "detach": 2, "deallocate": 1}`; err != nil || strings.TrimSpace(string(asked)) != want {
+		t.Errorf("nova-compute asked for %s, %v", asked, err)
+	}
+	if left := shares(); left != "0" {
+		t.Errorf("%s shares are left", left)
+	}
+	call["remove_share_mappings"] = true
+	start(t, "nova_instance_purge", call).Done(false)
+}
+
 func TestAnAllocationOfADeletedInstanceIsFoundAndGoesAndComesBack(t *testing.T) {
 	uuid := the.Instances["half gone"]
 	holds := held(t, uuid)
-	nova(t, http.MethodDelete, "servers/"+uuid, nil)
+	nova(t, http.MethodDelete, "servers/"+uuid)
 	wantsGone(t, uuid)
 	allocations(t, http.MethodPut, uuid, options{"project_id": "project", "user_id": "user", "consumer_generation": nil,
 		"allocations": options{the.Providers[down]: options{"resources": options{"VCPU": 1, "MEMORY_MB": 128, "DISK_GB": 1}}}})

@@ -1,4 +1,4 @@
-//go:build lab
+//go:build releases
 
 // Package releases_test holds the modules, as `make build` has built them, to the real Keystone, nova-api and Placement of a release of
 // OpenStack, which lab/releases/cloud.py runs: `make releases-api`.
@@ -32,6 +32,13 @@ const (
 	up   = "compute1"
 	down = "compute2"
 )
+
+const root = "../.."
+
+// python is that of the release's environment.
+func python() string {
+	return filepath.Join(root, ".cache/releases", os.Getenv("RELEASE"), "bin/python")
+}
 
 // cloud is what cloud.py tells of it.
 type cloud struct {
@@ -70,12 +77,7 @@ func run(m *testing.M) (status int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	root, err := filepath.Abs("../..")
-	if err != nil {
-		return 0, err
-	}
-	release := filepath.Join(root, ".cache/releases", os.Getenv("RELEASE"), "bin/python")
-	command := exec.Command(release, filepath.Join(root, "lab/releases/cloud.py"), server.URL, string(wanted))
+	command := exec.Command(python(), filepath.Join(root, "lab/releases/cloud.py"), server.URL, string(wanted))
 	command.Stderr = os.Stderr
 	stdin, err := command.StdinPipe()
 	if err != nil {
@@ -99,8 +101,12 @@ func run(m *testing.M) (status int, err error) {
 	if err = json.Unmarshal(line, &the); err != nil {
 		return 0, err
 	}
+	library, err := filepath.Abs(filepath.Join(root, "playbooks/library"))
+	if err != nil {
+		return 0, err
+	}
 	for name, value := range map[string]string{
-		"PATH":        filepath.Join(root, "playbooks/library") + ":" + os.Getenv("PATH"),
+		"PATH":        library + ":" + os.Getenv("PATH"),
 		"OS_AUTH_URL": the.AuthURL, "OS_USERNAME": "admin", "OS_PASSWORD": the.Password, "OS_PROJECT_NAME": "admin",
 		"OS_USER_DOMAIN_ID": "default", "OS_PROJECT_DOMAIN_ID": "default", "OS_REGION_NAME": "RegionOne",
 	} {
@@ -217,17 +223,17 @@ func everyRow(t *testing.T) map[string]string {
 }
 
 // nova asks Nova's API, without the modules' client, at a microversion of each release.
-func nova(t *testing.T, method, path string, body any, wanted ...int) gjson.Result {
+func nova(t *testing.T, method, path string, wanted ...int) gjson.Result {
 	t.Helper()
 	client := openstacktest.Client(t, (*openstack.Cloud).Compute)
 	client.Microversion = "2.85"
-	return openstacktest.REST{T: t, Client: client}.Ask(method, path, body, wanted...)
+	return openstacktest.REST{T: t, Client: client}.Ask(method, path, nil, wanted...)
 }
 
 // status is empty for a server that the API does not find.
 func status(t *testing.T, uuid string) string {
 	t.Helper()
-	return nova(t, http.MethodGet, "servers/"+uuid, nil, http.StatusOK, http.StatusNotFound).Get("server.status").String()
+	return nova(t, http.MethodGet, "servers/"+uuid, http.StatusOK, http.StatusNotFound).Get("server.status").String()
 }
 
 // held is what a consumer holds, as Placement's API says.
