@@ -20,10 +20,9 @@ drawn = random.Random('nova-orphan')
 uuid.uuid4 = lambda: uuid.UUID(int=drawn.getrandbits(128), version=4)
 databases = ('api', 'cell1')
 
-from seed import BEFORE, Seed, count_on, database, make_old, sql, tables, url  # noqa: E402
+from seed import BEFORE, Seed, database, make_old, migrate, sql, tables  # noqa: E402
 from nova import config, context, crypto, objects, version  # noqa: E402
 from nova.compute import api, manager, utils as compute_utils  # noqa: E402
-from nova.db import migration  # noqa: E402
 
 
 def definition(name, table):
@@ -42,18 +41,6 @@ def rows(name, table):
         columns = [(column[0], column[1] == FIELD_TYPE.DATETIME) for column in cursor.description]
     return [{column: 'NULL' if value is None else 'NOW' if timed and value > BEFORE else value
              for (column, timed), value in zip(columns, row)} for row in found]
-
-
-def migrate():
-    for name in databases:
-        sql(f'CREATE DATABASE {name} CHARACTER SET utf8mb3')
-        migration.db_sync(database='api' if name == 'api' else 'main')
-    admin = context.get_admin_context()
-    for name, cell in (('cell0', objects.CellMapping.CELL0_UUID), ('cell1', uuid.uuid4())):
-        mapping = objects.CellMapping(admin, uuid=str(cell), name=name, transport_url='none:///', database_connection=url('cell1'))
-        mapping.create()
-    count_on(*databases)
-    return mapping
 
 
 class Compute(manager.ComputeManager):
@@ -84,7 +71,7 @@ def delete(instance_uuid):
 
 config.parse_args(['fixture'], default_config_files=[])
 objects.register_all()
-seed = Seed(migrate(), 'compute1')
+seed = Seed(migrate(*databases), 'compute1')
 orphan = seed.instance('compute1', vm_state='error', task_state='deleting')
 neighbour = seed.instance('compute1', vm_state='active', task_state=None)
 make_old(*databases)

@@ -1,6 +1,7 @@
 """Instances with a row of each kind that Nova keeps, by the objects of the release in whose environment this runs.
 
-In the databases api and cell1 of `lab/lab database`, which it is told by the environment.
+In the databases api and cell1 of `lab/lab database`, which it is told by the environment. As a program it makes them, and an instance
+of compute1, whose nova-compute never started.
 """
 import os
 import tempfile
@@ -18,10 +19,12 @@ def url(name):
 
 
 # oslo.config reads these; eventlet, in the releases that have it, is not for a program like this.
-os.environ.update(OS_NOVA_DISABLE_EVENTLET_PATCHING='1', OS_DATABASE__CONNECTION=url('cell1'), OS_API_DATABASE__CONNECTION=url('api'),
+os.environ.setdefault('OS_NOVA_DISABLE_EVENTLET_PATCHING', '1')
+os.environ.update(OS_DATABASE__CONNECTION=url('cell1'), OS_API_DATABASE__CONNECTION=url('api'),
                   OS_OSLO_CONCURRENCY__LOCK_PATH=scratch.name, OS_DEFAULT__STATE_PATH=scratch.name, OS_DEFAULT__HOST='compute1')
 
 from nova import context, objects  # noqa: E402
+from nova.db import migration  # noqa: E402
 from nova.network import model  # noqa: E402
 
 database = pymysql.connect(unix_socket=socket, user='root', autocommit=True, conv=pymysql.converters.encoders, charset='utf8mb4')
@@ -35,6 +38,18 @@ def sql(statement, *args):
 
 def tables(name):
     return sorted(table for table, in sql('SELECT table_name FROM information_schema.tables WHERE table_schema = %s', name))
+
+
+def migrate(*databases):
+    for name in databases:
+        sql(f'CREATE DATABASE {name} CHARACTER SET utf8mb3')
+        migration.db_sync(database='api' if name == 'api' else 'main')
+    admin = context.get_admin_context()
+    for name, cell in (('cell0', objects.CellMapping.CELL0_UUID), ('cell1', uuid.uuid4())):
+        mapping = objects.CellMapping(admin, uuid=str(cell), name=name, transport_url='none:///', database_connection=url('cell1'))
+        mapping.create()
+    count_on(*databases)
+    return mapping
 
 
 def count_on(*databases):
@@ -147,3 +162,14 @@ class Seed:
             for tag, share in (('common', self.share), ('own', str(uuid.uuid4()))):
                 self.insert('cell1', 'share_mapping', instance_uuid=instance, uuid=str(uuid.uuid4()), share_id=share, status='active',
                             tag=tag, export_location='10.0.0.1:/share', share_proto='NFS')
+
+
+if __name__ == '__main__':
+    from nova import config
+    config.parse_args(['seed'], default_config_files=[])
+    objects.register_all()
+    Seed(migrate('api', 'cell1'), 'compute1').instance('compute1', vm_state='error', node=None, compute_id=None)
+    for table in ('cell1.pci_devices', 'cell1.compute_nodes', 'cell1.services', 'api.host_mappings'):
+        sql(f'DELETE FROM {table}')
+    # Else a hypervisor without vTPM does not start (nova/compute/manager.py _validate_vtpm_configuration).
+    sql("UPDATE cell1.instance_extra SET flavor = REPLACE(flavor, 'hw:tpm_version', 'other')")
