@@ -85,11 +85,12 @@ test-second:
 	@tools/timed 'second lab, oldest ansible-core' $(MAKE) --no-print-directory --jobs=1 oldest
 	@lab/lab down
 
-nightly: ## what takes too long for every run: fuzzing, minimal grants, a made-up cloud, the long scenarios (with the lab up)
+nightly: ## what takes too long for every run: fuzzing, minimal grants, a made-up cloud, releases' APIs, the long scenarios (with the lab up)
 	@mkdir -p .cache && : > .cache/times
 	@tools/timed 'fuzzing' $(MAKE) --no-print-directory fuzz
 	@tools/timed 'minimal grants' $(MAKE) --no-print-directory minimal
 	@tools/timed 'made-up cloud' $(MAKE) --no-print-directory contract-scale
+	@tools/timed 'real APIs of releases' $(MAKE) --no-print-directory releases-api
 	@tools/timed 'long scenarios' $(MAKE) --no-print-directory molecule-long
 	@printf '\n==== time\n'; cat .cache/times
 
@@ -228,11 +229,16 @@ releases: $(RELEASES:%=.cache/releases/%/.done) ## whether all releases of Nova 
 # The oldest release that is still maintained, and the newest.
 APIS := $(patsubst lab/releases/api/%.txt,%,$(wildcard lab/releases/api/*.txt))
 
-releases-api: $(APIS:%=.cache/releases/%/.api) build ## the modules against the real Keystone, nova-api and Placement of releases from PyPI
+# The release of which a nova-compute goes on for minutes after SIGTERM.
+COMPUTE := 2026.1
+
+releases-api: $(APIS:%=.cache/releases/%/.api) .cache/releases/$(COMPUTE)/.done build ## the modules against the real APIs of releases from PyPI
 	@for release in $(APIS); do \
 	  RELEASE=$$release tools/timed "APIs of $$release" lab/lab database \
-	    tools/figures go test -v -count=1 -timeout=30m -tags=lab,$(TAGS) ./internal/releases; \
+	    tools/figures go test -v -count=1 -timeout=30m -tags=releases,$(TAGS) ./internal/releases; \
 	done
+	@RELEASE=$(COMPUTE) tools/timed 'nova-compute of $(COMPUTE)' lab/lab database \
+	  tools/figures go test -v -count=1 -tags=releases,$(TAGS) -run='^TestTheNovaCompute' ./modules/nova_compute_restart
 
 clean: ## remove what was built (not the lab's image)
 	rm -rf .cache playbooks/library dist
