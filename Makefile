@@ -36,7 +36,7 @@ SCENARIOS := $(filter-out $(LONG) $(LAYOUTS) $(OLD),$(ALL))
 # What runs on the second lab, with those for the oldest: about half of the time.
 SECOND    := audit restore volumes
 
-.PHONY: help setup build test test-fakes test-boot test-first test-second nightly minimal demo bench bench-calls bench-purge bench-audit lint unit contract contract-placement contract-compute contract-cells contract-database contract-audit contract-hypervisor contract-scale molecule molecule-layouts molecule-long oldest fuzz report-test play-test vuln dist dist-test release clean lab-image lab-up lab-down lab-status lab-ssh release-fixture releases
+.PHONY: help setup build test test-fakes test-boot test-first test-second nightly minimal demo bench bench-calls bench-purge bench-audit lint unit contract contract-placement contract-compute contract-cells contract-database contract-audit contract-hypervisor contract-scale molecule molecule-layouts molecule-long oldest fuzz report-test play-test vuln dist dist-test release clean lab-image lab-up lab-down lab-status lab-ssh release-fixture releases releases-api
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -46,7 +46,7 @@ setup: ## install what is missing on this machine
 	@tools/setup
 	@$(if $(GO),$(MAKE) --no-print-directory $(GO))
 
-build unit fuzz vuln dist contract-placement contract-hypervisor contract-scale minimal .cache/bin/golangci-lint .cache/bin/cyclonedx-gomod: $(GO)
+build unit fuzz vuln dist contract-placement contract-hypervisor contract-scale minimal .cache/bin/golangci-lint .cache/bin/cyclonedx-gomod releases-api: $(GO)
 
 build: ## the modules, with their documentation, into playbooks/library
 	@mkdir -p playbooks/library
@@ -87,11 +87,12 @@ test-second:
 	@tools/timed 'second lab, oldest ansible-core' $(MAKE) --no-print-directory --jobs=1 oldest
 	@lab/lab down
 
-nightly: ## what takes too long for every run: fuzzing, minimal grants, a made-up cloud, the long scenarios (with the lab up)
+nightly: ## what takes too long for every run: fuzzing, minimal grants, a made-up cloud, releases' APIs, the long scenarios (with the lab up)
 	@mkdir -p .cache && : > .cache/times
 	@tools/timed 'fuzzing' $(MAKE) --no-print-directory fuzz
 	@tools/timed 'minimal grants' $(MAKE) --no-print-directory minimal
 	@tools/timed 'made-up cloud' $(MAKE) --no-print-directory contract-scale
+	@tools/timed 'real APIs of releases' $(MAKE) --no-print-directory releases-api
 	@tools/timed 'long scenarios' $(MAKE) --no-print-directory molecule-long
 	@printf '\n==== time\n'; cat .cache/times
 
@@ -237,6 +238,20 @@ releases: $(RELEASES:%=.cache/releases/%/.done) ## whether all releases of Nova 
 	done
 	@python3 lab/releases/report.py modules/nova_instance_purge/testdata/releases.json.bz2 .cache/releases/made.json.bz2 .cache/releases
 
+# The oldest release that is still maintained, and the newest.
+APIS := $(patsubst lab/releases/api/%.txt,%,$(wildcard lab/releases/api/*.txt))
+
+# The release of which a nova-compute goes on for minutes after SIGTERM.
+COMPUTE := 2026.1
+
+releases-api: $(APIS:%=.cache/releases/%/.api) .cache/releases/$(COMPUTE)/.done build ## the modules against the real APIs of releases from PyPI
+	@for release in $(APIS); do \
+	  RELEASE=$$release tools/timed "APIs of $$release" lab/lab database \
+	    tools/figures go test -v -count=1 -timeout=30m -tags=releases,$(TAGS) ./internal/releases; \
+	done
+	@RELEASE=$(COMPUTE) tools/timed 'nova-compute of $(COMPUTE)' lab/lab database \
+	  tools/figures go test -v -count=1 -tags=releases,$(TAGS) -run='^TestTheNovaCompute' ./modules/nova_compute_restart
+
 clean: ## remove what was built (not the lab's image)
 	rm -rf .cache playbooks/library dist
 
@@ -258,6 +273,10 @@ $(REPORT): tools/package-report.json
 	rm -rf .cache/releases/$*
 	python3.11 -m venv .cache/releases/$*
 	.cache/releases/$*/bin/pip install --quiet --disable-pip-version-check --requirement=$<
+	touch $@
+
+.cache/releases/%/.api: lab/releases/api/%.txt .cache/releases/%/.done
+	.cache/releases/$*/bin/pip install --quiet --disable-pip-version-check --requirement=lab/releases/$*.txt --requirement=$<
 	touch $@
 
 .cache/bin/golangci-lint: Makefile
