@@ -301,7 +301,7 @@ func TestAContainerThatNoUnitStartsIsRestartedByItsEngine(t *testing.T) {
 			return "Id=nova-compute.service\nLoadState=not-found\nActiveState=inactive", nil
 		case "docker container":
 			return `{"Status": "running", "StartedAt": "` + since + `"}`, nil
-		case "docker restart":
+		case "systemd-run --wait":
 			s.write(s.log, "the last line of the old process\n")
 			since = "2026-11-28T07:00:00Z"
 			return "", nil
@@ -310,7 +310,8 @@ func TestAContainerThatNoUnitStartsIsRestartedByItsEngine(t *testing.T) {
 	}, time.Millisecond}
 	got, err := p.restart(t.Context(), &ansible.Call{}, here)
 	answer, _ := got.(*restarted)
-	if err != nil || !answer.Changed || answer.Service != "nova_compute" || !slices.Contains(sent, "docker restart -t 60 nova_compute") {
+	if err != nil || !answer.Changed || answer.Service != "nova_compute" ||
+		!strings.HasSuffix(sent[len(sent)-2], " -- docker restart -t 60 nova_compute") {
 		t.Fatalf("got %+v, %v, sent %q", got, err, sent)
 	}
 	log, err := here.openLog(answer.LogEnd)

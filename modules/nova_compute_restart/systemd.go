@@ -56,10 +56,14 @@ func (u unit) tells() string {
 	return "systemctl status"
 }
 
-// restart is the command that restarts it. That of an engine returns when it is done, and kolla-ansible gives a container as long to stop.
+// restart is the command that restarts it. That of an engine returns when it is done. It is run by systemd: podman mounts what the
+// container has, which takes the host's own mount namespace, and comes to its end whatever becomes of the module; what watches over the
+// container (conmon) may stay among the processes of that unit. kolla-ansible gives a container as long to stop.
 func (u unit) restart() []string {
 	if u.engine != "" {
-		return []string{u.engine, "restart", "-t", "60", u.name}
+		return []string{
+			"systemd-run", "--wait", "--pipe", "--quiet", "--collect", "--property=KillMode=process", "--", u.engine, "restart", "-t", "60", u.name,
+		}
 	}
 	return []string{"systemctl", "restart", "--no-block", "--no-ask-password", "--", u.name}
 }
