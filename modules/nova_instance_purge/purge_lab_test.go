@@ -55,7 +55,7 @@ type fault struct {
 func faults() []fault {
 	const old = "UTC_TIMESTAMP() - INTERVAL 1 HOUR"
 	const lock = "UPDATE instances SET locked = 1, locked_by = 'admin' WHERE uuid = ?"
-	const justNow = "UPDATE instances SET task_state = 'deleting', updated_at = UTC_TIMESTAMP() WHERE uuid = ?"
+	const justNow = "UPDATE instances SET task_state = 'deleting', updated_at = UTC_TIMESTAMP() - INTERVAL 1 SECOND WHERE uuid = ?"
 	const stuckMove = "UPDATE migrations SET status = 'running', deleted = 0, updated_at = UTC_TIMESTAMP() - INTERVAL 3 DAY " +
 		"WHERE instance_uuid = ?"
 	// judged_as, without the uuid
