@@ -217,6 +217,12 @@ class TheBinaries(unittest.TestCase):
             arguments.write_text(json.dumps(given))
             self.assertIn("libvirt.so.0", run(*EMULATOR, self.of["arm64"] / module, arguments, status=1).stdout, module)
 
+    def test_are_named_in_full_by_the_roles(self):
+        # module_defaults find nothing by a short name.
+        modules = "|".join(path.name for path in (ROOT / "modules").iterdir())
+        for path in self.folder.glob("roles/*/tasks/*.yml"):
+            self.assertEqual([], re.findall(rf"^ +(?:- )?((?:{modules}):.*)", path.read_text(), re.MULTILINE), path)
+
     def test_want_no_newer_libc_than_that_of_rhel_8(self):
         for folder in self.of.values():
             for module in LIBVIRT:
