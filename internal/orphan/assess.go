@@ -63,6 +63,8 @@ type Assessment struct {
 	Remains   []Remnant `json:"remains"`
 	Plan      []string  `json:"plan"`
 	Keeps     []string  `json:"keeps"`
+	// Left is why the instance is not gone, as after a purge.
+	Left []string `json:"left"`
 }
 
 // SameInstance is an error where two of the uuids that were asked for are one instance.
@@ -113,7 +115,22 @@ func (f *finding) assess(asked string, consents Consents) Assessment {
 	f.refuse(&a)
 	f.Keeps = append(append(f.Keeps, f.withoutNode()...), f.bareMetal()...)
 	a.Verdict, a.Reasons, a.Keeps = f.Verdict, f.Reasons, f.Keeps
+	a.Left = a.left()
 	return a
+}
+
+// left takes no account of what Nova itself leaves of an instance until it is archived, and of what a purge tells and does not remove.
+func (a Assessment) left() []string {
+	if !slices.Contains([]Verdict{Deleted, Archived, Lost, Absent}, a.Verdict) {
+		return []string{fmt.Sprintf("it is %s (%s)", a.Verdict, strings.Join(slices.Concat(a.Reasons, a.Refusals), "; "))}
+	}
+	there := []string{}
+	for _, remnant := range a.Remains {
+		if !slices.Contains([]string{RemainsRow, RemainsMapping, RemainsFiles, RemainsVolume, RemainsPort}, remnant.What) {
+			there = append(there, remnant.What+" "+remnant.ID+" is still there")
+		}
+	}
+	return there
 }
 
 // refuse collects why a purge must not begin. What could not be read makes the verdict unknown: the rest of it proves nothing then.

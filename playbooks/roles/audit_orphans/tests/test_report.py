@@ -197,7 +197,7 @@ class TheReports(unittest.TestCase):
         in_inventory = Run("mistyped_in_inventory", "newest", EXAMPLE, audit_orphans_host="cmp01", audit_orphans_min_age=7)
         for run in self.runs["mistyped"], in_inventory:
             self.assertEqual(run.status, 2)
-            self.assertRegex(run.output, r"audit_orphans_host is no variable of the audit")
+            self.assertRegex(run.output, r"No variable of an audit: audit_orphans_host[.]")
             self.assertNotIn("List the hypervisor's domains", run.output)
         self.assertRegex(self.runs["wrong_status"].output, r"audit_orphans_fail_on takes findings and unread, got: unraed")
 

@@ -161,7 +161,7 @@ class Task(Folder):
         found = {"instances": [{"uuid": uuid, "consumers": consumers, "hosts": [{"host": host} for host in hosts if host != "controller"]}
                                for uuid, consumers in (consumers_of or CONSUMERS_OF).items()]}
         (self.folder / "playbook.yml").write_text(json.dumps([{"hosts": "controller", "gather_facts": False, "vars": {
-            "purge_orphan_backup_dir": str(self.folder / "backups"), "purge_orphan_backup_copy": str(self.copy), "purge_orphan_refused": False,
+            "purge_orphan_backup_dir": str(self.folder / "backups"), "purge_orphan_backup_copy": str(self.copy), "purge_orphan_record": {"refused": False},
             "purge_orphan_found": found, "purge_orphan_run": "RUN"}, "tasks": [
                 {"ansible.builtin.include_role": {"name": str(ROLE), "tasks_from": "backups.yml"}},
                 {"ansible.builtin.copy": {"content": "{{ purge_orphan_not_copied }}", "dest": str(self.folder / "told"), "mode": "0600"}}]}]))

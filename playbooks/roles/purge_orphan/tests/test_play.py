@@ -44,7 +44,7 @@ def entries(key, uuids, failing, **more):
 
 
 def instance(uuid, verdict="zombie", **more):
-    return dict({"asked": uuid, "uuid": uuid, "name": "web", "project_id": "p", "kind": "error", "verdict": verdict, "reasons": [], "refusals": [],
+    return dict({"asked": uuid, "uuid": uuid, "name": "web", "project_id": "p", "kind": "error", "verdict": verdict, "reasons": [], "refusals": [], "left": [],
                  "instance": {"updated_at": "2026-01-01T00:00:00Z", "vm_state": "error", "task_state": "", "host": "compute1"},
                  "cell": {"uuid": "c", "name": "cell1"}, "mapped": True, "consumers": [uuid], "unasked": [], "remains": [], "plan": [], "keeps": [],
                  "hosts": [{"host": "compute1", "nova_host": "compute1", "hypervisor_hostname": "compute1", "named_by": ["row"],
