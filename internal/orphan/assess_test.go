@@ -526,8 +526,9 @@ func TestAnInstanceIsGoneWhenNothingIsLeftThatAPurgeRemoves(t *testing.T) {
 		{Deleted, keeps, ""}, {Archived, nil, ""}, {Lost, keeps, ""}, {Absent, nil, ""},
 		{Deleted, slices.Concat(keeps, removes), "domain instance-1 is still there; allocation " + mine + " is still there"},
 		{Lost, removes[:1], "domain instance-1 is still there"},
-		{Zombie, nil, "it is zombie (deleted = 1; no)"}, {Stuck, nil, "it is stuck (deleted = 1; no)"}, {Live, nil, "it is live (deleted = 1; no)"},
-		{Busy, nil, "it is busy (deleted = 1; no)"}, {Foreign, nil, "it is foreign (deleted = 1; no)"}, {Unknown, nil, "it is unknown (deleted = 1; no)"},
+		{Zombie, nil, "it is zombie (deleted = 1; no)"}, {Stuck, nil, "it is stuck (deleted = 1; no)"},
+		{Live, nil, "it is live (deleted = 1; no)"}, {Busy, nil, "it is busy (deleted = 1; no)"},
+		{Foreign, nil, "it is foreign (deleted = 1; no)"}, {Unknown, nil, "it is unknown (deleted = 1; no)"},
 	} {
 		a := Assessment{Verdict: c.verdict, Remains: c.remains, Reasons: []string{"deleted = 1"}, Refusals: []string{"no"}}
 		if got := strings.Join(a.left(), "; "); got != c.want {

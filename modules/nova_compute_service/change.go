@@ -163,6 +163,29 @@ func (t *task) plan(e evidence) ([]step.Action, error) {
 	}}}, nil
 }
 
+// awaitReport waits until nova-compute has reported once more, however often Nova fails to answer meanwhile.
+func (t *task) awaitReport(ctx context.Context) error {
+	before := t.seen.service.UpdatedAt
+	last := "none"
+	if before != nil {
+		last = *before
+	}
+	for {
+		if err := openstack.Pause(ctx, reportPause); err != nil {
+			return fmt.Errorf("%s on %s has not reported to Nova since (last: %s): its log tells why, and systemctl status. "+
+				"Start it first", binary, t.host, last)
+		}
+		found, err := t.nova.Services(ctx, binary, t.host)
+		switch {
+		case err != nil:
+			last = err.Error()
+		case len(found) == 1 && found[0].UpdatedAt != nil && (before == nil || *found[0].UpdatedAt != *before):
+			t.reply.Service = &found[0]
+			return nil
+		}
+	}
+}
+
 // tellCount warns of what a forced-down host is to others while servers live on it.
 func (t *task) tellCount(e evidence) {
 	if e.count == nil {

@@ -39,6 +39,10 @@ func testFence(t *testing.T, newStage func(*testing.T) *stage) {
 			if len(left) == 1 && (left[0].Get("host").String() != s.host() || left[0].Get("backup_file").String() != file) {
 				t.Errorf("left: %s", left[0])
 			}
+			own := s.start(options{"host": nil, "put_back": true, "timeout": 5, "_ansible_check_mode": true}).Done(test.asLeft)
+			if got := own.Get("services.#").Int() == 1; got != test.asLeft || own.Get("left_forced_down.#").Int() != int64(len(left)) {
+				t.Errorf("put_back would do %s", own)
+			}
 			check := s.start(options{"backup_file": file, "timeout": 5, "_ansible_check_mode": true}).Done(test.asLeft)
 			done := s.start(options{"backup_file": file, "timeout": 5}).Done(test.asLeft)
 			if check.Get("plan").Raw != done.Get("plan").Raw || check.Get("warnings").Raw != done.Get("warnings").Raw {
@@ -71,6 +75,32 @@ func TestAHostWhoseNovaComputeReportsIsPutBack(t *testing.T) {
 	}
 	s.start(options{"backup_file": file}).Done(true)
 	s.wants(false)
+}
+
+func TestWhatRunsHaveLeftIsPutBackWhereItIsCertainlyTheirs(t *testing.T) {
+	s := newFakeStage(t)
+	s.start(options{"forced_down": true}).Done(true)
+	for _, change := range []bool{true, false} {
+		answer := s.start(options{"host": nil, "put_back": true}).Done(change)
+		if got := answer.Get("left_forced_down.#").Int() == 1; got != change {
+			t.Errorf("got %s", answer)
+		}
+		s.wants(false)
+	}
+}
+
+func TestAReportIsWaitedForUntilTheTimeIsUp(t *testing.T) {
+	s := newFakeStage(t)
+	failed := s.start(options{"wait_for_report": true, "timeout": 1}).Failed(false,
+		"nova-compute on compute1 has not reported to Nova since (last: ")
+	if got := failed.Get("services.0.service.host").String(); got != theHost {
+		t.Errorf("got %s", failed)
+	}
+	s.proxy.At(answered, "GET", "/os-services", func() bool { s.report(); return true })
+	answer := s.start(options{"wait_for_report": true, "timeout": 20}).Done(false)
+	if got := answer.Get("services.0"); got.Get("service.updated_at").String() == got.Get("service_before.updated_at").String() {
+		t.Errorf("got %s", answer)
+	}
 }
 
 func TestAFlagThatStaysSetIsNotSaidToBePutBackByAWriteThatWasLost(t *testing.T) {

@@ -22,9 +22,11 @@ import (
 func main() { os.Exit(ansible.Main(os.Args, os.Stdout, module())) }
 
 const (
-	name       = "nova_compute_service"
-	binary     = "nova-compute"
-	backupFile = "backup_file"
+	name          = "nova_compute_service"
+	binary        = "nova-compute"
+	backupFile    = "backup_file"
+	putBack       = "put_back"
+	waitForReport = "wait_for_report"
 )
 
 func module() ansible.Module {
@@ -39,6 +41,8 @@ func module() ansible.Module {
 			{Name: "restart_while_busy", Type: ansible.Bool, Default: false},
 			{Name: "instance_uuid", Aliases: []string{"uuid", "server"}, Type: ansible.Str, Check: ansible.UUID},
 			{Name: backupFile, Type: ansible.Raw, Check: step.AllOrEach(named, backupPath)},
+			{Name: putBack, Type: ansible.Bool, Default: false},
+			{Name: waitForReport, Type: ansible.Bool, Default: false},
 			step.BackupDir,
 			ansible.Timeout,
 		}, openstack.AuthOptions()...),
@@ -46,6 +50,7 @@ func module() ansible.Module {
 			hostUnlessListing,
 			ansible.RequiredBy("orphans", "nova_conf"),
 			ansible.MutuallyExclusive(backupFile, "forced_down"),
+			onlyShowing,
 		}, openstack.AuthRules()...),
 		Run: run,
 	}
@@ -88,6 +93,20 @@ func hostUnlessListing(values map[string]any) error {
 	return nil
 }
 
+// onlyShowing refuses beside a change what follows from a look.
+func onlyShowing(values map[string]any) error {
+	_, hosts := values["host"]
+	_, forces := values["forced_down"]
+	_, restores := values[backupFile]
+	switch {
+	case values[putBack] == true && (hosts || forces || restores):
+		return errors.New("argument 'put_back' is for what runs have left, on whatever host: without host, forced_down and backup_file")
+	case values[waitForReport] == true && (!hosts || forces || restores):
+		return errors.New("argument 'wait_for_report' takes host, without forced_down and backup_file")
+	}
+	return nil
+}
+
 type parameters struct {
 	openstack.Auth
 	Hosts        []string `option:"host"`
@@ -98,6 +117,9 @@ type parameters struct {
 	Backups step.PerElement[string] `option:"backup_file"`
 	// Orphans are left out of what is in progress.
 	Orphans map[string]judgedRow `option:"orphans"`
+	// PutBack is for what runs have left and is certainly theirs.
+	PutBack       bool `option:"put_back"`
+	WaitForReport bool `option:"wait_for_report"`
 	// What a restart may do.
 	StartCompute     bool `option:"start_compute"`
 	RestartWhileBusy bool `option:"restart_while_busy"`
@@ -161,7 +183,9 @@ func run(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
 				reply.Warnings = append(reply.Warnings, text)
 			}
 		}
-		reply.LeftForcedDown, failure = ledgerOf(client, "", warn).left(ctx)
+		if reply.LeftForcedDown, failure = ledgerOf(client, "", warn).left(ctx); failure == nil && p.PutBack {
+			p.Hosts, p.Backups.Each = runsOwn(*reply.LeftForcedDown)
+		}
 	}
 	if len(p.Hosts) == 0 {
 		return reply, failure
@@ -175,8 +199,14 @@ func run(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
 		own := client.Recording()
 		defer func() { a.Requests = own.Sent() }()
 		t := &task{ledger: ledgerOf(own, host, a.Warn), call: call, host: host, reply: a}
-		if failed := t.do(ctx); failed != nil || around == nil {
+		if failed := t.do(ctx); failed != nil {
 			return failed
+		}
+		if p.WaitForReport {
+			return t.awaitReport(ctx)
+		}
+		if around == nil {
+			return nil
 		}
 		return t.lookAround(ctx, around)
 	})
@@ -186,7 +216,7 @@ func run(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
 // connect finds what is to be asked: the databases and Placement only for who shows by nova_conf.
 func connect(ctx context.Context, call *ansible.Call, p parameters) (*compute.Client, *surroundings, error) {
 	client, cloud, err := compute.Connect(ctx, p.Auth, call.Secret)
-	if err != nil || p.NovaConf == "" || p.changes() || len(p.Hosts) == 0 {
+	if err != nil || p.NovaConf == "" || p.changes() || p.WaitForReport || len(p.Hosts) == 0 {
 		return client, nil, err
 	}
 	placed, err := cloud.Placement()

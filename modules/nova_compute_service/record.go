@@ -300,6 +300,17 @@ func (l ledger) left(ctx context.Context) (*[]leftover, error) {
 	return &left, nil
 }
 
+// runsOwn are the hosts whose flag is certainly a run's own, with the backups that put it back.
+func runsOwn(left []leftover) (hosts []string, backups map[string]string) {
+	backups = map[string]string{}
+	for _, one := range left {
+		if one.AsLeft {
+			hosts, backups[one.Host] = append(hosts, one.Host), one.BackupFile
+		}
+	}
+	return hosts, backups
+}
+
 // leftOf is nil if the service is not forced down any more, else the first of its records that puts it back, or else the first.
 func (l ledger) leftOf(ctx context.Context, records []record) (first *leftover, err error) {
 	for _, r := range records {
@@ -347,7 +358,10 @@ func (r record) onBehalf() string {
 
 // reportLooks are how many looks, 3.2 s apart, a nova-compute that runs is given to report:
 // by default it does every 10 seconds ([DEFAULT]report_interval), and every 60 on some clouds.
-const reportLooks = 24
+const (
+	reportLooks = 24
+	reportPause = 5 // failures, to openstack.Pause
+)
 
 // objection is the record's, and looks whether nova-compute reports where that decides.
 func (l ledger) objection(ctx context.Context, r record, now compute.Service) (string, error) {
@@ -359,7 +373,7 @@ func (l ledger) objection(ctx context.Context, r record, now compute.Service) (s
 	if why == "" || r.objection(now, history, true) != "" || now.UpdatedAt == nil {
 		return why, nil
 	}
-	for looks := 0; looks < reportLooks && openstack.Pause(ctx, 5) == nil; looks++ {
+	for looks := 0; looks < reportLooks && openstack.Pause(ctx, reportPause) == nil; looks++ {
 		services, err := l.nova.Services(ctx, now.Binary, now.Host)
 		if err != nil {
 			return "", err

@@ -57,32 +57,38 @@ def guests(results, going, destroy):
                              "-e purge_orphan_destroy=true")
 
 
+def added(record, found, args, answer):
+    """The record with whom a step stops, of triples (instance, step, why), and with what it is told beside that. What stopped one first stands."""
+    stopped = dict(record["stopped"])
+    for uuid, step, why in found:
+        stopped.setdefault(uuid, {"step": step, "why": why})
+    record = dict(record, stopped=stopped, refused=record["refused"] or boolean(args.get("refused", False)), ended=record["ended"] + args.get("ended", []),
+                  gone=record["gone"] + [uuid for uuid in args.get("gone", []) if uuid not in record["gone"]])
+    if "way" in args:
+        entries = answered(answer)
+        tries = {entry["instance_uuid"]: entry.get("tries") or [] for entry in entries}
+        wrote = {entry["instance_uuid"]: entry["server"]["updated"] for entry in entries if entry.get("changed") and entry.get("server")}
+        record.update(tries=dict(record["tries"], **{args["way"]: tries}), wrote=dict(record["wrote"], **wrote))
+    return record
+
+
 class ActionModule(ActionBase):
     def run(self, tmp=None, task_vars=None):
         super().run(tmp, task_vars)
         args = self._task.args
         record = dict(EMPTY, **{key: value for key, value in task_vars.get(self._task.register, {}).items() if key in EMPTY})
+        # A registered answer is given by its name: no template is made of what it says.
+        answer = task_vars[args["answer"]] if "answer" in args else {}
         instances = task_vars.get("purge_orphan_found", {}).get("instances", [])
         going = [entry for entry in instances if entry["uuid"] not in record["stopped"]]
-        # A registered answer is given by its name: no template is made of what it says.
-        found = [(uuid, args.get("step", ""), self._in_words_of_a_purge(why, args)) for uuid, why in self._complaints(args, task_vars, instances, going)]
+        found = [(uuid, args.get("step", ""), self._in_words_of_a_purge(why, args))
+                 for uuid, why in self._complaints(args, answer, task_vars, instances, going)]
         if "hosts" in args:
             records = {host: task_vars["hostvars"][host].get("purge_orphan_here", {}) for host in args["hosts"]}
             found.extend(hosts_complaints(instances, records, args["part"]))
-        stopped = dict(record["stopped"])
-        for uuid, step, why in found:
-            # The first is what stopped it.
-            stopped.setdefault(uuid, {"step": step, "why": why})
-        record.update(stopped=stopped, refused=record["refused"] or boolean(args.get("refused", False)), ended=record["ended"] + args.get("ended", []),
-                      gone=record["gone"] + [uuid for uuid in args.get("gone", []) if uuid not in record["gone"]])
-        if "way" in args:
-            entries = answered(task_vars[args["answer"]])
-            wrote = {entry["instance_uuid"]: entry["server"]["updated"] for entry in entries if entry.get("changed") and entry.get("server")}
-            tries = {entry["instance_uuid"]: entry.get("tries") or [] for entry in entries}
-            record.update(tries=dict(record["tries"], **{args["way"]: tries}), wrote=dict(record["wrote"], **wrote))
-        return dict(record, changed=False)
+        return dict(added(record, found, args, answer), changed=False)
 
-    def _complaints(self, args, task_vars, instances, going):
+    def _complaints(self, args, answer, task_vars, instances, going):
         named = args.get("instances", {})
         yield from named.items() if isinstance(named, dict) else ((uuid, args["why"]) for uuid in named)
         if "guests" in args:
@@ -91,7 +97,7 @@ class ActionModule(ActionBase):
             def instances_of(consumer, host):
                 return [entry["uuid"] for entry in instances if consumer in entry["consumers"]] + [uuid for uuid, at in args.get("at", []) if at == host]
 
-            yield from complaints(task_vars[args["answer"]], args.get("of", [entry["uuid"] for entry in going]), instances_of, args.get("spares"))
+            yield from complaints(answer, args.get("of", [entry["uuid"] for entry in going]), instances_of, args.get("spares"))
 
     def _in_words_of_a_purge(self, why, args):
         """The modules name their options; in a purge these are variables. Each way out is given for what matches its pattern."""
