@@ -1,7 +1,4 @@
-"""Kills the ansible-playbook that enables it, with all that it has started, when it comes to the task KILL_AT.
-
-With KILL_ON=retry it lets that task begin, and kills in the middle of it: when it is tried again.
-"""
+"""Kills the ansible-playbook that enables it, with all that it has started, when it comes to the task KILL_AT."""
 
 import contextlib
 import os
@@ -15,7 +12,7 @@ name: kill_at
 type: notification
 short_description: Kills ansible-playbook at a task
 description: SIGKILL for it and all that it has started, when it comes to a task.
-requirements: [KILL_AT and KILL_ON in the environment]
+requirements: [KILL_AT in the environment]
 """
 
 
@@ -26,12 +23,7 @@ class CallbackModule(CallbackBase):
     CALLBACK_NEEDS_ENABLED = True
 
     def v2_playbook_on_task_start(self, task, is_conditional):
-        self.at = task.name == os.environ["KILL_AT"]
-        if self.at and os.environ["KILL_ON"] == "start":
-            kill()
-
-    def v2_runner_retry(self, result):
-        if self.at and os.environ["KILL_ON"] == "retry":
+        if task.name == os.environ["KILL_AT"]:
             kill()
 
 
