@@ -1,10 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tidwall/gjson"
 
@@ -87,6 +90,27 @@ func TestWhatRunsHaveLeftIsPutBackWhereItIsCertainlyTheirs(t *testing.T) {
 		}
 		s.wants(false)
 	}
+}
+
+func TestWhatARunForAnotherInstanceHasLeftIsPutBack(t *testing.T) {
+	s := newFakeStage(t)
+	file := s.start(options{"forced_down": true, "instance_uuid": another}).Done(true).Get("backup_file").String()
+	// That run may still be at work.
+	s.start(options{"host": nil, "put_back": true}).Done(false)
+	s.wants(true)
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, at := range []string{"at", "left_at"} {
+		when := gjson.GetBytes(content, "data."+at)
+		content = bytes.ReplaceAll(content, []byte(when.Raw), []byte(strconv.Quote(when.Time().Add(-3*time.Minute).Format(time.RFC3339Nano))))
+	}
+	if err := os.WriteFile(file, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.start(options{"host": nil, "put_back": true}).Done(true)
+	s.wants(false)
 }
 
 func TestAReportIsWaitedForUntilTheTimeIsUp(t *testing.T) {

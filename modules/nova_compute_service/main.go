@@ -184,6 +184,8 @@ func run(ctx context.Context, call *ansible.Call) (ansible.Answer, error) {
 			}
 		}
 		if reply.LeftForcedDown, failure = ledgerOf(client, "", warn).left(ctx); failure == nil && p.PutBack {
+			// Those of other runs have folders of their own.
+			p.InstanceUUID = ""
 			p.Hosts, p.Backups.Each = runsOwn(*reply.LeftForcedDown)
 		}
 	}

@@ -8,6 +8,11 @@ import re
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
+try:
+    from ansible.template import trust_as_template
+except ImportError:  # up to ansible-core 2.18, which takes any text of a plugin for a template
+    trust_as_template = str
+
 EMPTY = {"stopped": {}, "refused": False, "ended": [], "tries": {}, "wrote": {}, "gone": []}
 
 
@@ -27,9 +32,10 @@ def complaints(answer, uuids, instances_of, spares=None):
         of_it = [entry[key] for key in ("instance_uuid", "uuid") if key in entry] or instances_of(entry.get("consumer"), entry.get("host"))
         if entry.get("failed") and entry.get("outcome") != "still_there":
             yield from ((uuid, entry.get("msg") or "it gave no answer") for uuid in of_it)
-        elif spares is not None and entry.get("restart"):
-            reasons = [why for why in map(entry["restart"].get, ("silent", "busy", "unreadable")) if why]
-            yield from ((uuid, "; ".join(reasons)) for uuid in of_it if reasons and (entry["restart"]["silent"] or uuid not in spares))
+        elif spares is not None:
+            restart = entry.get("restart") or {"silent": "it was not told whether nova-compute may be restarted"}
+            reasons = [why for why in map(restart.get, ("silent", "busy", "unreadable")) if why]
+            yield from ((uuid, "; ".join(reasons)) for uuid in of_it if reasons and (restart.get("silent") or uuid not in spares))
 
 
 def hosts_complaints(instances, hosts, part):
@@ -77,6 +83,12 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         args = self._task.args
         record = dict(EMPTY, **{key: value for key, value in task_vars.get(self._task.register, {}).items() if key in EMPTY})
+        try:
+            return dict(self._added(record, args, task_vars), changed=False)
+        except Exception as error:  # whatever it is, what was known before is known after
+            return dict(record, failed=True, msg=f"the record of the purge: {error!r}")
+
+    def _added(self, record, args, task_vars):
         # A registered answer is given by its name: no template is made of what it says.
         answer = task_vars[args["answer"]] if "answer" in args else {}
         instances = task_vars.get("purge_orphan_found", {}).get("instances", [])
@@ -86,7 +98,7 @@ class ActionModule(ActionBase):
         if "hosts" in args:
             records = {host: task_vars["hostvars"][host].get("purge_orphan_here", {}) for host in args["hosts"]}
             found.extend(hosts_complaints(instances, records, args["part"]))
-        return dict(added(record, found, args, answer), changed=False)
+        return added(record, found, args, answer)
 
     def _complaints(self, args, answer, task_vars, instances, going):
         named = args.get("instances", {})
@@ -101,6 +113,7 @@ class ActionModule(ActionBase):
 
     def _in_words_of_a_purge(self, why, args):
         """The modules name their options; in a purge these are variables. Each way out is given for what matches its pattern."""
-        option, variable = (self._templar.template("{{ %s }}" % name) for name in ("purge_orphan_option", "purge_orphan_variable"))
+        why = str(why)  # up to 2.18 ansible-core makes a list of what looks like one
+        option, variable = (self._templar.template(trust_as_template("{{ %s }}" % name)) for name in ("purge_orphan_option", "purge_orphan_variable"))
         ways_out = "".join(way for pattern, way in args.get("ways_out", {}).items() if re.search(pattern, why))
         return args.get("where", "") + re.sub(option, variable, why) + ways_out

@@ -28,7 +28,9 @@ class ActionModule(ActionBase):
         prefix = os.path.basename(role) + "_"
         options = self._loader.load_from_file(os.path.join(role, "meta", "argument_specs.yml"))["argument_specs"]["main"]["options"]
         # A playbook that imports this one gives its variables to the plays alone.
-        names = {name for host in self._task.args["hosts"] for name in task_vars["hostvars"][host]}.union(task_vars).difference(own)
+        names = set(task_vars["hostvars"]["localhost"]).union(task_vars)
+        names.update(name for host in self._task.args["hosts"] for name in task_vars["hostvars"][host] if name.startswith(prefix))
+        names.difference_update(own)
         wrong = list(misspelt(names, prefix, set(options), set(self._task.args["unprefixed"] + bare)))
         short = sorted(names.intersection(bare))
         said = [f"No variable of {self._task.args['of']}: {', '.join(wrong)}."] if wrong else []

@@ -66,7 +66,7 @@ def answer(name, given, check, folder):
         return dict({"changed": False, "hypervisor_hostname": "h", "domains": [], "instance_files": [], "unread": []}, **now)
     if name == "nova_orphan_info":
         after = (folder / "calls").read_text().count('"nova_orphan_info"') > 1
-        found = [dict(i, verdict="deleted", remains=[]) if after else i for i in scene["instances"]]
+        found = [dict(i, verdict="deleted", remains=scene.get("remains", []), left=scene.get("left", {}).get(i["uuid"], [])) if after else i for i in scene["instances"]]
         return {"changed": False, "instances": found, "findings": [], "unread": [], "table": [], "taken_at": "t", "unknown": [],
                 "nova_manage": scene.get("nova_manage", [])}
     if name == "nova_compute_service":
@@ -181,6 +181,26 @@ class Play(unittest.TestCase):
             self.assertEqual(run.returncode, 2, run.stdout[-3000:])
             self.assertEqual({FIRST: "gone", SECOND: "stopped"}, {uuid: i["outcome"] for uuid, i in told.items()})
             self.assertIn("has 3 watchers", told[SECOND]["why"])
+
+    def test_the_report_has_what_the_last_picture_has(self):
+        before, after = ({"what": "domain", "id": "instance-1", "host": "compute1"}, {"what": "instance_files", "id": "/folder", "host": "compute1"})
+        for run, told, _ in self.each({"instances": [instance(FIRST, remains=[before])], "remains": [after]}, "-e", "instance_uuid=" + FIRST):
+            self.assertEqual(run.returncode, 0, run.stdout[-3000:])
+            self.assertEqual(([before], [after]), (told[FIRST]["found"], told[FIRST]["remains"]))
+            self.assertIn('"  /folder on compute1"', run.stdout)
+
+    def test_what_is_left_after_all_is_not_gone(self):
+        scene = {"instances": [instance(FIRST), instance(SECOND)], "left": {SECOND: ["allocation x is still there"]}}
+        for run, told, _ in self.each(scene, *self.BOTH):
+            self.assertEqual(run.returncode, 2, run.stdout[-3000:])
+            self.assertEqual({FIRST: ["gone", ""], SECOND: ["stopped", "allocation x is still there"]},
+                             {uuid: [i["outcome"], i["why"]] for uuid, i in told.items()})
+
+    def test_a_refusal_names_variables_of_a_purge(self):
+        locked = instance(FIRST, "stuck", refusals=["it is locked: say allow_locked: true"])
+        for run, told, _ in self.each({"instances": [locked]}, "-e", "instance_uuid=" + FIRST):
+            self.assertEqual(run.returncode, 2, run.stdout[-3000:])
+            self.assertEqual("it is locked: say -e purge_orphan_allow_locked=true", told[FIRST]["why"])
 
     def test_a_check_ends_well_and_writes_nothing(self):
         for run, told, calls in self.each({"instances": self.TWO}, *self.BOTH, *self.RESTART, "--check"):

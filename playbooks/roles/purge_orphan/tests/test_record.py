@@ -56,6 +56,7 @@ class Complaints(unittest.TestCase):
         self.assertEqual([], self.stopped(services(), spares=[]))
         self.assertEqual([], self.stopped(services(busy="b")))
         self.assertEqual([(SECOND, "b; u")], self.stopped(services(busy="b", unreadable="u"), spares=[FIRST]))
+        self.assertEqual([FIRST, SECOND], [uuid for uuid, _ in self.stopped({"services": [{"host": "host1", "failed": False}]}, spares=[FIRST])])
         # Without a nova-compute nothing on the host is reaped, whoever deletes the row.
         self.assertEqual([(FIRST, "s; b"), (SECOND, "s; b")], self.stopped(services(silent="s", busy="b"), spares=[FIRST]))
 
