@@ -84,7 +84,7 @@ class ActionModule(ActionBase):
         args = self._task.args
         record = dict(EMPTY, **{key: value for key, value in task_vars.get(self._task.register, {}).items() if key in EMPTY})
         try:
-            return dict(self._added(record, args, task_vars), changed=False)
+            return {**self._added(record, args, task_vars), "changed": False}
         except Exception as error:  # whatever it is, what was known before is known after
             return dict(record, failed=True, msg=f"the record of the purge: {error!r}")
 
