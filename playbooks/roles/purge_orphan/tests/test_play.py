@@ -255,7 +255,7 @@ class Play(unittest.TestCase):
         for scene, why in (({"instances": lost, "nova_compute_restart": "systemctl has not come back"}, "systemctl has not come back"),
                            ({"instances": lost, **busy}, "x is building: say -e purge_orphan_restart_while_busy=true"),
                            ({"instances": lost, "no_answer": True}, ""),
-                           ({"instances": lost, "silent": True}, "compute1: nova-compute has not reported"),
+                           ({"instances": lost, "silent": True}, "compute1: after its restart: nova-compute has not reported"),
                            ({"instances": lost, "cut_off": True}, "it could not be waited for: the connection was cut")):
             for run, told, calls in self.each(scene, *self.BOTH, *self.RESTART, "-e", "on_refusal=skip", "-e", "purge_orphan_pass_deadline=3"):
                 self.assertEqual(run.returncode, 2, run.stdout[-3000:])
